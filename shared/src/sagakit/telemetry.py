@@ -1,0 +1,184 @@
+"""What a process tells about itself: JSON logs on stderr, Prometheus metrics, W3C trace context.
+
+Guarantee: no bearer token, password or payment token reaches the log, even when one stands in a message or a
+traceback; a logger that repeats itself is limited, and says how often it was silenced.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TextIO
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+from prometheus_client.gc_collector import GCCollector
+from prometheus_client.process_collector import ProcessCollector
+
+NOISY = ("aiokafka", "kafka", "botocore", "aiobotocore", "google", "temporalio", "sqlalchemy.pool")
+
+traceparent: ContextVar[str] = ContextVar("traceparent", default="")
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+_SECRET_KEY = re.compile(r"token|secret|password|authorization|cookie|jwt", re.IGNORECASE)
+_SECRET_TEXT = (
+    (re.compile(r"(?i)\bbearer\s+[\w.~+/=-]+"), "Bearer [redacted]"),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[redacted]"),
+    (re.compile(r"(://[^:/@\s]+):[^@/\s]+@"), r"\1:[redacted]@"),
+    (re.compile(r"\btok_\w+"), "[redacted]"),
+)
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def redact(text: str) -> str:
+    """The text without bearer tokens, JWTs, payment tokens and passwords in URLs."""
+    for pattern, replacement in _SECRET_TEXT:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: time, level, logger, message, service, mode, and whatever stands in `extra`."""
+
+    def __init__(self, service: str, mode: str) -> None:
+        super().__init__()
+        self._common = {"service": service, "mode": mode}
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Render the record; a field whose name smells of a secret is replaced by `[redacted]`."""
+        line: dict[str, object] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": redact(record.getMessage()),
+            **self._common,
+        }
+        if current := request_id.get():
+            line["request_id"] = current
+        for key, value in vars(record).items():
+            if key not in _STANDARD and not key.startswith("_"):
+                secret = _SECRET_KEY.search(key)
+                line[key] = "[redacted]" if secret else redact(value) if isinstance(value, str) else value
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        return json.dumps(line, default=lambda value: redact(str(value)), ensure_ascii=False)
+
+
+class RateLimit(logging.Filter):
+    """Lets `burst` records per `period` seconds through for each message of the named loggers.
+
+    The first record after a silence carries `suppressed`, the number of records that were dropped.
+    """
+
+    def __init__(
+        self,
+        prefixes: tuple[str, ...] = NOISY,
+        *,
+        burst: int = 3,
+        period: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__()
+        self._prefixes = tuple(f"{prefix}." for prefix in prefixes)
+        self._burst, self._period, self._clock = burst, period, clock
+        self._windows: dict[tuple[str, int, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether the record is let through."""
+        if not f"{record.name}.".startswith(self._prefixes):
+            return True
+        key, now = (record.name, record.levelno, str(record.msg)[:120]), self._clock()
+        start, count = self._windows.get(key, (now, 0))
+        if now - start >= self._period:
+            if count > self._burst:
+                record.suppressed = count - self._burst
+            start, count = now, 0
+        if len(self._windows) >= 1000 and key not in self._windows:
+            self._windows.clear()
+        self._windows[key] = (start, count + 1)
+        return count < self._burst
+
+
+def configure_logging(service: str, mode: str, level: str = "INFO", stream: TextIO | None = None) -> None:
+    """Send all logging of this process to `stream` (stderr) as JSON lines; may be called again."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter(service, mode))
+    handler.addFilter(RateLimit())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = name != "uvicorn.access"
+    for name in ("httpx", "httpcore", *NOISY):
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def new_traceparent(entropy: Callable[[int], str] = secrets.token_hex) -> str:
+    """A sampled W3C traceparent that starts a trace; `entropy(n)` gives n bytes in hexadecimal."""
+    return f"00-{entropy(16)}-{entropy(8)}-01"
+
+
+def child_traceparent(parent: str | None, entropy: Callable[[int], str] = secrets.token_hex) -> str:
+    """A new span in the parent's trace; a missing or malformed parent starts a new trace, as W3C demands."""
+    if parent is None or not _TRACEPARENT.fullmatch(parent):
+        return new_traceparent(entropy)
+    return f"00-{parent[3:35]}-{entropy(8)}-{parent[53:55]}"
+
+
+_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """The metrics all services share, in a registry of their own: several services fit into a process."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = r = registry or CollectorRegistry()
+        ProcessCollector(registry=r)
+        GCCollector(registry=r)
+        self.commands = Counter("saga_commands", "Commands handled", ("name", "outcome"), registry=r)
+        self.batch_size = Histogram("saga_batch_size", "Commands per transaction", buckets=_SIZES, registry=r)
+        self.transaction_seconds = Histogram(
+            "saga_transaction_seconds", "Transactions at the door", buckets=_SECONDS, registry=r
+        )
+        self.outbox_published = Counter(
+            "saga_outbox_published", "Outbox rows published", ("name",), registry=r
+        )
+        self.dead_letters = Counter("saga_dead_letters", "Messages given up", ("source",), registry=r)
+        self.provider_calls = Counter(
+            "saga_provider_calls",
+            "Calls to the outside world",
+            ("provider", "operation", "outcome"),
+            registry=r,
+        )
+        self.provider_seconds = Histogram(
+            "saga_provider_seconds",
+            "Calls to the outside world",
+            ("provider", "operation"),
+            buckets=_SECONDS,
+            registry=r,
+        )
+        self.attention = Gauge("saga_attention", "What needs a human", registry=r)
+        self.ended = Counter("saga_ended", "Sagas that reached a final state", ("state",), registry=r)
+        self.in_flight = Gauge("saga_in_flight", "Work accepted and not finished", ("kind",), registry=r)
+        self.background_restarts = Counter(
+            "background_restarts", "Background tasks restarted", ("task",), registry=r
+        )
+        self.http_requests = Counter(
+            "http_requests", "HTTP requests", ("method", "route", "status"), registry=r
+        )
+        self.http_seconds = Histogram(
+            "http_request_seconds", "HTTP requests", ("method", "route"), buckets=_SECONDS, registry=r
+        )
+        self.http_in_flight = Gauge("http_in_flight", "HTTP requests under way", registry=r)
+
+    def exposition(self) -> bytes:
+        """All metrics in the Prometheus text format."""
+        return generate_latest(self.registry)

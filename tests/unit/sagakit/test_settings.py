@@ -1,0 +1,94 @@
+"""Settings: what is read is valid, what is not says so in one line, and secrets stay secret."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from sagakit.settings import MASK, Settings, SettingsError
+
+SECRET = "a-secret-of-sufficient-length"
+
+
+def read(**environ: str) -> Settings:
+    return Settings.from_env({"JWT_SECRET": SECRET, **environ})
+
+
+def test_defaults_need_nothing_but_the_secret() -> None:
+    settings = read()
+    assert settings.coordination_mode == "temporal"
+    assert (settings.saga_deadline, settings.batch_max, settings.db_pool) == (30.0, 500, 6)
+    assert settings.aws_endpoint_url is None
+    assert settings.fault_injection is False
+
+
+def test_values_are_converted() -> None:
+    settings = read(HTTP_PORT="8001", RETRY_MAX="7.5", FAULT_INJECTION="on", LOG_LEVEL="debug", ROLE="worker")
+    assert settings.http_port == 8001
+    assert settings.retry_max == 7.5
+    assert settings.fault_injection is True
+    assert (settings.log_level, settings.role) == ("DEBUG", "worker")
+
+
+def test_an_empty_variable_counts_as_absent() -> None:
+    assert read(DB_POOL="", PUBSUB_EMULATOR_HOST="") == read()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "valid"),
+    [
+        ("PROVIDERS", "paypal", "one of sandbox, instant"),
+        ("ROLE", "boss", "one of api, worker, all"),
+        ("FAULT_INJECTION", "yes", "one of on, off"),
+        ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),
+        ("SAGA_DEADLINE", "soon", "a number of seconds greater than 0"),
+        ("SAGA_DEADLINE", "0", "a number of seconds greater than 0"),
+        ("SAGA_DEADLINE", "nan", "a number of seconds greater than 0"),
+        ("RETRY_MAX", "inf", "a number of seconds greater than 0"),
+        ("BATCH_MAX", "0", "a whole number from 1 to 10000"),
+        ("HTTP_PORT", "65536", "a whole number from 0 to 65535"),
+        ("ORDER_URL", "localhost:8001", "a URL such as http://host:port"),
+        ("ORDER_URL", "http://localhost:notaport", "a URL such as http://host:port"),
+        ("KAFKA_BOOTSTRAP", "localhost", "host:port"),
+    ],
+)
+def test_a_bad_value_names_the_variable_the_value_and_what_is_valid(name: str, value: str, valid: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(**{name: value})
+    message = str(caught.value)
+    assert message.startswith(f"{name}={value} is not valid: expected {valid}")
+    assert "\n" not in message
+
+
+def test_the_secret_is_required_and_long_enough() -> None:
+    with pytest.raises(SettingsError, match=r"JWT_SECRET is required: set it to at least 16 characters"):
+        Settings.from_env({})
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({"JWT_SECRET": "tooshort"})
+    assert "tooshort" not in str(caught.value)
+
+
+def test_a_retry_ceiling_below_the_first_pause_is_refused() -> None:
+    with pytest.raises(SettingsError, match="RETRY_MAX"):
+        read(RETRY_INITIAL="2", RETRY_MAX="1")
+
+
+def test_the_table_shows_every_setting_its_source_and_no_secret() -> None:
+    environ = {
+        "JWT_SECRET": SECRET,
+        "DATABASE_URL": "postgresql://quartet:hunter2@127.0.0.1:5441/order",
+        "BATCH_MAX": "20",
+    }
+    rows = {row.name: row for row in Settings.from_env(environ).table(environ)}
+    assert set(rows) == {f.name.upper() for f in dataclasses.fields(Settings)}
+    assert rows["BATCH_MAX"][1:3] == ("20", "environment")
+    assert rows["DB_POOL"][1:3] == ("6", "default")
+    assert rows["JWT_SECRET"].value == MASK
+    assert rows["DATABASE_URL"].value == f"postgresql://quartet:{MASK}@127.0.0.1:5441/order"
+    assert all(row.doc for row in rows.values())
+
+
+def test_repr_shows_no_secret() -> None:
+    shown = repr(read(DATABASE_URL="postgresql://quartet:hunter2@127.0.0.1/order"))
+    assert SECRET not in shown
+    assert "hunter2" not in shown

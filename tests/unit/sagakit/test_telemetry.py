@@ -1,0 +1,94 @@
+"""Telemetry: one JSON object a line, no secrets, no floods, traces that continue."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from sagakit.telemetry import Metrics, RateLimit, child_traceparent, configure_logging, new_traceparent, redact
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    stream = io.StringIO()
+    configure_logging("order", "kafka-choreography", "DEBUG", stream)
+    yield stream
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_a_line_is_one_json_object_with_the_fields_of_extra(log: io.StringIO) -> None:
+    logging.getLogger("x").info("handled\n%s", "it", extra={"order_id": "o1", "message_id": "o1/PlaceOrder"})
+    line = json.loads(log.getvalue())
+    assert line["message"] == "handled\nit"
+    assert (line["service"], line["mode"]) == ("order", "kafka-choreography")
+    assert (line["order_id"], line["message_id"]) == ("o1", "o1/PlaceOrder")
+    assert log.getvalue().count("\n") == 1
+
+
+def test_secrets_never_reach_the_log(log: io.StringIO) -> None:
+    logger = logging.getLogger("x")
+    logger.info("Authorization: Bearer abc.def paid with tok_visa", extra={"payment_token": "hunter2"})
+    try:
+        raise RuntimeError("cannot reach postgresql://quartet:hunter2@db/order with eyJhbGci.eyJzdWIi.c2ln")
+    except RuntimeError:
+        logger.exception("failed", extra={"url": "http://a:hunter2@b"})
+    for secret in ("abc.def", "tok_visa", "hunter2", "eyJ"):
+        assert secret not in log.getvalue()
+    assert "quartet:[redacted]@db/order" in log.getvalue()
+
+
+def test_a_value_that_json_cannot_hold_does_not_lose_the_line(log: io.StringIO) -> None:
+    logging.getLogger("x").warning("odd", extra={"thing": object()})
+    assert json.loads(log.getvalue())["message"] == "odd"
+
+
+def test_a_noisy_logger_is_limited_and_says_how_often_it_was_silenced() -> None:
+    now = [0.0]
+    limit = RateLimit(("aiokafka",), burst=2, period=10, clock=lambda: now[0])
+
+    def let_through(name: str) -> logging.LogRecord | None:
+        record = logging.makeLogRecord({"name": name, "msg": "cannot connect", "levelno": logging.ERROR})
+        return record if limit.filter(record) else None
+
+    assert [let_through("aiokafka.conn") is not None for _ in range(5)] == [True, True, False, False, False]
+    assert all(let_through("aiokafkaesque") for _ in range(5))
+    now[0] = 10.0
+    record = let_through("aiokafka.conn")
+    assert record is not None
+    assert vars(record)["suppressed"] == 3
+
+
+def test_a_child_span_stays_in_its_trace() -> None:
+    parent = new_traceparent()
+    child = child_traceparent(parent)
+    assert child[:36] == parent[:36]
+    assert child[36:52] != parent[36:52]
+    unsampled = f"00-{'a' * 32}-{'b' * 16}-00"
+    assert child_traceparent(unsampled).endswith("-00")
+
+
+@pytest.mark.parametrize("bad", [None, "", "garbage", f"ff-{'a' * 32}-{'b' * 16}-01", f"00-{'0' * 32}-{'b' * 16}-01"])
+def test_a_malformed_parent_starts_a_new_trace(bad: str | None) -> None:
+    assert len(child_traceparent(bad)) == 55
+    assert "0" * 32 not in child_traceparent(bad)
+
+
+def test_entropy_can_be_injected() -> None:
+    assert new_traceparent(lambda n: "ab" * n) == f"00-{'ab' * 16}-{'ab' * 8}-01"
+
+
+def test_redact_keeps_what_is_no_secret() -> None:
+    assert redact("order 7 at http://host:80/x") == "order 7 at http://host:80/x"
+
+
+def test_two_services_in_one_process_keep_their_metrics_apart() -> None:
+    one, two = Metrics(), Metrics()
+    one.commands.labels("PlaceOrder", "ok").inc()
+    assert b'saga_commands_total{name="PlaceOrder",outcome="ok"} 1.0' in one.exposition()
+    assert b'name="PlaceOrder"' not in two.exposition()
