@@ -8,7 +8,14 @@ import logging
 from collections.abc import Iterator
 
 import pytest
-from sagakit.telemetry import Metrics, RateLimit, child_traceparent, configure_logging, new_traceparent, redact
+from sagakit.telemetry import (
+    Metrics,
+    RateLimit,
+    child_traceparent,
+    configure_logging,
+    new_traceparent,
+    redact,
+)
 
 
 @pytest.fixture
@@ -73,7 +80,9 @@ def test_a_child_span_stays_in_its_trace() -> None:
     assert child_traceparent(unsampled).endswith("-00")
 
 
-@pytest.mark.parametrize("bad", [None, "", "garbage", f"ff-{'a' * 32}-{'b' * 16}-01", f"00-{'0' * 32}-{'b' * 16}-01"])
+@pytest.mark.parametrize(
+    "bad", [None, "", "garbage", f"ff-{'a' * 32}-{'b' * 16}-01", f"00-{'0' * 32}-{'b' * 16}-01"]
+)
 def test_a_malformed_parent_starts_a_new_trace(bad: str | None) -> None:
     assert len(child_traceparent(bad)) == 55
     assert "0" * 32 not in child_traceparent(bad)

@@ -1,0 +1,209 @@
+"""Errors as RFC 9457 problem details, one shape for whatever goes wrong.
+
+Guarantee: `type` and `code` are stable, `detail` names the field or header and what would be valid, and no
+answer repeats what the client sent: it could be a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sagakit.telemetry import request_id
+
+PROBLEM_JSON: Final = "application/problem+json"
+_MAX_ERRORS: Final = 20
+_CODES: Final = {
+    400: "bad_request",
+    401: "unauthenticated",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "validation",
+    503: "unavailable",
+}
+# SQLSTATE classes that a repeat can cure: connection, rollback, resources, object in use, operator, system.
+_TRANSIENT: Final = ("08", "40", "53", "55", "57", "58")
+
+PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {
+        "description": "Problem details (RFC 9457)",
+        "content": {
+            PROBLEM_JSON: {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status", "code", "detail"],
+                    "properties": {
+                        "type": {"type": "string", "examples": ["urn:quartet:problem:validation"]},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "code": {"type": "string", "examples": ["validation"]},
+                        "detail": {"type": "string"},
+                        "request_id": {"type": "string"},
+                        "errors": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                            },
+                        },
+                    },
+                }
+            }
+        },
+    }
+    for status in ("4XX", "5XX")
+}
+
+
+class JsonResponse(Response):
+    """An answer encoded by msgspec, which also knows dataclasses, UUIDs and datetimes."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Encode the content; text and bytes are values like any other."""
+        return msgspec.json.encode(content)
+
+
+class Problem(Exception):
+    """Raise it to answer with a problem; `extra` becomes further members of the object."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status, self.code, self.detail = status, code, detail
+        self.headers, self.extra = dict(headers or {}), extra
+
+    def response(self) -> Response:
+        """The problem as an answer."""
+        body = {
+            "type": f"urn:quartet:problem:{self.code.replace('_', '-')}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            **({"request_id": current} if (current := request_id.get()) else {}),
+            **self.extra,
+        }
+        return JsonResponse(body, self.status, headers=self.headers, media_type=PROBLEM_JSON)
+
+
+def invalid(field: str, message: str, code: str = "validation") -> Problem:
+    """The problem of one bad field, parameter or header: 422."""
+    return Problem(422, code, f"{field}: {message}", errors=[{"field": field, "message": message}])
+
+
+def not_found(detail: str = "There is nothing here for you.") -> Problem:
+    """404; also the answer about what belongs to somebody else."""
+    return Problem(404, "not_found", detail)
+
+
+def conflict(code: str, detail: str, **extra: Any) -> Problem:
+    """409, with a code that says which rule stands in the way."""
+    return Problem(409, code, detail, **extra)
+
+
+def unavailable(detail: str, retry_after: int = 1) -> Problem:
+    """503: the client may repeat the same request after `retry_after` seconds."""
+    return Problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the error says that a store or a neighbour cannot be reached right now, rather than a bug.
+
+    Covers refused, reset and timed-out connections, an exhausted pool, and transient SQLSTATE classes.
+    """
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        state = getattr(current, "sqlstate", None)
+        if isinstance(state, str):
+            return state.startswith(_TRANSIENT)
+        if isinstance(current, ConnectionError | TimeoutError) or _lost_connection(current):
+            return True
+        if isinstance(current, OSError) and current.errno is not None and current.filename is None:
+            return True
+        current = getattr(current, "orig", None) or current.__cause__
+    return False
+
+
+def _lost_connection(error: BaseException) -> bool:
+    names = {
+        kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(("sqlalchemy", "asyncpg"))
+    }
+    if "TimeoutError" in names or getattr(error, "connection_invalidated", False):
+        return True
+    return "InterfaceError" in names and "clos" in str(error) and "connection" in str(error)
+
+
+def from_exception(error: Exception) -> Problem:
+    """The problem to answer with when nobody handled `error`."""
+    if is_outage(error):
+        return unavailable("The service cannot reach its store. Repeat the same request.")
+    return Problem(500, "internal", "The service failed; this is a defect. Quote the request id.")
+
+
+async def on_problem(_: Request, error: Exception) -> Response:
+    """Exception handler of `Problem`."""
+    assert isinstance(error, Problem)
+    return error.response()
+
+
+async def on_http_exception(_: Request, error: Exception) -> Response:
+    """Exception handler of the framework's own errors: unknown path, wrong method, unreadable body."""
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, "http_error")
+    detail = {
+        404: "There is nothing at this path.",
+        405: f"Allowed here: {(error.headers or {}).get('Allow', 'another method')}.",
+    }.get(error.status_code, error.detail)
+    return Problem(error.status_code, code, detail, headers=error.headers).response()
+
+
+async def on_invalid(request: Request, error: Exception) -> Response:
+    """Exception handler of validation errors: 400 for malformed JSON, 415 for another format, else 422."""
+    assert isinstance(error, RequestValidationError)
+    raised = error.errors()
+    if any(one["type"] == "json_invalid" for one in raised):
+        return Problem(400, "malformed_json", "The body is not valid JSON.").response()
+    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
+    if has_body and any(one["loc"] == ("body",) for one in raised) and not is_json(request):
+        return Problem(415, "unsupported_media_type", "Send the body as application/json.").response()
+    errors = [{"field": _dotted(one["loc"]), "message": _sentence(one)} for one in raised[:_MAX_ERRORS]]
+    more = f" (and {len(raised) - 1} more)" if len(raised) > 1 else ""
+    detail = f"{errors[0]['field']}: {errors[0]['message']}{more}"
+    return Problem(422, "validation", detail, errors=errors).response()
+
+
+def is_json(request: Request) -> bool:
+    """Whether the request says that its body is JSON."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _dotted(loc: Sequence[int | str]) -> str:
+    inner = loc[1:] if loc and loc[0] in ("body", "query", "path", "header", "cookie") else loc
+    return ".".join(map(str, inner)) or "body"
+
+
+def _sentence(one: Mapping[str, Any]) -> str:
+    return str(one["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")

@@ -1,0 +1,125 @@
+"""What requests have in common: idempotency keys, `Prefer: wait`, pages.
+
+Guarantee: whatever these readers return is safe to store and to compare; whatever they refuse is refused with
+a problem that names the header or parameter.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import Depends, Header, Query
+from pydantic import AfterValidator
+from starlette.requests import Request
+
+from sagakit.http_problems import Problem, invalid
+
+MAX_WAIT: Final = 60
+_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
+_PREFERENCES: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+_WAIT: Final = re.compile(r'\s*wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE)
+_WAIT_NAME: Final = re.compile(r"\s*wait\s*(?:[=;]|$)", re.IGNORECASE)
+_INT64: Final = 2**63
+
+
+def _no_control(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("Input should consist of printable characters")
+    return text
+
+
+PrintableText = Annotated[str, AfterValidator(_no_control)]
+"""A string without control characters: safe in a database (no NUL) and in a log line."""
+
+Limit = Annotated[int, Query(ge=1, le=200, description="Items per page")]
+Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")]
+DEFAULT_LIMIT: Final = 50
+
+
+async def _idempotency_key(
+    request: Request,
+    _: Annotated[
+        str | None,
+        Header(alias="Idempotency-Key", description="Required; 1 to 255 printable ASCII characters"),
+    ] = None,
+) -> str:
+    given = request.headers.getlist("idempotency-key")
+    if not given or not given[0]:
+        detail = (
+            "Send the header Idempotency-Key: 1 to 255 printable ASCII characters, new for each new request."
+        )
+        raise Problem(400, "idempotency_key_missing", detail)
+    if len(given) > 1 or not _KEY.fullmatch(given[0]):
+        message = "must be given once, as 1 to 255 printable ASCII characters"
+        raise invalid("Idempotency-Key", message, "idempotency_key_invalid")
+    return given[0]
+
+
+IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
+"""The required `Idempotency-Key` header; 400 when it is missing, 422 when it is malformed."""
+
+
+def parse_prefer_wait(values: Iterable[str]) -> int | None:
+    """The seconds of `Prefer: wait=N` (RFC 7240), at most `MAX_WAIT`; None when absent or malformed.
+
+    Of several preferences of that name the first counts, as the RFC demands, even when it is malformed.
+    """
+    for value in values:
+        for preference in _PREFERENCES.findall(value):
+            if _WAIT_NAME.match(preference):
+                found = _WAIT.fullmatch(preference)
+                return min(int(found[2][:9]), MAX_WAIT) if found else None
+    return None
+
+
+async def _prefer_wait(
+    request: Request,
+    _: Annotated[
+        str | None,
+        Header(alias="Prefer", description="`wait=N`: wait up to N seconds (at most 60) for the end"),
+    ] = None,
+) -> int | None:
+    return parse_prefer_wait(request.headers.getlist("prefer"))
+
+
+PreferWait = Annotated[int | None, Depends(_prefer_wait)]
+"""Seconds the client is willing to wait, or None."""
+
+
+def encode_cursor(*parts: str | int) -> str:
+    """An opaque cursor: where the page ended."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(parts)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None, *shape: type[str] | type[int]) -> tuple[Any, ...] | None:
+    """The parts of a cursor, of the types in `shape`; None for no cursor; 422 for one that is not ours."""
+    if not cursor:
+        return None
+    try:
+        raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        parts = msgspec.json.decode(raw, type=list[str | int])
+    except (binascii.Error, msgspec.DecodeError, ValueError):
+        raise _bad_cursor() from None
+    if len(parts) != len(shape) or not all(map(_fits, parts, shape)):
+        raise _bad_cursor()
+    return tuple(parts)
+
+
+def page(items: Sequence[Any], next_cursor: str | None) -> dict[str, Any]:
+    """The body of every list."""
+    return {"items": items, "next_cursor": next_cursor}
+
+
+def _fits(part: str | int, kind: type[str] | type[int]) -> bool:
+    if isinstance(part, str):
+        return kind is str and "\x00" not in part
+    return kind is int and -_INT64 <= part < _INT64
+
+
+def _bad_cursor() -> Problem:
+    return invalid("cursor", "must be the next_cursor of a page of this list", "validation")

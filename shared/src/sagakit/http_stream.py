@@ -1,0 +1,128 @@
+"""Answers that take their time: server-sent events, and waiting that ends when the process stops.
+
+Guarantee: a stream ends, and its source is closed, when the source is exhausted, the client leaves, or the
+process drains; a wait never outlives its time-out nor holds up a graceful stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+HEARTBEAT: Final = 15.0
+T = TypeVar("T")
+
+
+class Drain:
+    """Says that the process is stopping, once and for good."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    @property
+    def started(self) -> bool:
+        """Whether the process is stopping."""
+        return self._event.is_set()
+
+    def start(self) -> None:
+        """Release everyone who waits."""
+        self._event.set()
+
+    async def wait(self) -> None:
+        """Return as soon as the process is stopping."""
+        await self._event.wait()
+
+    async def race(self, awaitable: Awaitable[T], seconds: float) -> T | None:
+        """The result, or None when `seconds` pass or the drain starts first.
+
+        A coroutine that lost is cancelled; a future or task that lost is the caller's and is left alone.
+        """
+        task = asyncio.ensure_future(awaitable)
+        stopping = asyncio.ensure_future(self._event.wait())
+        try:
+            done, _ = await asyncio.wait(
+                {task, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            return task.result() if task in done else None
+        finally:
+            stopping.cancel()
+            if inspect.iscoroutine(awaitable):
+                await _cancel(task)
+
+
+@dataclass(frozen=True)
+class ServerSentEvent:
+    """One event; `data` is encoded as JSON."""
+
+    data: Any
+    event: str = ""
+    id: str = ""
+
+    def encode(self) -> bytes:
+        """The event on the wire."""
+        lines = [f"{key}: {value}" for key, value in (("id", self.id), ("event", self.event)) if value]
+        return "\n".join([*lines, f"data: {msgspec.json.encode(self.data).decode()}", "", ""]).encode()
+
+
+class EventStream(Response):
+    """Streams `source` as `text/event-stream`, with a comment every `heartbeat` seconds of silence."""
+
+    def __init__(
+        self, source: AsyncIterator[ServerSentEvent], drain: Drain, *, heartbeat: float = HEARTBEAT
+    ) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(None, 200, headers, "text/event-stream")
+        del self.headers["content-length"]
+        self._source, self._drain, self._heartbeat = source, drain, heartbeat
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the source ends, the client leaves or the process drains."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": b": open\n\n", "more_body": True})
+        gone = asyncio.ensure_future(_disconnected(receive))
+        stopping = asyncio.ensure_future(self._drain.wait())
+        upcoming = asyncio.ensure_future(_next(self._source))
+        try:
+            while not (gone.done() or stopping.done()):
+                await asyncio.wait(
+                    {gone, stopping, upcoming}, timeout=self._heartbeat, return_when=asyncio.FIRST_COMPLETED
+                )
+                chunk = b": still here\n\n"
+                if upcoming.done():
+                    event = upcoming.result()
+                    if event is None:
+                        break
+                    chunk = event.encode()
+                    upcoming = asyncio.ensure_future(_next(self._source))
+                elif gone.done() or stopping.done():
+                    break
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        finally:
+            for task in (gone, stopping, upcoming):
+                await _cancel(task)
+            if isinstance(self._source, AsyncGenerator):
+                await self._source.aclose()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _next(source: AsyncIterator[ServerSentEvent]) -> ServerSentEvent | None:
+    return await anext(source, None)
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _cancel(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,224 @@
+"""How a process starts, keeps its background work alive, and stops.
+
+Guarantee: SIGTERM and SIGINT end the process with status 0 within `DRAIN_TIMEOUT`: it stops accepting,
+releases waiters, finishes requests under way, stops its background work, and only then closes what it opened.
+A background task that may not be restarted and fails ends the process with status 1, for its supervisor to
+start it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from typing import Any, Final, NoReturn
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from sagakit.settings import Settings
+from sagakit.telemetry import Metrics
+
+log = logging.getLogger("sagakit.runtime")
+
+Hook = Callable[[], Awaitable[None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_BACKLOG: Final = 2048
+_HTTP_SHARE: Final = 0.6
+_CLOSING: Final = 5.0
+
+
+class Background:
+    """Named long-running coroutines, restarted with exponential backoff when they raise.
+
+    A task started with `restart=False` that raises sets `failed` instead. A task that returns is done.
+    """
+
+    def __init__(self, metrics: Metrics, *, retry_initial: float = 0.1, retry_max: float = 5.0) -> None:
+        self._metrics, self._initial, self._max = metrics, retry_initial, retry_max
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._errors: dict[str, str] = {}
+        self.failed = asyncio.Event()
+
+    def start(self, name: str, work: Work, *, restart: bool = True) -> None:
+        """Run `work()` until `stop`; names are unique among what still runs."""
+        if name in self._tasks and not self._tasks[name].done():
+            raise ValueError(f"the background task {name} runs already")
+        self._tasks[name] = asyncio.create_task(self._keep(name, work, restart), name=name)
+
+    def ailing(self) -> dict[str, str]:
+        """The tasks that wait for a restart or have failed, each with the kind of its last error."""
+        return dict(self._errors)
+
+    async def stop(self) -> None:
+        """Cancel all tasks, and return when the last of them has ended."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _keep(self, name: str, work: Work, restart: bool) -> None:
+        pause, clock = self._initial, asyncio.get_running_loop().time
+        while True:
+            began = clock()
+            try:
+                self._errors.pop(name, None)
+                return await work()
+            except Exception as error:
+                self._errors[name] = type(error).__name__
+                log.exception("background task failed", extra={"task": name, "restarts": restart})
+            if not restart:
+                self.failed.set()
+                return None
+            self._metrics.background_restarts.labels(name).inc()
+            if clock() - began > self._max:
+                pause = self._initial
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self._max)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the runtime has its own, which do not raise the signal again."""
+
+    task: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def finish(self) -> None:
+        """Stop accepting, let the requests under way end, and return."""
+        self.should_exit = True
+        if self.task is not None:
+            await self.task
+
+
+async def serve(
+    app: FastAPI,
+    settings: Settings,
+    startup: Hook,
+    shutdown: Hook,
+    *,
+    background: Background | None = None,
+) -> int:
+    """Run `startup`, serve `app` until a signal or a failure, run `shutdown`; return the exit status.
+
+    `shutdown` runs after `background` has stopped, and even when `startup` failed: it closes what was opened.
+    """
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    status, server = 0, None
+    try:
+        if await _unless(stop, startup()):
+            server = _Server(_config(app, settings))
+            status = await _until_stopped(server, listen(settings), stop, background)
+    except Exception:
+        log.exception("cannot run", extra={"port": settings.http_port})
+        status = 1
+    watchdog = _arm(settings.drain_timeout + _CLOSING, 1)
+    try:
+        async with asyncio.timeout(settings.drain_timeout):
+            app.state.drain.start()
+            if server is not None:
+                await server.finish()
+            if background is not None:
+                await background.stop()
+            await shutdown()
+    except Exception:
+        log.exception("the stop was not graceful")
+        status = 1
+    finally:
+        watchdog.cancel()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+    log.info("stopped", extra={"status": status})
+    return status
+
+
+def run(main: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run `main` under uvloop and exit with the status it returns; what still lingers then is cut off."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        status = runner.run(main)
+        _arm(_CLOSING, status)
+    sys.exit(status)
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A bound socket; with several replicas they share the port, and the kernel spreads connections.
+
+    The protocol is named, since asyncio sets TCP_NODELAY only where it is.
+    """
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if settings.replicas > 1:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        sock.bind((settings.http_host, settings.http_port))
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=max(1, int(settings.drain_timeout * _HTTP_SHARE)),
+    )
+
+
+async def _until_stopped(
+    server: _Server, sock: socket.socket, stop: asyncio.Event, background: Background | None
+) -> int:
+    server.task = asyncio.create_task(server.serve(sockets=[sock]), name="http")
+    log.info("serving", extra={"address": "{}:{}".format(*sock.getsockname()[:2])})
+    waits = [asyncio.create_task(stop.wait())]
+    failed = asyncio.create_task(background.failed.wait()) if background is not None else None
+    if failed is not None:
+        waits.append(failed)
+    await asyncio.wait({server.task, *waits}, return_when=asyncio.FIRST_COMPLETED)
+    crashed = server.task.done() or (failed is not None and failed.done())
+    for wait in waits:
+        wait.cancel()
+    return 1 if crashed else 0
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
+    """Whether `work` came to its end before `stop`; raises what it raises, cancels it when it lost."""
+    task, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if task.done():
+        task.result()
+        return not stop.is_set()
+    task.cancel()
+    await asyncio.wait({task})
+    return False
+
+
+def _arm(seconds: float, status: int) -> threading.Timer:
+    """End the process, whatever it does, unless the timer is cancelled within `seconds`."""
+    timer = threading.Timer(seconds, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -1,0 +1,363 @@
+"""The web side: every error is a problem, every limit holds, whoever may not does not."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any
+
+import httpx
+import jwt
+import pytest
+from fastapi import APIRouter, Depends, FastAPI
+from pydantic import BaseModel, Field
+from sagakit.http import (
+    DEFAULT_LIMIT,
+    Caller,
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    PrintableText,
+    create_app,
+    decode_cursor,
+    issue_token,
+    page,
+    require_admin,
+    require_caller,
+    require_customer,
+)
+from sagakit.settings import Settings
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+SECRET = "a-secret-of-sufficient-length-for-hs256"  # noqa: S105
+SETTINGS = Settings(jwt_secret=SECRET, service="order", coordination_mode="kafka-choreography")
+
+
+class Line(BaseModel):
+    sku: PrintableText
+    quantity: int = Field(ge=1, le=100)
+
+
+class Basket(BaseModel):
+    lines: list[Line]
+
+
+class SqlState(Exception):
+    def __init__(self, sqlstate: str) -> None:
+        self.sqlstate = sqlstate
+
+
+FAILURES: dict[str, Exception] = {
+    "pool": PoolTimeout("QueuePool limit reached"),
+    "refused": ConnectionRefusedError(111, "refused"),
+    "disk-full": DBAPIError("INSERT", {}, SqlState("53100")),
+    "shutdown": OperationalError("SELECT", {}, SqlState("57P01")),
+    "closed": InterfaceError("SELECT", {}, Exception("connection is closed")),
+    "misuse": InterfaceError("SELECT", {}, Exception("invalid input for query argument $1")),
+    "bug": RuntimeError("tok_visa was in here"),
+    "constraint": DBAPIError("INSERT", {}, SqlState("23505")),
+}
+
+
+def shop() -> APIRouter:
+    router = APIRouter(prefix="/shop")
+
+    @router.post("/baskets")
+    async def put(basket: Basket) -> dict[str, int]:
+        return {"lines": len(basket.lines)}
+
+    @router.post("/keyed")
+    async def keyed(key: IdempotencyKey) -> dict[str, str]:
+        return {"key": key}
+
+    @router.get("/baskets/{ident}")
+    async def get(ident: str, caller: Annotated[Caller, Depends(require_caller)]) -> dict[str, str]:
+        return {"ident": ident, "subject": caller.subject}
+
+    @router.get("/baskets")
+    async def every(limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None) -> dict[str, Any]:
+        decode_cursor(cursor, str)
+        return page([limit], None)
+
+    @router.get("/admin")
+    async def admin(caller: Annotated[Caller, Depends(require_admin)]) -> str:
+        return caller.subject
+
+    @router.get("/customer")
+    async def customer(caller: Annotated[Caller, Depends(require_customer)]) -> str:
+        return caller.subject
+
+    @router.get("/fail/{how}")
+    async def fail(how: str) -> None:
+        raise FAILURES[how]
+
+    return router
+
+
+async def ready() -> Mapping[str, Any]:
+    return {"digest": "abc"}
+
+
+@pytest.fixture
+def app() -> FastAPI:
+    return create_app("Order", SETTINGS, ready, routers=[shop()])
+
+
+@pytest.fixture
+async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://order") as client:
+        yield client
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = answer.json()
+    assert body["type"] == f"urn:quartet:problem:{code.replace('_', '-')}"
+    assert (body["code"], body["status"]) == (code, status)
+    assert body["request_id"] == answer.headers["x-request-id"]
+    return body
+
+
+def bearer(role: Any = "customer", subject: str = "alice") -> dict[str, str]:
+    return {"Authorization": f"Bearer {issue_token(SECRET, subject, role)}"}
+
+
+async def test_a_validation_error_names_the_field_by_its_dotted_path(client: httpx.AsyncClient) -> None:
+    lines = [{"sku": "cup", "quantity": 1}, {"sku": "cup\u0000", "quantity": 101}]
+    body = assert_problem(await client.post("/shop/baskets", json={"lines": lines}), 422, "validation")
+    assert [error["field"] for error in body["errors"]] == ["lines.1.sku", "lines.1.quantity"]
+    assert body["errors"][1]["message"] == "Input should be less than or equal to 100"
+    assert body["detail"] == "lines.1.sku: Input should consist of printable characters (and 1 more)"
+
+
+async def test_what_the_client_sent_is_never_repeated(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/shop/baskets", json={"lines": "tok_secret", "tok_field": 1})
+    assert "tok_" not in answer.text
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"{'lines': []}", b"[" * 50_000])
+async def test_malformed_json_is_a_bad_request(client: httpx.AsyncClient, content: bytes) -> None:
+    answer = await client.post("/shop/baskets", content=content, headers={"Content-Type": "application/json"})
+    assert_problem(answer, 400, "malformed_json" if content[0] == 0x7B else answer.json()["code"])
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
+async def test_another_format_than_json_is_refused(client: httpx.AsyncClient, kind: str | None) -> None:
+    headers = {"Content-Type": kind} if kind else {}
+    answer = await client.post("/shop/baskets", content=b'{"lines": []}', headers=headers)
+    assert_problem(answer, 415, "unsupported_media_type")
+
+
+async def test_a_missing_body_is_a_validation_error(client: httpx.AsyncClient) -> None:
+    assert_problem(await client.post("/shop/baskets"), 422, "validation")
+
+
+async def test_an_unknown_path_and_a_wrong_method_are_problems(client: httpx.AsyncClient) -> None:
+    assert_problem(await client.get("/nowhere"), 404, "not_found")
+    assert_problem(await client.get("/shop/baskets/"), 404, "not_found")
+    assert_problem(await client.get("/shop/baskets/a%00b", headers=bearer()), 404, "not_found")
+    answer = await client.put("/shop/admin")
+    assert_problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"
+
+
+async def test_a_body_beyond_the_limit_is_refused_by_its_declared_length(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/shop/baskets", json={"lines": [], "padding": "x" * 70_000})
+    assert_problem(answer, 413, "body_too_large")
+
+
+async def test_a_chunked_body_beyond_the_limit_is_not_read_whole(client: httpx.AsyncClient) -> None:
+    sent = 0
+
+    async def chunks() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(1000):
+            sent += 1
+            yield b" " * 1024
+
+    answer = await client.post(
+        "/shop/baskets", content=chunks(), headers={"Content-Type": "application/json"}
+    )
+    assert_problem(answer, 413, "body_too_large")
+    assert sent <= 66
+
+
+async def test_a_body_at_the_limit_is_accepted(client: httpx.AsyncClient) -> None:
+    content = b'{"lines": []}'.ljust(64 * 1024)
+    answer = await client.post("/shop/baskets", content=content, headers={"Content-Type": "application/json"})
+    assert answer.json() == {"lines": 0}
+
+
+@pytest.mark.parametrize("how", ["pool", "refused", "disk-full", "shutdown", "closed"])
+async def test_a_store_out_of_reach_is_503_with_retry_after(client: httpx.AsyncClient, how: str) -> None:
+    answer = await client.get(f"/shop/fail/{how}")
+    assert_problem(answer, 503, "unavailable")
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("how", ["bug", "misuse", "constraint"])
+async def test_a_bug_is_500_and_tells_nothing(client: httpx.AsyncClient, how: str) -> None:
+    answer = await client.get(f"/shop/fail/{how}")
+    assert_problem(answer, 500, "internal")
+    assert "tok_visa" not in answer.text
+
+
+async def test_no_token_is_401_with_a_challenge(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/shop/baskets/1")
+    assert_problem(answer, 401, "unauthenticated")
+    assert answer.headers["www-authenticate"] == 'Bearer realm="quartet"'
+
+
+def claims(**changed: Any) -> dict[str, Any]:
+    given = {"iss": "quartet", "aud": "quartet", "sub": "alice", "role": "customer", "exp": time.time() + 60}
+    return {key: value for key, value in {**given, **changed}.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("changed", "secret", "algorithm"),
+    [
+        ({"exp": 1}, SECRET, "HS256"),
+        ({"exp": None}, SECRET, "HS256"),
+        ({"sub": None}, SECRET, "HS256"),
+        ({"sub": ""}, SECRET, "HS256"),
+        ({"iss": "other"}, SECRET, "HS256"),
+        ({"aud": "other"}, SECRET, "HS256"),
+        ({"role": "root"}, SECRET, "HS256"),
+        ({"role": None}, SECRET, "HS256"),
+        ({}, "another-secret-of-sufficient-length!!", "HS256"),
+        ({}, SECRET * 2, "HS512"),
+        ({}, "", "none"),
+    ],
+)
+async def test_a_bad_token_is_401(
+    client: httpx.AsyncClient, changed: dict[str, Any], secret: str, algorithm: str
+) -> None:
+    token = jwt.encode(claims(**changed), secret, algorithm=algorithm)
+    answer = await client.get("/shop/baskets/1", headers={"Authorization": f"Bearer {token}"})
+    assert_problem(answer, 401, "unauthenticated")
+    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
+
+
+async def test_a_verified_token_is_believed_only_until_it_expires(
+    app: FastAPI, client: httpx.AsyncClient
+) -> None:
+    token = {"Authorization": f"Bearer {issue_token(SECRET, 'alice', ttl=1)}"}
+    assert (await client.get("/shop/baskets/1", headers=token)).json() == {"ident": "1", "subject": "alice"}
+    app.state.verifier._clock = lambda: time.time() + 2
+    known = dict(app.state.verifier._known)
+    await asyncio.sleep(1.1)
+    assert_problem(await client.get("/shop/baskets/1", headers=token), 401, "unauthenticated")
+    assert known
+
+
+async def test_roles_are_kept_apart(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/shop/admin", headers=bearer("admin"))).status_code == 200
+    assert (await client.get("/shop/customer", headers=bearer("customer"))).status_code == 200
+    assert_problem(await client.get("/shop/admin", headers=bearer("customer")), 403, "forbidden")
+    assert_problem(await client.get("/shop/customer", headers=bearer("admin")), 403, "forbidden")
+    assert_problem(await client.get("/shop/baskets/1", headers=bearer("service")), 403, "forbidden")
+
+
+async def test_the_idempotency_key_is_required(client: httpx.AsyncClient) -> None:
+    for headers in ({}, {"Idempotency-Key": ""}):
+        body = assert_problem(
+            await client.post("/shop/keyed", headers=headers), 400, "idempotency_key_missing"
+        )
+        assert "Idempotency-Key" in body["detail"]
+
+
+@pytest.mark.parametrize("key", [b"x" * 256, "gr\u00fcn".encode(), b"a\tb"])
+async def test_a_malformed_idempotency_key_is_refused(client: httpx.AsyncClient, key: bytes) -> None:
+    answer = await client.post("/shop/keyed", headers={b"Idempotency-Key": key})
+    body = assert_problem(answer, 422, "idempotency_key_invalid")
+    assert body["errors"][0]["field"] == "Idempotency-Key"
+
+
+async def test_two_idempotency_keys_are_refused(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/shop/keyed", headers=[("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
+    assert_problem(answer, 422, "idempotency_key_invalid")
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 255, "a b ~!"])
+async def test_a_printable_idempotency_key_is_taken_as_it_is(client: httpx.AsyncClient, key: str) -> None:
+    assert (await client.post("/shop/keyed", headers={"Idempotency-Key": key})).json() == {"key": key}
+
+
+async def test_the_limit_of_a_page_is_bounded(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/shop/baskets")).json() == {"items": [50], "next_cursor": None}
+    for bad in ("0", "201", "x"):
+        body = assert_problem(await client.get("/shop/baskets", params={"limit": bad}), 422, "validation")
+        assert body["errors"][0]["field"] == "limit"
+
+
+@pytest.mark.parametrize("cursor", ["garbage", "eyJ9", "WzFd", "W10", "x" * 2000, "\u20ac"])
+async def test_a_bad_cursor_is_named(client: httpx.AsyncClient, cursor: str) -> None:
+    body = assert_problem(await client.get("/shop/baskets", params={"cursor": cursor}), 422, "validation")
+    assert body["errors"][0]["field"] == "cursor"
+
+
+async def test_live_ready_and_docs_answer(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/health/live")).json()["status"] == "live"
+    answer = await client.get("/health/ready")
+    assert answer.status_code == 200
+    about = {"status": "ready", "ready": True, "service": "order", "mode": "kafka-choreography"}
+    assert answer.json() == {**about, "digest": "abc"}
+    assert (await client.get("/docs")).status_code == 200
+    assert "application/problem+json" in (await client.get("/openapi.json")).text
+
+
+async def _not_ready() -> Mapping[str, Any]:
+    return {"ready": False, "reason": "inventory runs in another mode"}
+
+
+async def _raises() -> Mapping[str, Any]:
+    raise ConnectionRefusedError(111, "refused")
+
+
+async def _hangs() -> Mapping[str, Any]:
+    await asyncio.sleep(60)
+    return {}
+
+
+@pytest.mark.parametrize("readiness", [_not_ready, _raises, _hangs])
+async def test_not_ready_is_503_with_a_reason(readiness: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sagakit.http.READINESS_TIMEOUT", 0.05)
+    app = create_app("Order", SETTINGS, readiness)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://order") as client:
+        answer = await client.get("/health/ready")
+    assert answer.status_code == 503
+    assert answer.json()["ready"] is False
+    assert answer.json()["reason"]
+
+
+async def test_a_stopping_process_is_live_and_not_ready(app: FastAPI, client: httpx.AsyncClient) -> None:
+    app.state.drain.start()
+    assert (await client.get("/health/live")).status_code == 200
+    assert (await client.get("/health/ready")).json()["reason"] == "stopping"
+
+
+async def test_requests_are_counted_under_their_route_template(client: httpx.AsyncClient) -> None:
+    for ident in ("baskets", "2"):
+        await client.get(f"/shop/baskets/{ident}", headers=bearer())
+    await client.get("/nowhere/at/all")
+    await client.get("/shop/fail/bug")
+    await client.request("BREW", "/shop/baskets")
+    text = (await client.get("/metrics")).text
+    assert 'http_requests_total{method="GET",route="/shop/baskets/{ident}",status="200"} 2.0' in text
+    assert 'http_requests_total{method="GET",route="unmatched",status="404"} 1.0' in text
+    assert 'http_requests_total{method="GET",route="/shop/fail/{how}",status="500"} 1.0' in text
+    assert 'method="OTHER"' in text
+    assert "http_in_flight 1.0" in text
+
+
+async def test_answers_carry_modest_security_headers_and_the_request_id(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/shop/baskets", headers={"X-Request-ID": "mine-1"})
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-request-id"] == "mine-1"
+    forged = await client.get("/shop/baskets", headers={"X-Request-ID": "a b\t{}"})
+    assert forged.headers["x-request-id"] != "a b\t{}"
