@@ -1,0 +1,67 @@
+"""The outside world as a service sees it: calls under a key, and definitive answers.
+
+Guarantee: whoever implements `Provider` gives the same answer to the same key for ever, and tells "no" (an outcome)
+from "nobody knows" (`OutcomeUnknown`: call again, same key) and from "you must not ask this" (`ProviderRejected`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCall:
+    """What is asked of a provider. `key` is derived, `{subject}/{operation}`; `payload` is a JSON object."""
+
+    key: str
+    provider: str
+    operation: str
+    payload: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderOutcome:
+    """The definitive answer; `code` says why it is not ok, `reference` is the provider's own name for the effect."""
+
+    outcome: Literal["ok", "declined", "refused"]
+    code: str = ""
+    reference: str = ""
+
+
+class OutcomeUnknown(Exception):
+    """The call may or may not have had its effect; only calling the same key again can tell."""
+
+
+class ProviderRejected(Exception):
+    """The provider refused to process the call at all, without effect: a defect or a wrong setting on our side."""
+
+
+class Provider(Protocol):
+    """A party in the outside world."""
+
+    async def call(self, call: ProviderCall) -> ProviderOutcome:
+        """The outcome of the call; raises `OutcomeUnknown` or `ProviderRejected`."""
+
+    def decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
+        """The outcome without any I/O, or None where that is impossible."""
+
+    async def close(self) -> None:
+        """Give back connections."""
+
+
+class InstantProvider:
+    """Decides by a pure function of the call: no network, no state, no failure."""
+
+    def __init__(self, rules: Callable[[ProviderCall], ProviderOutcome]) -> None:
+        self._rules = rules
+
+    async def call(self, call: ProviderCall) -> ProviderOutcome:
+        """The outcome, at once."""
+        return self._rules(call)
+
+    def decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
+        """The outcome, never None."""
+        return self._rules(call)
+
+    async def close(self) -> None:
+        """Nothing to give back."""

@@ -1,0 +1,103 @@
+"""A provider behind HTTP: `POST {url}/{provider}/{operation}` with the call's key as `Idempotency-Key`.
+
+Guarantee: only a complete, well-formed 200 is an outcome. A time-out, a broken connection, a 5xx, 408, 425 or 429 is
+`OutcomeUnknown`; any other answer is `ProviderRejected`. No call lasts longer than its time-out.
+"""
+
+import asyncio
+import time
+from typing import Final, Self
+
+import httpx
+import msgspec
+
+from sagakit.http_auth import issue_token
+from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
+from sagakit.settings import Settings
+from sagakit.telemetry import traceparent
+
+_TOKEN_TTL: Final = 3600.0
+_TRY_AGAIN: Final = frozenset({408, 425, 429})
+_decode = msgspec.json.Decoder(ProviderOutcome).decode
+
+
+class HttpProvider:
+    """Keeps a pool of connections and a service token, both renewed when needed; made once per process."""
+
+    def __init__(
+        self,
+        url: str,
+        secret: str,
+        service: str,
+        *,
+        time_limit: float = 2.0,
+        concurrency: int = 32,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
+        self._client = httpx.AsyncClient(
+            base_url=url, timeout=time_limit, limits=limits, transport=transport, trust_env=False
+        )
+        self._secret, self._service, self._time_limit = secret, service, time_limit
+        self._token, self._renew_at = "", 0.0
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """The provider at PROVIDER_URL, with PROVIDER_TIMEOUT and PROVIDER_CONCURRENCY."""
+        return cls(
+            settings.provider_url,
+            settings.jwt_secret,
+            settings.service,
+            time_limit=settings.provider_timeout,
+            concurrency=settings.provider_concurrency,
+        )
+
+    async def call(self, call: ProviderCall) -> ProviderOutcome:
+        """The provider's definitive answer; raises `OutcomeUnknown` or `ProviderRejected`."""
+        headers = {
+            "Idempotency-Key": call.key,
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self._bearer()}",
+        }
+        if trace := traceparent.get():
+            headers["traceparent"] = trace
+        try:
+            async with asyncio.timeout(self._time_limit):
+                answer = await self._client.post(
+                    f"/{call.provider}/{call.operation}",
+                    content=msgspec.json.encode(call.payload),
+                    headers=headers,
+                )
+        except (httpx.HTTPError, TimeoutError, OSError) as error:
+            raise OutcomeUnknown(f"{call.key}: {type(error).__name__}") from error
+        return _outcome(call, answer)
+
+    def decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
+        """None: this provider has to be called."""
+        return None
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    def _bearer(self) -> str:
+        now = time.monotonic()
+        if now >= self._renew_at:
+            self._token = issue_token(self._secret, self._service, "service", ttl=_TOKEN_TTL)
+            self._renew_at = now + _TOKEN_TTL / 2
+        return self._token
+
+
+def _outcome(call: ProviderCall, answer: httpx.Response) -> ProviderOutcome:
+    if answer.status_code == 200:
+        try:
+            return _decode(answer.content)
+        except msgspec.MsgspecError as error:
+            raise OutcomeUnknown(f"{call.key}: an answer that cannot be read") from error
+    if answer.status_code >= 500 or answer.status_code in _TRY_AGAIN:
+        raise OutcomeUnknown(f"{call.key}: status {answer.status_code}")
+    try:
+        code = msgspec.json.decode(answer.content, type=dict[str, object]).get("code", "")
+    except msgspec.MsgspecError:
+        code = ""
+    raise ProviderRejected(f"{call.key}: status {answer.status_code} {code}".rstrip())
