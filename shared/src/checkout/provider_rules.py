@@ -1,4 +1,4 @@
-"""Which card and which country gives which outcome: the test inputs, for the sandbox and the instant provider alike.
+"""Which card and which country gives which outcome: the same for sandbox and instant provider.
 
 Guarantee: pure; the outcome depends on the call alone.
 """

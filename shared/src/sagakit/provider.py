@@ -1,7 +1,8 @@
 """The outside world as a service sees it: calls under a key, and definitive answers.
 
-Guarantee: whoever implements `Provider` gives the same answer to the same key for ever, and tells "no" (an outcome)
-from "nobody knows" (`OutcomeUnknown`: call again, same key) and from "you must not ask this" (`ProviderRejected`).
+Guarantee: whoever implements `Provider` gives the same answer to the same key for ever, and tells "no" (an
+outcome) from "nobody knows" (`OutcomeUnknown`: call again, same key) and from "you must not ask this"
+(`ProviderRejected`).
 """
 
 from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ class ProviderCall:
 
 @dataclass(frozen=True, slots=True)
 class ProviderOutcome:
-    """The definitive answer; `code` says why it is not ok, `reference` is the provider's own name for the effect."""
+    """The definitive answer: `code` says why it is not ok, `reference` is the provider's name for it."""
 
     outcome: Literal["ok", "declined", "refused"]
     code: str = ""
@@ -33,7 +34,7 @@ class OutcomeUnknown(Exception):
 
 
 class ProviderRejected(Exception):
-    """The provider refused to process the call at all, without effect: a defect or a wrong setting on our side."""
+    """The provider refused to process the call, without effect: a defect or a wrong setting of ours."""
 
 
 class Provider(Protocol):

@@ -1,7 +1,7 @@
 """A provider behind HTTP: `POST {url}/{provider}/{operation}` with the call's key as `Idempotency-Key`.
 
-Guarantee: only a complete, well-formed 200 is an outcome. A time-out, a broken connection, a 5xx, 408, 425 or 429 is
-`OutcomeUnknown`; any other answer is `ProviderRejected`. No call lasts longer than its time-out.
+Guarantee: only a complete, well-formed 200 is an outcome. A time-out, a broken connection, a 5xx, 408, 425 or
+429 is `OutcomeUnknown`; any other answer is `ProviderRejected`. No call lasts longer than its time-out.
 """
 
 import asyncio

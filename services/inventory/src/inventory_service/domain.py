@@ -1,0 +1,116 @@
+"""Stock and reservations. All lines of an order are reserved together or not at all. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from checkout.messages import StockCommitted, StockRejected, StockReleased, StockReserved
+from sagakit.message import Command, Event
+
+NEW: Final = "NEW"
+RESERVED: Final = "RESERVED"
+REJECTED: Final = "REJECTED"
+COMMITTED: Final = "COMMITTED"
+RELEASED: Final = "RELEASED"
+
+
+@dataclass(frozen=True, slots=True)
+class Restock(Command):
+    """Goods have arrived. `restock_id` is derived from the caller's idempotency key."""
+
+    restock_id: str
+    sku: str
+    quantity: int
+
+    @property
+    def subject(self) -> str:
+        return self.restock_id
+
+
+@dataclass(frozen=True, slots=True)
+class StockReceived(Event):
+    """Private: `quantity` more of `sku` are available."""
+
+    restock_id: str
+    sku: str
+    quantity: int
+
+    @property
+    def subject(self) -> str:
+        return self.restock_id
+
+
+@dataclass(frozen=True, slots=True)
+class StockItem:
+    """`available + reserved + committed = received`, and nothing negative."""
+
+    sku: str
+    received: int = 0
+    available: int = 0
+    reserved: int = 0
+    committed: int = 0
+
+    def reserve(self, quantity: int) -> "StockItem":
+        if quantity > self.available:
+            raise ValueError(f"{self.sku}: {quantity} wanted, {self.available} available")
+        return replace(self, available=self.available - quantity, reserved=self.reserved + quantity)
+
+    def commit(self, quantity: int) -> "StockItem":
+        return replace(self, reserved=self.reserved - quantity, committed=self.committed + quantity)
+
+    def release(self, quantity: int) -> "StockItem":
+        return replace(self, reserved=self.reserved - quantity, available=self.available + quantity)
+
+    def receive(self, quantity: int) -> "StockItem":
+        return replace(self, received=self.received + quantity, available=self.available + quantity)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What one order holds. RELEASED without lines is a tombstone; REJECTED stays what it is when released."""
+
+    order_id: str
+    status: str = NEW
+    lines: Mapping[str, int] = field(default_factory=dict)
+    closed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """A reservation with the stock items that it, or the command at the door, is about."""
+
+    reservation: Reservation
+    items: Mapping[str, StockItem]
+
+
+def evolve(shelf: Shelf, event: Event) -> Shelf:
+    """The shelf after `event`."""
+    reservation = shelf.reservation
+    match event:
+        case StockReserved(checkout=checkout):
+            lines: dict[str, int] = {}
+            for line in checkout.lines:
+                lines[line.sku] = lines.get(line.sku, 0) + line.quantity
+            held = replace(reservation, status=RESERVED, lines=lines)
+            return Shelf(held, _moved(shelf.items, lines, StockItem.reserve))
+        case StockRejected():
+            return replace(shelf, reservation=replace(reservation, status=REJECTED))
+        case StockCommitted():
+            items = _moved(shelf.items, reservation.lines, StockItem.commit)
+            return Shelf(replace(reservation, status=COMMITTED, closed=True), items)
+        case StockReleased():
+            if reservation.status == RESERVED:
+                items = _moved(shelf.items, reservation.lines, StockItem.release)
+                return Shelf(replace(reservation, status=RELEASED, closed=True), items)
+            status = REJECTED if reservation.status == REJECTED else RELEASED
+            return replace(shelf, reservation=replace(reservation, status=status, closed=True))
+        case StockReceived(sku=sku, quantity=quantity):
+            return replace(shelf, items={**shelf.items, sku: shelf.items[sku].receive(quantity)})
+    raise TypeError(f"inventory knows no {type(event).__name__}")
+
+
+def _moved(items: Mapping[str, StockItem], lines: Mapping[str, int], move: object) -> Mapping[str, StockItem]:
+    assert callable(move)
+    return {**items, **{sku: move(items[sku], quantity) for sku, quantity in lines.items()}}
+
+

@@ -1,0 +1,65 @@
+"""What inventory does with each command. The table at the foot is the table of contents."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Final
+
+from checkout.messages import (
+    CommitStock,
+    ReleaseStock,
+    ReserveStock,
+    StockCommitted,
+    StockRejected,
+    StockReleased,
+    StockReserved,
+)
+from inventory_service.domain import NEW, RESERVED, Restock, Shelf, StockReceived
+from sagakit.message import Command, Event
+from sagakit.service import Handler
+
+
+def reserve_stock(command: ReserveStock, shelf: Shelf) -> Event:
+    """All lines or none. A reservation that was released before it was made is refused."""
+    reservation = shelf.reservation
+    if reservation.closed:
+        return StockRejected(command.order_id, ())
+    if reservation.status != NEW:
+        raise ValueError(f"stock for order {command.order_id} is {reservation.status} already")
+    wanted: Counter[str] = Counter()
+    for line in command.checkout.lines:
+        wanted[line.sku] += line.quantity
+    missing = tuple(
+        sku
+        for sku, quantity in sorted(wanted.items())
+        if sku not in shelf.items or shelf.items[sku].available < quantity
+    )
+    if missing:
+        return StockRejected(command.order_id, missing)
+    return StockReserved(command.order_id, command.checkout)
+
+
+def commit_stock(command: CommitStock, shelf: Shelf) -> Event:
+    if shelf.reservation.status != RESERVED:
+        raise ValueError(f"stock for order {command.order_id} is {shelf.reservation.status}, not RESERVED")
+    return StockCommitted(command.order_id)
+
+
+def release_stock(command: ReleaseStock, shelf: Shelf) -> Event:
+    """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
+    if shelf.reservation.closed:
+        raise ValueError(f"stock for order {command.order_id} is {shelf.reservation.status} already")
+    return StockReleased(command.order_id)
+
+
+def restock(command: Restock, shelf: Shelf) -> Event:
+    if command.sku not in shelf.items:
+        raise ValueError(f"there is no SKU {command.sku}")
+    return StockReceived(command.restock_id, command.sku, command.quantity)
+
+
+COMMANDS: Final[Mapping[type[Command], Handler]] = {
+    ReserveStock: Handler(reserve_stock, (StockReserved, StockRejected)),
+    CommitStock: Handler(commit_stock, (StockCommitted,)),
+    ReleaseStock: Handler(release_stock, (StockReleased,)),
+    Restock: Handler(restock, (StockReceived,)),
+}

@@ -1,0 +1,20 @@
+"""The inventory service as a value: what the machinery runs, and what the simulation explores."""
+
+from typing import Final
+
+from checkout.messages import EVENTS_OF, PUBLIC
+from inventory_service.domain import StockReceived, evolve
+from inventory_service.handlers import COMMANDS
+from inventory_service.reactions import REACTIONS
+from sagakit.message import Vocabulary
+from sagakit.service import Service
+
+SERVICE: Final = Service(
+    name="inventory",
+    commands=COMMANDS,
+    evolve=evolve,
+    vocabulary=Vocabulary((*EVENTS_OF["inventory"], StockReceived)),
+    wire=PUBLIC,
+    private=(StockReceived,),
+    reactions=REACTIONS,
+)

@@ -1,0 +1,107 @@
+"""The order: PENDING until the pivot, then CONFIRMED or CANCELLED, then settled. Pure."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from checkout.messages import (
+    AboutOrder,
+    CancellationSettled,
+    Checkout,
+    OrderCancelled,
+    OrderCompleted,
+    OrderConfirmed,
+    OrderPlaced,
+)
+from sagakit.message import Event
+
+NEW: Final = "NEW"
+PENDING: Final = "PENDING"
+CONFIRMED: Final = "CONFIRMED"
+COMPLETED: Final = "COMPLETED"
+CANCELLED: Final = "CANCELLED"
+
+OUT_OF_STOCK: Final = "OUT_OF_STOCK"
+PAYMENT_DECLINED: Final = "PAYMENT_DECLINED"
+SHIPPING_UNAVAILABLE: Final = "SHIPPING_UNAVAILABLE"
+TIMED_OUT: Final = "TIMED_OUT"
+CUSTOMER_REQUESTED: Final = "CUSTOMER_REQUESTED"
+
+
+@dataclass(frozen=True, slots=True)
+class StockSettled(AboutOrder, Event):
+    """Private: inventory has settled, others have not."""
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSettled(AboutOrder, Event):
+    """Private: payment has settled, others have not."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShipmentSettled(AboutOrder, Event):
+    """Private: shipping has settled, others have not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One order with the answers of the three participants. NEW means that there is none yet."""
+
+    order_id: str
+    status: str = NEW
+    cancellation_reason: str | None = None
+    idempotency_key: str = ""
+    fingerprint: str = ""
+    checkout: Checkout | None = None
+    stock_settled: bool = False
+    payment_settled: bool = False
+    shipment_settled: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """Whether all three participants have answered the decision."""
+        return self.stock_settled and self.payment_settled and self.shipment_settled
+
+    @property
+    def decided(self) -> bool:
+        return self.status in (CONFIRMED, COMPLETED, CANCELLED)
+
+
+def evolve(order: Order, event: Event) -> Order:
+    """The order after `event`; telling a decided order its own decision again changes nothing."""
+    match event:
+        case OrderPlaced(checkout=checkout):
+            return replace(order, status=PENDING, checkout=checkout)
+        case OrderConfirmed():
+            return order if order.decided else replace(order, status=CONFIRMED)
+        case OrderCancelled(reason=reason):
+            return order if order.decided else replace(order, status=CANCELLED, cancellation_reason=reason)
+        case StockSettled():
+            return replace(order, stock_settled=True)
+        case PaymentSettled():
+            return replace(order, payment_settled=True)
+        case ShipmentSettled():
+            return replace(order, shipment_settled=True)
+        case OrderCompleted():
+            return replace(
+                order, status=COMPLETED, stock_settled=True, payment_settled=True, shipment_settled=True
+            )
+        case CancellationSettled():
+            return replace(order, stock_settled=True, payment_settled=True, shipment_settled=True)
+    raise TypeError(f"an order knows no {type(event).__name__}")
+
+
+def owed(order: Order) -> Event | None:
+    """The event that the participants may have missed, as long as the order is not settled."""
+    if order.status == NEW or order.settled:
+        return None
+    if order.status == PENDING:
+        assert order.checkout is not None
+        return OrderPlaced(order.order_id, order.checkout)
+    if order.status == CANCELLED:
+        assert order.cancellation_reason is not None
+        return OrderCancelled(order.order_id, order.cancellation_reason)
+    return OrderConfirmed(order.order_id)
+
+
+def undecided(event: Event) -> bool:
+    return isinstance(event, OrderPlaced)

@@ -1,0 +1,42 @@
+"""The port to the payment provider: which private event asks for which call, and what its answer means. Pure."""
+
+from payment_service.domain import (
+    PaymentAuthorizationRequested,
+    PaymentCaptureRequested,
+    PaymentVoidRequested,
+    RecordAuthorization,
+    RecordCapture,
+    RecordVoid,
+)
+from sagakit.message import Command, Event
+from sagakit.provider import ProviderCall, ProviderOutcome
+
+PROVIDER = "payment"
+
+
+def call(event: Event) -> ProviderCall | None:
+    """The call that `event` asks for; its key is `{order_id}/{operation}`."""
+    match event:
+        case PaymentAuthorizationRequested(order_id=order_id, checkout=checkout):
+            total = checkout.total
+            return _call(order_id, "authorize", total.amount, total.currency, token=checkout.payment_token)
+        case PaymentCaptureRequested(order_id=order_id, amount=amount, currency=currency):
+            return _call(order_id, "capture", amount, currency)
+        case PaymentVoidRequested(order_id=order_id, amount=amount, currency=currency):
+            return _call(order_id, "void", amount, currency)
+    return None
+
+
+def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
+    """The internal command that brings the provider's definitive answer through the door."""
+    order_id = str(made.payload["order_id"])
+    if made.operation == "authorize":
+        return RecordAuthorization(order_id, answer.outcome, answer.code or "")
+    if made.operation == "capture":
+        return RecordCapture(order_id, answer.outcome)
+    return RecordVoid(order_id, answer.outcome)
+
+
+def _call(order_id: str, operation: str, amount: int, currency: str, **more: str) -> ProviderCall:
+    payload = {"order_id": order_id, "amount": {"amount": amount, "currency": currency}, **more}
+    return ProviderCall(f"{order_id}/{operation}", PROVIDER, operation, payload)

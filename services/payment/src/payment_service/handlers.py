@@ -1,0 +1,105 @@
+"""What payment does with each command. The table at the foot is the table of contents."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from checkout.messages import (
+    AuthorizePayment,
+    CapturePayment,
+    Money,
+    PaymentAuthorized,
+    PaymentCaptured,
+    PaymentDeclined,
+    PaymentVoided,
+    VoidPayment,
+)
+from payment_service.domain import (
+    AUTHORIZED,
+    AUTHORIZING,
+    CAPTURED,
+    NEW,
+    Payment,
+    PaymentAuthorizationRequested,
+    PaymentCaptureRequested,
+    PaymentVoidDeferred,
+    PaymentVoidRequested,
+    RecordAuthorization,
+    RecordCapture,
+    RecordVoid,
+)
+from sagakit.message import Command, Event
+from sagakit.service import Handler
+
+
+def authorize_payment(command: AuthorizePayment, payment: Payment) -> Event:
+    """Ask the provider. A payment that was voided before it was made is refused."""
+    if payment.closed:
+        return PaymentDeclined(command.order_id, "order_cancelled")
+    if payment.status != NEW:
+        raise ValueError(f"payment of order {command.order_id} is {payment.status} already")
+    return PaymentAuthorizationRequested(command.order_id, command.checkout)
+
+
+def record_authorization(command: RecordAuthorization, payment: Payment) -> Event:
+    """If the payment is to be void by now, a late authorization is voided at the provider first."""
+    if payment.status != AUTHORIZING:
+        raise ValueError(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZING")
+    authorized = command.outcome == "ok"
+    if payment.void_wanted:
+        return _void_requested(payment) if authorized else PaymentVoided(command.order_id)
+    if authorized:
+        assert payment.checkout is not None
+        return PaymentAuthorized(command.order_id, payment.checkout)
+    return PaymentDeclined(command.order_id, command.code)
+
+
+def capture_payment(command: CapturePayment, payment: Payment) -> Event:
+    if payment.status != AUTHORIZED or payment.open:
+        raise ValueError(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZED")
+    total = _total(payment)
+    return PaymentCaptureRequested(command.order_id, total.amount, total.currency)
+
+
+def record_capture(command: RecordCapture, payment: Payment) -> Event:
+    if command.outcome != "ok" or payment.status != AUTHORIZED:
+        raise ValueError(
+            f"capture for order {command.order_id} ended {command.outcome} while {payment.status}"
+        )
+    return PaymentCaptured(command.order_id)
+
+
+def void_payment(command: VoidPayment, payment: Payment) -> Event:
+    """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
+    if payment.closed or payment.void_wanted or payment.status == CAPTURED:
+        raise ValueError(f"payment of order {command.order_id} is {payment.status} and cannot be voided")
+    if payment.status == AUTHORIZING:
+        return PaymentVoidDeferred(command.order_id)
+    if payment.status == AUTHORIZED:
+        return _void_requested(payment)
+    return PaymentVoided(command.order_id)
+
+
+def record_void(command: RecordVoid, payment: Payment) -> Event:
+    if command.outcome != "ok" or not payment.void_wanted or payment.closed:
+        raise ValueError(f"void for order {command.order_id} ended {command.outcome} while {payment.status}")
+    return PaymentVoided(command.order_id)
+
+
+def _void_requested(payment: Payment) -> Event:
+    total = _total(payment)
+    return PaymentVoidRequested(payment.order_id, total.amount, total.currency)
+
+
+def _total(payment: Payment) -> Money:
+    assert payment.checkout is not None
+    return payment.checkout.total
+
+
+COMMANDS: Final[Mapping[type[Command], Handler]] = {
+    AuthorizePayment: Handler(authorize_payment, (PaymentAuthorized, PaymentDeclined, PaymentVoided)),
+    CapturePayment: Handler(capture_payment, (PaymentCaptured,)),
+    VoidPayment: Handler(void_payment, (PaymentVoided,)),
+    RecordAuthorization: Handler(record_authorization, (PaymentAuthorized, PaymentDeclined, PaymentVoided)),
+    RecordCapture: Handler(record_capture, (PaymentCaptured,)),
+    RecordVoid: Handler(record_void, (PaymentVoided,)),
+}

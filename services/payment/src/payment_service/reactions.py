@@ -1,0 +1,20 @@
+"""Foreign event -> own command: all that choreography knows in payment."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from checkout.messages import (
+    AuthorizePayment,
+    CapturePayment,
+    OrderCancelled,
+    OrderConfirmed,
+    StockReserved,
+    VoidPayment,
+)
+from sagakit.message import Command, Event
+
+REACTIONS: Final[Mapping[type[Event], Callable[[Any], Command]]] = {
+    StockReserved: lambda event: AuthorizePayment(event.order_id, event.checkout),
+    OrderConfirmed: lambda event: CapturePayment(event.order_id),
+    OrderCancelled: lambda event: VoidPayment(event.order_id),
+}

@@ -1,0 +1,40 @@
+"""The port to the carrier: which private event asks for which call, and what its answer means. Pure."""
+
+from sagakit.message import Command, Event
+from sagakit.provider import ProviderCall, ProviderOutcome
+from shipping_service.domain import (
+    RecordBooking,
+    RecordCancellation,
+    RecordDispatch,
+    ShipmentBookingRequested,
+    ShipmentCancellationRequested,
+    ShipmentDispatchRequested,
+)
+
+PROVIDER = "carrier"
+
+
+def call(event: Event) -> ProviderCall | None:
+    """The call that `event` asks for; its key is `{order_id}/{operation}`."""
+    match event:
+        case ShipmentBookingRequested(order_id=order_id, checkout=checkout):
+            return _call(order_id, "book", country=checkout.address.country)
+        case ShipmentDispatchRequested(order_id=order_id):
+            return _call(order_id, "dispatch")
+        case ShipmentCancellationRequested(order_id=order_id):
+            return _call(order_id, "cancel")
+    return None
+
+
+def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
+    """The internal command that brings the carrier's definitive answer through the door."""
+    order_id = str(made.payload["order_id"])
+    if made.operation == "book":
+        return RecordBooking(order_id, answer.outcome, answer.code or "")
+    if made.operation == "dispatch":
+        return RecordDispatch(order_id, answer.outcome)
+    return RecordCancellation(order_id, answer.outcome)
+
+
+def _call(order_id: str, operation: str, **more: str) -> ProviderCall:
+    return ProviderCall(f"{order_id}/{operation}", PROVIDER, operation, {"order_id": order_id, **more})

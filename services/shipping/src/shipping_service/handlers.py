@@ -1,0 +1,95 @@
+"""What shipping does with each command. The table at the foot is the table of contents."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from checkout.messages import (
+    BookShipment,
+    CancelShipment,
+    DispatchShipment,
+    ShipmentBooked,
+    ShipmentCancelled,
+    ShipmentDispatched,
+    ShipmentRefused,
+)
+from sagakit.message import Command, Event
+from sagakit.service import Handler
+from shipping_service.domain import (
+    BOOKED,
+    BOOKING,
+    DISPATCHED,
+    NEW,
+    RecordBooking,
+    RecordCancellation,
+    RecordDispatch,
+    Shipment,
+    ShipmentBookingRequested,
+    ShipmentCancellationDeferred,
+    ShipmentCancellationRequested,
+    ShipmentDispatchRequested,
+)
+
+
+def book_shipment(command: BookShipment, shipment: Shipment) -> Event:
+    """Ask the carrier. A shipment that was cancelled before it was made is refused."""
+    if shipment.closed:
+        return ShipmentRefused(command.order_id, "order_cancelled")
+    if shipment.status != NEW:
+        raise ValueError(f"shipment of order {command.order_id} is {shipment.status} already")
+    return ShipmentBookingRequested(command.order_id, command.checkout)
+
+
+def record_booking(command: RecordBooking, shipment: Shipment) -> Event:
+    """If the shipment is to be cancelled by now, a late booking is cancelled at the carrier first."""
+    if shipment.status != BOOKING:
+        raise ValueError(f"shipment of order {command.order_id} is {shipment.status}, not BOOKING")
+    booked = command.outcome == "ok"
+    if shipment.cancel_wanted:
+        order_id = command.order_id
+        return ShipmentCancellationRequested(order_id) if booked else ShipmentCancelled(order_id)
+    if booked:
+        return ShipmentBooked(command.order_id)
+    return ShipmentRefused(command.order_id, command.code)
+
+
+def dispatch_shipment(command: DispatchShipment, shipment: Shipment) -> Event:
+    if shipment.status != BOOKED or shipment.open:
+        raise ValueError(f"shipment of order {command.order_id} is {shipment.status}, not BOOKED")
+    return ShipmentDispatchRequested(command.order_id)
+
+
+def record_dispatch(command: RecordDispatch, shipment: Shipment) -> Event:
+    if command.outcome != "ok" or shipment.status != BOOKED:
+        raise ValueError(
+            f"dispatch for order {command.order_id} ended {command.outcome} while {shipment.status}"
+        )
+    return ShipmentDispatched(command.order_id)
+
+
+def cancel_shipment(command: CancelShipment, shipment: Shipment) -> Event:
+    """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
+    if shipment.closed or shipment.cancel_wanted or shipment.status == DISPATCHED:
+        raise ValueError(f"shipment of order {command.order_id} is {shipment.status} and cannot be cancelled")
+    if shipment.status == BOOKING:
+        return ShipmentCancellationDeferred(command.order_id)
+    if shipment.status == BOOKED:
+        return ShipmentCancellationRequested(command.order_id)
+    return ShipmentCancelled(command.order_id)
+
+
+def record_cancellation(command: RecordCancellation, shipment: Shipment) -> Event:
+    if command.outcome != "ok" or not shipment.cancel_wanted or shipment.closed:
+        raise ValueError(
+            f"cancellation for order {command.order_id} ended {command.outcome} while {shipment.status}"
+        )
+    return ShipmentCancelled(command.order_id)
+
+
+COMMANDS: Final[Mapping[type[Command], Handler]] = {
+    BookShipment: Handler(book_shipment, (ShipmentBooked, ShipmentRefused, ShipmentCancelled)),
+    DispatchShipment: Handler(dispatch_shipment, (ShipmentDispatched,)),
+    CancelShipment: Handler(cancel_shipment, (ShipmentCancelled,)),
+    RecordBooking: Handler(record_booking, (ShipmentBooked, ShipmentRefused, ShipmentCancelled)),
+    RecordDispatch: Handler(record_dispatch, (ShipmentDispatched,)),
+    RecordCancellation: Handler(record_cancellation, (ShipmentCancelled,)),
+}

@@ -1,0 +1,36 @@
+"""The shipping service as a value: what the machinery runs, and what the simulation explores."""
+
+from typing import Final
+
+from checkout.messages import EVENTS_OF, PUBLIC
+from shipping_service.domain import (
+    ShipmentBookingRequested,
+    ShipmentDispatchRequested,
+    ShipmentCancellationDeferred,
+    ShipmentCancellationRequested,
+    evolve,
+)
+from shipping_service.carrier import call, outcome
+from shipping_service.handlers import COMMANDS
+from shipping_service.reactions import REACTIONS
+from sagakit.message import Vocabulary
+from sagakit.service import Service
+
+_PRIVATE: Final = (
+    ShipmentBookingRequested,
+    ShipmentDispatchRequested,
+    ShipmentCancellationDeferred,
+    ShipmentCancellationRequested,
+)
+
+SERVICE: Final = Service(
+    name="shipping",
+    commands=COMMANDS,
+    evolve=evolve,
+    vocabulary=Vocabulary((*EVENTS_OF["shipping"], *_PRIVATE)),
+    wire=PUBLIC,
+    private=_PRIVATE,
+    reactions=REACTIONS,
+    call=call,
+    outcome=outcome,
+)

@@ -1,0 +1,168 @@
+"""The one door, seen from inside: what a batch of commands does to locked states. Synchronous and pure.
+
+The dispatcher wraps it in a transaction; the simulation calls it with states of its own. Of a batch, commands
+about one subject are applied one after another, in the order of their arrival.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from sagakit import envelope
+from sagakit.message import Command, Event, id_of, message_id
+from sagakit.ports import CALLS, Changes, Claim, Entry, LedgerEntry, Mode, Outgoing
+from sagakit.provider import ProviderCall, ProviderOutcome
+from sagakit.service import Service, WorkingSet
+
+
+@dataclass(frozen=True, slots=True)
+class Do:
+    """A command at the door, and the id of the message that led to it."""
+
+    command: Command
+    cause: str | None = None
+    traceparent: str | None = None
+
+    @property
+    def subject(self) -> str:
+        return self.command.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A foreign event at the orchestrator's door that leads to another participant's command.
+
+    With `event` None, a reminder: whatever the state of `subject` still owes is sent again.
+    """
+
+    subject: str
+    event: Event | None = None
+    traceparent: str | None = None
+
+
+Item = Do | Forward
+
+
+class HandlerFailed(Exception):
+    """A handler raised: a bug. `item` names the culprit; nothing of its batch was kept."""
+
+    def __init__(self, item: Item, error: Exception) -> None:
+        super().__init__(f"{describe(item)}: {type(error).__name__}: {error}")
+        self.item = item
+
+
+def describe(item: Item) -> str:
+    if isinstance(item, Do):
+        return message_id(item.command)
+    return message_id(item.event) if item.event else f"{item.subject}/reminder"
+
+
+def claims(items: Sequence[Item]) -> list[Claim]:
+    """The inbox rows of a batch, sorted by id, one for each command."""
+    found: dict[str, Claim] = {}
+    for item in items:
+        if isinstance(item, Do):
+            found.setdefault(message_id(item.command), Claim(message_id(item.command), item.subject, item.cause))
+    return [found[key] for key in sorted(found)]
+
+
+def candidates(service: Service, command: Command) -> list[str]:
+    """The ids of the events that can conclude `command`, strongest first."""
+    return [id_of(command.subject, kind) for kind in service.commands[type(command)].answers]
+
+
+def open_batch(
+    service: Service,
+    mode: Mode,
+    items: Sequence[Item],
+    fresh: set[str],
+    working: WorkingSet,
+    recorded: Mapping[str, Event],
+    decide_now: Callable[[ProviderCall], ProviderOutcome | None],
+) -> tuple[list[Event | None], Changes]:
+    """Apply `items` to `working`; the answer to each, and what is to be written.
+
+    `fresh`: the command ids claimed just now; any other is a repeat, which has no effect but is answered again from
+    `recorded`. `decide_now` is asked before a call goes to the outbox: an instant provider answers at once.
+    An answer may be a private event (a call is under way), or None (a repeat while it is). Raises HandlerFailed.
+    """
+    changes = Changes()
+    unclaimed = set(fresh)
+    known = dict(recorded)
+    answers: list[Event | None] = []
+    for item in items:
+        try:
+            if isinstance(item, Forward):
+                answers.append(_forward(service, mode, item, working, changes))
+                continue
+            identity = message_id(item.command)
+            if identity in unclaimed:
+                unclaimed.discard(identity)
+                event = _do(service, mode, item, working, changes, known, decide_now)
+            else:
+                event = next((known[key] for key in candidates(service, item.command) if key in known), None)
+                if event is not None:
+                    _emit(service, mode, event, item.traceparent, changes)
+            answers.append(event)
+        except Exception as error:
+            raise HandlerFailed(item, error) from error
+    return answers, changes
+
+
+def _do(
+    service: Service,
+    mode: Mode,
+    item: Do,
+    working: WorkingSet,
+    changes: Changes,
+    known: dict[str, Event],
+    decide_now: Callable[[ProviderCall], ProviderOutcome | None],
+) -> Event:
+    command = item.command
+    event = _apply(service, item, working, changes, known)
+    call = service.call(event)
+    if call is None:
+        _emit(service, mode, event, item.traceparent, changes)
+        return event
+    outcome = decide_now(call)
+    if outcome is None:
+        body = msgspec.json.encode(call)
+        changes.outbox[call.key] = Outgoing(call.key, CALLS, command.subject, call.operation, body)
+        return event
+    changes.ledger.append(LedgerEntry(call, outcome))
+    answer = Do(service.outcome(call, outcome), message_id(event), item.traceparent)
+    return _do(service, mode, answer, working, changes, known, decide_now)
+
+
+def _apply(
+    service: Service, item: Do, working: WorkingSet, changes: Changes, known: dict[str, Event]
+) -> Event:
+    command = item.command
+    state = working.get(command.subject, command)
+    event = service.commands[type(command)].decide(command, state)
+    working.put(command.subject, service.evolve(state, event))
+    changes.journal.append(Entry(event, message_id(command), item.traceparent))
+    known[message_id(event)] = event
+    return event
+
+
+def _forward(service: Service, mode: Mode, item: Forward, working: WorkingSet, changes: Changes) -> Event | None:
+    """A hold's answer is carried on only while the order is undecided; a reminder sends what the state owes."""
+    owed = service.owed(working.get(item.subject, None))
+    if item.event is None:
+        if owed is not None:
+            _emit(service, mode, owed, item.traceparent, changes)
+    elif owed is not None and service.undecided(owed):
+        _emit(service, mode, item.event, item.traceparent, changes)
+    return owed
+
+
+def _emit(service: Service, mode: Mode, event: Event, traceparent: str | None, changes: Changes) -> None:
+    if isinstance(event, service.private):
+        return
+    for channel, message in mode.outgoing(event):
+        parcel = envelope.Envelope(message, service.name, message_id(event), traceparent=traceparent)
+        changes.outbox[parcel.id] = Outgoing(
+            parcel.id, channel, message.subject, type(message).__name__, envelope.encode(parcel, service.wire)
+        )

@@ -1,0 +1,71 @@
+"""Commands and events, and the ids derived from them.
+
+Every message type occurs at most once per subject, so the id of a message is a function of the message:
+two parties that derive it independently derive the same one, and a repeat can never pass for something new.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+
+class Message:
+    """A frozen dataclass with a subject: the id of the thing it is about, here always an order or a restock."""
+
+    __slots__ = ()
+
+    @property
+    def subject(self) -> str:
+        raise NotImplementedError
+
+
+class Command(Message):
+    """Asks one service to do one thing. Named in the imperative."""
+
+    __slots__ = ()
+
+
+class Event(Message):
+    """Says that something happened. Named in the past tense, recorded by exactly one service."""
+
+    __slots__ = ()
+
+
+def message_id(message: Message) -> str:
+    """`{subject}/{MessageName}`."""
+    return id_of(message.subject, type(message))
+
+
+def id_of(subject: str, kind: type[Message]) -> str:
+    return f"{subject}/{kind.__name__}"
+
+
+class UnknownMessage(ValueError):
+    """A name outside the vocabulary, or data that does not fit it."""
+
+
+class Vocabulary:
+    """The message types a party can read and write, by name; JSON both ways.
+
+    Unknown fields are ignored (a newer sender may add some); missing or ill-typed ones raise UnknownMessage.
+    """
+
+    def __init__(self, types: Iterable[type[Message]]) -> None:
+        self.types: Mapping[str, type[Message]] = {kind.__name__: kind for kind in types}
+        self._decoders: dict[str, msgspec.json.Decoder[Any]] = {
+            name: msgspec.json.Decoder(kind) for name, kind in self.types.items()
+        }
+        self._encoder = msgspec.json.Encoder()
+
+    def encode(self, message: Message) -> bytes:
+        return self._encoder.encode(message)
+
+    def decode(self, name: str, data: bytes | str | msgspec.Raw) -> Any:
+        decoder = self._decoders.get(name)
+        if decoder is None:
+            raise UnknownMessage(f"unknown message type {name!r}")
+        try:
+            return decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise UnknownMessage(f"{name}: {error}") from error

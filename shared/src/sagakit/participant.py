@@ -1,0 +1,122 @@
+"""A service at work: its door, relay, caller, watcher and mode, wired together, started and stopped in order."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from sagakit.caller import Caller
+from sagakit.dispatcher import Answer, Dispatcher
+from sagakit.door import Item, candidates
+from sagakit.message import Command
+from sagakit.outbox import Relay
+from sagakit.ports import Changes, DeadLetters, Mode, Store, StoreUnavailable
+from sagakit.provider import Provider
+from sagakit.runtime import Background
+from sagakit.service import Service
+from sagakit.settings import Settings
+from sagakit.telemetry import Metrics
+from sagakit.watcher import Watcher
+
+log = logging.getLogger(__name__)
+
+
+class Participant:
+    """What a mode and an API may ask of a service. Built in `main.py`; nothing is opened before `start`."""
+
+    def __init__(
+        self,
+        service: Service,
+        store: Store,
+        mode: Mode,
+        provider: Provider,
+        dead_letters: DeadLetters,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self.service, self.mode, self.settings, self.metrics = service, mode, settings, metrics
+        self._dead_letters = dead_letters
+        self.connected = False
+        self._stopping = False
+        self.watcher = Watcher(store)
+        self.dispatcher = Dispatcher(
+            service, store, mode, provider.decide_now, self._committed, metrics, settings.batch_max
+        )
+        self._relay = Relay(store, mode, metrics, batch=settings.batch_max, poll=settings.outbox_poll)
+        self._caller = Caller(
+            service,
+            store,
+            provider,
+            self.dispatcher,
+            metrics,
+            concurrency=settings.provider_concurrency,
+            poll=settings.outbox_poll,
+            retry_initial=settings.retry_initial,
+            retry_max=settings.retry_max,
+        )
+        self._door = Background(metrics)
+        self._works = Background(metrics, retry_initial=settings.retry_initial, retry_max=settings.retry_max)
+
+    @property
+    def works(self) -> Background:
+        """For what a service runs besides (the order service's sweeper)."""
+        return self._works
+
+    async def start(self) -> None:
+        """Open the door, connect the mode (waiting for its broker as long as it takes), start all loops."""
+        self._door.start("dispatcher", self.dispatcher.run)
+        self._works.start("watcher", self.watcher.run)
+        self._works.start("caller", self._caller.run)
+        self._works.start("connect", self._connect)
+
+    async def _connect(self) -> None:
+        await self.mode.start(self)
+        self.connected = True
+        self._works.start("relay", self._relay.run)
+        self._works.start("mode", self.mode.run)
+
+    async def stop(self) -> None:
+        """Stop receiving, finish what is in hand, then close the door."""
+        self._stopping = True
+        await self._works.stop()
+        await self.mode.close()
+        await self._door.stop()
+
+    async def conclude(self, command: Command, cause: str | None, seconds: float) -> Answer:
+        """Do `command` and wait for its public answer: at once, or when the provider has answered.
+
+        None if none came within `seconds`: send it again.
+        """
+        event = await self.dispatcher.do(command, cause)
+        if event is not None and not isinstance(event, self.service.private):
+            return event
+        return await self.watcher.wait(candidates(self.service, command), seconds)
+
+    async def insist(self, items: Sequence[Item]) -> list[Answer | BaseException]:
+        """Handle all items, holding on to them while the store is down. Failures of handlers are returned.
+
+        StoreUnavailable is returned only when the participant is stopping: such an item must not be acknowledged.
+        """
+        answers: list[Answer | BaseException] = await self.dispatcher.do_all(items)
+        pause = self.settings.retry_initial
+        while True:
+            open_ = [index for index, answer in enumerate(answers) if isinstance(answer, StoreUnavailable)]
+            if not open_ or self._stopping:
+                return answers
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self.settings.retry_max)
+            again = await self.dispatcher.do_all([items[index] for index in open_])
+            for index, answer in zip(open_, again, strict=True):
+                answers[index] = answer
+
+    async def bury(self, body: bytes, cause: str) -> None:
+        """Write down a message that was given up, where `/attention` shows it."""
+        self.metrics.dead_letters.labels(self.service.name).inc()
+        log.error("dead letter: %s", cause)
+        await self._dead_letters.add(body, cause)
+
+    def _committed(self, changes: Changes) -> None:
+        self.watcher.committed(changes)
+        if changes.outbox:
+            rows = tuple(changes.outbox.values())
+            self._relay.offer(rows)
+            self._caller.offer(rows)

@@ -1,0 +1,182 @@
+"""The seams to everything outside a service: at most five methods each, each with an in-memory twin."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+
+from sagakit.message import Command, Event
+from sagakit.provider import ProviderCall, ProviderOutcome
+from sagakit.service import WorkingSet
+
+if TYPE_CHECKING:
+    from sagakit.participant import Participant
+
+CALLS = "provider"
+
+
+class StoreUnavailable(Exception):
+    """The store could not be reached or did not answer in time: nothing was changed, or the outcome is unknown."""
+
+
+class RowRejected(Exception):
+    """The store refused something in the batch (a constraint, a bad value) without naming the culprit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An outbox row: a message on its way to a channel, or a call on its way to a provider (channel CALLS).
+
+    `id` is the derived message id or the call's key; `key` orders related messages; `token` names the lease
+    under which the holder may publish it; `attempts` counts leases given before.
+    """
+
+    id: str
+    channel: str
+    key: str
+    type: str
+    body: bytes
+    token: int = 0
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An inbox row: the id of a command, what it is about, and the message that caused it."""
+
+    id: str
+    subject: str
+    cause: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A journal row: an event, the command that led to it, and the trace it belongs to."""
+
+    event: Event
+    command: str
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerEntry:
+    """What an in-process provider did, kept in the service's own transaction."""
+
+    call: ProviderCall
+    outcome: ProviderOutcome
+
+
+@dataclass(slots=True)
+class Changes:
+    """All that one batch writes besides the states in the working set."""
+
+    journal: list[Entry] = field(default_factory=list)
+    outbox: dict[str, Outgoing] = field(default_factory=dict)
+    ledger: list[LedgerEntry] = field(default_factory=list)
+
+
+class Transaction(Protocol):
+    """One local transaction of one service; leaving its context commits, an exception rolls back."""
+
+    async def claim(self, claims: Sequence[Claim]) -> set[str]:
+        """Insert into the inbox in sorted order; the ids that were not there before."""
+
+    async def load(self, commands: Sequence[Command], reminded: Sequence[str]) -> WorkingSet:
+        """Make sure that the rows exist, lock them in sorted order, load them."""
+
+    async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
+        """Those of the events that are on record."""
+
+    async def save(self, working: WorkingSet, changes: Changes) -> None:
+        """Write the changed states, the journal, the outbox (upsert by id) and the ledger."""
+
+
+class Store(Protocol):
+    """A service's own database, as the dispatcher, the relay, the caller and the watcher see it."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+    async def recorded(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        """Those of the events that are on record, outside any transaction."""
+
+    async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
+        """Lease due outbox rows: provider calls, or messages."""
+
+    async def done(self, rows: Sequence[Outgoing]) -> None:
+        """Delete rows, each only while its lease token is still the given one."""
+
+    async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
+        """Let the rows come due again after `seconds`, counting an attempt."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up: a derived id (repeats fall together), its bytes, and why."""
+
+    id: str
+    body: bytes
+    cause: str
+    at: datetime
+
+
+class DeadLetters(Protocol):
+    """Where a service writes down what it gave up, until an operator has dealt with it."""
+
+    async def add(self, body: bytes, cause: str) -> None: ...
+
+    async def open(self, limit: int = 200) -> Sequence[DeadLetter]: ...
+
+    async def resolve(self, letter_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as a broker delivered it; `receipt` is the transport's own."""
+
+    body: bytes
+    receipt: Any = None
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A delivery that could not be handled, and why; `poison` means that no repetition can help."""
+
+    delivery: Delivery
+    cause: str
+    poison: bool
+
+
+class Transport(Protocol):
+    """A broker, at least once and in no order. `start` ensures the *whole* topology, as often as it is called."""
+
+    async def start(self) -> None: ...
+
+    async def publish(self, rows: Sequence[Outgoing]) -> None:
+        """Returns when the broker has all of them; raises when it may lack any: then all are published again."""
+
+    async def receive(self) -> Sequence[Delivery]:
+        """Waits for a batch of this party's deliveries; may come back empty after a while."""
+
+    async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
+        """Acknowledge `done`. A failure comes again; a poisoned or worn-out one goes to the dead-letter place."""
+
+    async def close(self) -> None: ...
+
+
+class Mode(Protocol):
+    """Who turns an event into the next command, and what carries it."""
+
+    def outgoing(self, event: Event) -> Sequence[tuple[str, Any]]:
+        """Pure: the (channel, message) pairs that the outbox is to carry for an own public event."""
+
+    async def start(self, participant: "Participant") -> None: ...
+
+    async def publish(self, rows: Sequence[Outgoing]) -> None:
+        """As Transport.publish; rows whose channel this mode does not know are dropped: they are derived again."""
+
+    async def run(self) -> None:
+        """Consume until cancelled; after cancellation nothing is in hand."""
+
+    async def close(self) -> None: ...

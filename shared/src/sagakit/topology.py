@@ -1,0 +1,28 @@
+"""Who listens to what: the whole wiring of a mode as data, so that every party can ensure all of it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """`consumer` (a service) receives from `channel` the messages of these `types`."""
+
+    consumer: str
+    channel: str
+    types: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    subscriptions: tuple[Subscription, ...]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return tuple(sorted({subscription.channel for subscription in self.subscriptions}))
+
+    @property
+    def consumers(self) -> tuple[str, ...]:
+        return tuple(sorted({subscription.consumer for subscription in self.subscriptions}))
+
+    def of(self, consumer: str) -> tuple[Subscription, ...]:
+        return tuple(one for one in self.subscriptions if one.consumer == consumer)

@@ -1,0 +1,69 @@
+"""Waiting for an event to be recorded, by whichever process: told by this one's commits, and by a poll."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sagakit.message import Event, message_id
+from sagakit.ports import Changes, Store
+
+
+class Watcher:
+    """`wait` for the first of some events; `stir` for any commit about a subject."""
+
+    def __init__(self, store: Store, poll: float = 0.2) -> None:
+        self._store, self._poll = store, poll
+        self._waiting: dict[str, set[asyncio.Future[Event]]] = defaultdict(set)
+        self._stirred: dict[str, set[asyncio.Event]] = defaultdict(set)
+
+    def committed(self, changes: Changes) -> None:
+        """To be called after every commit of this process."""
+        for entry in changes.journal:
+            if self._waiting:
+                self._found(message_id(entry.event), entry.event)
+            for stirred in self._stirred.get(entry.event.subject, ()):
+                stirred.set()
+
+    async def wait(self, event_ids: Sequence[str], seconds: float) -> Event | None:
+        """The first of the events to be on record, or None after `seconds`."""
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        for key in event_ids:
+            self._waiting[key].add(future)
+        try:
+            recorded = await self._store.recorded(list(event_ids))
+            if recorded:
+                return next(recorded[key] for key in event_ids if key in recorded)
+            return await asyncio.wait_for(future, seconds)
+        except TimeoutError:
+            return None
+        finally:
+            for key in event_ids:
+                self._waiting[key].discard(future)
+                if not self._waiting[key]:
+                    del self._waiting[key]
+
+    def listen(self, subject: str) -> asyncio.Event:
+        """An event that is set at each commit of this process about `subject`; give it back to `leave`."""
+        stirred = asyncio.Event()
+        self._stirred[subject].add(stirred)
+        return stirred
+
+    def leave(self, subject: str, stirred: asyncio.Event) -> None:
+        self._stirred[subject].discard(stirred)
+        if not self._stirred[subject]:
+            del self._stirred[subject]
+
+    async def run(self) -> None:
+        """Look for what other processes recorded, all waiters in one query."""
+        while True:
+            await asyncio.sleep(self._poll)
+            if self._waiting:
+                for key, event in (await self._store.recorded(sorted(self._waiting))).items():
+                    self._found(key, event)
+
+    def _found(self, key: str, event: Event) -> None:
+        for future in tuple(self._waiting.get(key, ())):
+            if not future.done():
+                future.set_result(event)
+
+
