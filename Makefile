@@ -1,0 +1,98 @@
+# Everything takes its settings as environment variables or as make variables of the same name:
+#   make up MODE=kafka        COORDINATION_MODE=kafka make up        make up REPLICAS=2 PORT_OFFSET=100
+
+SHELL := /bin/sh
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+PY := .venv/bin/python
+BOOTSTRAP := @$(PYTHON) infra/native/bootstrap.py
+STACK_CLI := $(PY) -m native_stack
+
+# MODE is a short name for COORDINATION_MODE; on the command line it wins
+ifeq ($(origin MODE),command line)
+override COORDINATION_MODE := $(MODE)
+else ifdef MODE
+COORDINATION_MODE ?= $(MODE)
+endif
+ifdef COORDINATION_MODE
+export COORDINATION_MODE
+endif
+
+# A wrong value ends here, in one line and with status 2, before anything is set up
+ifneq ($(filter up config,$(MAKECMDGOALS)),)
+wrong := $(shell PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=infra/native/src:shared/src $(PYTHON) -m native_stack check 2>&1)
+ifneq ($(wrong),)
+$(error $(wrong))
+endif
+endif
+
+.PHONY: help setup setup-dev up down status logs clean config token demo test audit load lint lock
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
+		printf '  make %-10s %s\n' "$$name" "$$text"; done
+
+setup: ## create the virtual environment from the lock file
+	$(BOOTSTRAP) runtime
+
+setup-dev: ## the same with what tests and linters need
+	$(BOOTSTRAP) dev
+
+up: ## start the full stack (MODE=..., default temporal) and wait until it is ready
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) up
+
+down: ## stop the stack, keep its data
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) down
+
+status: ## what runs: state, mode, ports, memory
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) status
+
+logs: ## follow the logs (SERVICE=order for one)
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) logs
+
+clean: ## stop the stack and delete its data
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) clean
+
+config: ## the effective settings, and where each comes from
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) config
+
+token: ## print a token (CUSTOMER=alice, ROLE=admin for an operator)
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) token
+
+demo: ## a basket of orders of every kind against the running stack, then the audit
+	$(BOOTSTRAP) runtime
+	@exec $(PY) -m loadtests.demo
+
+audit: ## check that what happened is consistent (FORMAT=json)
+	$(BOOTSTRAP) runtime
+	@exec $(PY) -m checkout_audit
+
+load: ## load test the running stack (USERS, RATE, DURATION, SHAPE), then drain and audit
+	$(BOOTSTRAP) runtime
+	@exec $(PY) -m loadtests.run
+
+test: ## the whole test suite, on a stack of its own
+	$(BOOTSTRAP) dev
+	@exec tests/run
+
+lint: ## formatting, lint, types, import rules
+	$(BOOTSTRAP) dev
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports
+
+lock: ## renew the lock files from pyproject.toml (needs uv)
+	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	@for component in ministack postgres temporal; do \
+		uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+			infra/native/$$component/requirements.in -o infra/native/$$component/requirements.lock; done

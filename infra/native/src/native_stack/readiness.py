@@ -1,0 +1,95 @@
+"""Whether a program answers yet. Every probe is cheap and ends within its time-out."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+
+HOST = "127.0.0.1"
+PROBE_TIMEOUT = 2.0
+INTERVAL = 0.1
+
+
+@dataclass(frozen=True)
+class Check:
+    """How to ask a program: `kind` is http (a GET of `path` answers 200), postgres, kafka or tcp."""
+
+    kind: str
+    port: int
+    path: str = "/health/ready"
+
+    def problem(self) -> str:
+        """Empty when the program is ready, otherwise what it said."""
+        try:
+            return _PROBES[self.kind](self)
+        except (OSError, HTTPException, struct.error) as error:
+            return f"{type(error).__name__}: {error}"
+
+
+def wait_for(
+    checks: Mapping[str, Check], seconds: float, give_up: Callable[[Iterable[str]], str] | None = None
+) -> dict[str, str]:
+    """Probe until all are ready or the time is over; returns what those that are not ready said last.
+
+    `give_up` is asked about the rest now and then; a text as its answer ends the wait early.
+    """
+    deadline = time.monotonic() + seconds
+    waiting = dict.fromkeys(checks, "")
+    while True:
+        for name in list(waiting):
+            waiting[name] = checks[name].problem()
+            if not waiting[name]:
+                del waiting[name]
+        if not waiting or time.monotonic() > deadline:
+            return waiting
+        if give_up and give_up(waiting):
+            return waiting
+        time.sleep(INTERVAL)
+
+
+def _http(check: Check) -> str:
+    connection = HTTPConnection(HOST, check.port, timeout=PROBE_TIMEOUT)
+    try:
+        connection.request("GET", check.path)
+        answer = connection.getresponse()
+        body = answer.read(2000)
+    finally:
+        connection.close()
+    return "" if answer.status == 200 else f"{answer.status} {body.decode(errors='replace')}"
+
+
+def _tcp(check: Check) -> str:
+    with socket.create_connection((HOST, check.port), PROBE_TIMEOUT):
+        return ""
+
+
+def _postgres(check: Check) -> str:
+    """A server that is still starting answers a start-up message with an error of class 57P03."""
+    startup = struct.pack("!i", 196608) + b"user\0ready\0\0"
+    with socket.create_connection((HOST, check.port), PROBE_TIMEOUT) as connection:
+        connection.sendall(struct.pack("!i", len(startup) + 4) + startup)
+        connection.settimeout(PROBE_TIMEOUT)
+        answer = connection.recv(1024)
+    return "the server is starting" if not answer or b"57P03" in answer else ""
+
+
+def _kafka(check: Check) -> str:
+    """Any answer to ApiVersions means that the broker serves requests."""
+    client = b"quartet"
+    request = struct.pack("!hhih", 18, 0, 1, len(client)) + client
+    with socket.create_connection((HOST, check.port), PROBE_TIMEOUT) as connection:
+        connection.sendall(struct.pack("!i", len(request)) + request)
+        connection.settimeout(PROBE_TIMEOUT)
+        return "" if connection.recv(16) else "the broker closed the connection"
+
+
+_PROBES: dict[str, Callable[[Check], str]] = {
+    "http": _http,
+    "tcp": _tcp,
+    "postgres": _postgres,
+    "kafka": _kafka,
+}

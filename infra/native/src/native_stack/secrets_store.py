@@ -1,0 +1,56 @@
+"""Random secrets of a stack, made at its first `up` and kept beside its data."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import uuid
+from collections.abc import Iterable
+
+from native_stack.layout import Layout
+
+
+def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
+    """Names to values: `jwt`, `postgres` (the superuser), `kafka_cluster`, and one password per service.
+
+    The file can be read by its owner alone. Values once made stay, so data and secrets live and die together.
+    """
+    path = layout.secrets
+    found = read(layout)
+    wanted = {name: secrets.token_urlsafe(24) for name in services}
+    wanted |= {
+        "jwt": secrets.token_urlsafe(48),
+        "postgres": secrets.token_urlsafe(24),
+        "kafka_cluster": _cluster_id(),
+    }
+    if wanted.keys() <= found.keys():
+        return found
+    found = wanted | found
+    write_private(path.parent, path.name, json.dumps(found, indent=1))
+    return found
+
+
+def read(layout: Layout) -> dict[str, str]:
+    """The secrets made before; empty when there are none, or the caller may not read them."""
+    try:
+        found: dict[str, str] = json.loads(layout.secrets.read_text())
+    except (FileNotFoundError, PermissionError):
+        return {}
+    return found
+
+
+def write_private(folder: os.PathLike[str], name: str, text: str, mode: int = 0o600) -> None:
+    """Write a file as a whole, never readable by others, not even for a moment."""
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, name)
+    draft = f"{path}.{os.getpid()}.new"
+    with open(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode), "w") as file:
+        file.write(text)
+    os.replace(draft, path)
+
+
+def _cluster_id() -> str:
+    import base64
+
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

