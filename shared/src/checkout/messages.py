@@ -91,7 +91,11 @@ class RecordShipmentSettled(AboutOrder, Command):
 
 @dataclass(frozen=True, slots=True)
 class OrderPlaced(AboutOrder, Event):
+    """`idempotency_key` is the customer's, `fingerprint` a digest of the validated request under that key."""
+
     checkout: Checkout
+    idempotency_key: str
+    fingerprint: str
 
 
 @dataclass(frozen=True, slots=True)

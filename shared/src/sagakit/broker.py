@@ -27,8 +27,8 @@ class BrokerMode:
         self._attempts = attempts
         self._participant: Participant | None = None
 
-    def outgoing(self, event: Event) -> Sequence[tuple[str, Message]]:
-        return self._style.outgoing(event)
+    def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
+        return self._style.outgoing(event, again=again)
 
     async def start(self, participant: Participant) -> None:
         self._participant = participant

@@ -103,7 +103,7 @@ def open_batch(
             else:
                 event = next((known[key] for key in candidates(service, item.command) if key in known), None)
                 if event is not None:
-                    _emit(service, mode, event, item.traceparent, changes)
+                    _emit(service, mode, event, item.traceparent, changes, again=True)
             answers.append(event)
         except Exception as error:
             raise HandlerFailed(item, error) from error
@@ -152,16 +152,18 @@ def _forward(service: Service, mode: Mode, item: Forward, working: WorkingSet, c
     owed = service.owed(working.get(item.subject, None))
     if item.event is None:
         if owed is not None:
-            _emit(service, mode, owed, item.traceparent, changes)
+            _emit(service, mode, owed, item.traceparent, changes, again=True)
     elif owed is not None and service.undecided(owed):
         _emit(service, mode, item.event, item.traceparent, changes)
     return owed
 
 
-def _emit(service: Service, mode: Mode, event: Event, traceparent: str | None, changes: Changes) -> None:
+def _emit(
+    service: Service, mode: Mode, event: Event, traceparent: str | None, changes: Changes, again: bool = False
+) -> None:
     if isinstance(event, service.private):
         return
-    for channel, message in mode.outgoing(event):
+    for channel, message in mode.outgoing(event, again=again):
         parcel = envelope.Envelope(message, service.name, message_id(event), traceparent=traceparent)
         changes.outbox[parcel.id] = Outgoing(
             parcel.id, channel, message.subject, type(message).__name__, envelope.encode(parcel, service.wire)

@@ -168,8 +168,11 @@ class Transport(Protocol):
 class Mode(Protocol):
     """Who turns an event into the next command, and what carries it."""
 
-    def outgoing(self, event: Event) -> Sequence[tuple[str, Any]]:
-        """Pure: the (channel, message) pairs that the outbox is to carry for an own public event."""
+    def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Any]]:
+        """Pure: the (channel, message) pairs that the outbox is to carry for a public event.
+
+        `again`: the event was recorded before, and somebody may have missed it.
+        """
 
     async def start(self, participant: "Participant") -> None: ...
 

@@ -19,7 +19,7 @@ from sagakit.service import Service
 
 
 class Style(Protocol):
-    def outgoing(self, event: Event) -> Sequence[tuple[str, Message]]:
+    def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
         """The (channel, message) pairs for an event that this service recorded, or carries on."""
 
     def accept(self, envelope: Envelope) -> Item | None:
@@ -38,7 +38,7 @@ def commands_channel(service: str) -> str:
 class Choreography:
     service: Service
 
-    def outgoing(self, event: Event) -> Sequence[tuple[str, Message]]:
+    def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
         return ((events_channel(CHOREOGRAPHY, self.service.name), event),)
 
     def accept(self, envelope: Envelope) -> Item | None:
@@ -54,7 +54,7 @@ class Participation:
 
     service: Service
 
-    def outgoing(self, event: Event) -> Sequence[tuple[str, Message]]:
+    def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
         return ((events_channel(ORCHESTRATION, self.service.name), event),)
 
     def accept(self, envelope: Envelope) -> Item | None:
@@ -71,7 +71,7 @@ class Orchestrator:
     service: Service
     saga: Saga
 
-    def outgoing(self, event: Event) -> Sequence[tuple[str, Message]]:
+    def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
         participants = {step.do: step.participant for step in self.saga.steps}
         participants |= {step.settle: step.participant for step in self.saga.steps}
         participants |= {step.undo: step.participant for step in self.saga.steps}

@@ -69,8 +69,10 @@ class Order:
 def evolve(order: Order, event: Event) -> Order:
     """The order after `event`; telling a decided order its own decision again changes nothing."""
     match event:
-        case OrderPlaced(checkout=checkout):
-            return replace(order, status=PENDING, checkout=checkout)
+        case OrderPlaced(checkout=checkout, idempotency_key=key, fingerprint=fingerprint):
+            return replace(
+                order, status=PENDING, checkout=checkout, idempotency_key=key, fingerprint=fingerprint
+            )
         case OrderConfirmed():
             return order if order.decided else replace(order, status=CONFIRMED)
         case OrderCancelled(reason=reason):
@@ -96,7 +98,7 @@ def owed(order: Order) -> Event | None:
         return None
     if order.status == PENDING:
         assert order.checkout is not None
-        return OrderPlaced(order.order_id, order.checkout)
+        return OrderPlaced(order.order_id, order.checkout, order.idempotency_key, order.fingerprint)
     if order.status == CANCELLED:
         assert order.cancellation_reason is not None
         return OrderCancelled(order.order_id, order.cancellation_reason)

@@ -33,7 +33,9 @@ from sagakit.service import Handler
 def place_order(command: PlaceOrder, order: Order) -> Event:
     if order.status != NEW:
         raise ValueError(f"order {order.order_id} has been placed already")
-    return OrderPlaced(command.order_id, command.checkout)
+    return OrderPlaced(
+        command.order_id, command.checkout, command.idempotency_key, command.fingerprint
+    )
 
 
 def confirm_order(command: ConfirmOrder, order: Order) -> Event:

@@ -1,0 +1,126 @@
+"""The inventory database: stock items and reservations, loaded with locks and saved many at a time."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, MetaData, Table, func, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from checkout.messages import ReleaseStock, ReserveStock
+from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
+from sagakit.message import Command
+from sagakit.rows import EntityRows, EntitySet
+from sagakit.schema import Id, Text, machinery
+
+METADATA: Final = MetaData()
+RESERVATIONS: Final = Table(
+    "reservations",
+    METADATA,
+    Column("order_id", Id, primary_key=True),
+    Column("status", Text, nullable=False, server_default=NEW),
+    Column("closed", Boolean, nullable=False, server_default="false"),
+    Column("lines", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+)
+STOCK: Final = Table(
+    "stock_items",
+    METADATA,
+    Column("sku", Id, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("available", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False, server_default="0"),
+    Column("committed", BigInteger, nullable=False, server_default="0"),
+    CheckConstraint("available >= 0 AND reserved >= 0 AND committed >= 0", name="nothing_negative"),
+    CheckConstraint("available + reserved + committed = received", name="stock_is_conserved"),
+)
+machinery(METADATA)
+
+_lines: Final = msgspec.json.Decoder(dict[str, int])
+
+
+def read(row: Any) -> Reservation:
+    return Reservation(row.order_id, row.status, _lines.decode(row.lines) if row.lines else {}, row.closed)
+
+
+def write(reservation: Reservation) -> dict[str, Any]:
+    lines = msgspec.json.encode(reservation.lines).decode() if reservation.lines else None
+    return {"status": reservation.status, "closed": reservation.closed, "lines": lines}
+
+
+_RESERVATIONS: Final = EntityRows(
+    table="reservations",
+    blank=Reservation,
+    read=read,
+    write=write,
+    narrow=(("status", "text"), ("closed", "boolean")),
+    wide=(("lines", "text"),),
+    creating=(ReserveStock, ReleaseStock),
+)
+
+
+class ShelfSet:
+    """A working set of reservations that share stock items: what one order takes, the next one misses."""
+
+    def __init__(self, reservations: EntitySet, items: Mapping[str, StockItem]) -> None:
+        self.reservations = reservations
+        self.items = dict(items)
+        self.moved: set[str] = set()
+
+    def get(self, subject: str, command: Command | None) -> Shelf:
+        return Shelf(self.reservations.get(subject, command), self.items)
+
+    def put(self, subject: str, state: Shelf) -> None:
+        if state.reservation.status != NEW or state.reservation.closed:
+            self.reservations.put(subject, state.reservation)
+        for sku, item in state.items.items():
+            if item is not self.items.get(sku):
+                self.items[sku] = item
+                self.moved.add(sku)
+
+
+class InventoryRows:
+    """Locks reservations first, then the stock items that they or the commands name, each sorted."""
+
+    async def load(
+        self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
+    ) -> ShelfSet:
+        about_orders = [command for command in commands if not isinstance(command, Restock)]
+        reservations = await _RESERVATIONS.load(connection, about_orders, reminded)
+        skus = {command.sku for command in commands if isinstance(command, Restock)}
+        for command in about_orders:
+            if isinstance(command, ReserveStock):
+                skus |= {line.sku for line in command.checkout.lines}
+            skus |= set(reservations.get(command.subject, command).lines)
+        rows = await connection.execute(
+            text(
+                "SELECT sku, received, available, reserved, committed FROM stock_items "
+                "WHERE sku = ANY(CAST(:skus AS text[])) ORDER BY sku FOR UPDATE"
+            ),
+            {"skus": sorted(skus)},
+        )
+        return ShelfSet(reservations, {row.sku: StockItem(*row) for row in rows})
+
+    async def save(self, connection: AsyncConnection, working: ShelfSet) -> None:
+        await _RESERVATIONS.save(connection, working.reservations)
+        if working.moved:
+            items = [working.items[sku] for sku in sorted(working.moved)]
+            await connection.execute(
+                text(
+                    "UPDATE stock_items AS t SET received = u.received, available = u.available, "
+                    "reserved = u.reserved, committed = u.committed FROM unnest(CAST(:skus AS text[]), "
+                    "CAST(:received AS bigint[]), CAST(:available AS bigint[]), CAST(:reserved AS bigint[]), "
+                    "CAST(:committed AS bigint[])) AS u(sku, received, available, reserved, committed) "
+                    "WHERE t.sku = u.sku"
+                ),
+                {
+                    "skus": [item.sku for item in items],
+                    "received": [item.received for item in items],
+                    "available": [item.available for item in items],
+                    "reserved": [item.reserved for item in items],
+                    "committed": [item.committed for item in items],
+                },
+            )

@@ -1,0 +1,115 @@
+"""The order database: one row per order, loaded with locks and saved many at a time."""
+
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    UniqueConstraint,
+    func,
+)
+
+from checkout.messages import Checkout, PlaceOrder
+from order_service.domain import NEW, Order
+from sagakit.rows import EntityRows
+from sagakit.schema import Id, Text, machinery
+
+METADATA: Final = MetaData()
+ORDERS: Final = Table(
+    "orders",
+    METADATA,
+    Column("order_id", Id, primary_key=True),
+    Column("status", Text, nullable=False, server_default=NEW),
+    Column("cancellation_reason", Text),
+    Column("stock_settled", Boolean, nullable=False, server_default="false"),
+    Column("payment_settled", Boolean, nullable=False, server_default="false"),
+    Column("shipment_settled", Boolean, nullable=False, server_default="false"),
+    Column("settled", Boolean, nullable=False, server_default="false"),
+    Column("customer", Text),
+    Column("idempotency_key", Text),
+    Column("fingerprint", Text),
+    Column("checkout", Text),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("nudge_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("nudges", Integer, nullable=False, server_default="0"),
+    UniqueConstraint("customer", "idempotency_key"),
+)
+Index("orders_of_customer", ORDERS.c.customer, ORDERS.c.created_at, ORDERS.c.order_id)
+Index("orders_by_time", ORDERS.c.created_at, ORDERS.c.order_id)
+Index("orders_open", ORDERS.c.created_at, postgresql_where=~ORDERS.c.settled)
+CATALOGUE: Final = Table(
+    "catalogue",
+    METADATA,
+    Column("sku", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("price", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+)
+machinery(METADATA)
+
+_checkout: Final = msgspec.json.Decoder(Checkout)
+
+
+def read(row: Any) -> Order:
+    """The order in a row that has the columns of `rows`."""
+    return Order(
+        order_id=row.order_id,
+        status=row.status,
+        cancellation_reason=row.cancellation_reason,
+        idempotency_key=row.idempotency_key or "",
+        fingerprint=row.fingerprint or "",
+        checkout=_checkout.decode(row.checkout) if row.checkout else None,
+        stock_settled=row.stock_settled,
+        payment_settled=row.payment_settled,
+        shipment_settled=row.shipment_settled,
+    )
+
+
+def write(order: Order) -> dict[str, Any]:
+    return {
+        "status": order.status,
+        "cancellation_reason": order.cancellation_reason,
+        "stock_settled": order.stock_settled,
+        "payment_settled": order.payment_settled,
+        "shipment_settled": order.shipment_settled,
+        "settled": order.settled,
+        "customer": order.checkout.customer if order.checkout else None,
+        "idempotency_key": order.idempotency_key or None,
+        "fingerprint": order.fingerprint or None,
+        "checkout": msgspec.json.encode(order.checkout).decode() if order.checkout else None,
+    }
+
+
+def rows(nudge_after: float) -> EntityRows:
+    """How the machinery loads and saves orders; every progress puts the next nudge off by `nudge_after` seconds."""
+    return EntityRows(
+        table="orders",
+        blank=Order,
+        read=read,
+        write=write,
+        narrow=(
+            ("status", "text"),
+            ("cancellation_reason", "text"),
+            ("stock_settled", "boolean"),
+            ("payment_settled", "boolean"),
+            ("shipment_settled", "boolean"),
+            ("settled", "boolean"),
+        ),
+        wide=(
+            ("customer", "text"),
+            ("idempotency_key", "text"),
+            ("fingerprint", "text"),
+            ("checkout", "text"),
+        ),
+        creating=(PlaceOrder,),
+        touch="updated_at = now(), nudges = 0, nudge_at = now() + make_interval(secs => :nudge_after)",
+        parameters={"nudge_after": nudge_after},
+    )

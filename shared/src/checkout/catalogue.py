@@ -1,0 +1,48 @@
+"""The seed catalogue: what is sold, for how much, and how much of it there is at first. Version 1.
+
+Loaded by inventory (stock) and by order (prices), each into its own database, so that taking an order depends on
+no other service. Prices are integers of minor units.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+VERSION: Final = 1
+CURRENCY: Final = "EUR"
+GENEROUS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    sku: str
+    name: str
+    price: int
+    stock: int
+
+
+_NAMED: Final = (
+    Product("espresso-cup", "Espresso cup", 1200, GENEROUS),
+    Product("espresso-machine", "Espresso machine", 64900, GENEROUS),
+    Product("coffee-beans", "Coffee beans, 1 kg", 1890, GENEROUS),
+    Product("milk-jug", "Milk jug", 2450, GENEROUS),
+    Product("tea-pot", "Tea pot", 3900, GENEROUS),
+    Product("limited-edition", "Limited edition grinder", 19900, 100),
+    Product("sold-out", "Sold out long ago", 9900, 0),
+)
+_MATERIALS: Final = ("Oak", "Steel", "Glass", "Copper", "Linen", "Clay", "Cork", "Brass", "Bamboo", "Slate")
+_THINGS: Final = ("Bowl", "Tray", "Mug", "Carafe", "Spoon", "Coaster", "Plate", "Tin", "Scoop", "Filter")
+
+
+def _series() -> tuple[Product, ...]:
+    return tuple(
+        Product(
+            f"item-{number:04d}",
+            f"{_MATERIALS[number % 10]} {_THINGS[number // 10 % 10]} no. {number}",
+            300 + number * 37 % 9700,
+            GENEROUS,
+        )
+        for number in range(1, 1001)
+    )
+
+
+CATALOGUE: Final = (*_NAMED, *_series())

@@ -1,0 +1,166 @@
+"""What a topology becomes on SNS and SQS: names and policies, derived purely, and `ensure`, which makes them so.
+
+Per style one topic that carries all events, per consumer one queue with its dead-letter queue. A channel
+`{style}.{service}.events` is the style's topic, `{style}.{service}.commands` the queue of whoever accepts them.
+Sources: the API references of SNS and SQS, "Amazon SNS message filtering", "Amazon SQS dead-letter queues".
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from sagakit.settings import Settings
+from sagakit.topology import Topology
+
+EVENTS, COMMANDS = "events", "commands"
+DEAD_LETTER_RETENTION = 14 * 24 * 3600  # seconds; the most that SQS allows
+LEAST_RECEIVES = 2  # one receive and out would bury whatever a crash interrupted once
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What one consumer receives; `types` are those it takes from `topic`, none for a queue of commands."""
+
+    name: str
+    topic: str | None
+    types: frozenset[str]
+
+    @property
+    def dead_letters(self) -> str:
+        return f"{self.name}-dead-letters"
+
+    @property
+    def filter_policy(self) -> str:
+        return json.dumps({"type": sorted(self.types)})
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All queues by name; and, by channel, the topic or the queue that what is published there goes to."""
+
+    queues: Mapping[str, Queue]
+    topic_of: Mapping[str, str]
+    queue_of: Mapping[str, str]
+    consumed: Mapping[str, str]
+
+    @property
+    def topics(self) -> frozenset[str]:
+        return frozenset(self.topic_of.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where things are, by name: URLs of queues, ARNs of topics."""
+
+    queues: Mapping[str, str]
+    topics: Mapping[str, str]
+
+
+def plan(topology: Topology) -> Plan:
+    """Pure. ValueError for a channel of neither kind, commands with two owners, or a consumer of two styles."""
+    topic_of: dict[str, str] = {}
+    queue_of: dict[str, str] = {}
+    consumed: dict[str, str] = {}
+    types: dict[str, frozenset[str]] = {}
+    topics: dict[str, str] = {}
+    for one in topology.subscriptions:
+        style, *_, kind = one.channel.split(".")
+        name = f"quartet-{style}-{one.consumer}"
+        if consumed.setdefault(one.consumer, name) != name:
+            raise ValueError(f"{one.consumer} consumes {consumed[one.consumer]} already, and cannot consume {name}")
+        types.setdefault(name, frozenset())
+        if kind == EVENTS:
+            topic_of[one.channel] = topics[name] = f"quartet-{style}-{EVENTS}"
+            types[name] |= one.types
+        elif kind == COMMANDS:
+            if queue_of.setdefault(one.channel, name) != name:
+                raise ValueError(f"{one.channel} has two consumers: a command has one owner")
+        else:
+            raise ValueError(f"{one.channel}: a channel ends in .{EVENTS} or .{COMMANDS}")
+    queues = {name: Queue(name, topics.get(name), wanted) for name, wanted in types.items()}
+    return Plan(queues, topic_of, queue_of, consumed)
+
+
+def redrive_policy(dead_letters_arn: str, attempts: int) -> str:
+    """What the broker itself gives up: messages received so often and never settled, say because they kill."""
+    return json.dumps(
+        {"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": max(LEAST_RECEIVES, attempts)}
+    )
+
+
+def queue_policy(queue_arn: str, topic_arn: str) -> str:
+    """Nobody but this topic may send to the queue from outside the account's own roles."""
+    return json.dumps(
+        {
+            "Version": "2012-10-17",
+            "Statement": [
+                {
+                    "Sid": "OnlyItsTopic",
+                    "Effect": "Allow",
+                    "Principal": {"Service": "sns.amazonaws.com"},
+                    "Action": "sqs:SendMessage",
+                    "Resource": queue_arn,
+                    "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+                }
+            ],
+        }
+    )
+
+
+async def ensure(sqs: Any, sns: Any, wanted: Plan, settings: Settings) -> Addresses:
+    """Make everything exist as planned, whatever exists already. Queues first: a topic without them loses events."""
+    names = [name for queue in wanted.queues.values() for name in (queue.name, queue.dead_letters)]
+    made = await asyncio.gather(*(sqs.create_queue(QueueName=name) for name in names))
+    urls = {name: one["QueueUrl"] for name, one in zip(names, made, strict=True)}
+    found = await asyncio.gather(
+        *(sqs.get_queue_attributes(QueueUrl=urls[name], AttributeNames=["QueueArn"]) for name in names)
+    )
+    arns = {name: one["Attributes"]["QueueArn"] for name, one in zip(names, found, strict=True)}
+    topics = {name: (await sns.create_topic(Name=name))["TopicArn"] for name in sorted(wanted.topics)}
+
+    async def wire(queue: Queue) -> None:
+        attributes = {
+            "VisibilityTimeout": str(ceil(settings.sqs_visibility)),
+            "RedrivePolicy": redrive_policy(arns[queue.dead_letters], settings.delivery_attempts),
+        }
+        if queue.topic is not None:
+            attributes["Policy"] = queue_policy(arns[queue.name], topics[queue.topic])
+        keep = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION)}
+        await sqs.set_queue_attributes(QueueUrl=urls[queue.dead_letters], Attributes=keep)
+        await sqs.set_queue_attributes(QueueUrl=urls[queue.name], Attributes=attributes)
+        if queue.topic is not None:
+            await _subscribe(sns, topics[queue.topic], arns[queue.name], queue.filter_policy)
+
+    await asyncio.gather(*(wire(queue) for queue in wanted.queues.values()))
+    return Addresses(urls, topics)
+
+
+async def _subscribe(sns: Any, topic: str, queue: str, filter_policy: str) -> None:
+    attributes = {"RawMessageDelivery": "true", "FilterPolicy": filter_policy}
+    target = {"TopicArn": topic, "Protocol": "sqs", "Endpoint": queue}
+    try:
+        made = await sns.subscribe(**target, Attributes=attributes, ReturnSubscriptionArn=True)
+        subscription = made["SubscriptionArn"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "InvalidParameter":
+            raise
+        subscription = await _existing(sns, topic, queue)  # of an older deployment, with other types
+        if subscription is None:
+            raise
+    for name, value in attributes.items():
+        await sns.set_subscription_attributes(
+            SubscriptionArn=subscription, AttributeName=name, AttributeValue=value
+        )
+
+
+async def _existing(sns: Any, topic: str, queue: str) -> str | None:
+    async for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
+        for one in page["Subscriptions"]:
+            if one["Endpoint"] == queue:
+                return str(one["SubscriptionArn"])
+    return None

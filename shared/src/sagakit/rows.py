@@ -1,0 +1,117 @@
+"""Loading and saving many rows of one table, each in one statement."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from sagakit.message import Command
+from sagakit.service import WorkingSet
+
+
+class Rows(Protocol):
+    """A service's own tables, inside a transaction of the machinery."""
+
+    async def load(
+        self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
+    ) -> WorkingSet: ...
+
+    async def save(self, connection: AsyncConnection, working: Any) -> None: ...
+
+
+class EntitySet:
+    """A working set of states by subject."""
+
+    def __init__(self, states: dict[str, Any], blank: Callable[[str], Any]) -> None:
+        self.loaded = dict(states)
+        self._states = states
+        self._blank = blank
+        self.changed: set[str] = set()
+
+    def get(self, subject: str, command: Command | None) -> Any:
+        return self._states.get(subject) or self._blank(subject)
+
+    def put(self, subject: str, state: Any) -> None:
+        if state != self._states.get(subject):
+            self._states[subject] = state
+            self.changed.add(subject)
+
+    def changes(self) -> Mapping[str, Any]:
+        return {subject: self._states[subject] for subject in sorted(self.changed)}
+
+
+@dataclass(frozen=True)
+class EntityRows:
+    """One table with a row per order. `narrow` columns change; `wide` ones are written when the row is filled.
+
+    Columns are (name, PostgreSQL type); `read` makes a state of a row, `write` the column values of a state.
+    `creating`: commands that may come before there is a row; `touch`: SQL assignments added to every update.
+    """
+
+    table: str
+    blank: Callable[[str], Any]
+    read: Callable[[Any], Any]
+    write: Callable[[Any], Mapping[str, Any]]
+    narrow: tuple[tuple[str, str], ...]
+    wide: tuple[tuple[str, str], ...]
+    creating: tuple[type[Command], ...]
+    touch: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    async def load(
+        self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
+    ) -> EntitySet:
+        new = sorted({command.subject for command in commands if isinstance(command, self.creating)})
+        if new:
+            await connection.execute(
+                text(
+                    f"INSERT INTO {self.table} (order_id) SELECT unnest(CAST(:ids AS text[])) "
+                    "ON CONFLICT DO NOTHING"
+                ),
+                {"ids": new},
+            )
+        subjects = sorted({command.subject for command in commands} | set(reminded))
+        return EntitySet(await self.locked(connection, subjects), self.blank)
+
+    async def locked(self, connection: AsyncConnection, subjects: Sequence[str]) -> dict[str, Any]:
+        columns = ", ".join(name for name, _ in (*self.narrow, *self.wide))
+        rows = await connection.execute(
+            text(
+                f"SELECT order_id, {columns} FROM {self.table} "
+                "WHERE order_id = ANY(CAST(:ids AS text[])) ORDER BY order_id FOR UPDATE"
+            ),
+            {"ids": list(subjects)},
+        )
+        return {row.order_id: self.read(row) for row in rows}
+
+    async def save(self, connection: AsyncConnection, working: EntitySet) -> None:
+        filled: list[Any] = []
+        moved: list[Any] = []
+        for subject, state in working.changes().items():
+            before = working.loaded.get(subject) or self.blank(subject)
+            same = all(self.write(state)[name] == self.write(before)[name] for name, _ in self.wide)
+            (moved if same else filled).append(state)
+        await self._update(connection, filled, (*self.narrow, *self.wide))
+        await self._update(connection, moved, self.narrow)
+
+    async def _update(
+        self, connection: AsyncConnection, states: Sequence[Any], columns: tuple[tuple[str, str], ...]
+    ) -> None:
+        if not states:
+            return
+        written = [self.write(state) for state in states]
+        values: dict[str, Any] = {name: [one[name] for one in written] for name, _ in columns}
+        arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns)
+        names = ", ".join(name for name, _ in columns)
+        sets = ", ".join(f"{name} = u.{name}" for name, _ in columns)
+        touch = f", {self.touch}" if self.touch else ""
+        await connection.execute(
+            text(
+                f"UPDATE {self.table} AS t SET {sets}{touch} "
+                f"FROM unnest(CAST(:ids AS text[]), {arrays}) AS u(order_id, {names}) "
+                "WHERE t.order_id = u.order_id"
+            ),
+            {"ids": [state.order_id for state in states], **values, **self.parameters},
+        )

@@ -1,0 +1,77 @@
+"""The tables of the machinery, in every service's own database: inbox, journal, outbox, dead letters, ledger.
+
+Ids collate as bytes: sorting them is cheap and the same everywhere, and all that concerns one subject is one range.
+"""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, DateTime, Identity, Index, Integer, LargeBinary, MetaData, Table
+from sqlalchemy import Text as PlainText
+from sqlalchemy import func
+
+Text: Final = PlainText
+Id: Final = PlainText(collation="C")
+
+
+def machinery(metadata: MetaData) -> None:
+    """Define the tables in `metadata`."""
+    now = func.clock_timestamp()
+    Table(
+        "inbox",
+        metadata,
+        Column("id", Id, primary_key=True),
+        Column("cause", Text),
+        Column("claimed_at", DateTime(timezone=True), nullable=False, server_default=now),
+    )
+    Table(
+        "journal",
+        metadata,
+        Column("id", Id, primary_key=True),
+        Column("seq", BigInteger, Identity(always=True), nullable=False),
+        Column("subject", Id, nullable=False),
+        Column("name", Text, nullable=False),
+        Column("command", Text, nullable=False),
+        Column("data", Text, nullable=False),
+        Column("traceparent", Text),
+        Column("recorded_at", DateTime(timezone=True), nullable=False, server_default=now),
+    )
+    outbox = Table(
+        "outbox",
+        metadata,
+        Column("id", Id, primary_key=True),
+        Column("channel", Text, nullable=False),
+        Column("key", Text, nullable=False),
+        Column("type", Text, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("is_call", Boolean, nullable=False),
+        Column("token", BigInteger, nullable=False),
+        Column("attempts", Integer, nullable=False, server_default="0"),
+        Column("leased_until", DateTime(timezone=True), nullable=False),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=now),
+    )
+    Index("outbox_due", outbox.c.is_call, outbox.c.leased_until)
+    Table(
+        "dead_letter",
+        metadata,
+        Column("id", Text, primary_key=True),
+        Column("body", LargeBinary, nullable=False),
+        Column("cause", Text, nullable=False),
+        Column("at", DateTime(timezone=True), nullable=False, server_default=now),
+        Column("resolved_at", DateTime(timezone=True)),
+    )
+
+
+def ledger(metadata: MetaData) -> None:
+    """Define the table in which an in-process provider keeps its entries."""
+    Table(
+        "ledger",
+        metadata,
+        Column("key", Id, primary_key=True),
+        Column("order_id", Id, nullable=False),
+        Column("provider", Text, nullable=False),
+        Column("operation", Text, nullable=False),
+        Column("outcome", Text, nullable=False),
+        Column("amount", BigInteger),
+        Column("currency", Text),
+        Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    )

@@ -1,0 +1,235 @@
+"""The store on PostgreSQL: a handful of set-based statements per batch, through SQLAlchemy Core and asyncpg."""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from sagakit.message import Command, Event, Vocabulary, message_id
+from sagakit.ports import CALLS, Changes, Claim, DeadLetter, LedgerEntry, Outgoing, RowRejected, StoreUnavailable
+from sagakit.rows import Rows
+from sagakit.service import WorkingSet
+
+CLAIM = text(
+    "INSERT INTO inbox (id, cause) SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:causes AS text[])) "
+    "ON CONFLICT DO NOTHING RETURNING id"
+)
+RECORDED = text("SELECT id, name, data FROM journal WHERE id = ANY(CAST(:ids AS text[]))")
+JOURNAL = text(
+    "INSERT INTO journal (id, subject, name, command, data, traceparent) SELECT * FROM unnest("
+    "CAST(:ids AS text[]), CAST(:subjects AS text[]), CAST(:names AS text[]), CAST(:commands AS text[]), "
+    "CAST(:data AS text[]), CAST(:traces AS text[])) ON CONFLICT DO NOTHING"
+)
+OUTBOX = text(
+    "INSERT INTO outbox (id, channel, key, type, body, is_call, token, leased_until) "
+    "SELECT u.*, :token, now() + make_interval(secs => :lease) FROM unnest("
+    "CAST(:ids AS text[]), CAST(:channels AS text[]), CAST(:keys AS text[]), CAST(:types AS text[]), "
+    "CAST(:bodies AS bytea[]), CAST(:calls AS boolean[])) AS u "
+    "ON CONFLICT (id) DO UPDATE SET channel = excluded.channel, body = excluded.body, token = excluded.token, "
+    "leased_until = excluded.leased_until"
+)
+LEDGER = text(
+    "INSERT INTO ledger (key, order_id, provider, operation, outcome, amount, currency) SELECT * FROM unnest("
+    "CAST(:keys AS text[]), CAST(:orders AS text[]), CAST(:providers AS text[]), CAST(:operations AS text[]), "
+    "CAST(:outcomes AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]))"
+)
+TAKE = text(
+    "UPDATE outbox SET token = :token, leased_until = now() + make_interval(secs => :lease) "
+    "WHERE id IN (SELECT id FROM outbox WHERE is_call = :calls AND leased_until < now() "
+    "ORDER BY leased_until LIMIT :limit FOR UPDATE SKIP LOCKED) "
+    "RETURNING id, channel, key, type, body, attempts"
+)
+DONE = text(
+    "DELETE FROM outbox USING unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS u(id, token) "
+    "WHERE outbox.id = u.id AND outbox.token = u.token"
+)
+POSTPONE = text(
+    "UPDATE outbox SET attempts = attempts + 1, leased_until = now() + make_interval(secs => :seconds) "
+    "FROM unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS u(id, token) "
+    "WHERE outbox.id = u.id AND outbox.token = u.token"
+)
+
+
+def engine_for(url: str, pool: int) -> AsyncEngine:
+    """A pooled engine whose every statement, and every wait for a connection, has an end."""
+    return create_async_engine(
+        url,
+        pool_size=pool,
+        max_overflow=2,
+        pool_timeout=5,
+        pool_pre_ping=False,
+        connect_args={"timeout": 5, "command_timeout": 10},
+    )
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Database errors in the words of the ports: the store is unavailable, or it rejected a row."""
+    try:
+        yield
+    except (IntegrityError, DataError) as error:
+        raise RowRejected(str(error.orig)) from error
+    except DBAPIError as error:
+        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
+        if code.startswith(("22", "23")):
+            raise RowRejected(str(error.orig)) from error
+        raise StoreUnavailable(f"{type(error.orig).__name__}: {error.orig}") from error
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+class SqlTransaction:
+    """ports.Transaction on one connection."""
+
+    def __init__(self, connection: AsyncConnection, vocabulary: Vocabulary, rows: Rows, lease: float) -> None:
+        self._connection, self._vocabulary, self._rows, self._lease = connection, vocabulary, rows, lease
+
+    async def claim(self, claims: Sequence[Claim]) -> set[str]:
+        if not claims:
+            return set()
+        rows = await self._connection.execute(
+            CLAIM, {"ids": [one.id for one in claims], "causes": [one.cause for one in claims]}
+        )
+        return {row.id for row in rows}
+
+    async def load(self, commands: Sequence[Command], reminded: Sequence[str]) -> WorkingSet:
+        return await self._rows.load(self._connection, commands, reminded)
+
+    async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
+        return await read_journal(self._connection, self._vocabulary, list(event_ids))
+
+    async def save(self, working: WorkingSet, changes: Changes) -> None:
+        await self._rows.save(self._connection, working)
+        journal, outbox = changes.journal, list(changes.outbox.values())
+        if journal:
+            await self._connection.execute(
+                JOURNAL,
+                {
+                    "ids": [message_id(entry.event) for entry in journal],
+                    "subjects": [entry.event.subject for entry in journal],
+                    "names": [type(entry.event).__name__ for entry in journal],
+                    "commands": [entry.command for entry in journal],
+                    "data": [self._vocabulary.encode(entry.event).decode() for entry in journal],
+                    "traces": [entry.traceparent for entry in journal],
+                },
+            )
+        if outbox:
+            await self._connection.execute(
+                OUTBOX,
+                {
+                    "ids": [row.id for row in outbox],
+                    "channels": [row.channel for row in outbox],
+                    "keys": [row.key for row in outbox],
+                    "types": [row.type for row in outbox],
+                    "bodies": [row.body for row in outbox],
+                    "calls": [row.channel == CALLS for row in outbox],
+                    "token": outbox[0].token,
+                    "lease": self._lease,
+                },
+            )
+        if changes.ledger:
+            await self._connection.execute(LEDGER, _ledger_values(changes.ledger))
+
+
+def _ledger_values(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
+    amounts: list[dict[str, Any]] = [entry.call.payload.get("amount") or {} for entry in entries]
+    return {
+        "keys": [entry.call.key for entry in entries],
+        "orders": [entry.call.payload["order_id"] for entry in entries],
+        "providers": [entry.call.provider for entry in entries],
+        "operations": [entry.call.operation for entry in entries],
+        "outcomes": [entry.outcome.outcome for entry in entries],
+        "amounts": [amount.get("amount") for amount in amounts],
+        "currencies": [amount.get("currency") for amount in amounts],
+    }
+
+
+async def read_journal(
+    connection: AsyncConnection, vocabulary: Vocabulary, event_ids: Sequence[str]
+) -> dict[str, Event]:
+    rows = await connection.execute(RECORDED, {"ids": event_ids})
+    return {row.id: vocabulary.decode(row.name, row.data) for row in rows}
+
+
+class SqlStore:
+    """ports.Store and ports.DeadLetters on one service's database."""
+
+    def __init__(self, engine: AsyncEngine, vocabulary: Vocabulary, rows: Rows, lease: float = 5.0) -> None:
+        self._engine, self._vocabulary, self._rows, self._lease = engine, vocabulary, rows, lease
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqlTransaction]:
+        async with translated(), self._engine.begin() as connection:
+            yield SqlTransaction(connection, self._vocabulary, self._rows, self._lease)
+
+    async def recorded(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        async with translated(), self._single.connect() as connection:
+            return await read_journal(connection, self._vocabulary, event_ids)
+
+    async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
+        token = random.getrandbits(62)  # noqa: S311 - tells leases apart, guards nothing
+        async with translated(), self._single.connect() as connection:
+            rows = await connection.execute(
+                TAKE, {"token": token, "lease": self._lease, "calls": calls, "limit": limit}
+            )
+            return [
+                Outgoing(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows
+            ]
+
+    async def done(self, rows: Sequence[Outgoing]) -> None:
+        async with translated(), self._single.connect() as connection:
+            await connection.execute(
+                DONE, {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]}
+            )
+
+    async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
+        async with translated(), self._single.connect() as connection:
+            await connection.execute(
+                POSTPONE,
+                {
+                    "ids": [row.id for row in rows],
+                    "tokens": [row.token for row in rows],
+                    "seconds": float(seconds),
+                },
+            )
+
+    async def add(self, body: bytes, cause: str) -> None:
+        async with translated(), self._single.connect() as connection:
+            await connection.execute(
+                text(
+                    "INSERT INTO dead_letter (id, body, cause) VALUES (:id, :body, :cause) "
+                    "ON CONFLICT (id) DO UPDATE SET resolved_at = NULL, cause = excluded.cause"
+                ),
+                {"id": hashlib.sha256(body).hexdigest()[:32], "body": body, "cause": cause[:2000]},
+            )
+
+    async def open(self, limit: int = 200) -> Sequence[DeadLetter]:
+        async with translated(), self._single.connect() as connection:
+            rows = await connection.execute(
+                text("SELECT id, body, cause, at FROM dead_letter WHERE resolved_at IS NULL ORDER BY at LIMIT :n"),
+                {"n": limit},
+            )
+            return [DeadLetter(row.id, row.body, row.cause, row.at) for row in rows]
+
+    async def resolve(self, letter_id: str) -> None:
+        async with translated(), self._single.connect() as connection:
+            await connection.execute(
+                text("UPDATE dead_letter SET resolved_at = now() WHERE id = :id"), {"id": letter_id}
+            )
+
+
+async def healthy(engine: AsyncEngine, seconds: float = 1.0) -> bool:
+    """Whether the database answers in time."""
+    try:
+        async with asyncio.timeout(seconds), engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))
+    except (SQLAlchemyError, OSError, TimeoutError):
+        return False
+    return True
