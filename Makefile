@@ -22,7 +22,8 @@ endif
 
 # A wrong value ends here, in one line and with status 2, before anything is set up
 ifneq ($(filter up config,$(MAKECMDGOALS)),)
-wrong := $(shell PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=infra/native/src:shared/src $(PYTHON) -m native_stack check 2>&1)
+wrong := $(shell env $(MAKEOVERRIDES) COORDINATION_MODE='$(COORDINATION_MODE)' PYTHONDONTWRITEBYTECODE=1 \
+	PYTHONPATH=infra/native/src:shared/src $(PYTHON) -m native_stack check 2>&1)
 ifneq ($(wrong),)
 $(error $(wrong))
 endif

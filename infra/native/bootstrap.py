@@ -1,7 +1,7 @@
 """Make the virtual environment that everything else runs in; plain Python, no third party packages.
 
-`python3 infra/native/bootstrap.py [runtime|dev]` installs the locked dependencies with their hashes and the project
-itself into `.venv`. It does nothing when a stamp says that the same lock, the same packages and the same folder were
+`python3 infra/native/bootstrap.py [runtime|dev]` installs the locked dependencies with their hashes and the
+project itself into `.venv`. It does nothing when a stamp says that the same lock, packages and folder were
 installed before, so it is cheap to call first every time. Concurrent calls wait for each other.
 """
 
@@ -57,7 +57,7 @@ def set_up(profile: str) -> int:
         command = ["install", "--require-hashes", "--no-deps", "--no-compile", "-r", str(lock)]
         if not pip(command, wanted, f"the packages of {lock.name}"):
             return 1
-        # byte code: on all processors here, because the user who runs the services may not be able to write it
+        # byte code: here, because the user who runs the services may not be able to write it
         quiet([str(PYTHON), "-m", "compileall", "-q", "-j", "0", str(VENV / "lib")])
         stamp(lock.name, dependencies)
         if profile == "dev":
@@ -84,7 +84,7 @@ def create_venv() -> bool:
     shutil.rmtree(VENV, ignore_errors=True)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     fail(
-        f"{sys.executable} cannot create virtual environments; on Debian: apt-get install python{version}-venv"
+        f"{sys.executable} cannot make virtual environments; on Debian: apt-get install python{version}-venv"
     )
     return False
 
@@ -108,9 +108,7 @@ def pip(arguments: list[str], wanted: int, what: str) -> bool:
     if process.returncode == 0:
         return True
     fail(f"pip could not install {what}; its last lines:\n  " + "\n  ".join(tail))
-    fail(
-        "check the network and the package index that pip is configured with (pip config list), then try again"
-    )
+    fail("check the network and the package index that pip is set up with (pip config list), then try again")
     return False
 
 

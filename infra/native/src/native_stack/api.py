@@ -18,7 +18,7 @@ from native_stack.layout import Layout, layout
 from native_stack.settings import resolve, stack_environment
 from native_stack.supervisor import Process, Supervisor
 
-__all__ = ["StackError", "down", "kill", "processes", "restart", "start", "stack_environment", "stop", "up"]
+__all__ = ["StackError", "down", "kill", "processes", "restart", "stack_environment", "start", "stop", "up"]
 
 StackDir = str | Path | None
 
@@ -31,8 +31,8 @@ def up(
 ) -> dict[str, str]:
     """Bring a native stack up, or change it to these settings, and wait until it is ready.
 
-    What is not given comes from `env`, then from the environment, then from the defaults. Returns the environment of
-    the stack (see `stack_environment`); raises `StackError` when it does not become ready.
+    What is not given comes from `env`, then from the environment, then from the defaults. Returns the
+    environment of the stack (see `stack_environment`); raises `StackError` when it does not become ready.
     """
     environ = {**os.environ, **(env or {})}
     given = {"COORDINATION_MODE": mode, "STACK_DIR": stack_dir, "PORT_OFFSET": port_offset}
@@ -47,7 +47,7 @@ def down(stack_dir: StackDir = None, delete_data: bool = False) -> None:
 
 
 def processes(stack_dir: StackDir = None) -> dict[str, int]:
-    """Names of the running processes to their ids: `order` (or `order-1`, `order-2` with replicas), `order-db`,
+    """Names of the running processes to their ids: `order` (with replicas `order-1`, `order-2`), `order-db`,
     `provider`, `kafka`, `temporal`, `ministack`, `pubsub`."""
     return {process.name: process.pid for process in Supervisor(_place(stack_dir)).processes() if process.pid}
 

@@ -1,4 +1,4 @@
-"""Fetch what a mode needs and this machine does not have: pinned, checked by hash, into `.stack/components`."""
+"""Fetch what a mode needs and this machine lacks: pinned, checked by hash, into `.stack/components`."""
 
 from __future__ import annotations
 
@@ -105,10 +105,11 @@ def run(command: Sequence[str], name: str, report: Report) -> None:
     except OSError as error:
         raise StackError(f"{name} could not be fetched: {error}") from None
     if process.returncode:
+        said = "\n  ".join(tail)
+        tool = "Maven" if "mvn" in command[0] else "pip"
         raise StackError(
-            f"{name} could not be fetched: {command[0]} ended with status {process.returncode}; its last lines:\n  "
-            + "\n  ".join(tail)
-            + f"\ncheck the network and the settings of {'Maven' if 'mvn' in command[0] else 'pip'}, then try again"
+            f"{name} could not be fetched: {tool} ended with status {process.returncode}; it said:\n  {said}\n"
+            f"check the network and the settings of {tool}, then try again"
         )
 
 

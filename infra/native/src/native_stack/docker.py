@@ -26,7 +26,7 @@ class Choice:
 
 
 def choose(wanted: str) -> Choice:
-    """Follow `STACK`; auto takes containers where they can work. Raises with status 2 when docker cannot be had."""
+    """Follow `STACK`; auto takes containers where they can work. Status 2 when docker cannot be had."""
     if wanted == "native":
         return Choice(False, "native (STACK=native)")
     reason = why_not()

@@ -19,6 +19,6 @@ def java(for_what: str) -> Path:
     if not found:
         raise StackError(
             f"{for_what} needs Java 17 or newer, and there is no java in JAVA_HOME or PATH; "
-            "on Debian: apt-get install openjdk-17-jre-headless; or choose a mode without it: make up MODE=temporal"
+            "on Debian: apt-get install openjdk-17-jre-headless; a mode without it: make up MODE=temporal"
         )
     return Path(os.path.realpath(found))

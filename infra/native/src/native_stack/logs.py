@@ -17,7 +17,7 @@ INTERVAL = 0.3
 
 
 def main(environ: Mapping[str, str]) -> None:
-    """Print the end of each log, then what is added; `SERVICE` chooses one, `FOLLOW=off` ends after the first part."""
+    """Print the end of each log, then what is added; `SERVICE` chooses one, `FOLLOW=off` does not wait."""
     folder = layout(environ).logs
     wanted = environ.get("SERVICE", "")
     if not folder.is_dir():
@@ -41,7 +41,7 @@ def main(environ: Mapping[str, str]) -> None:
 def _matches(name: str, wanted: str) -> bool:
     if not wanted:
         return name != "supervisord"
-    return name == wanted or name.rpartition("-")[0] == wanted and name.rpartition("-")[2].isdigit()
+    return name == wanted or (name.rpartition("-")[0] == wanted and name.rpartition("-")[2].isdigit())
 
 
 class _Follower:

@@ -20,7 +20,7 @@ def refuse_taken_ports(programs: Iterable[Program], ours: set[int]) -> None:
                 holder = _holder(port)
                 raise StackError(
                     f"port {port} ({program.name}, {variable}) is in use{f' by {holder}' if holder else ''}; "
-                    f"stop that, or choose another: make up {variable}={port + 1000} (PORT_OFFSET=1000 moves all)"
+                    f"stop that, or choose another: {variable}={port + 1000} (PORT_OFFSET=1000 moves all)"
                 )
 
 

@@ -111,7 +111,7 @@ def data_folder(layout: Layout, service: str) -> Path:
 
 
 def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, str], user: RunUser) -> bool:
-    """Create the cluster with role and database, as a whole or not at all; False when it was there already."""
+    """Create the cluster with role and database, wholly or not at all; False when it was there already."""
     data = data_folder(layout, service)
     if data.is_dir():
         _check_version(data, binaries)
@@ -124,18 +124,24 @@ def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, s
         password.write(secrets["postgres"])
         password.flush()
         user.take(Path(password.name))
+        initdb = [
+            *words,
+            str(binaries / "initdb"),
+            "-D",
+            str(draft),
+            "-U",
+            "postgres",
+            f"--pwfile={password.name}",
+        ]
         _run(
             [
-                *words,
-                str(binaries / "initdb"),
-                "-D",
-                str(draft),
-                "-U",
-                "postgres",
+                *initdb,
+                "--auth=scram-sha-256",
                 "--encoding=UTF8",
                 "--locale=C",
+                "--no-sync",
+                "--no-instructions",
             ]
-            + ["--auth=scram-sha-256", f"--pwfile={password.name}", "--no-sync", "--no-instructions"]
         )
     name = role(service)
     statements = [
@@ -165,7 +171,7 @@ def _check_version(data: Path, binaries: Path) -> None:
     now = version(binaries)
     if now and made_by != str(now):
         raise StackError(
-            f"{data} was made by PostgreSQL {made_by} and {binaries} is {now}; delete the data with: make clean"
+            f"{data} was made by PostgreSQL {made_by}, {binaries} is {now}; delete the data with: make clean"
         )
 
 

@@ -1,8 +1,8 @@
 """Run everything as an unprivileged user, also when root types `make up`.
 
-PostgreSQL refuses to run as root, and nothing of the stack needs it. Root's files may lie where nobody else can read
-(a clone or an interpreter under /root): a program that has to read those, and only such a program, keeps the
-capability to read what it is not allowed to; it still writes nothing but its own data.
+PostgreSQL refuses to run as root, and nothing of the stack needs it. Root's files may lie where nobody else
+can read (a clone or an interpreter under /root): a program that has to read those, and only such a program,
+keeps the capability to read what it is not allowed to; it still writes nothing but its own data.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RunUser:
         return [*words, f"--inh-caps=+{self.capability}", f"--ambient-caps=+{self.capability}"]
 
     def give_up(self, needs: Iterable[Path]) -> list[str]:
-        """Options of setpriv that drop the inherited capability from a program that can read its `needs` without."""
+        """Options of setpriv that drop the capability from a program that can read its `needs` without."""
         if self.uid is None or not self.capability:
             return []
         if all(reachable(path, self.uid, self.gid or 0) for path in needs):
@@ -90,8 +90,8 @@ def run_user(needs: Iterable[Path]) -> RunUser:
     capability = _read_capability(Path("/proc/self/status").read_text())
     if not capability:
         raise StackError(
-            f"root runs the stack as user {name}, who cannot read {closed[0]}, and this container grants no capability"
-            " that would help; move the checkout (and Python) to where everybody can read, or run make up as a normal user"
+            f"root runs the stack as user {name}, who cannot read {closed[0]}, and no capability that helps"
+            " is granted here; move checkout and Python to where everybody can read, or run as a normal user"
         )
     return RunUser(name, entry.pw_uid, entry.pw_gid, capability)
 

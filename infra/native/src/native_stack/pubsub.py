@@ -27,7 +27,7 @@ JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfD
 
 
 def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
-    """The emulator; it remembers nothing across restarts, so its clients make topics and subscriptions again."""
+    """The emulator; it forgets all when it ends, so its clients make topics and subscriptions again."""
     virtual_machine = java("The Pub/Sub emulator")
     jar = find_jar()
     data = settings.layout.data / "pubsub"
@@ -55,8 +55,9 @@ def find_jar() -> Path:
         if found:
             return found[-1]
     raise StackError(
-        "the Pub/Sub emulator is not installed; with the Google Cloud SDK: gcloud components install pubsub-emulator, "
-        "on Debian: apt-get install google-cloud-cli-pubsub-emulator, or name its jar in PUBSUB_EMULATOR_JAR"
+        "the Pub/Sub emulator is not installed; with the Google Cloud SDK: gcloud components install"
+        " pubsub-emulator; on Debian, from its package source: apt-get install google-cloud-cli-pubsub-emulator;"
+        " or name its jar in PUBSUB_EMULATOR_JAR"
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from native_stack import settings, tokens
+from native_stack import docker, settings, tokens
 from native_stack.errors import StackError, usage
 from native_stack.layout import layout
 
 
 def check(environ: Mapping[str, str]) -> None:
     """Raise on the first setting that cannot be."""
-    settings.resolve(environ)
+    docker.choose(settings.resolve(environ)["STACK"])
 
 
 def token(environ: Mapping[str, str]) -> None:

@@ -110,7 +110,7 @@ class Settings:
 
 
 def resolve(environ: Mapping[str, str]) -> Settings:
-    """Defaults overlaid by the environment, checked; raises `StackError` with status 2 on the first bad value."""
+    """Defaults overlaid by the environment, checked; `StackError` with status 2 on the first bad value."""
     values = {name: _chosen(environ, name, default) for name, default in DEFAULTS.items()}
     for name, valid in CHOICES.items():
         if values[name].value not in valid:
@@ -137,8 +137,8 @@ def resolve(environ: Mapping[str, str]) -> Settings:
 def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
     """The resolved settings of the stack that was brought up last, secrets included.
 
-    Holds every variable that the services got (`COORDINATION_MODE`, `ORDER_URL`, `JWT_SECRET`, ...), the ports, and
-    `ORDER_DATABASE_URL`, `PAYMENT_DATABASE_URL`, `INVENTORY_DATABASE_URL`, `SHIPPING_DATABASE_URL`.
+    Holds every variable that the services got (`COORDINATION_MODE`, `ORDER_URL`, `JWT_SECRET`, ...), the
+    ports, and `ORDER_DATABASE_URL`, `PAYMENT_DATABASE_URL`, `INVENTORY_DATABASE_URL`, `SHIPPING_DATABASE_URL`.
 
     Raises `StackError` when no stack was brought up in `stack_dir` (default: `STACK_DIR`, or `.stack`).
     """

@@ -1,4 +1,4 @@
-"""SNS and SQS: MiniStack, in a virtual environment of its own because it pins a botocore that ours cannot have."""
+"""SNS and SQS: MiniStack, in an environment of its own because it pins a botocore that ours cannot have."""
 
 from __future__ import annotations
 

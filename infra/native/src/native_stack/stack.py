@@ -31,7 +31,7 @@ Step = Callable[[str, str], None]  # (what, how far)
 
 
 def up(settings: Settings, step: Step) -> list[str]:
-    """Make the stack run as the settings say, and wait until it is ready; returns what was started or restarted."""
+    """Make the stack run as the settings say, and wait until it is ready; returns what was (re)started."""
     place = settings.layout
     with locked(place.root / "stack.lock", "another make that is changing this stack"):
         user = run_user(services.python_reads(settings))
@@ -118,7 +118,7 @@ def _databases(
 def _ground(
     supervisor: Supervisor, wanted: Sequence[Program], settings: Settings, user: RunUser, step: Step
 ) -> list[str]:
-    """What services stand on: while any of it is replaced, services are stopped, so that they end in peace."""
+    """What services stand on: they are stopped while any of it is replaced, so that they end in peace."""
     ground = [program for program in wanted if program.kind != SERVICE]
     running = {process.program for process in supervisor.processes() if process.state == "RUNNING"}
     if {program.name for program in ground} <= running:

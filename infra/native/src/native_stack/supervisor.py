@@ -70,7 +70,7 @@ class Supervisor:
     def apply(self, programs: Sequence[Program], user: RunUser) -> list[str]:
         """Make exactly these programs run; returns the names of those that were started or restarted.
 
-        What runs unchanged is left alone; what is gone or differs is stopped gracefully, all at the same time.
+        What runs unchanged is left alone; what is gone or differs is stopped gracefully, all at once.
         """
         digests = write_scripts(self.layout, programs, user)
         text = configuration(self.layout, programs, digests)
@@ -88,7 +88,7 @@ class Supervisor:
         return [*added, *changed]
 
     def restart(self, name: str) -> None:
-        """Stop all processes of a program gracefully and start them again; KeyError when there is no such program."""
+        """Stop a program gracefully and start it again; KeyError when there is no such program."""
         self.stop(name)
         self.start(name)
 

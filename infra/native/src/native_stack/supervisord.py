@@ -1,8 +1,8 @@
 """supervisord with two changes: it looks around ten times a second, and it never waits long before a restart.
 
-As it comes, it notices a death within a second, and waits a second longer after each failed start without an end.
-A killed service has to be back within two or three seconds, and a service that cannot start yet (its broker is
-down) has to be tried again soon, but not so often that it takes the processor from the others.
+As it comes, it notices a death within a second, and waits a second longer after each failed start without
+an end. A killed service has to be back within two or three seconds, and a service that cannot start yet (its
+broker is down) has to be tried again soon, but not so often that it takes the processor from the others.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from supervisor import process, supervisord
-from supervisor.options import ServerOptions
-from supervisor.states import ProcessStates
+from supervisor import process, supervisord  # type: ignore[import-untyped]
+from supervisor.options import ServerOptions  # type: ignore[import-untyped]
+from supervisor.states import ProcessStates  # type: ignore[import-untyped]
 
 LOOK_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 1.0

@@ -1,4 +1,4 @@
-"""Tokens for the stack's own services: HS256 with the stack's secret. Standard library only, so that it is quick."""
+"""Tokens for the stack's own services: HS256 with the stack's secret; standard library only, to be quick."""
 
 from __future__ import annotations
 
