@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, MetaData, Table, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from checkout.catalogue import CATALOGUE, CURRENCY
 from checkout.messages import ReleaseStock, ReserveStock
 from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
 from sagakit.message import Command
@@ -42,6 +43,25 @@ machinery(METADATA)
 _lines: Final = msgspec.json.Decoder(dict[str, int])
 
 
+async def seed(connection: AsyncConnection) -> None:
+    """Put the first goods on the shelves; what is there already stays as it is."""
+    await connection.execute(
+        text(
+            "INSERT INTO stock_items (sku, name, price, currency, received, available) "
+            "SELECT u.sku, u.name, u.price, :currency, u.stock, u.stock FROM unnest(CAST(:skus AS text[]), "
+            "CAST(:names AS text[]), CAST(:prices AS bigint[]), CAST(:stocks AS bigint[])) "
+            "AS u(sku, name, price, stock) ON CONFLICT (sku) DO NOTHING"
+        ),
+        {
+            "currency": CURRENCY,
+            "skus": [product.sku for product in CATALOGUE],
+            "names": [product.name for product in CATALOGUE],
+            "prices": [product.price for product in CATALOGUE],
+            "stocks": [product.stock for product in CATALOGUE],
+        },
+    )
+
+
 def read(row: Any) -> Reservation:
     return Reservation(row.order_id, row.status, _lines.decode(row.lines) if row.lines else {}, row.closed)
 
@@ -62,6 +82,13 @@ _RESERVATIONS: Final = EntityRows(
 )
 
 
+def named(command: Command | None) -> set[str]:
+    """The SKUs that a command names by itself."""
+    if isinstance(command, ReserveStock):
+        return {line.sku for line in command.checkout.lines}
+    return {command.sku} if isinstance(command, Restock) else set()
+
+
 class ShelfSet:
     """A working set of reservations that share stock items: what one order takes, the next one misses."""
 
@@ -71,7 +98,9 @@ class ShelfSet:
         self.moved: set[str] = set()
 
     def get(self, subject: str, command: Command | None) -> Shelf:
-        return Shelf(self.reservations.get(subject, command), self.items)
+        reservation = self.reservations.get(subject, command)
+        skus = named(command) | set(reservation.lines)
+        return Shelf(reservation, {sku: self.items[sku] for sku in skus if sku in self.items})
 
     def put(self, subject: str, state: Shelf) -> None:
         if state.reservation.status != NEW or state.reservation.closed:
@@ -90,11 +119,9 @@ class InventoryRows:
     ) -> ShelfSet:
         about_orders = [command for command in commands if not isinstance(command, Restock)]
         reservations = await _RESERVATIONS.load(connection, about_orders, reminded)
-        skus = {command.sku for command in commands if isinstance(command, Restock)}
-        for command in about_orders:
-            if isinstance(command, ReserveStock):
-                skus |= {line.sku for line in command.checkout.lines}
-            skus |= set(reservations.get(command.subject, command).lines)
+        skus: set[str] = set()
+        for command in commands:
+            skus |= named(command) | set(reservations.get(command.subject, command).lines)
         rows = await connection.execute(
             text(
                 "SELECT sku, received, available, reserved, committed FROM stock_items "

@@ -14,8 +14,12 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     func,
+    text,
 )
+from sqlalchemy.ext.asyncio import AsyncConnection
 
+from checkout.catalogue import CATALOGUE as SEED
+from checkout.catalogue import CURRENCY
 from checkout.messages import Checkout, PlaceOrder
 from order_service.domain import NEW, Order
 from sagakit.rows import EntityRows
@@ -56,6 +60,23 @@ CATALOGUE: Final = Table(
 machinery(METADATA)
 
 _checkout: Final = msgspec.json.Decoder(Checkout)
+
+
+async def seed(connection: AsyncConnection) -> None:
+    """Bring the copy of the catalogue up to date."""
+    await connection.execute(
+        text(
+            "INSERT INTO catalogue (sku, name, price, currency) SELECT u.*, :currency FROM unnest("
+            "CAST(:skus AS text[]), CAST(:names AS text[]), CAST(:prices AS bigint[])) AS u "
+            "ON CONFLICT (sku) DO UPDATE SET name = excluded.name, price = excluded.price"
+        ),
+        {
+            "currency": CURRENCY,
+            "skus": [product.sku for product in SEED],
+            "names": [product.name for product in SEED],
+            "prices": [product.price for product in SEED],
+        },
+    )
 
 
 def read(row: Any) -> Order:

@@ -1,7 +1,7 @@
-"""What a topology becomes on SNS and SQS: names and policies, derived purely, and `ensure`, which makes them so.
+"""What a topology becomes on SNS and SQS: names and policies, derived purely; `ensure` makes them so.
 
 Per style one topic that carries all events, per consumer one queue with its dead-letter queue. A channel
-`{style}.{service}.events` is the style's topic, `{style}.{service}.commands` the queue of whoever accepts them.
+`{style}.{service}.events` is the style's topic, `{style}.{service}.commands` the queue of who accepts them.
 Sources: the API references of SNS and SQS, "Amazon SNS message filtering", "Amazon SQS dead-letter queues".
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from sagakit.settings import Settings
 from sagakit.topology import Topology
@@ -20,6 +20,10 @@ from sagakit.topology import Topology
 EVENTS, COMMANDS = "events", "commands"
 DEAD_LETTER_RETENTION = 14 * 24 * 3600  # seconds; the most that SQS allows
 LEAST_RECEIVES = 2  # one receive and out would bury whatever a crash interrupted once
+
+
+def dead_letters(queue: str) -> str:
+    return f"{queue}-dead-letters"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +35,21 @@ class Queue:
     types: frozenset[str]
 
     @property
-    def dead_letters(self) -> str:
-        return f"{self.name}-dead-letters"
-
-    @property
     def filter_policy(self) -> str:
         return json.dumps({"type": sorted(self.types)})
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All queues by name; and, by channel, the topic or the queue that what is published there goes to."""
+    """All queues; by channel, the topic or queue it leads to; by consumer, the queue that it consumes."""
 
-    queues: Mapping[str, Queue]
-    topic_of: Mapping[str, str]
-    queue_of: Mapping[str, str]
+    queues: tuple[Queue, ...]
+    targets: Mapping[str, str]
     consumed: Mapping[str, str]
 
     @property
     def topics(self) -> frozenset[str]:
-        return frozenset(self.topic_of.values())
+        return frozenset(queue.topic for queue in self.queues if queue.topic is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,32 +61,30 @@ class Addresses:
 
 
 def plan(topology: Topology) -> Plan:
-    """Pure. ValueError for a channel of neither kind, commands with two owners, or a consumer of two styles."""
-    topic_of: dict[str, str] = {}
-    queue_of: dict[str, str] = {}
+    """Pure. ValueError for a channel of neither kind, commands with two owners, a consumer of two styles."""
+    queues: dict[str, Queue] = {}
+    targets: dict[str, str] = {}
     consumed: dict[str, str] = {}
-    types: dict[str, frozenset[str]] = {}
-    topics: dict[str, str] = {}
     for one in topology.subscriptions:
         style, *_, kind = one.channel.split(".")
-        name = f"quartet-{style}-{one.consumer}"
+        name, topic = f"quartet-{style}-{one.consumer}", f"quartet-{style}-{EVENTS}"
         if consumed.setdefault(one.consumer, name) != name:
-            raise ValueError(f"{one.consumer} consumes {consumed[one.consumer]} already, and cannot consume {name}")
-        types.setdefault(name, frozenset())
+            raise ValueError(
+                f"{one.consumer} consumes {consumed[one.consumer]} already, and cannot consume {name}"
+            )
+        queue = queues.setdefault(name, Queue(name, None, frozenset()))
         if kind == EVENTS:
-            topic_of[one.channel] = topics[name] = f"quartet-{style}-{EVENTS}"
-            types[name] |= one.types
-        elif kind == COMMANDS:
-            if queue_of.setdefault(one.channel, name) != name:
-                raise ValueError(f"{one.channel} has two consumers: a command has one owner")
-        else:
+            targets[one.channel] = topic
+            queues[name] = Queue(name, topic, queue.types | one.types)
+        elif kind != COMMANDS:
             raise ValueError(f"{one.channel}: a channel ends in .{EVENTS} or .{COMMANDS}")
-    queues = {name: Queue(name, topics.get(name), wanted) for name, wanted in types.items()}
-    return Plan(queues, topic_of, queue_of, consumed)
+        elif targets.setdefault(one.channel, name) != name:
+            raise ValueError(f"{one.channel} has two consumers: a command has one owner")
+    return Plan(tuple(queues.values()), targets, consumed)
 
 
 def redrive_policy(dead_letters_arn: str, attempts: int) -> str:
-    """What the broker itself gives up: messages received so often and never settled, say because they kill."""
+    """What the broker itself gives up: messages received so often and never settled, perhaps killers."""
     return json.dumps(
         {"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": max(LEAST_RECEIVES, attempts)}
     )
@@ -113,8 +110,8 @@ def queue_policy(queue_arn: str, topic_arn: str) -> str:
 
 
 async def ensure(sqs: Any, sns: Any, wanted: Plan, settings: Settings) -> Addresses:
-    """Make everything exist as planned, whatever exists already. Queues first: a topic without them loses events."""
-    names = [name for queue in wanted.queues.values() for name in (queue.name, queue.dead_letters)]
+    """Make all exist as planned, whatever exists already. Queues first: a topic without them loses events."""
+    names = [name for queue in wanted.queues for name in (queue.name, dead_letters(queue.name))]
     made = await asyncio.gather(*(sqs.create_queue(QueueName=name) for name in names))
     urls = {name: one["QueueUrl"] for name, one in zip(names, made, strict=True)}
     found = await asyncio.gather(
@@ -126,17 +123,17 @@ async def ensure(sqs: Any, sns: Any, wanted: Plan, settings: Settings) -> Addres
     async def wire(queue: Queue) -> None:
         attributes = {
             "VisibilityTimeout": str(ceil(settings.sqs_visibility)),
-            "RedrivePolicy": redrive_policy(arns[queue.dead_letters], settings.delivery_attempts),
+            "RedrivePolicy": redrive_policy(arns[dead_letters(queue.name)], settings.delivery_attempts),
         }
         if queue.topic is not None:
             attributes["Policy"] = queue_policy(arns[queue.name], topics[queue.topic])
         keep = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION)}
-        await sqs.set_queue_attributes(QueueUrl=urls[queue.dead_letters], Attributes=keep)
+        await sqs.set_queue_attributes(QueueUrl=urls[dead_letters(queue.name)], Attributes=keep)
         await sqs.set_queue_attributes(QueueUrl=urls[queue.name], Attributes=attributes)
         if queue.topic is not None:
             await _subscribe(sns, topics[queue.topic], arns[queue.name], queue.filter_policy)
 
-    await asyncio.gather(*(wire(queue) for queue in wanted.queues.values()))
+    await asyncio.gather(*(wire(queue) for queue in wanted.queues))
     return Addresses(urls, topics)
 
 

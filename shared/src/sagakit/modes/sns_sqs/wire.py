@@ -1,8 +1,8 @@
-"""Messages as SNS and SQS want them: text of allowed characters, ten to a call, 256 KiB to a call."""
+"""Messages as SNS and SQS want them: text of lawful characters, ten to a call, 256 KiB to a call."""
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -10,40 +10,36 @@ Packed: TypeAlias = tuple[str, dict[str, Any]]
 
 BATCH_ENTRIES = 10
 BATCH_BYTES = 256 * 1024
-ENTRY_OVERHEAD = 5 * 1024  # bytes; more than our attributes take
+OVERHEAD = 5 * 1024  # bytes; attributes take no more
 ATTRIBUTE_CHARACTERS = 1000
-_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def attribute(value: str) -> dict[str, str]:
-    return {"DataType": "String", "StringValue": _FORBIDDEN.sub("?", value)[:ATTRIBUTE_CHARACTERS] or "?"}
+_UNLAWFUL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def pack(body: bytes, **attributes: str) -> Packed:
-    """The text and the attributes that carry `body`; whatever is no lawful text travels in base64."""
-    carried = {name: attribute(value) for name, value in attributes.items()}
+    """The text and the attributes that carry `body`; what is no lawful text travels in base64."""
+    carried = {name: _attribute(value) for name, value in attributes.items()}
     try:
         text = body.decode()
     except UnicodeDecodeError:
         text = ""
-    if text and not _FORBIDDEN.search(text):
+    if text and not _UNLAWFUL.search(text):
         return text, carried
-    return base64.b64encode(body).decode() or "=", carried | {"encoding": attribute("base64")}
+    return base64.b64encode(body).decode() or "=", carried | {"encoding": _attribute("base64")}
 
 
 def unpack(message: Mapping[str, Any]) -> bytes:
-    """The bytes that `pack` was given, from a received SQS message."""
+    """What `pack` was given, from a received SQS message."""
     if "encoding" in message.get("MessageAttributes", ()):
         return base64.b64decode(message["Body"])
     return str(message["Body"]).encode()
 
 
-def batches(packed: Iterable[Packed]) -> Iterator[Sequence[Packed]]:
-    """Cut into calls that SNS and SQS accept; an entry too large for any call goes alone, and is refused there."""
-    batch: list[Packed] = []
+def cut(things: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Batches that one call may carry; a message too large for any goes alone, for the broker to refuse."""
+    batch: list[T] = []
     size = 0
-    for one in packed:
-        weight = len(one[0].encode()) + ENTRY_OVERHEAD
+    for one in things:
+        weight = len(one[0].encode()) + OVERHEAD if isinstance(one, tuple) else 0
         if batch and (len(batch) == BATCH_ENTRIES or size + weight > BATCH_BYTES):
             yield batch
             batch, size = [], 0
@@ -53,5 +49,5 @@ def batches(packed: Iterable[Packed]) -> Iterator[Sequence[Packed]]:
         yield batch
 
 
-def tens(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    return (things[at : at + BATCH_ENTRIES] for at in range(0, len(things), BATCH_ENTRIES))
+def _attribute(value: str) -> dict[str, str]:
+    return {"DataType": "String", "StringValue": _UNLAWFUL.sub("?", value)[:ATTRIBUTE_CHARACTERS] or "?"}

@@ -1,0 +1,34 @@
+"""The composition root of the order service: `python -m order_service [migrate]`."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from order_service import domain, handlers, reactions, store
+from order_service.api import router
+from order_service.service import SERVICE
+from order_service.sweeper import Sweeper
+from sagakit.host import Host, Recipe
+
+
+def works(host: Host) -> Mapping[str, Callable[[], Any]]:
+    """What the order service runs besides its door: the sweeper."""
+    settings = host.settings
+    sweeper = Sweeper(
+        host.engine,
+        host.participant,
+        deadline=settings.saga_deadline,
+        nudge_after=settings.saga_nudge_after,
+        rate=settings.saga_nudge_rate,
+    )
+    return {"sweeper": sweeper.run}
+
+
+RECIPE: Final = Recipe(
+    service=SERVICE,
+    metadata=store.METADATA,
+    rows=lambda settings: store.rows(settings.saga_nudge_after),
+    router=router,
+    domain=(domain, handlers, reactions),
+    seed=store.seed,
+    works=works,
+)

@@ -1,0 +1,16 @@
+"""The composition root of the shipping service: `python -m shipping_service [migrate]`."""
+
+from typing import Final
+
+from shipping_service import carrier, domain, handlers, reactions, store
+from shipping_service.api import router
+from shipping_service.service import SERVICE
+from sagakit.host import Recipe
+
+RECIPE: Final = Recipe(
+    service=SERVICE,
+    metadata=store.METADATA,
+    rows=lambda settings: store.ROWS,
+    router=router,
+    domain=(domain, handlers, reactions, carrier),
+)

@@ -1,0 +1,108 @@
+"""The composition shared by all services: settings -> engine, store, mode, providers, participant, web application."""
+
+import hashlib
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from sqlalchemy import MetaData
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from sagakit import modes
+from sagakit.http import create_app
+from sagakit.participant import Participant
+from sagakit.provider import InstantProvider, Provider, ProviderCall, ProviderOutcome
+from sagakit.provider_http import HttpProvider
+from sagakit.rows import Rows
+from sagakit.runtime import Background, serve
+from sagakit.saga import Saga
+from sagakit.service import Service
+from sagakit.settings import Settings
+from sagakit.sqlstore import SqlStore, engine_for, healthy
+from sagakit.telemetry import Metrics, configure_logging
+from sagakit.topology import Topology
+
+
+@dataclass(frozen=True)
+class Host:
+    """What a service's routers and background work are built from."""
+
+    settings: Settings
+    engine: AsyncEngine
+    store: SqlStore
+    participant: Participant
+    metrics: Metrics
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that tells one service from another; `domain` are the modules whose digest `/health/ready` shows."""
+
+    service: Service
+    metadata: MetaData
+    rows: Callable[[Settings], Rows]
+    router: Callable[[Host], APIRouter]
+    domain: tuple[ModuleType, ...]
+    works: Callable[[Host], Mapping[str, Callable[[], Any]]] = lambda host: {}
+    seed: Callable[[AsyncConnection], Awaitable[None]] | None = None
+
+
+def digest(modules: tuple[ModuleType, ...]) -> str:
+    """A digest of the modules' source: the same in every mode, or the comparison is void."""
+    source = "".join(inspect.getsource(module) for module in modules)
+    return hashlib.sha256(source.encode()).hexdigest()[:16]
+
+
+async def host(
+    recipe: Recipe,
+    settings: Settings,
+    saga: Saga,
+    topology: Callable[[str], Topology],
+    rules: Callable[[ProviderCall], ProviderOutcome],
+) -> int:
+    """Run the service until it is told to stop; the exit status."""
+    name = modes.resolve(settings.coordination_mode)
+    spec = modes.MODES[name]
+    configure_logging(recipe.service.name, name, settings.log_level)
+    metrics = Metrics()
+    engine = engine_for(settings.database_url, settings.db_pool)
+    store = SqlStore(
+        engine, recipe.service.vocabulary, recipe.rows(settings), lease=settings.outbox_lease
+    )
+    mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
+    provider: Provider = (
+        InstantProvider(rules) if settings.providers == "instant" else HttpProvider.from_settings(settings)
+    )
+    participant = Participant(recipe.service, store, mode, provider, store, settings, metrics)
+    this = Host(settings, engine, store, participant, metrics)
+    fingerprint = digest(recipe.domain)
+
+    async def readiness() -> Mapping[str, Any]:
+        database = await healthy(engine)
+        return {
+            "ready": database and participant.connected,
+            "service": recipe.service.name,
+            "mode": name,
+            "database": database,
+            "coordination": participant.connected,
+            "domain": fingerprint,
+        }
+
+    app: FastAPI = create_app(recipe.service.name, settings, readiness, metrics=metrics)
+    app.include_router(recipe.router(this))
+    background = Background(metrics)
+
+    async def startup() -> None:
+        await participant.start()
+        for work, run in recipe.works(this).items():
+            participant.works.start(work, run)
+
+    async def shutdown() -> None:
+        await participant.stop()
+        await provider.close()
+        await engine.dispose()
+
+    return await serve(app, settings, startup, shutdown, background=background)

@@ -1,0 +1,163 @@
+"""The broker's own calls: long-lived clients, a time limit on each, a topology made again when it was lost."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import aioboto3  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from sagakit.modes.sns_sqs.topology import Addresses, Plan, ensure
+from sagakit.modes.sns_sqs.wire import BATCH_ENTRIES, Packed, cut
+from sagakit.settings import Settings
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = (
+    2  # a poll whose process died may still be handed messages, which then stay hidden: so not long
+)
+CALL_SECONDS = 5.0
+ENSURE_SECONDS = 30.0
+CONNECTIONS = 24
+CALLS = 8  # under way at a time, besides polls
+
+MISSING = frozenset(
+    {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException"}
+)
+BROKER_ERRORS = (BotoCoreError, ClientError, TimeoutError, OSError)
+
+
+class Client:
+    """SNS and SQS for one plan. Calls raise one of BROKER_ERRORS; what the broker lacks they make."""
+
+    def __init__(self, settings: Settings, plan: Plan, visibility: int) -> None:
+        self._settings, self._plan, self._visibility = settings, plan, visibility
+        self._stack = AsyncExitStack()
+        self._sqs: Any = None
+        self._sns: Any = None
+        self._where = Addresses({}, {})
+        self._ensuring = asyncio.Lock()
+        self._ensured = 0
+        self._calls = asyncio.Semaphore(CALLS)
+
+    async def open(self) -> None:
+        """Open the clients once, and wait for the broker, and the topology in it, as long as it takes."""
+        if self._sqs is None:
+            await self._connect()
+        pause = self._settings.retry_initial
+        while True:
+            try:
+                return await self._ensure(self._ensured)
+            except BROKER_ERRORS as error:
+                log.warning("SNS/SQS is not ready, next try in %.1f s: %r", pause, error)
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, self._settings.retry_max)
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+        self._sqs = self._sns = None
+
+    async def put(self, target: str, batch: Sequence[Packed]) -> Any:
+        """Publish to a topic, or send to a queue, up to ten; the answer tells of each."""
+        is_topic = target in self._plan.topics
+        text = "Message" if is_topic else "MessageBody"
+        entries = [{"Id": str(at), text: one[0], "MessageAttributes": one[1]} for at, one in enumerate(batch)]
+
+        def operation() -> Any:
+            if is_topic:
+                return self._sns.publish_batch(
+                    TopicArn=self._where.topics[target], PublishBatchRequestEntries=entries
+                )
+            return self._sqs.send_message_batch(QueueUrl=self._where.queues[target], Entries=entries)
+
+        async with self._calls:
+            return await self._call(operation)
+
+    async def poll(self, queue: str) -> Sequence[Any]:
+        """Up to ten messages; none if none came for POLL_SECONDS."""
+        answer = await self._call(
+            lambda: self._sqs.receive_message(
+                QueueUrl=self._where.queues[queue],
+                MaxNumberOfMessages=BATCH_ENTRIES,
+                WaitTimeSeconds=POLL_SECONDS,
+                VisibilityTimeout=self._visibility,
+                MessageSystemAttributeNames=["ApproximateReceiveCount"],
+                MessageAttributeNames=["encoding"],
+            ),
+            POLL_SECONDS + CALL_SECONDS,
+        )
+        return answer.get("Messages") or ()
+
+    async def delete(self, queue: str, receipts: Iterable[str]) -> None:
+        """Never fails: what could not be deleted comes again, and is known then."""
+        entries = [{"ReceiptHandle": receipt} for receipt in receipts]
+        await self._each_ten(
+            entries,
+            lambda ten: self._sqs.delete_message_batch(QueueUrl=self._where.queues[queue], Entries=ten),
+        )
+
+    async def hide(self, queue: str, seconds: dict[str, int]) -> None:
+        """Let each receipt's message come again in so many seconds. Never fails: else it comes later."""
+        entries = [{"ReceiptHandle": one, "VisibilityTimeout": wait} for one, wait in seconds.items()]
+        await self._each_ten(
+            entries,
+            lambda ten: self._sqs.change_message_visibility_batch(
+                QueueUrl=self._where.queues[queue], Entries=ten
+            ),
+        )
+
+    async def _each_ten(self, entries: Sequence[dict[str, Any]], operation: Callable[[Any], Any]) -> None:
+        async def one(ten: Sequence[dict[str, Any]]) -> None:
+            numbered = [{"Id": str(at), **entry} for at, entry in enumerate(ten)]
+            try:
+                async with self._calls, asyncio.timeout(CALL_SECONDS):
+                    await operation(numbered)
+            except BROKER_ERRORS as error:
+                log.info("%d messages could not be settled, they come again: %r", len(ten), error)
+
+        await asyncio.gather(*(one(ten) for ten in cut(entries)))
+
+    async def _call(self, operation: Callable[[], Awaitable[Any]], seconds: float = CALL_SECONDS) -> Any:
+        known = self._ensured
+        try:
+            async with asyncio.timeout(seconds):
+                return await operation()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in MISSING:
+                raise
+            log.warning("the broker has forgotten its queues or topics, making them again: %s", error)
+        await self._ensure(known)
+        async with asyncio.timeout(seconds):
+            return await operation()
+
+    async def _ensure(self, known: int) -> None:
+        """Make the topology, unless somebody else did since it was the `known`-th."""
+        async with self._ensuring:
+            if self._ensured == known:
+                async with asyncio.timeout(ENSURE_SECONDS):
+                    self._where = await ensure(self._sqs, self._sns, self._plan, self._settings)
+                self._ensured += 1
+
+    async def _connect(self) -> None:
+        settings = self._settings
+        arguments: dict[str, Any] = {"region_name": settings.aws_default_region}
+        if settings.aws_endpoint_url:
+            arguments["endpoint_url"] = settings.aws_endpoint_url
+            if settings.aws_endpoint_url.startswith(
+                "http:"
+            ):  # an emulator, to which any credentials are good
+                arguments |= {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
+        arguments["config"] = Config(
+            connect_timeout=2,
+            read_timeout=POLL_SECONDS + CALL_SECONDS,
+            max_pool_connections=CONNECTIONS,
+            retries={"mode": "standard", "total_max_attempts": 2},
+            parameter_validation=False,
+            tcp_keepalive=True,
+        )
+        session = aioboto3.Session()
+        self._sns = await self._stack.enter_async_context(session.client("sns", **arguments))
+        self._sqs = await self._stack.enter_async_context(session.client("sqs", **arguments))
