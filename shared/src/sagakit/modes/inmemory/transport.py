@@ -54,7 +54,9 @@ class InMemoryBroker:
         if unknown:
             raise LookupError(f"no such channel: {', '.join(sorted(unknown))}")
         for row in rows:
-            for consumer in sorted(s.consumer for s in self._subscriptions[row.channel] if row.type in s.types):
+            for consumer in sorted(
+                s.consumer for s in self._subscriptions[row.channel] if row.type in s.types
+            ):
                 self._queues[consumer].put(Delivery(row.body))
 
     def queue(self, consumer: str) -> _Queue:
@@ -73,17 +75,23 @@ class InMemoryBroker:
 
 
 class InMemoryTransport:
-    """A Transport on an InMemoryBroker. What was received and not settled comes again with the next receive."""
+    """A Transport on InMemoryBroker. What was received and not settled comes again with the next `receive`."""
 
     def __init__(
-        self, broker: InMemoryBroker, consumer: str, topology: Topology, *, attempts: int = 5, batch: int = 500
+        self,
+        broker: InMemoryBroker,
+        consumer: str,
+        topology: Topology,
+        *,
+        attempts: int = 5,
+        batch: int = 500,
     ) -> None:
         self._broker, self._consumer, self._topology = broker, consumer, topology
         self._attempts, self._batch = attempts, batch
         self._in_hand: dict[int, Delivery] = {}
 
     async def start(self) -> None:
-        while not self._broker.up:
+        while not self._broker.up:  # noqa: ASYNC110 - the switch belongs to a test, in any thread
             await asyncio.sleep(0.05)
         self._broker.ensure(self._topology)
 
@@ -117,7 +125,9 @@ class InMemoryTransport:
             if self._in_hand.pop(id(delivery), None) is None:
                 continue
             if failure.poison or delivery.attempt >= self._attempts:
-                self._broker.dead_letters.setdefault(self._consumer, []).append((delivery.body, failure.cause))
+                self._broker.dead_letters.setdefault(self._consumer, []).append(
+                    (delivery.body, failure.cause)
+                )
             else:
                 queue.put(Delivery(delivery.body, attempt=delivery.attempt + 1))
 

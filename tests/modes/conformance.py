@@ -1,0 +1,341 @@
+"""What every transport must do, said once. A transport's test file inherits `TransportConformance`.
+
+The subclass provides the fixture `server` (scope "class" or wider, running), `connect` (a new transport, not
+started) and `dead_letters` (what lies in a consumer's dead-letter place), and sets the class attributes where they
+differ. Every test has channels and consumers of its own, so that tests do not see each other's messages.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from corner import ATTEMPTS, CHANGED, IGNORED, MADE, Corner, Server, bodies, settings
+from sagakit.ports import Failure, Outgoing, Transport
+from sagakit.topology import Topology
+
+__all__ = ["ATTEMPTS", "Server", "TransportConformance", "settings"]
+
+
+class TransportConformance:
+    """Inherit it, name the class Test…, and give it a server."""
+
+    survives: frozenset[str] = frozenset(
+        {"stop", "kill"}
+    )  # after which of these the broker still has its messages
+    redelivery: float = 5.0  # seconds after which what a closed consumer left comes again, at most
+    patience: float = 30.0  # seconds that anything may take, a restart of the broker included
+    refusal: float = 10.0  # seconds within which a publish to a broker that is down, or silent, raises
+
+    @pytest.fixture(scope="class")
+    def server(self) -> Any:
+        raise NotImplementedError
+
+    def connect(self, server: Any, consumer: str, topology: Topology) -> Transport:
+        """A new transport, not started, made with `settings(...)`."""
+        raise NotImplementedError
+
+    async def dead_letters(self, server: Any, consumer: str) -> list[tuple[bytes, str]]:
+        """(body, cause) of each dead letter of the consumer."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    async def corner(self, server: Any) -> AsyncIterator[Corner]:
+        corner = Corner(lambda consumer, topology: self.connect(server, consumer, topology), self.patience)
+        yield corner
+        for transport in corner.opened:
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(self.patience):
+                    await transport.close()
+
+    async def _dead(self, server: Any, consumer: str, how_many: int) -> list[tuple[bytes, str]]:
+        deadline = time.monotonic() + self.patience
+        while len(letters := await self.dead_letters(server, consumer)) < how_many:
+            assert time.monotonic() < deadline, f"{len(letters)} dead letters instead of {how_many}"
+            await asyncio.sleep(0.2)
+        return letters
+
+    # --- who gets what -------------------------------------------------------------------------------
+
+    async def test_what_is_published_reaches_every_subscriber_and_no_other(self, corner: Corner) -> None:
+        alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
+        both, only_alpha = corner.rows(corner.one, 5), corner.rows(corner.two, 5)
+        await alpha.publish(both + only_alpha)
+        assert bodies(await corner.collect(alpha, both + only_alpha)) == bodies(both + only_alpha)
+        assert bodies(await corner.collect(beta, both)) == bodies(both)
+        assert not await corner.listen(beta, 1)
+
+    async def test_types_that_a_consumer_did_not_ask_for_are_kept_from_it(self, corner: Corner) -> None:
+        alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
+        changed, ignored, made = (corner.rows(corner.one, 5, kind) for kind in (CHANGED, IGNORED, MADE))
+        await beta.publish(changed + ignored + made)
+        assert bodies(await corner.collect(alpha, changed + made)) == bodies(changed + made)
+        assert bodies(await corner.collect(beta, made)) == bodies(made)
+        assert not await corner.listen(beta, 1)
+
+    async def test_the_body_arrives_byte_for_byte_in_its_first_attempt(self, corner: Corner) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 1)
+        await alpha.publish(rows)
+        (delivery,) = await corner.collect(alpha, rows)
+        assert (delivery.body, delivery.attempt) == (rows[0].body, 1)
+
+    async def test_a_thousand_messages_in_one_publish_arrive_complete(self, corner: Corner) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 1000)
+        await alpha.publish(rows)
+        await corner.collect(alpha, rows)
+
+    async def test_what_was_published_before_a_subscriber_first_started_waits_for_it(
+        self, corner: Corner
+    ) -> None:
+        beta = await corner.open(corner.beta)
+        rows = corner.rows(corner.two, 5)
+        await beta.publish(rows)
+        await corner.collect(await corner.open(corner.alpha), rows)
+
+    async def test_a_publish_may_be_repeated(self, corner: Corner) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 20)
+        await alpha.publish(rows)
+        await alpha.publish(rows)
+        await corner.collect(alpha, rows)
+        assert bodies(await corner.listen(alpha, 1)) <= bodies(rows)
+
+    # --- acknowledging -------------------------------------------------------------------------------
+
+    async def test_what_was_acknowledged_does_not_come_again(self, corner: Corner) -> None:
+        first = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 50)
+        await first.publish(rows)
+        await corner.collect(first, rows)
+        await first.close()
+        assert not await corner.listen(await corner.open(corner.alpha), self.redelivery + 1)
+
+    async def test_what_was_not_acknowledged_comes_again_after_the_consumer_is_gone(
+        self, corner: Corner
+    ) -> None:
+        first = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 50)
+        await first.publish(rows)
+        held = await corner.hold(first, rows)
+        await first.settle(held[::2], [])
+        await first.close()
+        left = [row for row in rows if row.body in bodies(held[1::2])]
+        await corner.collect(await corner.open(corner.alpha), left)
+
+    async def test_a_cancelled_receive_loses_nothing(self, corner: Corner) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = list[Outgoing]()
+        for _ in range(5):
+            task = asyncio.ensure_future(alpha.receive())
+            await asyncio.sleep(0.05)
+            rows += (more := corner.rows(corner.one, 5))
+            await alpha.publish(more)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await corner.collect(alpha, rows)
+
+    async def test_settling_twice_or_nothing_is_harmless(self, corner: Corner) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 5)
+        await alpha.publish(rows)
+        held = await corner.hold(alpha, rows)
+        await alpha.settle([], [])
+        await alpha.settle(held, [])
+        with contextlib.suppress(Exception):
+            await alpha.settle(held, [])
+        more = corner.rows(corner.one, 5)
+        await alpha.publish(more)
+        await corner.collect(alpha, more)
+
+    # --- failing -------------------------------------------------------------------------------------
+
+    async def test_a_failed_delivery_comes_again_as_a_later_attempt(self, corner: Corner) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 10)
+        await alpha.publish(rows)
+        held = await corner.hold(alpha, rows)
+        await alpha.settle(held[1:], [Failure(held[0], "the handler raised", poison=False)])
+        (again,) = await corner.hold(alpha, [row for row in rows if row.body == held[0].body])
+        assert again.attempt > held[0].attempt
+        await alpha.settle([again], [])
+        assert not await corner.listen(alpha, self.redelivery + 1)
+
+    async def test_a_failed_delivery_holds_no_neighbour_up(self, corner: Corner) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 10)
+        await alpha.publish(rows)
+        held = await corner.hold(alpha, rows)
+        await alpha.settle([], [Failure(one, "the handler raised", poison=False) for one in held])
+        more = corner.rows(corner.one, 10)
+        await alpha.publish(more)
+        await corner.collect(alpha, rows + more)
+
+    async def test_poison_becomes_a_dead_letter_with_its_cause_and_blocks_nobody(
+        self, corner: Corner, server: Any
+    ) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 10)
+        await alpha.publish(rows)
+        held = await corner.hold(alpha, rows)
+        await alpha.settle(held[1:], [Failure(held[0], "unknown version", poison=True)])
+        more = corner.rows(corner.one, 10)
+        await alpha.publish(more)
+        assert held[0].body not in bodies(await corner.collect(alpha, more))
+        ((body, cause),) = await self._dead(server, corner.alpha, 1)
+        assert (body, cause) == (held[0].body, "unknown version")
+        await alpha.close()
+        assert not await corner.listen(await corner.open(corner.alpha), self.redelivery + 1)
+
+    async def test_what_fails_too_often_becomes_a_dead_letter(self, corner: Corner, server: Any) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 2)
+        await alpha.publish(rows)
+        attempts = list[int]()
+        async with asyncio.timeout(self.patience):
+            while not attempts or max(attempts) < ATTEMPTS:
+                for delivery in await corner.receive(alpha):
+                    if delivery.body == rows[0].body:
+                        attempts.append(delivery.attempt)
+                        await alpha.settle([], [Failure(delivery, "always fails: ü", poison=False)])
+                    else:
+                        await alpha.settle([delivery], [])
+        ((body, cause),) = await self._dead(server, corner.alpha, 1)
+        assert (body, cause) == (rows[0].body, "always fails: ü")
+        assert not await corner.listen(alpha, self.redelivery + 1)
+
+    # --- several of a kind ---------------------------------------------------------------------------
+
+    async def test_two_replicas_share_the_work_and_lose_nothing(self, corner: Corner) -> None:
+        first, second = await asyncio.gather(corner.open(corner.alpha), corner.open(corner.alpha))
+        rows = corner.rows(corner.one, 500)
+        missing, heard = bodies(rows), [0, 0]
+
+        async def consume(index: int, transport: Transport) -> None:
+            while missing:
+                batch = await corner.receive(transport)
+                heard[index] += len(batch)
+                await asyncio.sleep(0.05)
+                await corner.settle(transport, batch)
+                missing.difference_update(bodies(batch))
+
+        async def produce() -> None:
+            for start in range(0, len(rows), 20):
+                await first.publish(rows[start : start + 20])
+                await asyncio.sleep(0.02)
+
+        async with asyncio.timeout(self.patience):
+            await asyncio.gather(consume(0, first), consume(1, second), produce())
+        assert min(heard) > 0, "one of them had nothing to do"
+
+    async def test_replicas_that_come_and_go_lose_nothing(self, corner: Corner) -> None:
+        steady = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 300)
+        missing = bodies(rows)
+
+        async def consume(transport: Transport) -> None:
+            while missing:
+                batch = await corner.receive(transport)
+                await corner.settle(transport, batch)
+                missing.difference_update(bodies(batch))
+
+        async def come_and_go() -> None:
+            for start in range(0, len(rows), 100):
+                guest = await corner.open(corner.alpha)
+                work = asyncio.ensure_future(consume(guest))
+                await guest.publish(rows[start : start + 100])
+                await asyncio.sleep(0.5)
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+                await guest.close()
+
+        async with asyncio.timeout(self.patience * 2):
+            await asyncio.gather(consume(steady), come_and_go())
+
+    # --- life and death ------------------------------------------------------------------------------
+
+    async def test_start_may_be_repeated_and_done_by_all_at_once(self, corner: Corner) -> None:
+        alpha, beta = await asyncio.gather(corner.open(corner.alpha), corner.open(corner.beta))
+        await asyncio.gather(alpha.start(), beta.start())
+        rows = corner.rows(corner.one, 5)
+        await alpha.publish(rows)
+        for transport in (alpha, beta):
+            assert len(await corner.collect(transport, rows)) == len(rows)
+
+    async def test_close_may_come_before_start_and_twice(self, corner: Corner) -> None:
+        await corner.new(corner.alpha).close()
+        alpha = await corner.open(corner.alpha)
+        await alpha.close()
+        await alpha.close()
+
+    async def test_start_waits_for_the_broker(self, corner: Corner, server: Any) -> None:
+        await asyncio.to_thread(server.stop)
+        alpha = corner.new(corner.alpha)
+        try:
+            starting = asyncio.ensure_future(alpha.start())
+            await asyncio.sleep(1.5)
+            assert not starting.done()
+        finally:
+            await asyncio.to_thread(server.start)
+        async with asyncio.timeout(self.patience):
+            await starting
+        rows = corner.rows(corner.one, 5)
+        await alpha.publish(rows)
+        await corner.collect(alpha, rows)
+
+    @pytest.mark.parametrize("how", ["kill", "freeze"])
+    async def test_publish_raises_in_time_while_the_broker_is_away(
+        self, corner: Corner, server: Any, how: str
+    ) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 20)
+        await alpha.publish(rows[:10])
+        await asyncio.to_thread(getattr(server, how))
+        try:
+            began = time.monotonic()
+            with pytest.raises(Exception):  # noqa: B017, PT011 - any: the outbox keeps the rows whatever it is
+                await alpha.publish(rows[10:])
+            assert time.monotonic() - began < self.refusal
+        finally:
+            await asyncio.to_thread(server.thaw if how == "freeze" else server.start)
+        await corner.publish(alpha, rows)
+        await corner.collect(alpha, rows)
+
+    async def test_close_ends_in_time_while_the_broker_is_away(self, corner: Corner, server: Any) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 5)
+        await alpha.publish(rows)
+        await corner.collect(alpha, rows)
+        await asyncio.to_thread(server.kill)
+        try:
+            async with asyncio.timeout(self.refusal):
+                await alpha.close()
+        finally:
+            await asyncio.to_thread(server.start)
+
+    @pytest.mark.parametrize("how", ["stop", "kill"])
+    async def test_a_restart_of_the_broker_heals_by_itself(
+        self, corner: Corner, server: Any, how: str
+    ) -> None:
+        alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
+        before, under_way, after = (corner.rows(corner.one, 30) for _ in range(3))
+        await alpha.publish(before)
+        await corner.collect(alpha, before)
+        await alpha.publish(under_way)
+        listening = asyncio.ensure_future(corner.listen(alpha, self.patience))
+        await asyncio.to_thread(getattr(server, how))
+        await asyncio.sleep(1)
+        await asyncio.to_thread(server.start)
+        await corner.publish(beta, after)
+        if how in self.survives:
+            await corner.collect(beta, before + under_way + after)
+        else:
+            await corner.collect(beta, after)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+        last = corner.rows(corner.one, 5)
+        await corner.publish(alpha, last)
+        await corner.collect(alpha, last)

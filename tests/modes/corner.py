@@ -1,0 +1,164 @@
+"""One test's own corner of a broker, and what the tests of all transports do in it."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pytest
+from sagakit.ports import Delivery, Outgoing, Transport
+from sagakit.settings import Settings
+from sagakit.topology import Subscription, Topology
+
+ATTEMPTS = 3
+MADE, CHANGED, IGNORED = "Made", "Changed", "Ignored"
+
+
+class Server(Protocol):
+    """The broker's process. All methods block; `start` returns when it answers, and may be called again."""
+
+    @property
+    def address(self) -> Any: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None:
+        """End it gracefully."""
+
+    def kill(self) -> None:
+        """End it at once, as SIGKILL does."""
+
+    def freeze(self) -> None:
+        """Let it accept connections and answer nothing, as SIGSTOP does."""
+
+    def thaw(self) -> None: ...
+
+
+def settings(**overrides: Any) -> Settings:
+    """The settings of a transport under test: quick retries, few attempts."""
+    values = {
+        "jwt_secret": "not-a-secret-at-all",
+        "delivery_attempts": ATTEMPTS,
+        "retry_initial": 0.05,
+        "retry_max": 0.5,
+        "sqs_visibility": 2.0,
+        **overrides,
+    }
+    return Settings(**values)
+
+
+@dataclass
+class Corner:
+    """A topology of its own: `alpha` hears channel one and two, `beta` channel one, of type MADE only."""
+
+    connect: Callable[[str, Topology], Transport]
+    patience: float
+    name: str = field(default_factory=lambda: uuid4().hex[:8])
+    opened: list[Transport] = field(default_factory=list)
+    numbers: Any = field(default_factory=count)
+
+    def __post_init__(self) -> None:
+        self.one, self.two = f"test.{self.name}.one", f"test.{self.name}.two"
+        self.alpha, self.beta = f"alpha-{self.name}", f"beta-{self.name}"
+        self.topology = Topology(
+            (
+                Subscription(self.alpha, self.one, frozenset({MADE, CHANGED})),
+                Subscription(self.alpha, self.two, frozenset({MADE})),
+                Subscription(self.beta, self.one, frozenset({MADE})),
+            )
+        )
+
+    def new(self, consumer: str) -> Transport:
+        """A transport, not started; closed at the end of the test."""
+        transport = self.connect(consumer, self.topology)
+        self.opened.append(transport)
+        return transport
+
+    async def open(self, consumer: str) -> Transport:
+        transport = self.new(consumer)
+        async with asyncio.timeout(self.patience):
+            await transport.start()
+        return transport
+
+    def rows(self, channel: str, how_many: int, kind: str = MADE) -> list[Outgoing]:
+        """New rows, no two of them with the same body; ten to a key."""
+        numbers = [next(self.numbers) for _ in range(how_many)]
+        return [
+            Outgoing(
+                id=f"{self.name}-{number}/{kind}",
+                channel=channel,
+                key=f"{self.name}-{number // 10}",
+                type=kind,
+                body=json.dumps({"number": number, "type": kind, "text": "grüß Gott ✓"}).encode(),
+            )
+            for number in numbers
+        ]
+
+    async def publish(self, transport: Transport, rows: Sequence[Outgoing]) -> None:
+        """As the outbox does: again and again until it is accepted."""
+        async with asyncio.timeout(self.patience):
+            while True:
+                try:
+                    return await transport.publish(rows)
+                except Exception:
+                    await asyncio.sleep(0.2)
+
+    async def receive(self, transport: Transport) -> Sequence[Delivery]:
+        """As a consumer that is restarted when it fails."""
+        try:
+            return await transport.receive()
+        except Exception:
+            await asyncio.sleep(0.2)
+            return []
+
+    async def collect(self, transport: Transport, rows: Sequence[Outgoing]) -> list[Delivery]:
+        """Receive and acknowledge until all of `rows` were seen; returns all deliveries."""
+        missing, seen = {row.body for row in rows}, list[Delivery]()
+        try:
+            async with asyncio.timeout(self.patience):
+                while missing:
+                    batch = await self.receive(transport)
+                    seen += batch
+                    missing -= {delivery.body for delivery in batch}
+                    if batch:
+                        await self.settle(transport, batch)
+        except TimeoutError:
+            pytest.fail(
+                f"{len(missing)} of {len(rows)} did not come within {self.patience} s, {len(seen)} came"
+            )
+        return seen
+
+    async def settle(self, transport: Transport, done: Sequence[Delivery]) -> None:
+        with contextlib.suppress(Exception):
+            await transport.settle(done, [])
+
+    async def hold(self, transport: Transport, rows: Sequence[Outgoing]) -> list[Delivery]:
+        """Receive until all of `rows` are in hand, acknowledging nothing; each body once."""
+        wanted, held = {row.body for row in rows}, dict[bytes, Delivery]()
+        try:
+            async with asyncio.timeout(self.patience):
+                while wanted - held.keys():
+                    held |= {delivery.body: delivery for delivery in await self.receive(transport)}
+        except TimeoutError:
+            pytest.fail(f"{len(wanted - held.keys())} of {len(rows)} did not come within {self.patience} s")
+        return list(held.values())
+
+    async def listen(self, transport: Transport, seconds: float) -> list[Delivery]:
+        """All that comes within that time, acknowledged."""
+        heard = list[Delivery]()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while True:
+                    batch = await self.receive(transport)
+                    heard += batch
+                    if batch:
+                        await self.settle(transport, batch)
+        return heard
+
+
+def bodies(messages: Collection[Any]) -> set[bytes]:
+    return {message.body for message in messages}

@@ -1,0 +1,47 @@
+"""The in-memory transport keeps what the real ones promise, as a durable and as a forgetful broker."""
+
+import pytest
+from conformance import ATTEMPTS, TransportConformance
+from sagakit.modes.inmemory.transport import InMemoryBroker, InMemoryTransport
+from sagakit.ports import Transport
+from sagakit.topology import Topology
+
+
+class BrokerSwitch:
+    """The broker as if it were a process."""
+
+    def __init__(self, forgetful: bool) -> None:
+        self.address, self._forgetful = InMemoryBroker(), forgetful
+
+    def start(self) -> None:
+        self.address.up = True
+
+    def stop(self) -> None:
+        self.address.up = False
+        if self._forgetful:
+            self.address.forget()
+
+    kill = stop
+
+    def freeze(self) -> None:
+        self.address.up = False
+
+    thaw = start
+
+
+class TestInMemory(TransportConformance):
+    redelivery = 0.6
+
+    @pytest.fixture(scope="class")
+    def server(self) -> BrokerSwitch:
+        return BrokerSwitch(forgetful=not self.survives)
+
+    def connect(self, server: BrokerSwitch, consumer: str, topology: Topology) -> Transport:
+        return InMemoryTransport(server.address, consumer, topology, attempts=ATTEMPTS)
+
+    async def dead_letters(self, server: BrokerSwitch, consumer: str) -> list[tuple[bytes, str]]:
+        return server.address.dead_letters.get(consumer, [])
+
+
+class TestForgetfulInMemory(TestInMemory):
+    survives = frozenset()
