@@ -1,7 +1,7 @@
 """What every transport must do, said once. A transport's test file inherits `TransportConformance`.
 
 The subclass provides the fixture `server` (scope "class" or wider, running), `connect` (a new transport, not
-started) and `dead_letters` (what lies in a consumer's dead-letter place), and sets the class attributes where they
+started) and `dead_letters` (what a consumer has given up), and sets the class attributes where they
 differ. Every test has channels and consumers of its own, so that tests do not see each other's messages.
 """
 

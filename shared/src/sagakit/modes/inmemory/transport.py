@@ -75,7 +75,7 @@ class InMemoryBroker:
 
 
 class InMemoryTransport:
-    """A Transport on InMemoryBroker. What was received and not settled comes again with the next `receive`."""
+    """What was received and not settled comes again with the next `receive`."""
 
     def __init__(
         self,

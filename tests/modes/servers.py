@@ -1,0 +1,135 @@
+"""Real brokers for tests, one process each, prepared as `make up` prepares them, on ports of their own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from random import SystemRandom
+
+import pytest
+from native_stack.errors import StackError
+from native_stack.privileges import run_user
+from native_stack.programs import STOP_SECONDS, write_scripts
+from native_stack.readiness import HOST, wait_for
+from native_stack.secrets_store import load_or_create
+from native_stack.services import python_reads
+from native_stack.settings import SERVICES, resolve
+
+START_SECONDS = 60
+# module of native_stack that prepares it -> the ports that it needs, the first of which clients talk to
+COMPONENTS: Mapping[str, tuple[str, ...]] = {
+    "kafka": ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT"),
+    "sns_sqs": ("AWS_PORT",),
+    "pubsub": ("PUBSUB_PORT",),
+    "temporal": ("TEMPORAL_PORT",),
+}
+# A program dies with the thread that started it: this one lives as long as the tests.
+_starter = ThreadPoolExecutor(1, "starter")
+
+
+class ProcessServer:
+    """A broker as a process. `address` is host:port and stays the same across restarts."""
+
+    def __init__(self, component: str, folder: Path) -> None:
+        ports = dict(zip(COMPONENTS[component], free_ports(len(COMPONENTS[component])), strict=True))
+        environ = {name: str(port) for name, port in ports.items()}
+        settings = resolve({**environ, "STACK_DIR": str(folder), "TEMPORAL_UI": "off"})
+        layout, user = settings.layout, run_user(python_reads(settings))
+        load_or_create(layout, SERVICES)
+        user.own(layout.run, layout.data)
+        prepare = import_module(f"native_stack.{component}").prepare
+        self._program = prepare(settings, user, lambda line: print(f"{component}: {line}"))
+        write_scripts(layout, [self._program], user)
+        self._script = layout.scripts / self._program.name
+        self._log = folder / "output.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = ports[COMPONENTS[component][0]]
+        self.address = f"{HOST}:{self.port}"
+
+    def start(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._process = _starter.submit(self._spawn).result()
+        late = wait_for({self._program.name: self._program.check}, START_SECONDS, self._died)
+        if late:
+            raise StackError(f"{late}\n{self._log.read_text(errors='replace')[-2000:]}")
+
+    def stop(self) -> None:
+        self._signal(signal.SIGTERM)
+        assert self._process is not None
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        assert self._process is not None
+        self._process.wait(10)
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [str(self._script)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd="/",
+            )
+
+    def _died(self, waiting: object) -> str:
+        assert self._process is not None
+        return "" if self._process.poll() is None else "it ended"
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, number)
+
+
+@contextmanager
+def running(component: str) -> Iterator[ProcessServer]:
+    """One of COMPONENTS, started, with its data in a temporary folder.
+
+    Where it cannot be had, the tests are skipped with the reason; in CI (variable CI) they fail.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=f"quartet-{component}-"))
+    folder.chmod(0o755)
+    try:
+        server = ProcessServer(component, folder)
+        server.start()
+    except StackError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        missing = f"MISSING, so nothing of it was tested: {component}: {error}"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
+    try:
+        yield server
+    finally:
+        server.kill()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_ports(how_many: int) -> list[int]:
+    """Ports that nothing listens on, below those that outgoing connections are given: they stay free."""
+    found = list[int]()
+    while len(found) < how_many:
+        port = SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            if port not in found and probe.connect_ex((HOST, port)):
+                found.append(port)
+    return found
