@@ -1,0 +1,15 @@
+"""`python -m provider_sandbox`: exit status 2 and one line when a setting is wrong."""
+
+import sys
+
+from sagakit.runtime import run
+from sagakit.settings import SettingsError
+
+from provider_sandbox.main import main
+
+if __name__ == "__main__":
+    try:
+        run(main())
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,118 @@
+"""One thread that owns the database, and commits all that arrives while it commits together.
+
+Guarantee: `run` returns after the commit that holds the work is on disk; a killed process loses nothing that
+was answered. Work is done one piece at a time, so a piece sees all that came before it.
+"""
+
+import asyncio
+import contextlib
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sagakit.http import unavailable
+
+from provider_sandbox.records import SCHEMA
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], Any]
+_BATCH: Final = 500
+
+
+class Ledger:
+    """Runs pieces of work on the database of the sandbox. Open it in the loop that uses it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._queue: queue.SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    async def open(self) -> None:
+        """Open the database, creating it where there is none; raises `sqlite3.Error` or `OSError`."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        loop = asyncio.get_running_loop()
+        opened: asyncio.Future[None] = loop.create_future()
+        self._thread = threading.Thread(target=self._own, args=(loop, opened), name="ledger", daemon=True)
+        self._thread.start()
+        await opened
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """What `work` returns or raises, after the commit; what it wrote before it raised is kept.
+
+        Raises `Problem` 503 when the database fails: then nothing of the batch has happened.
+        """
+        if self._thread is None:
+            raise unavailable("The ledger is closed.")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._queue.put((work, future))
+        return await future
+
+    async def close(self) -> None:
+        """Finish the work under way and close the database."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            self._queue.put(None)
+            await asyncio.to_thread(thread.join)
+
+    def _own(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
+        try:
+            db = sqlite3.connect(self._path, isolation_level=None)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.executescript(SCHEMA)
+        except (sqlite3.Error, OSError) as error:
+            _tell(loop, [(opened, error)])
+            return
+        _tell(loop, [(opened, None)])
+        with contextlib.closing(db):
+            while (first := self._queue.get()) is not None:
+                batch, last = [first], False
+                while len(batch) < _BATCH and not self._queue.empty():
+                    item = self._queue.get()
+                    if item is None:
+                        last = True
+                        break
+                    batch.append(item)
+                _tell(loop, _commit(db, batch))
+                if last:
+                    return
+
+
+def _commit(
+    db: sqlite3.Connection, batch: list[tuple[Work, asyncio.Future[Any]]]
+) -> list[tuple[asyncio.Future[Any], Any]]:
+    results: list[tuple[asyncio.Future[Any], Any]] = []
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        for work, future in batch:
+            try:
+                results.append((future, work(db)))
+            except sqlite3.Error:
+                raise
+            except Exception as error:
+                results.append((future, error))
+        db.execute("COMMIT")
+    except sqlite3.Error as error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        problem = unavailable("The ledger cannot be written.")
+        problem.__cause__ = error
+        return [(future, problem) for _, future in batch]
+    return results
+
+
+def _tell(loop: asyncio.AbstractEventLoop, results: list[tuple[asyncio.Future[Any], Any]]) -> None:
+    def tell() -> None:
+        for future, result in results:
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(tell)

@@ -1,0 +1,117 @@
+"""The two providers: take a call, decide once, remember for ever.
+
+Guarantee: the first call under a key decides; every later one, and every concurrent one, gets the same answer
+without a second effect. A call under a known key with other content is refused.
+"""
+
+import asyncio
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+from checkout.provider_rules import QUIRKS
+from sagakit.http import Problem, conflict, not_found, unavailable
+from sagakit.provider import ProviderCall
+
+from provider_sandbox import records
+from provider_sandbox.ledger import Ledger
+from provider_sandbox.records import Record
+from provider_sandbox.rules import NotAllowed, amount_of, judge
+
+_FAILURES: Final = 2
+
+
+def wall_clock() -> datetime:
+    """The time of day, in UTC."""
+    return datetime.now(UTC)
+
+
+class SandboxProvider:
+    """Decides calls on top of the ledger. `slow` is how long `tok_slow` takes, in seconds."""
+
+    def __init__(
+        self, ledger: Ledger, *, slow: float = 3.0, clock: Callable[[], datetime] = wall_clock
+    ) -> None:
+        self._ledger, self._slow, self._clock = ledger, slow, clock
+        self._under_way: dict[str, tuple[bytes, asyncio.Task[Record]]] = {}
+
+    async def call(self, call: ProviderCall) -> tuple[Record, bool]:
+        """The recorded effect, and whether this call made it. Raises `Problem` 409, 422 or 503."""
+        fingerprint = _fingerprint(call)
+        if QUIRKS.get(call.payload.get("token") or "") == "slow":
+            return await self._slowly(call, fingerprint), False
+        return await self._ledger.run(lambda db: self._decide(db, call, fingerprint))
+
+    async def recorded(self, key: str) -> Record:
+        """What is on record under the key; 404 when nothing is, which says nothing about calls under way."""
+        record = await self._ledger.run(lambda db: records.find(db, key))
+        if record is None:
+            raise not_found("Nothing is recorded under this key; a call under it may still be under way.")
+        return record
+
+    async def close(self) -> None:
+        """Abandon slow calls that have not had their effect."""
+        tasks = [task for _, task in self._under_way.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _slowly(self, call: ProviderCall, fingerprint: bytes) -> Record:
+        joined = self._under_way.get(call.key)
+        if joined is not None and joined[0] != fingerprint:
+            raise _other_content(call.key)
+        if joined is None:
+            task = asyncio.create_task(self._later(call, fingerprint), name=call.key)
+            self._under_way[call.key] = joined = (fingerprint, task)
+            task.add_done_callback(lambda _: self._under_way.pop(call.key, None))
+        return await asyncio.shield(joined[1])
+
+    async def _later(self, call: ProviderCall, fingerprint: bytes) -> Record:
+        known = await self._ledger.run(lambda db: records.find(db, call.key))
+        if known is None:
+            await asyncio.sleep(self._slow)
+        return (await self._ledger.run(lambda db: self._decide(db, call, fingerprint)))[0]
+
+    def _decide(self, db: sqlite3.Connection, call: ProviderCall, fingerprint: bytes) -> tuple[Record, bool]:
+        known = records.find(db, call.key)
+        if known is not None:
+            if known.fingerprint != fingerprint:
+                raise _other_content(call.key)
+            return known, False
+        if (
+            QUIRKS.get(call.payload.get("token") or "") == "fail_twice"
+            and records.count_failure(db, call.key) <= _FAILURES
+        ):
+            raise unavailable("This token fails twice before it works.")
+        order_id = str(call.payload["order_id"])
+        history = records.history(db, order_id)
+        try:
+            outcome = judge(call, history)
+        except NotAllowed as error:
+            raise conflict(error.code, error.detail, key=call.key) from error
+        record = Record(
+            call.key,
+            order_id,
+            call.provider,
+            call.operation,
+            fingerprint,
+            outcome.outcome,
+            outcome.code,
+            outcome.reference,
+            *amount_of(call, history),
+            self._clock().isoformat(timespec="microseconds"),
+        )
+        records.add(db, record)
+        return record, True
+
+
+def _fingerprint(call: ProviderCall) -> bytes:
+    content = json.dumps((call.provider, call.operation, call.payload), sort_keys=True)
+    return hashlib.sha256(content.encode()).digest()
+
+
+def _other_content(key: str) -> Problem:
+    return Problem(422, "key_reused", f"Idempotency-Key: {key} was used with other content before.")

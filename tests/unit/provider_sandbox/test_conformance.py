@@ -1,0 +1,133 @@
+"""Both providers answer alike: whoever uses one may be given the other."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+from checkout.provider_rules import decide
+from sagakit.provider import (
+    InstantProvider,
+    OutcomeUnknown,
+    Provider,
+    ProviderCall,
+    ProviderOutcome,
+    ProviderRejected,
+)
+from sagakit.provider_http import HttpProvider
+
+Sandbox = Any
+EUR = {"amount": 2400, "currency": "EUR"}
+
+
+def call(operation: str, order_id: str = "o1", **payload: Any) -> ProviderCall:
+    party = "payment" if operation in ("authorize", "capture", "void") else "carrier"
+    return ProviderCall(f"{order_id}/{operation}", party, operation, {"order_id": order_id, **payload})
+
+
+async def answer(provider: Provider, asked: ProviderCall) -> ProviderOutcome:
+    """The definitive answer, as callers get it: an unknown outcome is asked for again."""
+    for _ in range(10):
+        try:
+            return await provider.call(asked)
+        except OutcomeUnknown:
+            continue
+    raise AssertionError("never a definitive answer")
+
+
+@pytest.fixture(params=["instant", "http"])
+async def provider(request: pytest.FixtureRequest, sandbox: Sandbox) -> AsyncIterator[Provider]:
+    provider: Provider = InstantProvider(decide)
+    if request.param == "http":
+        provider = HttpProvider(
+            "http://sandbox", sandbox.secret, "payment", time_limit=0.15, transport=sandbox.transport
+        )
+    yield provider
+    await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("token", "outcome", "code"),
+    [
+        ("tok_visa", "ok", ""),
+        ("tok_timeout", "ok", ""),
+        ("tok_flaky", "ok", ""),
+        ("tok_slow", "ok", ""),
+        ("tok_declined", "declined", "card_declined"),
+        ("tok_insufficient_funds", "declined", "insufficient_funds"),
+        ("tok_nonsense", "declined", "invalid_token"),
+    ],
+)
+async def test_an_authorization_ends_alike(provider: Provider, token: str, outcome: str, code: str) -> None:
+    asked = call("authorize", amount=EUR, token=token)
+    got = await answer(provider, asked)
+    assert (got.outcome, got.code) == (outcome, code)
+    assert got == await answer(provider, asked)
+    assert got == decide(asked)
+
+
+@pytest.mark.parametrize(("country", "outcome", "code"), [("LV", "ok", ""), ("AQ", "refused", "not_served")])
+async def test_a_booking_ends_alike(provider: Provider, country: str, outcome: str, code: str) -> None:
+    got = await answer(provider, call("book", country=country))
+    assert (got.outcome, got.code) == (outcome, code)
+
+
+@pytest.mark.parametrize("end", [("capture", "dispatch"), ("void", "cancel")])
+async def test_whole_lives_end_alike(provider: Provider, end: tuple[str, str]) -> None:
+    steps = [call("authorize", amount=EUR, token="tok_visa"), call("book", country="LV")]  # noqa: S106
+    steps += [call(operation, amount=EUR) for operation in end]
+    outcomes = [await answer(provider, step) for step in steps]
+    assert [got.outcome for got in outcomes] == ["ok"] * 4
+    assert len({got.reference for got in outcomes}) == 4
+    assert [await answer(provider, step) for step in steps] == outcomes
+
+
+async def test_deciding_now_agrees_with_calling(provider: Provider) -> None:
+    asked = call("authorize", amount=EUR, token="tok_declined")  # noqa: S106
+    assert provider.decide_now(asked) in (None, await answer(provider, asked))
+
+
+async def test_a_defect_of_the_caller_is_rejected_and_not_unknown(sandbox: Sandbox) -> None:
+    provider = HttpProvider("http://sandbox", sandbox.secret, "payment", transport=sandbox.transport)
+    with pytest.raises(ProviderRejected, match="o1/void: status 409 nothing_to_void"):
+        await provider.call(call("void"))
+    await provider.close()
+
+
+async def test_a_wrong_secret_is_rejected(sandbox: Sandbox) -> None:
+    provider = HttpProvider("http://sandbox", "x" * 32, "payment", transport=sandbox.transport)
+    with pytest.raises(ProviderRejected, match="401 unauthenticated"):
+        await provider.call(call("book"))
+    await provider.close()
+
+
+def _raises(error: type[httpx.TransportError]) -> httpx.MockTransport:
+    def handle(request: httpx.Request) -> httpx.Response:
+        raise error("broken")
+
+    return httpx.MockTransport(handle)
+
+
+@pytest.mark.parametrize(
+    "transport",
+    [
+        *(
+            httpx.MockTransport(lambda _, s=status: httpx.Response(s))
+            for status in (408, 425, 429, 500, 502, 503, 504)
+        ),
+        httpx.MockTransport(lambda _: httpx.Response(200, content=b'{"outcome": "ok"')),
+        httpx.MockTransport(lambda _: httpx.Response(200, content=b'{"outcome": "perhaps"}')),
+        httpx.MockTransport(lambda _: httpx.Response(200, content=b"<html>")),
+        *(
+            _raises(e)
+            for e in (httpx.ConnectError, httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError)
+        ),
+    ],
+)
+async def test_anything_but_a_whole_answer_is_unknown(transport: httpx.MockTransport) -> None:
+    provider = HttpProvider("http://sandbox", "x" * 32, "payment", transport=transport)
+    with pytest.raises(OutcomeUnknown):
+        await provider.call(call("book"))
+    await provider.close()

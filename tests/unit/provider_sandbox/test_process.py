@@ -1,0 +1,146 @@
+"""The sandbox as a process: it is killed, and its ledger knows nothing of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from checkout.provider_rules import decide
+from sagakit.provider import OutcomeUnknown, ProviderCall
+from sagakit.provider_http import HttpProvider
+
+SECRET = "a-secret-of-sufficient-length-for-hs256"  # noqa: S105
+EUR = {"amount": 2400, "currency": "EUR"}
+
+
+class Process:
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            self._port = sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}"
+        self.start()
+
+    def start(self) -> None:
+        environ = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "JWT_SECRET": SECRET,
+            "HTTP_PORT": str(self._port),
+            "SANDBOX_DATABASE": str(self._database),
+        }
+        self.child = subprocess.Popen([sys.executable, "-m", "provider_sandbox"], env=environ)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(f"{self.url}/health/ready").status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError("not ready")
+
+    def end(self, number: signal.Signals) -> int:
+        self.child.send_signal(number)
+        return self.child.wait(10)
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[Process]:
+    process = Process(tmp_path / "ledger.db")
+    yield process
+    if process.child.poll() is None:
+        process.child.kill()
+        process.child.wait()
+
+
+def authorize(number: int, token: str = "tok_visa") -> ProviderCall:  # noqa: S107
+    order_id = f"order-{number}"
+    payload = {"order_id": order_id, "amount": EUR, "token": token}
+    return ProviderCall(f"{order_id}/authorize", "payment", "authorize", payload)
+
+
+async def ledger(process: Process, headers: dict[str, str]) -> list[str]:
+    keys: list[str] = []
+    async with httpx.AsyncClient(base_url=process.url, headers=headers) as client:
+        cursor: str | None = ""
+        while cursor is not None:
+            body = (await client.get("/ledger", params={"limit": 200, "cursor": cursor})).json()
+            keys += [entry["key"] for entry in body["items"]]
+            cursor = body["next_cursor"]
+    return keys
+
+
+async def test_what_was_answered_survives_a_kill_and_nothing_is_doubled(
+    process: Process, as_role: Callable[[Any], dict[str, str]]
+) -> None:
+    provider = HttpProvider(process.url, SECRET, "payment", time_limit=2)
+    answered: set[str] = set()
+    enough = asyncio.Event()
+
+    async def ask(number: int) -> None:
+        try:
+            await provider.call(authorize(number))
+        except OutcomeUnknown:
+            return
+        answered.add(f"order-{number}/authorize")
+        if len(answered) >= 50:
+            enough.set()
+
+    asking = [asyncio.create_task(ask(number)) for number in range(400)]
+    await asyncio.wait_for(enough.wait(), 20)
+    process.end(signal.SIGKILL)
+    await asyncio.gather(*asking)
+    assert 50 <= len(answered) < 400
+    process.start()
+    survived = await ledger(process, as_role("admin"))
+    assert answered <= set(survived)
+    for number in range(400):
+        assert await provider.call(authorize(number)) == decide(authorize(number))
+    keys = await ledger(process, as_role("admin"))
+    assert sorted(keys) == sorted(f"order-{number}/authorize" for number in range(400))
+    await provider.close()
+
+
+async def test_a_lost_answer_is_a_timeout_and_the_repeat_is_answered(process: Process) -> None:
+    provider = HttpProvider(process.url, SECRET, "payment", time_limit=0.3)
+    with pytest.raises(OutcomeUnknown):
+        await provider.call(authorize(1, "tok_timeout"))
+    assert (await provider.call(authorize(1, "tok_timeout"))).outcome == "ok"
+    await provider.close()
+
+
+async def test_a_patient_client_is_hung_up_on(process: Process) -> None:
+    provider = HttpProvider(process.url, SECRET, "payment", time_limit=10)
+    with pytest.raises(OutcomeUnknown, match="RemoteProtocolError"):
+        await provider.call(authorize(1, "tok_timeout"))
+    await provider.close()
+
+
+async def test_a_graceful_stop_hangs_up_at_once_and_ends_with_0(process: Process) -> None:
+    provider = HttpProvider(process.url, SECRET, "payment", time_limit=10)
+    call = asyncio.create_task(provider.call(authorize(1, "tok_timeout")))
+    await asyncio.sleep(0.3)
+    assert await asyncio.to_thread(process.end, signal.SIGTERM) == 0
+    with pytest.raises(OutcomeUnknown):
+        await call
+    await provider.close()
+
+
+def test_a_wrong_setting_ends_with_2_and_one_line() -> None:
+    environ = {"PYTHONPATH": os.pathsep.join(sys.path), "JWT_SECRET": "short"}
+    done = subprocess.run(
+        [sys.executable, "-m", "provider_sandbox"], env=environ, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("JWT_SECRET=")
