@@ -1,20 +1,22 @@
 """What every service of this system is run with: its saga, its wiring, its providers' rules."""
 
+import os
 import sys
 
-from checkout.provider_rules import decide
-from checkout.saga import CHECKOUT
-from checkout.topology import topology_of
 from sagakit import host, migrations
 from sagakit.host import Recipe
 from sagakit.runtime import run
 from sagakit.settings import Settings, SettingsError
 
+from checkout.provider_rules import decide
+from checkout.saga import CHECKOUT
+from checkout.topology import topology_of
+
 
 def main(recipe: Recipe) -> None:
     """Serve, or `migrate` and end; a wrong setting ends with one line and exit status 2."""
     try:
-        settings = Settings.from_env()
+        settings = Settings.from_env(os.environ)
         if sys.argv[1:] == ["migrate"]:
             migrations.upgrade(recipe, settings)
             return

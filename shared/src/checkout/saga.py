@@ -3,8 +3,9 @@
 from operator import attrgetter
 from typing import Final
 
-from checkout import messages as m
 from sagakit.saga import Saga, Step
+
+from checkout import messages as m
 
 CHECKOUT: Final = Saga(
     owner="order",

@@ -32,6 +32,7 @@ class BrokerMode:
 
     async def start(self, participant: Participant) -> None:
         self._participant = participant
+        participant.readmit = self._readmit
         await self._transport.start()
 
     async def publish(self, rows: Sequence[Outgoing]) -> None:
@@ -55,6 +56,16 @@ class BrokerMode:
 
     async def close(self) -> None:
         await self._transport.close()
+
+    async def _readmit(self, body: bytes) -> bool:
+        """Handle a dead letter once more; whether it went through."""
+        assert self._participant is not None
+        try:
+            item = self._style.accept(envelope.decode(body, self._participant.service.wire))
+        except UnknownMessage:
+            return False
+        answers = await self._participant.insist([item] if item else [])
+        return not any(isinstance(answer, BaseException) for answer in answers)
 
     async def _handle(self, deliveries: Sequence[Delivery]) -> None:
         assert self._participant is not None

@@ -131,7 +131,7 @@ class Dispatcher:
                 answers, changes = open_batch(
                     self._service, self._mode, items, fresh, working, recorded, self._decide_now
                 )
-                token = random.getrandbits(62)  # noqa: S311 - tells leases apart, guards nothing
+                token = random.getrandbits(62)
                 changes.outbox = {key: replace(row, token=token) for key, row in changes.outbox.items()}
                 await transaction.save(working, changes)
         return answers, changes

@@ -96,15 +96,16 @@ def open_batch(
             if isinstance(item, Forward):
                 answers.append(_forward(service, mode, item, working, changes))
                 continue
+            answer: Event | None
             identity = message_id(item.command)
             if identity in unclaimed:
                 unclaimed.discard(identity)
-                event = _do(service, mode, item, working, changes, known, decide_now)
+                answer = _do(service, mode, item, working, changes, known, decide_now)
             else:
-                event = next((known[key] for key in candidates(service, item.command) if key in known), None)
-                if event is not None:
-                    _emit(service, mode, event, item.traceparent, changes, again=True)
-            answers.append(event)
+                answer = next((known[key] for key in candidates(service, item.command) if key in known), None)
+                if answer is not None:
+                    _emit(service, mode, answer, item.traceparent, changes, again=True)
+            answers.append(answer)
         except Exception as error:
             raise HandlerFailed(item, error) from error
     return answers, changes
@@ -135,9 +136,7 @@ def _do(
     return _do(service, mode, answer, working, changes, known, decide_now)
 
 
-def _apply(
-    service: Service, item: Do, working: WorkingSet, changes: Changes, known: dict[str, Event]
-) -> Event:
+def _apply(service: Service, item: Do, working: WorkingSet, changes: Changes, known: dict[str, Event]) -> Event:
     command = item.command
     state = working.get(command.subject, command)
     event = service.commands[type(command)].decide(command, state)

@@ -69,9 +69,7 @@ async def host(
     configure_logging(recipe.service.name, name, settings.log_level)
     metrics = Metrics()
     engine = engine_for(settings.database_url, settings.db_pool)
-    store = SqlStore(
-        engine, recipe.service.vocabulary, recipe.rows(settings), lease=settings.outbox_lease
-    )
+    store = SqlStore(engine, recipe.service.vocabulary, recipe.rows(settings), lease=settings.outbox_lease)
     mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
     provider: Provider = (
         InstantProvider(rules) if settings.providers == "instant" else HttpProvider.from_settings(settings)

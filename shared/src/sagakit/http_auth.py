@@ -84,9 +84,7 @@ class Verifier:
 
 
 def _unauthenticated(detail: str, error: str = "") -> Problem:
-    challenge = 'Bearer realm="quartet"' + (
-        f', error="{error}", error_description="{detail}"' if error else ""
-    )
+    challenge = 'Bearer realm="quartet"' + (f', error="{error}", error_description="{detail}"' if error else "")
     return Problem(401, "unauthenticated", detail, headers={"WWW-Authenticate": challenge})
 
 

@@ -59,9 +59,7 @@ class Observe:
                 status = message["status"]
                 given = message.get("headers", ())
                 cache = (
-                    []
-                    if any(k.lower() == b"cache-control" for k, _ in given)
-                    else [(b"cache-control", b"no-store")]
+                    [] if any(k.lower() == b"cache-control" for k, _ in given) else [(b"cache-control", b"no-store")]
                 )
                 message = {**message, "headers": [*given, *added, *cache]}
             await send(message)

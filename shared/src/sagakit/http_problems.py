@@ -147,9 +147,7 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _lost_connection(error: BaseException) -> bool:
-    names = {
-        kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(("sqlalchemy", "asyncpg"))
-    }
+    names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(("sqlalchemy", "asyncpg"))}
     if "TimeoutError" in names or getattr(error, "connection_invalidated", False):
         return True
     return "InterfaceError" in names and "clos" in str(error) and "connection" in str(error)

@@ -50,9 +50,7 @@ async def _idempotency_key(
 ) -> str:
     given = request.headers.getlist("idempotency-key")
     if not given or not given[0]:
-        detail = (
-            "Send the header Idempotency-Key: 1 to 255 printable ASCII characters, new for each new request."
-        )
+        detail = "Send the header Idempotency-Key: 1 to 255 printable ASCII characters, new for each new request."
         raise Problem(400, "idempotency_key_missing", detail)
     if len(given) > 1 or not _KEY.fullmatch(given[0]):
         message = "must be given once, as 1 to 255 printable ASCII characters"

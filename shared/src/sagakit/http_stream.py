@@ -47,9 +47,7 @@ class Drain:
         task = asyncio.ensure_future(awaitable)
         stopping = asyncio.ensure_future(self._event.wait())
         try:
-            done, _ = await asyncio.wait(
-                {task, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait({task, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             return task.result() if task in done else None
         finally:
             stopping.cancel()
@@ -74,9 +72,7 @@ class ServerSentEvent:
 class EventStream(Response):
     """Streams `source` as `text/event-stream`, with a comment every `heartbeat` seconds of silence."""
 
-    def __init__(
-        self, source: AsyncIterator[ServerSentEvent], drain: Drain, *, heartbeat: float = HEARTBEAT
-    ) -> None:
+    def __init__(self, source: AsyncIterator[ServerSentEvent], drain: Drain, *, heartbeat: float = HEARTBEAT) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(None, 200, headers, "text/event-stream")
         del self.headers["content-length"]

@@ -28,4 +28,3 @@ def advance(saga: Saga, event: Event) -> tuple[Command, ...]:
         if kind in (step.settled, step.undone):
             return (step.record(subject),)
     return ()
-

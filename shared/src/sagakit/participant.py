@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from sagakit.caller import Caller
 from sagakit.dispatcher import Answer, Dispatcher
@@ -35,6 +35,7 @@ class Participant:
     ) -> None:
         self.service, self.mode, self.settings, self.metrics = service, mode, settings, metrics
         self._dead_letters = dead_letters
+        self.readmit: Callable[[bytes], Awaitable[bool]] | None = None
         self.connected = False
         self._stopping = False
         self.watcher = Watcher(store)
@@ -107,6 +108,15 @@ class Participant:
             again = await self.dispatcher.do_all([items[index] for index in open_])
             for index, answer in zip(open_, again, strict=True):
                 answers[index] = answer
+
+    async def redrive(self, letter_id: str) -> bool:
+        """Hand a dead letter to the door again; whether there was one. It stays open if it fails again."""
+        letters = [letter for letter in await self._dead_letters.open() if letter.id == letter_id]
+        if not letters:
+            return False
+        if self.readmit is not None and await self.readmit(letters[0].body):
+            await self._dead_letters.resolve(letter_id)
+        return True
 
     async def bury(self, body: bytes, cause: str) -> None:
         """Write down a message that was given up, where `/attention` shows it."""

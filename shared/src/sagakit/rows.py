@@ -66,10 +66,7 @@ class EntityRows:
         new = sorted({command.subject for command in commands if isinstance(command, self.creating)})
         if new:
             await connection.execute(
-                text(
-                    f"INSERT INTO {self.table} (order_id) SELECT unnest(CAST(:ids AS text[])) "
-                    "ON CONFLICT DO NOTHING"
-                ),
+                text(f"INSERT INTO {self.table} (order_id) SELECT unnest(CAST(:ids AS text[])) ON CONFLICT DO NOTHING"),
                 {"ids": new},
             )
         subjects = sorted({command.subject for command in commands} | set(reminded))

@@ -5,9 +5,20 @@ Ids collate as bytes: sorting them is cheap and the same everywhere, and all tha
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Identity, Index, Integer, LargeBinary, MetaData, Table
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    func,
+)
 from sqlalchemy import Text as PlainText
-from sqlalchemy import func
 
 Text: Final = PlainText
 Id: Final = PlainText(collation="C")

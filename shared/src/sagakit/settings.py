@@ -142,9 +142,7 @@ class Settings:
     outbox_lease: float = _setting(_seconds(), "how long a claimed outbox row belongs to its relay", 5.0)
     outbox_poll: float = _setting(_seconds(), "slow poll of the outbox when nothing wakes the relay", 0.5)
     drain_timeout: float = _setting(_seconds(), "longest graceful stop", 15.0)
-    log_level: str = _setting(
-        _one_of("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper), "logged from", "INFO"
-    )
+    log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper), "logged from", "INFO")
     fault_injection: bool = _setting(_switch(), "whether failpoints can be set", False)
     kafka_bootstrap: str = _setting(_address(), "Kafka", "127.0.0.1:9092")
     kafka_partitions: int = _setting(_whole(1, 1000), "partitions per topic", 6)

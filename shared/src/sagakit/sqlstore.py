@@ -174,20 +174,16 @@ class SqlStore:
             return await read_journal(connection, self._vocabulary, event_ids)
 
     async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
-        token = random.getrandbits(62)  # noqa: S311 - tells leases apart, guards nothing
+        token = random.getrandbits(62)
         async with translated(), self._single.connect() as connection:
             rows = await connection.execute(
                 TAKE, {"token": token, "lease": self._lease, "calls": calls, "limit": limit}
             )
-            return [
-                Outgoing(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows
-            ]
+            return [Outgoing(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
 
     async def done(self, rows: Sequence[Outgoing]) -> None:
         async with translated(), self._single.connect() as connection:
-            await connection.execute(
-                DONE, {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]}
-            )
+            await connection.execute(DONE, {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]})
 
     async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
         async with translated(), self._single.connect() as connection:

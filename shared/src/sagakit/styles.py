@@ -72,9 +72,9 @@ class Orchestrator:
     saga: Saga
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
-        participants = {step.do: step.participant for step in self.saga.steps}
-        participants |= {step.settle: step.participant for step in self.saga.steps}
-        participants |= {step.undo: step.participant for step in self.saga.steps}
+        participants: dict[object, str] = {
+            command: step.participant for step in self.saga.steps for command in (step.do, step.settle, step.undo)
+        }
         return tuple(
             (commands_channel(participants[type(command)]), command)
             for command in advance(self.saga, event)

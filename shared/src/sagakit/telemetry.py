@@ -148,9 +148,7 @@ class Metrics:
         self.transaction_seconds = Histogram(
             "saga_transaction_seconds", "Transactions at the door", buckets=_SECONDS, registry=r
         )
-        self.outbox_published = Counter(
-            "saga_outbox_published", "Outbox rows published", ("name",), registry=r
-        )
+        self.outbox_published = Counter("saga_outbox_published", "Outbox rows published", ("name",), registry=r)
         self.dead_letters = Counter("saga_dead_letters", "Messages given up", ("source",), registry=r)
         self.provider_calls = Counter(
             "saga_provider_calls",
@@ -168,12 +166,8 @@ class Metrics:
         self.attention = Gauge("saga_attention", "What needs a human", registry=r)
         self.ended = Counter("saga_ended", "Sagas that reached a final state", ("state",), registry=r)
         self.in_flight = Gauge("saga_in_flight", "Work accepted and not finished", ("kind",), registry=r)
-        self.background_restarts = Counter(
-            "background_restarts", "Background tasks restarted", ("task",), registry=r
-        )
-        self.http_requests = Counter(
-            "http_requests", "HTTP requests", ("method", "route", "status"), registry=r
-        )
+        self.background_restarts = Counter("background_restarts", "Background tasks restarted", ("task",), registry=r)
+        self.http_requests = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=r)
         self.http_seconds = Histogram(
             "http_request_seconds", "HTTP requests", ("method", "route"), buckets=_SECONDS, registry=r
         )

@@ -14,6 +14,8 @@ class Watcher:
     def __init__(self, store: Store, poll: float = 0.2) -> None:
         self._store, self._poll = store, poll
         self._waiting: dict[str, set[asyncio.Future[Event]]] = defaultdict(set)
+        self._unchecked: set[str] = set()
+        self._new = asyncio.Event()
         self._stirred: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     def committed(self, changes: Changes) -> None:
@@ -29,10 +31,9 @@ class Watcher:
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
         for key in event_ids:
             self._waiting[key].add(future)
+        self._unchecked.update(event_ids)
+        self._new.set()
         try:
-            recorded = await self._store.recorded(list(event_ids))
-            if recorded:
-                return next(recorded[key] for key in event_ids if key in recorded)
             return await asyncio.wait_for(future, seconds)
         except TimeoutError:
             return None
@@ -48,22 +49,36 @@ class Watcher:
         self._stirred[subject].add(stirred)
         return stirred
 
+    async def pause(self, stirred: asyncio.Event, seconds: float) -> None:
+        """Until the subject stirs, at most so long: another process may have moved it."""
+        try:
+            await asyncio.wait_for(stirred.wait(), seconds)
+        except TimeoutError:
+            return
+
     def leave(self, subject: str, stirred: asyncio.Event) -> None:
         self._stirred[subject].discard(stirred)
         if not self._stirred[subject]:
             del self._stirred[subject]
 
     async def run(self) -> None:
-        """Look for what other processes recorded, all waiters in one query."""
+        """Look for what is on record already, and for what other processes record: all waiters in one query."""
+        clock = asyncio.get_running_loop().time
+        polled = clock()
         while True:
-            await asyncio.sleep(self._poll)
-            if self._waiting:
-                for key, event in (await self._store.recorded(sorted(self._waiting))).items():
+            try:
+                await asyncio.wait_for(self._new.wait(), max(0.0, polled + self._poll - clock()))
+            except TimeoutError:
+                polled = clock()
+                self._unchecked.update(self._waiting)
+            self._new.clear()
+            wanted = sorted(self._unchecked & self._waiting.keys())
+            self._unchecked.clear()
+            if wanted:
+                for key, event in (await self._store.recorded(wanted)).items():
                     self._found(key, event)
 
     def _found(self, key: str, event: Event) -> None:
         for future in tuple(self._waiting.get(key, ())):
             if not future.done():
                 future.set_result(event)
-
-

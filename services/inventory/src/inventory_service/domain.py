@@ -112,5 +112,3 @@ def evolve(shelf: Shelf, event: Event) -> Shelf:
 def _moved(items: Mapping[str, StockItem], lines: Mapping[str, int], move: object) -> Mapping[str, StockItem]:
     assert callable(move)
     return {**items, **{sku: move(items[sku], quantity) for sku, quantity in lines.items()}}
-
-

@@ -13,9 +13,10 @@ from checkout.messages import (
     StockReleased,
     StockReserved,
 )
-from inventory_service.domain import NEW, RESERVED, Restock, Shelf, StockReceived
 from sagakit.message import Command, Event
 from sagakit.service import Handler
+
+from inventory_service.domain import NEW, RESERVED, Restock, Shelf, StockReceived
 
 
 def reserve_stock(command: ReserveStock, shelf: Shelf) -> Event:

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, MetaData, Table, func, text
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from checkout.catalogue import CATALOGUE, CURRENCY
 from checkout.messages import ReleaseStock, ReserveStock
-from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
 from sagakit.message import Command
 from sagakit.rows import EntityRows, EntitySet
 from sagakit.schema import Id, Text, machinery
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, MetaData, Table, func, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
 
 METADATA: Final = MetaData()
 RESERVATIONS: Final = Table(
@@ -114,9 +114,7 @@ class ShelfSet:
 class InventoryRows:
     """Locks reservations first, then the stock items that they or the commands name, each sorted."""
 
-    async def load(
-        self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
-    ) -> ShelfSet:
+    async def load(self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]) -> ShelfSet:
         about_orders = [command for command in commands if not isinstance(command, Restock)]
         reservations = await _RESERVATIONS.load(connection, about_orders, reminded)
         skus: set[str] = set()

@@ -70,9 +70,7 @@ def evolve(order: Order, event: Event) -> Order:
     """The order after `event`; telling a decided order its own decision again changes nothing."""
     match event:
         case OrderPlaced(checkout=checkout, idempotency_key=key, fingerprint=fingerprint):
-            return replace(
-                order, status=PENDING, checkout=checkout, idempotency_key=key, fingerprint=fingerprint
-            )
+            return replace(order, status=PENDING, checkout=checkout, idempotency_key=key, fingerprint=fingerprint)
         case OrderConfirmed():
             return order if order.decided else replace(order, status=CONFIRMED)
         case OrderCancelled(reason=reason):
@@ -84,9 +82,7 @@ def evolve(order: Order, event: Event) -> Order:
         case ShipmentSettled():
             return replace(order, shipment_settled=True)
         case OrderCompleted():
-            return replace(
-                order, status=COMPLETED, stock_settled=True, payment_settled=True, shipment_settled=True
-            )
+            return replace(order, status=COMPLETED, stock_settled=True, payment_settled=True, shipment_settled=True)
         case CancellationSettled():
             return replace(order, stock_settled=True, payment_settled=True, shipment_settled=True)
     raise TypeError(f"an order knows no {type(event).__name__}")

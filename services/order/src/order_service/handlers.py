@@ -17,6 +17,9 @@ from checkout.messages import (
     RecordShipmentSettled,
     RecordStockSettled,
 )
+from sagakit.message import Command, Event
+from sagakit.service import Handler
+
 from order_service.domain import (
     CANCELLED,
     NEW,
@@ -26,16 +29,12 @@ from order_service.domain import (
     ShipmentSettled,
     StockSettled,
 )
-from sagakit.message import Command, Event
-from sagakit.service import Handler
 
 
 def place_order(command: PlaceOrder, order: Order) -> Event:
     if order.status != NEW:
         raise ValueError(f"order {order.order_id} has been placed already")
-    return OrderPlaced(
-        command.order_id, command.checkout, command.idempotency_key, command.fingerprint
-    )
+    return OrderPlaced(command.order_id, command.checkout, command.idempotency_key, command.fingerprint)
 
 
 def confirm_order(command: ConfirmOrder, order: Order) -> Event:

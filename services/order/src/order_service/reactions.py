@@ -20,8 +20,9 @@ from checkout.messages import (
     StockRejected,
     StockReleased,
 )
-from order_service.domain import OUT_OF_STOCK, PAYMENT_DECLINED, SHIPPING_UNAVAILABLE
 from sagakit.message import Command, Event
+
+from order_service.domain import OUT_OF_STOCK, PAYMENT_DECLINED, SHIPPING_UNAVAILABLE
 
 REACTIONS: Final[Mapping[type[Event], Callable[[Any], Command]]] = {
     StockRejected: lambda event: CancelOrder(event.order_id, OUT_OF_STOCK),

@@ -13,6 +13,9 @@ from checkout.messages import (
     PaymentVoided,
     VoidPayment,
 )
+from sagakit.message import Command, Event
+from sagakit.service import Handler
+
 from payment_service.domain import (
     AUTHORIZED,
     AUTHORIZING,
@@ -27,8 +30,6 @@ from payment_service.domain import (
     RecordCapture,
     RecordVoid,
 )
-from sagakit.message import Command, Event
-from sagakit.service import Handler
 
 
 def authorize_payment(command: AuthorizePayment, payment: Payment) -> Event:
@@ -62,9 +63,7 @@ def capture_payment(command: CapturePayment, payment: Payment) -> Event:
 
 def record_capture(command: RecordCapture, payment: Payment) -> Event:
     if command.outcome != "ok" or payment.status != AUTHORIZED:
-        raise ValueError(
-            f"capture for order {command.order_id} ended {command.outcome} while {payment.status}"
-        )
+        raise ValueError(f"capture for order {command.order_id} ended {command.outcome} while {payment.status}")
     return PaymentCaptured(command.order_id)
 
 

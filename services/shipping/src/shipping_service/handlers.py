@@ -14,6 +14,7 @@ from checkout.messages import (
 )
 from sagakit.message import Command, Event
 from sagakit.service import Handler
+
 from shipping_service.domain import (
     BOOKED,
     BOOKING,
@@ -60,9 +61,7 @@ def dispatch_shipment(command: DispatchShipment, shipment: Shipment) -> Event:
 
 def record_dispatch(command: RecordDispatch, shipment: Shipment) -> Event:
     if command.outcome != "ok" or shipment.status != BOOKED:
-        raise ValueError(
-            f"dispatch for order {command.order_id} ended {command.outcome} while {shipment.status}"
-        )
+        raise ValueError(f"dispatch for order {command.order_id} ended {command.outcome} while {shipment.status}")
     return ShipmentDispatched(command.order_id)
 
 
@@ -79,9 +78,7 @@ def cancel_shipment(command: CancelShipment, shipment: Shipment) -> Event:
 
 def record_cancellation(command: RecordCancellation, shipment: Shipment) -> Event:
     if command.outcome != "ok" or not shipment.cancel_wanted or shipment.closed:
-        raise ValueError(
-            f"cancellation for order {command.order_id} ended {command.outcome} while {shipment.status}"
-        )
+        raise ValueError(f"cancellation for order {command.order_id} ended {command.outcome} while {shipment.status}")
     return ShipmentCancelled(command.order_id)
 
 

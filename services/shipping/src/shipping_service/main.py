@@ -2,10 +2,11 @@
 
 from typing import Final
 
+from sagakit.host import Recipe
+
 from shipping_service import carrier, domain, handlers, reactions, store
 from shipping_service.api import router
 from shipping_service.service import SERVICE
-from sagakit.host import Recipe
 
 RECIPE: Final = Recipe(
     service=SERVICE,

@@ -3,18 +3,19 @@
 from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
-from shipping_service.domain import (
-    ShipmentBookingRequested,
-    ShipmentDispatchRequested,
-    ShipmentCancellationDeferred,
-    ShipmentCancellationRequested,
-    evolve,
-)
-from shipping_service.carrier import call, outcome
-from shipping_service.handlers import COMMANDS
-from shipping_service.reactions import REACTIONS
 from sagakit.message import Vocabulary
 from sagakit.service import Service
+
+from shipping_service.carrier import call, outcome
+from shipping_service.domain import (
+    ShipmentBookingRequested,
+    ShipmentCancellationDeferred,
+    ShipmentCancellationRequested,
+    ShipmentDispatchRequested,
+    evolve,
+)
+from shipping_service.handlers import COMMANDS
+from shipping_service.reactions import REACTIONS
 
 _PRIVATE: Final = (
     ShipmentBookingRequested,

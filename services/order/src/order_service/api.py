@@ -1,0 +1,275 @@
+"""The order service over HTTP. Whatever changes an order goes through the door; reads that coincide share a query."""
+
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+from checkout.messages import Address as AddressMessage
+from checkout.messages import (
+    CancelOrder,
+    Checkout,
+    Line,
+    Money,
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    PlaceOrder,
+)
+from fastapi import APIRouter, Depends, Header, Query
+from sagakit import modes, telemetry
+from sagakit.api import Anyone, Coalesced, common, fetcher, iso
+from sagakit.door import Forward
+from sagakit.host import Host
+from sagakit.http import (
+    DEFAULT_LIMIT,
+    Caller,
+    Cursor,
+    Drain,
+    EventStream,
+    IdempotencyKey,
+    JsonResponse,
+    Limit,
+    PreferWait,
+    Problem,
+    ServerSentEvent,
+    conflict,
+    decode_cursor,
+    drain_of,
+    encode_cursor,
+    invalid,
+    not_found,
+    page,
+    require_customer,
+)
+from sagakit.message import id_of
+from sagakit.sqlstore import translated
+from sqlalchemy import text
+from starlette.responses import Response
+
+from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUESTED, PENDING
+from order_service.schemas import OrderIn, order_out
+
+NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
+STATUSES: Final = (PENDING, CONFIRMED, COMPLETED, CANCELLED)
+COLUMNS: Final = "order_id, customer, status, settled, cancellation_reason, checkout, created_at"
+UNSETTLED: Final = text(
+    "SELECT order_id, status, created_at FROM orders WHERE NOT settled AND status <> 'NEW' "
+    "AND created_at < now() - make_interval(secs => :after) ORDER BY created_at LIMIT 200"
+)
+TRANSITIONS: Final = text(
+    "SELECT seq, name, recorded_at FROM journal WHERE id >= :low AND id < :high AND seq > :seq ORDER BY seq"
+)
+STREAM_POLL: Final = 0.5
+
+Customer = Annotated[Caller, Depends(require_customer)]
+Draining = Annotated[Drain, Depends(drain_of)]
+
+
+def order_id_of(customer: str, key: str) -> str:
+    """The id of an order is derived: the same customer and key always mean the same order."""
+    return str(uuid.uuid5(NAMESPACE, f"{customer}\n{key}"))
+
+
+class Orders:
+    """The handlers, over one host."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._mode = modes.resolve(host.settings.coordination_mode)
+        self._single = host.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._rows: Coalesced[Any] = Coalesced(
+            fetcher(
+                host.engine,
+                f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND status <> 'NEW'",
+            )
+        )
+        self._prices: dict[str, Money] = {}
+
+    async def place(
+        self,
+        order: OrderIn,
+        caller: Customer,
+        key: IdempotencyKey,
+        wait: PreferWait,
+        drain: Draining,
+    ) -> Response:
+        """Accept an order. The same key with the same body gives the same order, with another body 422."""
+        order_id = order_id_of(caller.subject, key)
+        fingerprint = order.fingerprint()
+        command = PlaceOrder(order_id, key, fingerprint, await self._checkout(order, caller.subject))
+        participant = self._host.participant
+        placed = await participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        assert isinstance(placed, OrderPlaced)
+        if placed.fingerprint != fingerprint:
+            raise Problem(
+                422,
+                "idempotency_key_reused",
+                "Idempotency-Key: was used for another order; send a new key with a new order.",
+                errors=[{"field": "Idempotency-Key", "message": "was used with another body"}],
+            )
+        if wait:
+            ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
+            await drain.race(participant.watcher.wait(ends, wait), wait)
+        row = await self._present(order_id)
+        ended = wait is not None and row.status in (COMPLETED, CANCELLED)
+        headers = {"Location": f"/orders/{order_id}"}
+        if wait is not None:
+            headers["Preference-Applied"] = f"wait={wait}"
+        return JsonResponse(order_out(row, self._mode), 200 if ended else 202, headers=headers)
+
+    async def show(self, order_id: str, caller: Anyone) -> Response:
+        """One order; somebody else's is not found."""
+        return JsonResponse(order_out(await self._own(order_id, caller), self._mode))
+
+    async def listing(
+        self,
+        caller: Anyone,
+        status: Annotated[str | None, Query(description=f"one of {', '.join(STATUSES)}")] = None,
+        cursor: Cursor = None,
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Response:
+        """A page of the caller's orders, newest first; an operator sees all."""
+        if status is not None and status not in STATUSES:
+            raise invalid("status", f"must be one of {', '.join(STATUSES)}")
+        where, values = ["status <> 'NEW'"], {"limit": limit + 1}
+        if not caller.is_admin:
+            where.append("customer = :customer")
+            values |= {"customer": caller.subject}  # type: ignore[dict-item]
+        if status:
+            where.append("status = :status")
+            values |= {"status": status}  # type: ignore[dict-item]
+        if after := decode_cursor(cursor, str, str):
+            where.append("(created_at, order_id) < (CAST(:at AS timestamptz), :last)")
+            try:
+                values |= {"at": datetime.fromisoformat(after[0]), "last": after[1]}  # type: ignore[dict-item]
+            except ValueError:
+                raise invalid("cursor", "must be the next_cursor of a page of this list") from None
+        statement = text(
+            f"SELECT {COLUMNS} FROM orders WHERE {' AND '.join(where)} "
+            "ORDER BY created_at DESC, order_id DESC LIMIT :limit"
+        )
+        async with translated(), self._single.connect() as connection:
+            rows = (await connection.execute(statement, values)).all()
+        last = rows[limit - 1] if len(rows) > limit else None
+        following = encode_cursor(last.created_at.isoformat(), last.order_id) if last else None
+        return JsonResponse(page([order_out(row, self._mode) for row in rows[:limit]], following))
+
+    async def cancel(self, order_id: str, caller: Anyone) -> Response:
+        """Cancel an order that is not confirmed yet; 409 with the reason if it is, or ended otherwise."""
+        await self._own(order_id, caller)
+        command = CancelOrder(order_id, CUSTOMER_REQUESTED)
+        decision = await self._host.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        if isinstance(decision, OrderCancelled) and decision.reason == CUSTOMER_REQUESTED:
+            return JsonResponse(order_out(await self._own(order_id, caller), self._mode))
+        if isinstance(decision, OrderCancelled):
+            raise conflict(
+                "order_cancelled",
+                f"The order was cancelled already: {decision.reason}.",
+                order_status=CANCELLED,
+                cancellation_reason=decision.reason,
+            )
+        raise conflict(
+            "order_confirmed", "The order is confirmed and can no longer be cancelled.", order_status=CONFIRMED
+        )
+
+    async def events(
+        self,
+        order_id: str,
+        caller: Anyone,
+        drain: Draining,
+        last: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
+    ) -> Response:
+        """Each transition as it happens, from the first one or after Last-Event-ID, until the order has ended."""
+        await self._own(order_id, caller)
+        after = int(last) if last and last.isdecimal() and len(last) < 19 else 0
+        return EventStream(self._transitions(order_id, after), drain)
+
+    async def _transitions(self, order_id: str, seq: int) -> AsyncIterator[ServerSentEvent]:
+        watcher = self._host.participant.watcher
+        stirred = watcher.listen(order_id)
+        try:
+            while True:
+                stirred.clear()
+                row = await self._present(order_id)
+                values = {"low": f"{order_id}/", "high": f"{order_id}0", "seq": seq}
+                async with translated(), self._single.connect() as connection:
+                    found = (await connection.execute(TRANSITIONS, values)).all()
+                for one in found:
+                    seq = one.seq
+                    data = {"order_id": order_id, "event": one.name, "at": iso(one.recorded_at)}
+                    yield ServerSentEvent(data, event=one.name, id=str(one.seq))
+                if row.settled:
+                    return
+                await watcher.pause(stirred, STREAM_POLL)
+        finally:
+            watcher.leave(order_id, stirred)
+
+    async def unsettled(self) -> Sequence[Mapping[str, Any]]:
+        """Orders that should have settled by now."""
+        after = self._host.settings.saga_attention_after
+        async with translated(), self._single.connect() as connection:
+            rows = (await connection.execute(UNSETTLED, {"after": after})).all()
+        return [
+            {
+                "id": row.order_id,
+                "kind": "unsettled-order",
+                "since": iso(row.created_at),
+                "detail": f"{row.status} for too long",
+            }
+            for row in rows
+        ]
+
+    async def nudge(self, order_id: str) -> bool:
+        """Send again what an order owes; whether there is such an order."""
+        if await self._rows.get(order_id) is None:
+            return False
+        await self._host.participant.dispatcher.do_all([Forward(order_id)])
+        return True
+
+    async def owner(self, order_id: str) -> str | None:
+        row = await self._rows.get(order_id)
+        return row.customer if row else None
+
+    async def _present(self, order_id: str) -> Any:
+        row = await self._rows.get(order_id)
+        if row is None:
+            raise LookupError(f"order {order_id} was there and is gone")
+        return row
+
+    async def _own(self, order_id: str, caller: Caller) -> Any:
+        row = await self._rows.get(order_id) if order_id.isprintable() else None
+        if row is None or not (caller.is_admin or row.customer == caller.subject):
+            raise not_found("No such order.")
+        return row
+
+    async def _checkout(self, order: OrderIn, customer: str) -> Checkout:
+        lines = []
+        for position, line in enumerate(order.lines):
+            price = await self._price(line.sku)
+            if price is None:
+                raise invalid(f"lines.{position}.sku", f"{line.sku!r} is not in the catalogue; GET /stock lists it")
+            lines.append(Line(line.sku, line.quantity, price))
+        total = Money(sum(line.quantity * line.unit_price.amount for line in lines), lines[0].unit_price.currency)
+        address = AddressMessage(**order.shipping_address.model_dump())
+        return Checkout(customer, tuple(lines), total, order.payment.token, address)
+
+    async def _price(self, sku: str) -> Money | None:
+        if not self._prices:
+            async with translated(), self._single.connect() as connection:
+                rows = await connection.execute(text("SELECT sku, price, currency FROM catalogue"))
+                self._prices = {row.sku: Money(row.price, row.currency) for row in rows}
+        return self._prices.get(sku)
+
+
+def router(host: Host) -> APIRouter:
+    """All routes of the order service."""
+    orders = Orders(host)
+    routes = APIRouter()
+    routes.add_api_route("/orders", orders.place, methods=["POST"], status_code=202, tags=["orders"])
+    routes.add_api_route("/orders", orders.listing, methods=["GET"], tags=["orders"])
+    routes.add_api_route("/orders/{order_id}", orders.show, methods=["GET"], tags=["orders"])
+    routes.add_api_route("/orders/{order_id}/cancel", orders.cancel, methods=["POST"], tags=["orders"])
+    routes.add_api_route("/orders/{order_id}/events", orders.events, methods=["GET"], tags=["orders"])
+    routes.include_router(common(host, orders.owner, orders.unsettled, orders.nudge))
+    return routes

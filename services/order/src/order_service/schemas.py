@@ -1,0 +1,62 @@
+"""What a client may send and what it gets. Every bound is named in the problem that a violation is answered with."""
+
+import hashlib
+from typing import Annotated, Any, Final
+
+import msgspec
+from checkout.messages import Checkout
+from pydantic import BaseModel, ConfigDict, Field
+from sagakit.api import iso
+from sagakit.http import PrintableText
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+_Short = Annotated[PrintableText, Field(min_length=1, max_length=200)]
+
+
+class LineIn(_Strict):
+    sku: Annotated[PrintableText, Field(min_length=1, max_length=100)]
+    quantity: Annotated[int, Field(ge=1, le=100)]
+
+
+class PaymentIn(_Strict):
+    token: _Short
+
+
+class AddressIn(_Strict):
+    name: _Short
+    line1: _Short
+    city: _Short
+    postal_code: Annotated[PrintableText, Field(min_length=1, max_length=32)]
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
+
+
+class OrderIn(_Strict):
+    lines: Annotated[list[LineIn], Field(min_length=1, max_length=50)]
+    payment: PaymentIn
+    shipping_address: AddressIn
+
+    def fingerprint(self) -> str:
+        """A digest of the validated body: the same order gives the same, however it was written."""
+        return hashlib.sha256(msgspec.json.encode(self.model_dump(), order="deterministic")).hexdigest()
+
+
+_checkout: Final = msgspec.json.Decoder(Checkout)
+
+
+def order_out(row: Any, mode: str) -> dict[str, Any]:
+    """The order as the interface shows it, from a row of `orders`."""
+    checkout = _checkout.decode(row.checkout)
+    return {
+        "order_id": row.order_id,
+        "status": row.status,
+        "settled": row.settled,
+        "cancellation_reason": row.cancellation_reason,
+        "total": checkout.total,
+        "lines": checkout.lines,
+        "created_at": iso(row.created_at),
+        "mode": mode,
+    }

@@ -1,0 +1,39 @@
+"""The shipping service over HTTP: one shipment, its timeline, and what needs attention."""
+
+from typing import Any, Final
+
+from fastapi import APIRouter
+from sagakit.api import Anyone, Coalesced, common, fetcher
+from sagakit.host import Host
+from sagakit.http import JsonResponse, Problem, not_found
+from starlette.responses import Response
+
+from shipping_service.domain import BOOKING, NEW
+
+SHIPMENTS: Final = (
+    "SELECT order_id, status, customer FROM shipments "
+    f"WHERE order_id = ANY(CAST(:ids AS text[])) AND status <> '{NEW}' AND customer IS NOT NULL"
+)
+
+
+def router(host: Host) -> APIRouter:
+    """All routes of the shipping service."""
+    rows: Coalesced[Any] = Coalesced(fetcher(host.engine, SHIPMENTS))
+
+    async def owner(order_id: str) -> str | None:
+        row = await rows.get(order_id)
+        return row.customer if row else None
+
+    async def shipment(order_id: str, caller: Anyone) -> Response:
+        """The shipment of one order; none is shown before the carrier has answered."""
+        row = await rows.get(order_id)
+        if row is None or not (caller.is_admin or row.customer == caller.subject):
+            raise not_found("No shipment for such an order.")
+        if row.status == BOOKING:
+            raise Problem(404, "shipment_pending", "The carrier has not answered yet.")
+        return JsonResponse({"order_id": row.order_id, "status": row.status})
+
+    routes = APIRouter()
+    routes.add_api_route("/shipments/{order_id}", shipment, methods=["GET"], tags=["shipments"])
+    routes.include_router(common(host, owner))
+    return routes

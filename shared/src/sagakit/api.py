@@ -1,0 +1,134 @@
+"""What every service's HTTP interface has in common: the timeline of an order, and what needs attention."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import APIRouter, Depends
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.responses import Response
+
+from sagakit.host import Host
+from sagakit.http import Caller, JsonResponse, not_found, page, require_admin, require_caller
+from sagakit.sqlstore import translated
+
+Row = TypeVar("Row")
+Admin = Annotated[Caller, Depends(require_admin)]
+Anyone = Annotated[Caller, Depends(require_caller)]
+OwnerOf = Callable[[str], Awaitable[str | None]]
+Lister = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
+Retrier = Callable[[str], Awaitable[bool]]
+
+TIMELINE = text(
+    "SELECT id, 'command' AS kind, cause, claimed_at AS at FROM inbox WHERE id >= :low AND id < :high "
+    "UNION ALL SELECT id, 'event', command, recorded_at FROM journal WHERE id >= :low AND id < :high ORDER BY at"
+)
+OPEN_CALLS = text(
+    "SELECT id, attempts, created_at FROM outbox WHERE is_call AND attempts > 0 "
+    "AND created_at < now() - make_interval(secs => :after) ORDER BY created_at LIMIT 200"
+)
+RETRY_CALL = text("UPDATE outbox SET leased_until = now(), attempts = 0 WHERE id = :id AND is_call RETURNING id")
+
+
+class Coalesced(Generic[Row]):
+    """Reads by key that arrive together are answered by one query; a lone read never waits."""
+
+    def __init__(self, fetch: Callable[[list[str]], Awaitable[Mapping[str, Row]]]) -> None:
+        self._fetch = fetch
+        self._asked: dict[str, asyncio.Future[Row | None]] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    async def get(self, key: str) -> Row | None:
+        """The row of that key as it was after this call began; None if there is none."""
+        future = self._asked.get(key)
+        if future is None:
+            future = self._asked[key] = asyncio.get_running_loop().create_future()
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        return await asyncio.shield(future)
+
+    async def _run(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            try:
+                found = await self._fetch(sorted(asked))
+            except Exception as error:
+                for future in asked.values():
+                    future.set_exception(error)
+                    future.exception()
+            else:
+                for key, future in asked.items():
+                    future.set_result(found.get(key))
+
+
+def fetcher(engine: AsyncEngine, statement: str) -> Callable[[list[str]], Awaitable[Mapping[str, Any]]]:
+    """A fetch for Coalesced: rows of a statement over `:ids`, by their first column."""
+    single = engine.execution_options(isolation_level="AUTOCOMMIT")
+    compiled = text(statement)
+
+    async def fetch(ids: list[str]) -> Mapping[str, Any]:
+        async with translated(), single.connect() as connection:
+            return {row[0]: row for row in await connection.execute(compiled, {"ids": ids})}
+
+    return fetch
+
+
+def iso(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def common(host: Host, owner_of: OwnerOf, more: Lister | None = None, retry: Retrier | None = None) -> APIRouter:
+    """`/timeline` and `/attention`. `more` lists further items, `retry` pushes one of those on."""
+    router = APIRouter()
+    single = host.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def timeline(order_id: str, caller: Anyone) -> Response:
+        """This service's own journal of an order: commands claimed and events recorded, with times and causes."""
+        owner = await owner_of(order_id)
+        if owner is None or not (caller.is_admin or owner == caller.subject):
+            raise not_found("No such order here.")
+        async with translated(), single.connect() as connection:
+            rows = (await connection.execute(TIMELINE, {"low": f"{order_id}/", "high": f"{order_id}0"})).all()
+        items = [
+            {"message": row.id.split("/", 1)[1], "kind": row.kind, "cause": row.cause, "at": iso(row.at)}
+            for row in rows
+        ]
+        return JsonResponse({"order_id": order_id, "service": host.participant.service.name, "items": items})
+
+    async def attention(caller: Admin) -> Response:
+        """What needs a human: dead letters, calls that find no answer, orders that do not settle."""
+        items: list[Mapping[str, Any]] = [
+            {"id": letter.id, "kind": "dead-letter", "since": iso(letter.at), "detail": letter.cause}
+            for letter in await host.store.open()
+        ]
+        async with translated(), single.connect() as connection:
+            calls = (await connection.execute(OPEN_CALLS, {"after": host.settings.saga_attention_after})).all()
+        items += [
+            {
+                "id": row.id,
+                "kind": "provider-call",
+                "since": iso(row.created_at),
+                "detail": f"{row.attempts} attempts without a definitive answer",
+            }
+            for row in calls
+        ]
+        if more is not None:
+            items += await more()
+        host.metrics.attention.set(len(items))
+        return JsonResponse(page(items, None))
+
+    async def push(item_id: str, caller: Admin) -> Response:
+        """Try again now; 404 if there is nothing of that id."""
+        async with translated(), single.connect() as connection:
+            found = (await connection.execute(RETRY_CALL, {"id": item_id})).first() is not None
+        found = found or await host.participant.redrive(item_id)
+        if not found and not (retry is not None and await retry(item_id)):
+            raise not_found("Nothing of that id needs attention.")
+        return JsonResponse({"id": item_id, "retried": True})
+
+    router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], tags=["orders"])
+    router.add_api_route("/attention", attention, methods=["GET"], tags=["operations"])
+    router.add_api_route("/attention/{item_id:path}/retry", push, methods=["POST"], tags=["operations"])
+    return router
