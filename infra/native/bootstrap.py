@@ -83,9 +83,7 @@ def create_venv() -> bool:
         return True
     shutil.rmtree(VENV, ignore_errors=True)
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    fail(
-        f"{sys.executable} cannot make virtual environments; on Debian: apt-get install python{version}-venv"
-    )
+    fail(f"{sys.executable} cannot make virtual environments; on Debian: apt-get install python{version}-venv")
     return False
 
 
@@ -127,9 +125,7 @@ def use_a_recent_interpreter() -> None:
         if found:
             os.execv(found, [found, *sys.argv])  # noqa: S606
     version = ".".join(map(str, OLDEST))
-    sys.exit(
-        fail(f"Python {version} or newer is needed; name one with: make up PYTHON=/path/to/python{version}")
-    )
+    sys.exit(fail(f"Python {version} or newer is needed; name one with: make up PYTHON=/path/to/python{version}"))
 
 
 def packages() -> list[bytes]:
@@ -160,10 +156,7 @@ def stamp(name: str, value: str) -> None:
 
 
 def quiet(command: list[str]) -> bool:
-    return (
-        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode
-        == 0
-    )
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
 
 def say(text: str) -> None:

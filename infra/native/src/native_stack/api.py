@@ -81,9 +81,7 @@ def restart(name: str, stack_dir: StackDir = None) -> None:
 
 
 def _named(name: str, stack_dir: StackDir) -> list[Process]:
-    return [
-        found for found in Supervisor(_place(stack_dir)).processes() if name in (found.name, found.program)
-    ]
+    return [found for found in Supervisor(_place(stack_dir)).processes() if name in (found.name, found.program)]
 
 
 def _place(stack_dir: StackDir) -> Layout:

@@ -32,9 +32,7 @@ class Component:
 
     def folder(self, layout: Layout) -> Path:
         """Its place; another version is another place, so that running stacks keep theirs."""
-        return (
-            layout.components / f"{self.name}-{hashlib.sha256(self.pinned_by.read_bytes()).hexdigest()[:10]}"
-        )
+        return layout.components / f"{self.name}-{hashlib.sha256(self.pinned_by.read_bytes()).hexdigest()[:10]}"
 
     def ensure(self, layout: Layout, report: Report) -> Path:
         """The folder of the component, fetched first if it is not there yet."""
@@ -108,7 +106,7 @@ def run(command: Sequence[str], name: str, report: Report) -> None:
         said = "\n  ".join(tail)
         tool = "Maven" if "mvn" in command[0] else "pip"
         raise StackError(
-            f"{name} could not be fetched: {tool} ended with status {process.returncode}; it said:\n  {said}\n"
+            f"{name} could not be fetched: {tool} ended with {process.returncode}; it said:\n  {said}\n"
             f"check the network and the settings of {tool}, then try again"
         )
 

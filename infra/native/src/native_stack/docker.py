@@ -86,9 +86,7 @@ def _compose(arguments: list[str], environment: dict[str, str]) -> None:
         check=False,
     )
     if done.returncode:
-        raise StackError(
-            f"docker compose ended with status {done.returncode}; natively: make up STACK=native"
-        )
+        raise StackError(f"docker compose ended with status {done.returncode}; natively: make up STACK=native")
 
 
 def _answers(*arguments: str) -> str:

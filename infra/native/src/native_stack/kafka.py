@@ -110,9 +110,7 @@ def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
     if done.returncode:
-        raise StackError(
-            f"Kafka's storage could not be formatted: {(done.stderr or done.stdout).strip()[-800:]}"
-        )
+        raise StackError(f"Kafka's storage could not be formatted: {(done.stderr or done.stdout).strip()[-800:]}")
 
 
 def _libs(settings: Settings, report: Report) -> Path:
@@ -120,9 +118,7 @@ def _libs(settings: Settings, report: Report) -> Path:
     if home:
         libs = Path(home, "libs")
         if not any(libs.glob("kafka_*.jar")):
-            raise StackError(
-                f"KAFKA_HOME={home} has no libs/kafka_*.jar; unset it to have Kafka fetched with Maven"
-            )
+            raise StackError(f"KAFKA_HOME={home} has no libs/kafka_*.jar; unset it to have Kafka fetched with Maven")
         return libs
     return COMPONENT.ensure(settings.layout, report) / "libs"
 

@@ -36,9 +36,7 @@ def _taken(port: int) -> bool:
 
 def _holder(port: int) -> str:
     """The process that listens there, as far as the caller may know."""
-    inode = next(
-        (line.split()[9] for line in _listening() if int(line.split()[1].split(":")[1], 16) == port), ""
-    )
+    inode = next((line.split()[9] for line in _listening() if int(line.split()[1].split(":")[1], 16) == port), "")
     if not inode:
         return ""
     for process in Path("/proc").glob("[0-9]*"):
@@ -51,7 +49,5 @@ def _holder(port: int) -> str:
 
 
 def _listening() -> list[str]:
-    lines = [
-        line for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]
-    ]
+    lines = [line for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
     return [line for line in lines if line.split()[3] == "0A"]

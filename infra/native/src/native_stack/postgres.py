@@ -73,9 +73,7 @@ def installed() -> Path | None:
 def version(folder: Path) -> int:
     """The major version of the `postgres` in a folder, 0 when there is none that runs."""
     try:
-        said = subprocess.run(
-            [folder / "postgres", "--version"], capture_output=True, text=True, check=True
-        ).stdout
+        said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return 0
     found = re.search(r"\) (\d+)", said)

@@ -19,6 +19,7 @@ from native_stack.errors import StackError
 
 # bits of the capability bounding set; containers often grant the second but not the first
 READ_CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
+SET_CAPABILITIES = 8
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class RunUser:
         words = ["setpriv", f"--reuid={self.uid}", f"--regid={self.gid}", "--clear-groups"]
         if all(reachable(path, self.uid, self.gid or 0) for path in needs):
             return words
-        return [*words, f"--inh-caps=+{self.capability}", f"--ambient-caps=+{self.capability}"]
+        # the secure bit makes access(2) count the capability too, which supervisord and Java ask
+        grant = [f"--inh-caps=+{self.capability}", f"--ambient-caps=+{self.capability}"]
+        return [*words, *grant, "--securebits=+no_setuid_fixup"]
 
     def give_up(self, needs: Iterable[Path]) -> list[str]:
         """Options of setpriv that drop the capability from a program that can read its `needs` without."""
@@ -81,9 +84,7 @@ def run_user(needs: Iterable[Path]) -> RunUser:
     if entry.pw_uid == 0:
         raise StackError("QUARTET_USER has to be an unprivileged user")
     if not shutil.which("setpriv"):
-        raise StackError(
-            "setpriv is missing (Debian: apt-get install util-linux); or run make up as a normal user"
-        )
+        raise StackError("setpriv is missing (Debian: apt-get install util-linux); or run make up as a normal user")
     closed = [path for path in needs if not reachable(path, entry.pw_uid, entry.pw_gid)]
     if not closed:
         return RunUser(name, entry.pw_uid, entry.pw_gid)
@@ -118,6 +119,8 @@ def _read_capability(status: str) -> str:
     """The first capability of those that help which is in the bounding set of this process."""
     line = next((line for line in status.splitlines() if line.startswith("CapBnd:")), "CapBnd: 0")
     bounding = int(line.split()[1], 16)
+    if not bounding & (1 << SET_CAPABILITIES):
+        return ""
     return next((name for name, bit in READ_CAPABILITIES.items() if bounding & (1 << bit)), "")
 
 

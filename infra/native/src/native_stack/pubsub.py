@@ -56,7 +56,7 @@ def find_jar() -> Path:
             return found[-1]
     raise StackError(
         "the Pub/Sub emulator is not installed; with the Google Cloud SDK: gcloud components install"
-        " pubsub-emulator; on Debian, from its package source: apt-get install google-cloud-cli-pubsub-emulator;"
+        " pubsub-emulator; on Debian: apt-get install google-cloud-cli-pubsub-emulator;"
         " or name its jar in PUBSUB_EMULATOR_JAR"
     )
 

@@ -35,6 +35,4 @@ def _secret(environ: Mapping[str, str]) -> str:
     except FileNotFoundError:
         raise StackError(f"no stack was brought up in {place.root}; start one with: make up") from None
     except PermissionError:
-        raise StackError(
-            f"the secrets in {place.root} belong to another user, who started that stack"
-        ) from None
+        raise StackError(f"the secrets in {place.root} belong to another user, who started that stack") from None

@@ -32,7 +32,6 @@ def common_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[s
         "LOG_LEVEL": settings["LOG_LEVEL"],
         "ROLE": "all",
         "JWT_SECRET": secrets["jwt"],
-        "HTTP_HOST": HOST,
         **{f"{name.upper()}_URL": url(settings, name) for name in (*SERVICES, SANDBOX)},
         "TEMPORAL_ADDRESS": f"{HOST}:{settings['TEMPORAL_PORT']}",
         "KAFKA_BOOTSTRAP": f"{HOST}:{settings['KAFKA_PORT']}",
@@ -72,29 +71,34 @@ def programs(settings: Settings, secrets: Mapping[str, str]) -> list[Program]:
 
 def service(settings: Settings, secrets: Mapping[str, str], name: str) -> Program:
     """One of the four, with its own database and nobody else's."""
-    extra = {"SERVICE": name, "DATABASE_URL": _database(settings, secrets, name)}
-    return _python(settings, secrets, name, f"{name}_service", SERVICE, extra, int(settings["REPLICAS"]))
+    environment = {
+        **common_environment(settings, secrets),
+        "SERVICE": name,
+        "DATABASE_URL": _database(settings, secrets, name),
+    }
+    return _python(settings, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
 
 
 def sandbox(settings: Settings, secrets: Mapping[str, str]) -> Program:
-    """The payment provider and the carrier."""
-    extra = {"SANDBOX_DATABASE": str(settings.layout.data / "sandbox.db")}
-    return _python(settings, secrets, SANDBOX, "provider_sandbox", PROVIDER, extra)
+    """The payment provider and the carrier: outside of the system, so a change of mode leaves it alone."""
+    environment = {
+        **{name: value for name, value in settings.passed_on.items() if not name.startswith("SAGA_")},
+        "LOG_LEVEL": settings["LOG_LEVEL"],
+        "JWT_SECRET": secrets["jwt"],
+        "SANDBOX_DATABASE": str(settings.layout.data / "sandbox.db"),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return _python(settings, SANDBOX, "provider_sandbox", PROVIDER, environment)
 
 
 def console(settings: Settings, secrets: Mapping[str, str]) -> Program:
     """The web page."""
-    return _python(settings, secrets, CONSOLE, "console_service", SERVICE, {"SERVICE": CONSOLE})
+    environment = {**common_environment(settings, secrets), "SERVICE": CONSOLE}
+    return _python(settings, CONSOLE, "console_service", SERVICE, environment)
 
 
 def _python(
-    settings: Settings,
-    secrets: Mapping[str, str],
-    name: str,
-    package: str,
-    kind: str,
-    extra: Mapping[str, str],
-    replicas: int = 1,
+    settings: Settings, name: str, package: str, kind: str, environment: Mapping[str, str], replicas: int = 1
 ) -> Program:
     variable = f"{name.upper()}_PORT"
     port = settings.port(variable)
@@ -104,7 +108,7 @@ def _python(
         command=(sys.executable, "-m", package),
         directory=settings.layout.data,
         check=Check("http", port),
-        environment={**common_environment(settings, secrets), **extra, "HTTP_PORT": str(port)},
+        environment={**environment, "HTTP_HOST": HOST, "HTTP_PORT": str(port)},
         ports={variable: port},
         reads=python_reads(settings),
         replicas=replicas,
@@ -139,9 +143,7 @@ def migrations_fingerprint(name: str) -> str:
 def _sources(package: str) -> Iterator[Path]:
     found = importlib.util.find_spec(package)
     for folder in found.submodule_search_locations or () if found else ():
-        yield from sorted(
-            path for path in Path(folder).rglob("*") if path.suffix in (".py", ".sql", ".json", ".html")
-        )
+        yield from sorted(path for path in Path(folder).rglob("*") if path.suffix in (".py", ".sql", ".json", ".html"))
 
 
 def _database(settings: Settings, secrets: Mapping[str, str], name: str) -> str:

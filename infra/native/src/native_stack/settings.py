@@ -138,7 +138,7 @@ def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
     """The resolved settings of the stack that was brought up last, secrets included.
 
     Holds every variable that the services got (`COORDINATION_MODE`, `ORDER_URL`, `JWT_SECRET`, ...), the
-    ports, and `ORDER_DATABASE_URL`, `PAYMENT_DATABASE_URL`, `INVENTORY_DATABASE_URL`, `SHIPPING_DATABASE_URL`.
+    ports, and `ORDER_DATABASE_URL`, and the same for PAYMENT, INVENTORY and SHIPPING.
 
     Raises `StackError` when no stack was brought up in `stack_dir` (default: `STACK_DIR`, or `.stack`).
     """

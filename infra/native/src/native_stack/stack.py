@@ -54,8 +54,7 @@ def up(settings: Settings, step: Step) -> list[str]:
             "environment": services.recorded_environment(settings, secrets),
             "ports": [port for program in wanted for port in program.ports.values()],
             "programs": {
-                program.name: {"kind": program.kind, "ports": list(program.ports.values())}
-                for program in wanted
+                program.name: {"kind": program.kind, "ports": list(program.ports.values())} for program in wanted
             },
         }
         write_private(place.run, "stack.json", json.dumps(record, indent=1))
@@ -110,9 +109,7 @@ def _databases(
         step("postgres", "creating the databases")
         postgres.data_folder(place, SERVICES[0]).parent.mkdir(parents=True, exist_ok=True)
     list(pool.map(lambda name: postgres.create(place, binaries, name, secrets, user), SERVICES))
-    return [
-        postgres.program(place, binaries, name, settings.port(f"{name.upper()}_DB_PORT")) for name in SERVICES
-    ]
+    return [postgres.program(place, binaries, name, settings.port(f"{name.upper()}_DB_PORT")) for name in SERVICES]
 
 
 def _ground(
@@ -177,9 +174,7 @@ def _wait(supervisor: Supervisor, programs: Sequence[Program], seconds: float) -
     lines = []
     for name, said in late.items():
         deaths = len(births.get(name, ())) - 1
-        how = (
-            f"died {deaths} times" if deaths > 0 else f"is not ready after {time.monotonic() - started:.0f} s"
-        )
+        how = f"died {deaths} times" if deaths > 0 else f"is not ready after {time.monotonic() - started:.0f} s"
         lines.append(f"{name} {how}: {said.strip()[:300]}\n{_log_tail(supervisor.layout, name)}")
     raise StackError("\n".join([*lines, f"all of it: make logs (files in {supervisor.layout.logs})"]))
 
@@ -206,6 +201,4 @@ def _compile(folder: Path, user: RunUser) -> None:
     """Byte code for a user who may not write it."""
     if user.uid is None:
         return
-    subprocess.run(
-        [sys.executable, "-m", "compileall", "-q", str(folder)], check=False, stdout=subprocess.DEVNULL
-    )
+    subprocess.run([sys.executable, "-m", "compileall", "-q", str(folder)], check=False, stdout=subprocess.DEVNULL)

@@ -14,6 +14,7 @@ from native_stack.memory import tree_pss
 from native_stack.supervisor import Supervisor
 
 MEGABYTE = 1_000_000
+NOTHING_READY = {"environment": {"COORDINATION_MODE": "(never came up)", "PROVIDERS": "?"}, "programs": {}}
 
 
 def main(environ: Mapping[str, str]) -> None:
@@ -25,10 +26,10 @@ def main(environ: Mapping[str, str]) -> None:
         return
     supervisor = Supervisor(place)
     processes = supervisor.processes()
-    if not processes or not place.record.exists():
+    if not processes:
         console.print("nothing is running; start it with: make up")
         return
-    record = json.loads(place.record.read_text())
+    record = json.loads(place.record.read_text()) if place.record.exists() else NOTHING_READY
     daemon = supervisor.pid()
     memory = tree_pss([process.pid for process in processes if process.pid] + [daemon])
     environment = record["environment"]
@@ -42,9 +43,7 @@ def main(environ: Mapping[str, str]) -> None:
         table.add_column(heading, justify="right")
     kinds = {"database": 0, "substrate": 1, "provider": 2, "service": 3}
     programs = record["programs"]
-    processes.sort(
-        key=lambda process: (kinds.get(programs.get(process.program, {}).get("kind"), 9), process.name)
-    )
+    processes.sort(key=lambda process: (kinds.get(programs.get(process.program, {}).get("kind"), 9), process.name))
     for process in processes:
         ports = " ".join(map(str, programs.get(process.program, {}).get("ports", ())))
         used = f"{memory[process.pid] / MEGABYTE:.0f}" if process.pid else ""

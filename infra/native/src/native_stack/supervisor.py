@@ -164,9 +164,7 @@ class Supervisor:
             if self.alive():
                 return
             time.sleep(0.05)
-        raise StackError(
-            f"supervisord did not start: {done.stderr.strip() or done.stdout.strip() or 'no answer'}"
-        )
+        raise StackError(f"supervisord did not start: {done.stderr.strip() or done.stdout.strip() or 'no answer'}")
 
 
 class _UnixTransport(xmlrpc.client.Transport):
