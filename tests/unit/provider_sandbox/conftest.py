@@ -14,7 +14,7 @@ from provider_sandbox.main import build
 from sagakit.http import issue_token
 from sagakit.settings import Settings
 
-SECRET = "a-secret-of-sufficient-length-for-hs256"  # noqa: S105
+SECRET = "a-secret-of-sufficient-length-for-hs256"
 
 
 def authorization(role: Any) -> dict[str, str]:
@@ -41,9 +41,7 @@ class Sandbox:
 
     async def call(self, party: str, operation: str, order_id: str = "o1", **payload: Any) -> httpx.Response:
         headers = {"Idempotency-Key": f"{order_id}/{operation}"}
-        return await self.client.post(
-            f"/{party}/{operation}", json={"order_id": order_id, **payload}, headers=headers
-        )
+        return await self.client.post(f"/{party}/{operation}", json={"order_id": order_id, **payload}, headers=headers)
 
     async def ledger(self, **params: Any) -> list[dict[str, Any]]:
         answer = await self.client.get("/ledger", params=params, headers=authorization("admin"))

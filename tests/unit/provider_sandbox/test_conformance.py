@@ -76,7 +76,7 @@ async def test_a_booking_ends_alike(provider: Provider, country: str, outcome: s
 
 @pytest.mark.parametrize("end", [("capture", "dispatch"), ("void", "cancel")])
 async def test_whole_lives_end_alike(provider: Provider, end: tuple[str, str]) -> None:
-    steps = [call("authorize", amount=EUR, token="tok_visa"), call("book", country="LV")]  # noqa: S106
+    steps = [call("authorize", amount=EUR, token="tok_visa"), call("book", country="LV")]
     steps += [call(operation, amount=EUR) for operation in end]
     outcomes = [await answer(provider, step) for step in steps]
     assert [got.outcome for got in outcomes] == ["ok"] * 4
@@ -85,7 +85,7 @@ async def test_whole_lives_end_alike(provider: Provider, end: tuple[str, str]) -
 
 
 async def test_deciding_now_agrees_with_calling(provider: Provider) -> None:
-    asked = call("authorize", amount=EUR, token="tok_declined")  # noqa: S106
+    asked = call("authorize", amount=EUR, token="tok_declined")
     assert provider.decide_now(asked) in (None, await answer(provider, asked))
 
 
@@ -113,17 +113,11 @@ def _raises(error: type[httpx.TransportError]) -> httpx.MockTransport:
 @pytest.mark.parametrize(
     "transport",
     [
-        *(
-            httpx.MockTransport(lambda _, s=status: httpx.Response(s))
-            for status in (408, 425, 429, 500, 502, 503, 504)
-        ),
+        *(httpx.MockTransport(lambda _, s=status: httpx.Response(s)) for status in (408, 425, 429, 500, 502, 503, 504)),
         httpx.MockTransport(lambda _: httpx.Response(200, content=b'{"outcome": "ok"')),
         httpx.MockTransport(lambda _: httpx.Response(200, content=b'{"outcome": "perhaps"}')),
         httpx.MockTransport(lambda _: httpx.Response(200, content=b"<html>")),
-        *(
-            _raises(e)
-            for e in (httpx.ConnectError, httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError)
-        ),
+        *(_raises(e) for e in (httpx.ConnectError, httpx.ReadError, httpx.ReadTimeout, httpx.RemoteProtocolError)),
     ],
 )
 async def test_anything_but_a_whole_answer_is_unknown(transport: httpx.MockTransport) -> None:

@@ -19,7 +19,7 @@ from checkout.provider_rules import decide
 from sagakit.provider import OutcomeUnknown, ProviderCall
 from sagakit.provider_http import HttpProvider
 
-SECRET = "a-secret-of-sufficient-length-for-hs256"  # noqa: S105
+SECRET = "a-secret-of-sufficient-length-for-hs256"
 EUR = {"amount": 2400, "currency": "EUR"}
 
 
@@ -84,7 +84,7 @@ async def ledger(process: Process, headers: dict[str, str]) -> list[str]:
 async def test_what_was_answered_survives_a_kill_and_nothing_is_doubled(
     process: Process, as_role: Callable[[Any], dict[str, str]]
 ) -> None:
-    provider = HttpProvider(process.url, SECRET, "payment", time_limit=2)
+    provider = HttpProvider(process.url, SECRET, "payment", time_limit=20)
     answered: set[str] = set()
     enough = asyncio.Event()
 
@@ -140,7 +140,12 @@ async def test_a_graceful_stop_hangs_up_at_once_and_ends_with_0(process: Process
 def test_a_wrong_setting_ends_with_2_and_one_line() -> None:
     environ = {"PYTHONPATH": os.pathsep.join(sys.path), "JWT_SECRET": "short"}
     done = subprocess.run(
-        [sys.executable, "-m", "provider_sandbox"], env=environ, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "provider_sandbox"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("JWT_SECRET=")

@@ -77,9 +77,7 @@ def test_what_the_history_forbids_is_refused(operation: str, history: dict[str, 
     assert caught.value.code == code
 
 
-@pytest.mark.parametrize(
-    "amount", [None, {"amount": 2399, "currency": "EUR"}, {"amount": 2400, "currency": "USD"}]
-)
+@pytest.mark.parametrize("amount", [None, {"amount": 2399, "currency": "EUR"}, {"amount": 2400, "currency": "USD"}])
 def test_a_capture_of_another_amount_is_refused(amount: dict[str, Any] | None) -> None:
     with pytest.raises(NotAllowed, match="exactly"):
         judge(call("capture", amount=amount), done("authorize"))

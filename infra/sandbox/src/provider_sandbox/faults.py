@@ -35,7 +35,7 @@ class Faults:
     def set(self, settings: FaultSettings) -> None:
         """Put these faults in force, in place of those before."""
         self.settings, self.fired = settings, Counter[str]()
-        self._random = random.Random(settings.seed)  # noqa: S311
+        self._random = random.Random(settings.seed)
 
     async def before(self, operation: str) -> None:
         """Called before the effect: waits, or raises a 503."""

@@ -32,9 +32,7 @@ def wall_clock() -> datetime:
 class SandboxProvider:
     """Decides calls on top of the ledger. `slow` is how long `tok_slow` takes, in seconds."""
 
-    def __init__(
-        self, ledger: Ledger, *, slow: float = 3.0, clock: Callable[[], datetime] = wall_clock
-    ) -> None:
+    def __init__(self, ledger: Ledger, *, slow: float = 3.0, clock: Callable[[], datetime] = wall_clock) -> None:
         self._ledger, self._slow, self._clock = ledger, slow, clock
         self._under_way: dict[str, tuple[bytes, asyncio.Task[Record]]] = {}
 

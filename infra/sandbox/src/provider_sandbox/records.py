@@ -26,9 +26,7 @@ CREATE TABLE IF NOT EXISTS effects (
 CREATE INDEX IF NOT EXISTS effects_by_order ON effects (order_id);
 CREATE TABLE IF NOT EXISTS failures (key TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 """
-_COLUMNS: Final = (
-    "key, order_id, provider, operation, fingerprint, outcome, code, reference, amount, currency, at, seq"
-)
+_COLUMNS: Final = "key, order_id, provider, operation, fingerprint, outcome, code, reference, amount, currency, at, seq"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +70,20 @@ class Record:
 
 def find(db: sqlite3.Connection, key: str) -> Record | None:
     """The effect under the key."""
-    row = db.execute(f"SELECT {_COLUMNS} FROM effects WHERE key = ?", (key,)).fetchone()  # noqa: S608
+    row = db.execute(f"SELECT {_COLUMNS} FROM effects WHERE key = ?", (key,)).fetchone()
     return None if row is None else Record(*row)
 
 
 def history(db: sqlite3.Connection, order_id: str) -> Mapping[str, Record]:
     """The effects of one order, by operation."""
-    rows = db.execute(f"SELECT {_COLUMNS} FROM effects WHERE order_id = ?", (order_id,))  # noqa: S608
+    rows = db.execute(f"SELECT {_COLUMNS} FROM effects WHERE order_id = ?", (order_id,))
     return {record.operation: record for record in (Record(*row) for row in rows)}
 
 
 def add(db: sqlite3.Connection, record: Record) -> None:
     """Record an effect; its key must be new."""
     db.execute(
-        f"INSERT INTO effects ({_COLUMNS.removesuffix(', seq')}) "  # noqa: S608
+        f"INSERT INTO effects ({_COLUMNS.removesuffix(', seq')}) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             record.key,
@@ -105,14 +103,12 @@ def add(db: sqlite3.Connection, record: Record) -> None:
 
 def count_failure(db: sqlite3.Connection, key: str) -> int:
     """Count one more deliberate failure of the key; how many there were, this one included."""
-    statement = (
-        "INSERT INTO failures VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1 RETURNING count"
-    )
+    statement = "INSERT INTO failures VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1 RETURNING count"
     return int(db.execute(statement, (key,)).fetchone()[0])
 
 
 def entries(db: sqlite3.Connection, order_id: str | None, after: int, limit: int) -> Sequence[Record]:
     """A page of the ledger, oldest first, beginning after the place `after`."""
     condition, values = ("order_id = ? AND ", [order_id]) if order_id is not None else ("", [])
-    statement = f"SELECT {_COLUMNS} FROM effects WHERE {condition}seq > ? ORDER BY seq LIMIT ?"  # noqa: S608
+    statement = f"SELECT {_COLUMNS} FROM effects WHERE {condition}seq > ? ORDER BY seq LIMIT ?"
     return [Record(*row) for row in db.execute(statement, (*values, after, limit))]
