@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.console import Console
-from rich.table import Table
-
 from native_stack import docker, services
 from native_stack.errors import StackError
 from native_stack.secrets_store import read
@@ -18,21 +15,25 @@ MASK = "********"
 def main(environ: Mapping[str, str]) -> None:
     """Print settings first, then what follows from them for the services; secrets are masked."""
     settings = resolve(environ)
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("setting", "value", "from"):
-        table.add_column(heading, no_wrap=True)
-    for name, setting in settings.values.items():
-        table.add_row(name, setting.value, setting.source)
-    for name, value in sorted(settings.passed_on.items()):
-        table.add_row(name, MASK if is_secret(name) else value, "environment, passed on")
-    known = {*settings.values, *settings.passed_on}
+    rows = [(name, setting.value, setting.source) for name, setting in settings.values.items()]
+    rows += [(name, value, "environment, passed on") for name, value in sorted(settings.passed_on.items())]
     secrets = read(settings.layout) or dict.fromkeys((*SERVICES, "jwt"), "made by make up")
-    for name, value in services.recorded_environment(settings, secrets).items():
-        if name not in known:
-            table.add_row(name, MASK if is_secret(name) else value, "computed")
+    known = {name for name, _, _ in rows}
+    computed = services.recorded_environment(settings, secrets)
+    rows += [(name, value, "computed") for name, value in computed.items() if name not in known]
+    rows.append(("(stack taken)", _stack(settings["STACK"]), "computed"))
+    table = [("SETTING", "VALUE", "FROM"), *((name, _shown(name, value), source) for name, value, source in rows)]
+    widths = [max(len(row[column]) for row in table[:-1]) for column in (0, 1)]
+    for name, value, source in table:
+        print(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {source}")
+
+
+def _shown(name: str, value: str) -> str:
+    return MASK if is_secret(name) and value else value
+
+
+def _stack(wanted: str) -> str:
     try:
-        table.add_row("stack", docker.choose(settings["STACK"]).said, "computed")
+        return docker.choose(wanted).said
     except StackError as error:
-        table.add_row("stack", str(error), "computed")
-    console.print(table)
+        return str(error)

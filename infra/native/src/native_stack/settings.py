@@ -129,7 +129,7 @@ def resolve(environ: Mapping[str, str]) -> Settings:
     passed_on = {
         name: value
         for name, value in environ.items()
-        if name in PASSED_ON or (name.startswith(PASSED_ON_PREFIXES) and name not in values)
+        if value and name not in values and (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
     }
     return Settings(place, values, passed_on)
 

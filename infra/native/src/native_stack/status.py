@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +15,10 @@ from native_stack.memory import tree_pss
 from native_stack.supervisor import Supervisor
 
 MEGABYTE = 1_000_000
-NOTHING_READY = {"environment": {"COORDINATION_MODE": "(never came up)", "PROVIDERS": "?"}, "programs": {}}
+NOTHING_READY: dict[str, Any] = {
+    "environment": {"COORDINATION_MODE": "(never came up)", "PROVIDERS": "?"},
+    "programs": {},
+}
 
 
 def main(environ: Mapping[str, str]) -> None:
@@ -47,7 +51,9 @@ def main(environ: Mapping[str, str]) -> None:
     for process in processes:
         ports = " ".join(map(str, programs.get(process.program, {}).get("ports", ())))
         used = f"{memory[process.pid] / MEGABYTE:.0f}" if process.pid else ""
-        table.add_row(process.name, process.state, str(process.pid or ""), ports, used)
+        # supervisord speaks of starting for the first second of every process
+        state = "RUNNING" if process.pid and process.state == "STARTING" else process.state
+        table.add_row(process.name, state, str(process.pid or ""), ports, used)
     mine = memory[daemon] - sum(used for pid, used in memory.items() if pid != daemon)
     table.add_row("supervisord", "RUNNING", str(daemon), "", f"{mine / MEGABYTE:.0f}")
     table.add_section()

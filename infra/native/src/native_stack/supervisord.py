@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from supervisor import process, supervisord  # type: ignore[import-untyped]
-from supervisor.options import ServerOptions  # type: ignore[import-untyped]
-from supervisor.states import ProcessStates  # type: ignore[import-untyped]
+from supervisor import process, supervisord
+from supervisor.options import ServerOptions
+from supervisor.states import ProcessStates
 
 LOOK_SECONDS = 0.1
 LONGEST_WAIT_SECONDS = 1.0
