@@ -1,0 +1,32 @@
+"""How the arrival rate moves over a run: a factor on RATE, by the elapsed share of the time."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Final
+
+
+def constant(elapsed: float) -> float:
+    return 1.0
+
+
+def ramp(elapsed: float) -> float:
+    """From a tenth to the full rate."""
+    return 0.1 + 0.9 * elapsed
+
+
+def spike(elapsed: float) -> float:
+    """Five times the rate in the middle tenth."""
+    return 5.0 if 0.45 <= elapsed < 0.55 else 1.0
+
+
+def wave(elapsed: float) -> float:
+    """Three tides between a fifth and the full rate."""
+    return 0.6 - 0.4 * math.cos(elapsed * 6 * math.pi)
+
+
+SHAPES: Final[Mapping[str, Callable[[float], float]]] = {
+    "constant": constant,
+    "ramp": ramp,
+    "spike": spike,
+    "wave": wave,
+}

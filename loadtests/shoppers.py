@@ -1,0 +1,62 @@
+"""What shoppers order, and what each kind of order must end as."""
+
+import random
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of order: its share of the mix, and the end it must come to. `reason` None: COMPLETED."""
+
+    name: str
+    weight: float
+    token: str = "tok_visa"  # noqa: S105 - a test input of the provider's sandbox
+    country: str = "LV"
+    sku: str | None = None
+    reason: str | None = None
+    cancels: bool = False
+
+
+KINDS: Final = (
+    Kind("good", 0.78),
+    Kind("sold-out", 0.05, sku="sold-out", reason="OUT_OF_STOCK"),
+    Kind("declined", 0.05, token="tok_declined", reason="PAYMENT_DECLINED"),  # noqa: S106
+    Kind("undeliverable", 0.05, country="AQ", reason="SHIPPING_UNAVAILABLE"),
+    Kind("flaky-provider", 0.02, token="tok_flaky"),  # noqa: S106
+    Kind("lost-answer", 0.01, token="tok_timeout"),  # noqa: S106
+    Kind("cancelled", 0.04, cancels=True, reason="CUSTOMER_REQUESTED"),
+)
+COUNTRIES: Final = ("LV", "EE", "LT", "DE", "FR", "PT")
+
+
+def mix(names: str) -> tuple[Kind, ...]:
+    """The kinds of a comma-separated list, or all of them for `all`."""
+    if names == "all":
+        return KINDS
+    chosen = tuple(kind for kind in KINDS if kind.name in names.split(","))
+    if not chosen:
+        raise ValueError(f"MIX={names!r} names no kind; valid are: all, {', '.join(kind.name for kind in KINDS)}")
+    return chosen
+
+
+def pick(kinds: tuple[Kind, ...], dice: random.Random) -> Kind:
+    return dice.choices(kinds, [kind.weight for kind in kinds])[0]
+
+
+def body(kind: Kind, dice: random.Random) -> dict[str, Any]:
+    """The body of `POST /orders` for an order of that kind: one to four lines of the large catalogue."""
+    skus = [f"item-{dice.randint(1, 1000):04d}" for _ in range(dice.choice((1, 1, 1, 2, 2, 4)))]
+    if kind.sku:
+        skus[-1] = kind.sku
+    return {
+        "lines": [{"sku": sku, "quantity": dice.randint(1, 3)} for sku in dict.fromkeys(skus)],
+        "payment": {"token": kind.token},
+        "shipping_address": {
+            "name": "A. Customer",
+            "line1": f"{dice.randint(1, 200)} Main St",
+            "city": "Riga",
+            "postal_code": f"LV-{dice.randint(1000, 1999)}",
+            "country": kind.country if kind.country != "LV" else dice.choice(COUNTRIES),
+        },
+    }
