@@ -31,7 +31,7 @@ from sagakit.settings import Settings
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-SECRET = "a-secret-of-sufficient-length-for-hs256"  # noqa: S105
+SECRET = "a-secret-of-sufficient-length-for-hs256"
 SETTINGS = Settings(jwt_secret=SECRET, service="order", coordination_mode="kafka-choreography")
 
 
@@ -179,9 +179,7 @@ async def test_a_chunked_body_beyond_the_limit_is_not_read_whole(client: httpx.A
             sent += 1
             yield b" " * 1024
 
-    answer = await client.post(
-        "/shop/baskets", content=chunks(), headers={"Content-Type": "application/json"}
-    )
+    answer = await client.post("/shop/baskets", content=chunks(), headers={"Content-Type": "application/json"})
     assert_problem(answer, 413, "body_too_large")
     assert sent <= 66
 
@@ -242,9 +240,7 @@ async def test_a_bad_token_is_401(
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
-async def test_a_verified_token_is_believed_only_until_it_expires(
-    app: FastAPI, client: httpx.AsyncClient
-) -> None:
+async def test_a_verified_token_is_believed_only_until_it_expires(app: FastAPI, client: httpx.AsyncClient) -> None:
     token = {"Authorization": f"Bearer {issue_token(SECRET, 'alice', ttl=1)}"}
     assert (await client.get("/shop/baskets/1", headers=token)).json() == {"ident": "1", "subject": "alice"}
     app.state.verifier._clock = lambda: time.time() + 2
@@ -264,9 +260,7 @@ async def test_roles_are_kept_apart(client: httpx.AsyncClient) -> None:
 
 async def test_the_idempotency_key_is_required(client: httpx.AsyncClient) -> None:
     for headers in ({}, {"Idempotency-Key": ""}):
-        body = assert_problem(
-            await client.post("/shop/keyed", headers=headers), 400, "idempotency_key_missing"
-        )
+        body = assert_problem(await client.post("/shop/keyed", headers=headers), 400, "idempotency_key_missing")
         assert "Idempotency-Key" in body["detail"]
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from sagakit.settings import MASK, Settings, SettingsError
 
-SECRET = "a-secret-of-sufficient-length"  # noqa: S105
+SECRET = "a-secret-of-sufficient-length"
 
 
 def read(**environ: str) -> Settings:
@@ -52,9 +52,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("KAFKA_BOOTSTRAP", "localhost", "host:port"),
     ],
 )
-def test_a_bad_value_names_the_variable_the_value_and_what_is_valid(
-    name: str, value: str, valid: str
-) -> None:
+def test_a_bad_value_names_the_variable_the_value_and_what_is_valid(name: str, value: str, valid: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read(**{name: value})
     message = str(caught.value)
