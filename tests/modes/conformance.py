@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from corner import ATTEMPTS, CHANGED, IGNORED, MADE, Corner, Server, bodies, settings
 from sagakit.ports import Failure, Outgoing, Transport
 from sagakit.topology import Topology
+
+from tests.modes.corner import ATTEMPTS, CHANGED, IGNORED, MADE, Corner, Server, bodies, settings
 
 __all__ = ["ATTEMPTS", "Server", "TransportConformance", "settings"]
 
@@ -22,9 +23,7 @@ __all__ = ["ATTEMPTS", "Server", "TransportConformance", "settings"]
 class TransportConformance:
     """Inherit it, name the class Test…, and give it a server."""
 
-    survives: frozenset[str] = frozenset(
-        {"stop", "kill"}
-    )  # after which of these the broker still has its messages
+    survives: frozenset[str] = frozenset({"stop", "kill"})  # after which of these the broker still has its messages
     redelivery: float = 5.0  # seconds after which what a closed consumer left comes again, at most
     patience: float = 30.0  # seconds that anything may take, a restart of the broker included
     refusal: float = 10.0  # seconds within which a publish to a broker that is down, or silent, raises
@@ -88,9 +87,7 @@ class TransportConformance:
         await alpha.publish(rows)
         await corner.collect(alpha, rows)
 
-    async def test_what_was_published_before_a_subscriber_first_started_waits_for_it(
-        self, corner: Corner
-    ) -> None:
+    async def test_what_was_published_before_a_subscriber_first_started_waits_for_it(self, corner: Corner) -> None:
         beta = await corner.open(corner.beta)
         rows = corner.rows(corner.two, 5)
         await beta.publish(rows)
@@ -114,9 +111,7 @@ class TransportConformance:
         await first.close()
         assert not await corner.listen(await corner.open(corner.alpha), self.redelivery + 1)
 
-    async def test_what_was_not_acknowledged_comes_again_after_the_consumer_is_gone(
-        self, corner: Corner
-    ) -> None:
+    async def test_what_was_not_acknowledged_comes_again_after_the_consumer_is_gone(self, corner: Corner) -> None:
         first = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 50)
         await first.publish(rows)
@@ -287,9 +282,7 @@ class TransportConformance:
         await corner.collect(alpha, rows)
 
     @pytest.mark.parametrize("how", ["kill", "freeze"])
-    async def test_publish_raises_in_time_while_the_broker_is_away(
-        self, corner: Corner, server: Any, how: str
-    ) -> None:
+    async def test_publish_raises_in_time_while_the_broker_is_away(self, corner: Corner, server: Any, how: str) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 20)
         await alpha.publish(rows[:10])
@@ -317,9 +310,7 @@ class TransportConformance:
             await asyncio.to_thread(server.start)
 
     @pytest.mark.parametrize("how", ["stop", "kill"])
-    async def test_a_restart_of_the_broker_heals_by_itself(
-        self, corner: Corner, server: Any, how: str
-    ) -> None:
+    async def test_a_restart_of_the_broker_heals_by_itself(self, corner: Corner, server: Any, how: str) -> None:
         alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
         before, under_way, after = (corner.rows(corner.one, 30) for _ in range(3))
         await alpha.publish(before)

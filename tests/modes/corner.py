@@ -127,9 +127,7 @@ class Corner:
                     if batch:
                         await self.settle(transport, batch)
         except TimeoutError:
-            pytest.fail(
-                f"{len(missing)} of {len(rows)} did not come within {self.patience} s, {len(seen)} came"
-            )
+            pytest.fail(f"{len(missing)} of {len(rows)} did not come within {self.patience} s, {len(seen)} came")
         return seen
 
     async def settle(self, transport: Transport, done: Sequence[Delivery]) -> None:
