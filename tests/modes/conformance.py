@@ -29,7 +29,8 @@ class TransportConformance:
     refusal: float = 10.0  # seconds within which a publish to a broker that is down, or silent, raises
 
     @pytest.fixture(scope="class")
-    def server(self) -> Any:
+    @classmethod
+    def server(cls) -> Any:
         raise NotImplementedError
 
     def connect(self, server: Any, consumer: str, topology: Topology) -> Transport:

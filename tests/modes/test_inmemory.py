@@ -34,8 +34,9 @@ class TestInMemory(TransportConformance):
     redelivery = 0.6
 
     @pytest.fixture(scope="class")
-    def server(self) -> BrokerSwitch:
-        return BrokerSwitch(forgetful=not self.survives)
+    @classmethod
+    def server(cls) -> BrokerSwitch:
+        return BrokerSwitch(forgetful=not cls.survives)
 
     def connect(self, server: BrokerSwitch, consumer: str, topology: Topology) -> Transport:
         return InMemoryTransport(server.address, consumer, topology, attempts=ATTEMPTS)
