@@ -39,9 +39,7 @@ from sagakit.http import Problem, decode_cursor, encode_cursor, parse_prefer_wai
         ([", ,"], None),
     ],
 )
-def test_prefer_wait_follows_the_rfc_and_ignores_what_is_malformed(
-    values: list[str], seconds: int | None
-) -> None:
+def test_prefer_wait_follows_the_rfc_and_ignores_what_is_malformed(values: list[str], seconds: int | None) -> None:
     assert parse_prefer_wait(values) == seconds
 
 
@@ -51,9 +49,7 @@ def test_no_preference_whatsoever_raises(value: str) -> None:
     assert seconds is None or 0 <= seconds <= 60
 
 
-@given(
-    st.text(alphabet=st.characters(exclude_characters="\0", codec="utf-8")), st.integers(-(2**63), 2**63 - 1)
-)
+@given(st.text(alphabet=st.characters(exclude_characters="\0", codec="utf-8")), st.integers(-(2**63), 2**63 - 1))
 def test_a_cursor_comes_back_as_it_was(text: str, number: int) -> None:
     assert decode_cursor(encode_cursor(text, number), str, int) == (text, number)
 
@@ -70,9 +66,7 @@ def test_a_foreign_cursor_is_a_problem_and_nothing_else(cursor: str) -> None:
         assert parts is None or len(parts) == 2
 
 
-@pytest.mark.parametrize(
-    "cursor", [encode_cursor(1), encode_cursor("a", 1), encode_cursor("\0"), encode_cursor()]
-)
+@pytest.mark.parametrize("cursor", [encode_cursor(1), encode_cursor("a", 1), encode_cursor("\0"), encode_cursor()])
 def test_a_cursor_of_another_shape_is_refused(cursor: str) -> None:
     with pytest.raises(Problem):
         decode_cursor(cursor, str)

@@ -80,9 +80,7 @@ def test_a_child_span_stays_in_its_trace() -> None:
     assert child_traceparent(unsampled).endswith("-00")
 
 
-@pytest.mark.parametrize(
-    "bad", [None, "", "garbage", f"ff-{'a' * 32}-{'b' * 16}-01", f"00-{'0' * 32}-{'b' * 16}-01"]
-)
+@pytest.mark.parametrize("bad", [None, "", "garbage", f"ff-{'a' * 32}-{'b' * 16}-01", f"00-{'0' * 32}-{'b' * 16}-01"])
 def test_a_malformed_parent_starts_a_new_trace(bad: str | None) -> None:
     assert len(child_traceparent(bad)) == 55
     assert "0" * 32 not in child_traceparent(bad)

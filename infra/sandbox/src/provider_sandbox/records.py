@@ -83,8 +83,7 @@ def history(db: sqlite3.Connection, order_id: str) -> Mapping[str, Record]:
 def add(db: sqlite3.Connection, record: Record) -> None:
     """Record an effect; its key must be new."""
     db.execute(
-        f"INSERT INTO effects ({_COLUMNS.removesuffix(', seq')}) "
-        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO effects ({_COLUMNS.removesuffix(', seq')}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             record.key,
             record.order_id,
