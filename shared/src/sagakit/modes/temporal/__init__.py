@@ -1,0 +1,1 @@
+"""Temporal carries the saga: one workflow per order, or per service and order."""

@@ -1,0 +1,142 @@
+"""The Mode over Temporal: publishes by starting workflows, and works on the service's own task queue."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol
+
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.worker import Worker
+
+from sagakit import envelope
+from sagakit.envelope import Envelope
+from sagakit.message import Event, Message, UnknownMessage
+from sagakit.modes import ORCHESTRATION
+from sagakit.modes.temporal.activities import Activity
+from sagakit.modes.temporal.connection import connect, ensure_namespace
+from sagakit.modes.temporal.orchestration import Helper, Owner
+from sagakit.modes.temporal.wire import QUEUE, Call, Note, note_of
+from sagakit.participant import Participant
+from sagakit.ports import Mode, Outgoing
+from sagakit.saga import Saga
+from sagakit.service import Service
+from sagakit.settings import Settings
+from sagakit.topology import Topology
+
+log = logging.getLogger(__name__)
+
+CALL_TIMEOUT: Final = timedelta(seconds=3)
+CALLS_AT_A_TIME: Final = 64
+TASK_TIMEOUT: Final = timedelta(seconds=5)
+STICKY_TIMEOUT: Final = timedelta(seconds=2)
+GRACE: Final = timedelta(seconds=2)
+ACTIVITIES_AT_A_TIME: Final = 200
+AFTER_ANY: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+AFTER_FAILED: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+
+
+class Part(Protocol):
+    """What a service does in a style. `local_only`: it runs activities only for workflows of its own."""
+
+    local_only: bool
+    workflows: Sequence[type[Any]]
+
+    def outgoing(self, event: Event, again: bool) -> Sequence[tuple[str, Message]]: ...
+
+    def calls(self, channel: str, envelope: Envelope, note: Note, age: float) -> Sequence[Call]:
+        """The workflows to be started for a row on `channel`, written `age` seconds ago."""
+
+    def activities(self, participant: Participant) -> Sequence[Activity]: ...
+
+
+class TemporalMode:
+    """Publishing is starting a workflow under a derived id: once or twice is the same."""
+
+    def __init__(self, settings: Settings, service: Service, part: Part) -> None:
+        self._settings, self._service, self._part = settings, service, part
+        self._calls = asyncio.Semaphore(CALLS_AT_A_TIME)
+        self._client: Client | None = None
+        self._participant: Participant | None = None
+
+    def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
+        """`again`: the event was recorded before, and is repeated in case it was lost."""
+        return self._part.outgoing(event, again)
+
+    async def start(self, participant: Participant) -> None:
+        """Wait for the server, as long as it takes."""
+        self._participant = participant
+        self._client = await connect(self._settings)
+
+    async def publish(self, rows: Sequence[Outgoing]) -> None:
+        """Start or signal the workflows of all rows. All are tried; raises if the server may lack any."""
+        calls = [call for row in rows for call in self._calls_of(row)]
+        results = await asyncio.gather(*map(self._call, calls), return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if failures:
+            raise ConnectionError(f"{len(failures)} of {len(calls)} workflows not started") from failures[0]
+
+    async def run(self) -> None:
+        """Work until cancelled; then finish what is in hand, or give it back to the server after a moment."""
+        assert self._client is not None
+        assert self._participant is not None
+        await ensure_namespace(self._client)
+        worker = Worker(
+            self._client,
+            task_queue=QUEUE.format(self._service.name),
+            workflows=self._part.workflows,
+            activities=self._part.activities(self._participant),
+            no_remote_activities=self._part.local_only,
+            max_concurrent_activities=ACTIVITIES_AT_A_TIME,
+            max_concurrent_local_activities=ACTIVITIES_AT_A_TIME,
+            sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+            graceful_shutdown_timeout=GRACE,
+        )
+        working = asyncio.create_task(worker.run())
+        try:
+            await asyncio.shield(working)
+        except asyncio.CancelledError:
+            await worker.shutdown()
+            raise
+
+    async def close(self) -> None:
+        self._client = None
+
+    def _calls_of(self, row: Outgoing) -> Sequence[Call]:
+        wire = self._service.wire
+        try:
+            parcel = envelope.decode(row.body, wire)
+        except UnknownMessage as error:
+            log.warning("row %s dropped, to be derived again: %s", row.id, error)
+            return ()
+        age = (datetime.now(UTC) - parcel.time).total_seconds() if parcel.time else 0.0
+        note = note_of(wire, parcel.message, parcel.cause, parcel.traceparent)
+        return self._part.calls(row.channel, parcel, note, age)
+
+    async def _call(self, call: Call) -> None:
+        assert self._client is not None
+        try:
+            async with self._calls:
+                await self._client.start_workflow(
+                    call.workflow,
+                    call.start,
+                    id=call.id,
+                    task_queue=QUEUE.format(self._service.name),
+                    task_timeout=TASK_TIMEOUT,
+                    id_reuse_policy=AFTER_ANY if call.again else AFTER_FAILED,
+                    start_signal=call.signal,
+                    start_signal_args=[call.start.note] if call.signal else [],
+                    rpc_timeout=CALL_TIMEOUT,
+                )
+        except WorkflowAlreadyStartedError:
+            return
+
+
+def build(style: str, settings: Settings, service: Service, saga: Saga, topology: Topology) -> Mode:
+    """The mode of `service`; nothing is connected yet."""
+    if style != ORCHESTRATION:
+        raise NotImplementedError(style)
+    part: Part = Owner(settings, service, saga) if service.name == saga.owner else Helper()
+    return TemporalMode(settings, service, part)
