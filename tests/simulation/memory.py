@@ -1,0 +1,130 @@
+"""One service's database in memory: what is committed, and the working set of a transaction under way.
+
+Guarantee: nothing of a transaction is visible before `save`, and all of it is after.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+from checkout.messages import ReserveStock
+from inventory_service.domain import Reservation, Restock, Shelf, StockItem
+from order_service.domain import Order
+from payment_service.domain import Payment
+from sagakit.message import Command, Event, message_id
+from sagakit.ports import Changes, Claim, Entry, Outgoing
+from shipping_service.domain import Shipment
+
+BLANK: Final[Mapping[str, Callable[[str], Any]]] = {
+    "order": Order,
+    "inventory": Reservation,
+    "payment": Payment,
+    "shipping": Shipment,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A journal row, and the tick of the commit that wrote it."""
+
+    entry: Entry
+    tick: int
+
+
+@dataclass(slots=True)
+class Database:
+    """The tables of one service; `items` is the stock, which only inventory has."""
+
+    name: str
+    states: dict[str, Any] = field(default_factory=dict)
+    items: dict[str, StockItem] = field(default_factory=dict)
+    inbox: dict[str, Claim] = field(default_factory=dict)
+    journal: list[Record] = field(default_factory=list)
+    events: dict[str, Event] = field(default_factory=dict)
+    outbox: dict[str, Outgoing] = field(default_factory=dict)
+
+    def copy(self) -> "Database":
+        return Database(
+            self.name,
+            dict(self.states),
+            dict(self.items),
+            dict(self.inbox),
+            list(self.journal),
+            dict(self.events),
+            dict(self.outbox),
+        )
+
+    def unclaimed(self, claims: Sequence[Claim]) -> set[str]:
+        """The claims that are new; they are written with `save` only."""
+        return {claim.id for claim in claims if claim.id not in self.inbox}
+
+    def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
+        return {key: self.events[key] for key in event_ids if key in self.events}
+
+    def working(self) -> "Working":
+        return Shelves(self) if self.name == "inventory" else Working(self)
+
+    def save(self, working: "Working", claims: Sequence[Claim], changes: Changes, tick: int) -> None:
+        """Commit. As in the real store, the first claim and the first record of an event stay."""
+        self.states.update(working.states)
+        self.items.update(working.items)
+        for claim in claims:
+            self.inbox.setdefault(claim.id, claim)
+        for entry in changes.journal:
+            self.journal.append(Record(entry, tick))
+            self.events.setdefault(message_id(entry.event), entry.event)
+        self.outbox.update(changes.outbox)
+
+    def digest(self) -> bytes:
+        """Equal for two databases that no future can tell apart."""
+        return msgspec.json.encode(
+            (
+                self.states,
+                self.items,
+                sorted(self.inbox),
+                sorted((message_id(one.entry.event), one.entry.command) for one in self.journal),
+                sorted(self.outbox),
+            ),
+            order="deterministic",
+        )
+
+
+class Working:
+    """The states of one transaction; what was not put is as it is committed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.states: dict[str, Any] = {}
+        self.items: dict[str, StockItem] = {}
+
+    def get(self, subject: str, command: Command | None) -> Any:
+        return self._row(subject)
+
+    def put(self, subject: str, state: Any) -> None:
+        self.states[subject] = state
+
+    def _row(self, subject: str) -> Any:
+        for rows in (self.states, self._database.states):
+            if subject in rows:
+                return rows[subject]
+        return BLANK[self._database.name](subject)
+
+
+class Shelves(Working):
+    """Inventory's: a reservation with the stock items that it or the command is about."""
+
+    def get(self, subject: str, command: Command | None) -> Shelf:
+        reservation = self._row(subject)
+        skus = set(reservation.lines)
+        if isinstance(command, ReserveStock):
+            skus |= {line.sku for line in command.checkout.lines}
+        elif isinstance(command, Restock):
+            skus.add(command.sku)
+        items = {**self._database.items, **self.items}
+        return Shelf(reservation, {sku: items[sku] for sku in sorted(skus) if sku in items})
+
+    def put(self, subject: str, state: Shelf) -> None:
+        if state.reservation != Reservation(subject):
+            self.states[subject] = state.reservation
+        self.items.update(state.items)

@@ -1,0 +1,103 @@
+"""Random schedules: derived from a seed, judged at every step and at the end, replayed, and shrunk when they fail.
+
+Guarantee: the same seed and design give the same schedule, in any process.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from tests.simulation.design import Design
+from tests.simulation.invariants import Violation, finality, overdue, safety
+from tests.simulation.scenario import Scenario, scenario_of
+from tests.simulation.steps import Step, choose, heal, perform
+from tests.simulation.world import World
+
+MAX_STEPS = 150
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of a schedule: the steps that were taken, and what they broke."""
+
+    world: World
+    steps: list[Step] = field(default_factory=list)
+    violations: list[Violation] = field(default_factory=list)
+
+    @property
+    def broken(self) -> set[int]:
+        return {violation.invariant for violation in self.violations}
+
+
+def run(design: Design, seed: int) -> Run:
+    """The schedule of `seed`, up to the first violation or the healed end."""
+    world = World(design, scenario_of(seed))
+    return _play(world, _chosen(world, Random(f"schedule {seed}")))
+
+
+def replay(design: Design, scenario: Scenario, steps: Iterable[Sequence[Any]]) -> Run:
+    """Exactly these steps, and the healing after them."""
+    return _play(World(design, scenario), (Step(*step) for step in steps))
+
+
+def shrink(failed: Callable[[Sequence[Step]], bool], steps: Sequence[Step]) -> list[Step]:
+    """A part of `steps` that still fails, and from which no step can be left out."""
+    kept = list(steps)
+    size = max(1, len(kept) // 2)
+    while True:
+        position, removed = 0, False
+        while position < len(kept):
+            candidate = kept[:position] + kept[position + size :]
+            if failed(candidate):
+                kept, removed = candidate, True
+            else:
+                position += size
+        if size == 1 and not removed:
+            return kept
+        size = max(1, size // 2)
+
+
+def explain(design: Design, seed: int, found: Run) -> str:
+    """How to see the failure of `seed` again: the seed, and the smallest schedule that breaks the same invariant."""
+    scenario, first = scenario_of(seed), found.violations[0]
+    least = shrink(
+        lambda steps: first.invariant in replay(design, scenario, steps).broken,
+        found.steps,
+    )
+    again = replay(design, scenario, least)
+    lines = [
+        f"seed {seed} under {design.style} breaks invariant {first.invariant}: {first.what}",
+        f"the whole schedule, {len(found.steps)} steps: run(Design({design.style!r}), {seed})",
+        f"the shrunk one, {len(least)} steps: replay(Design({design.style!r}), scenario_of({seed}), [",
+        *(f"    {tuple(step)!r}," for step in least),
+        "])",
+        *(f"-> {violation.invariant}: {violation.what}" for violation in again.violations),
+    ]
+    return "\n".join(lines)
+
+
+def _chosen(world: World, random: Random) -> Iterator[Step]:
+    malice = random.choice((0.0, 0.1, 0.3, 0.6))
+    for _ in range(random.choice((15, 40, MAX_STEPS))):
+        step = choose(world, random, malice)
+        if step is None:
+            break
+        yield step
+    if random.random() < 0.3:
+        yield Step("expire", ())
+
+
+def _play(world: World, steps: Iterable[Step]) -> Run:
+    done = Run(world)
+    for step in steps:
+        done.steps.append(step)
+        perform(world, step)
+        done.violations += safety(world)
+        if step.act == "expire":
+            done.violations += overdue(world)
+        if done.violations:
+            return done
+    heal(world)
+    done.violations += finality(world)
+    return done
