@@ -1,0 +1,116 @@
+"""A running stack as its users see it: HTTP, and the power to kill its processes."""
+
+import asyncio
+import signal
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from native_stack import api
+from sagakit.http import issue_token
+
+SERVICES = ("order", "payment", "inventory", "shipping")
+ENDED = ("COMPLETED", "CANCELLED")
+
+
+def basket(sku: str = "espresso-cup", token: str = "tok_visa", country: str = "LV", quantity: int = 1) -> Any:  # noqa: S107
+    """The body of an order."""
+    return {
+        "lines": [{"sku": sku, "quantity": quantity}],
+        "payment": {"token": token},
+        "shipping_address": {
+            "name": "A. Customer",
+            "line1": "1 Main St",
+            "city": "Riga",
+            "postal_code": "LV-1010",
+            "country": country,
+        },
+    }
+
+
+@dataclass
+class Stack:
+    """One mode's stack. `order` waits for its end; `until` asks again until something holds."""
+
+    mode: str
+    folder: Path
+    environment: Mapping[str, str]
+    timeout: float = 60.0
+    keys: list[str] = field(default_factory=list)
+
+    def headers(self, customer: str = "alice", role: Any = "customer", **more: str) -> dict[str, str]:
+        token = issue_token(self.environment["JWT_SECRET"], customer, role)
+        return {"Authorization": f"Bearer {token}", **more}
+
+    @asynccontextmanager
+    async def client(self, service: str = "order") -> AsyncIterator[httpx.AsyncClient]:
+        url = self.environment[f"{service.upper()}_URL"]
+        limits = httpx.Limits(max_connections=200)
+        async with httpx.AsyncClient(base_url=url, timeout=self.timeout, limits=limits) as client:
+            yield client
+
+    async def order(
+        self, body: Any, key: str | None = None, wait: int | None = 40, customer: str = "alice"
+    ) -> httpx.Response:
+        """POST /orders, repeated under the same key while there is no answer."""
+        key = key or uuid.uuid4().hex
+        headers = self.headers(customer, **{"Idempotency-Key": key})
+        if wait is not None:
+            headers["Prefer"] = f"wait={wait}"
+        return await self.insist("POST", "/orders", headers, body)
+
+    async def insist(
+        self, method: str, path: str, headers: Mapping[str, str], body: Any = None, service: str = "order"
+    ) -> httpx.Response:
+        """Send until the service answers with something else than an outage."""
+        async with asyncio.timeout(self.timeout), self.client(service) as client:
+            while True:
+                try:
+                    answer = await client.request(method, path, headers=dict(headers), json=body)
+                    if answer.status_code != 503:
+                        return answer
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
+
+    async def get(self, path: str, service: str = "order", customer: str = "alice", role: Any = "customer") -> Any:
+        """The JSON at `path`, or None for 404."""
+        answer = await self.insist("GET", path, self.headers(customer, role), service=service)
+        if answer.status_code == 404:
+            return None
+        answer.raise_for_status()
+        return answer.json()
+
+    async def settled(self, order_id: str, seconds: float = 60) -> Any:
+        """The order, once it has ended and settled."""
+        async with asyncio.timeout(seconds):
+            while True:
+                order = await self.get(f"/orders/{order_id}")
+                if order["status"] in ENDED and order["settled"]:
+                    return order
+                await asyncio.sleep(0.1)
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        api.kill(name, number, stack_dir=self.folder)
+
+    def stop(self, name: str) -> None:
+        api.stop(name, stack_dir=self.folder)
+
+    def start(self, name: str) -> None:
+        api.start(name, stack_dir=self.folder)
+
+    async def ready(self, name: str, seconds: float = 30) -> None:
+        """Until the service says that it is ready."""
+        async with asyncio.timeout(seconds), self.client(name) as client:
+            while True:
+                try:
+                    if (await client.get("/health/ready")).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.1)
