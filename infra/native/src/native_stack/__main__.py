@@ -32,6 +32,9 @@ def main(arguments: list[str]) -> int:
     except StackError as error:
         print(error, file=sys.stderr)
         return error.status
+    except PermissionError as error:
+        print(f"{error.filename}: {error.strerror}; did another user start this stack?", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

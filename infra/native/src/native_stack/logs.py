@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TextIO
 
 from native_stack.errors import StackError, usage
-from native_stack.layout import layout
+from native_stack.layout import Layout, layout
 
 COLOURS = (36, 33, 32, 35, 34, 31)
 LAST_BYTES = 4000
@@ -18,17 +19,19 @@ INTERVAL = 0.3
 
 def main(environ: Mapping[str, str]) -> None:
     """Print the end of each log, then what is added; `SERVICE` chooses one, `FOLLOW=off` does not wait."""
-    folder = layout(environ).logs
+    place = layout(environ)
+    folder = place.logs
     wanted = environ.get("SERVICE", "")
     if not folder.is_dir():
         raise StackError("there are no logs yet; start the stack with: make up")
     known = sorted(path.stem for path in folder.glob("*.log"))
-    if wanted and not any(_matches(name, wanted) for name in known):
+    if wanted and not any(_belongs(name, [wanted]) for name in known):
         raise usage(f"SERVICE={wanted} has no log; valid: {', '.join(known)}")
+    programs = [wanted] if wanted else _last_started(place) or known
     followed: dict[Path, _Follower] = {}
     while True:
         for path in sorted(folder.glob("*.log")):
-            if _matches(path.stem, wanted) and path not in followed:
+            if _belongs(path.stem, programs) and path not in followed:
                 followed[path] = _Follower(path, COLOURS[len(followed) % len(COLOURS)])
         for follower in followed.values():
             follower.print_new()
@@ -38,10 +41,18 @@ def main(environ: Mapping[str, str]) -> None:
         time.sleep(INTERVAL)
 
 
-def _matches(name: str, wanted: str) -> bool:
-    if not wanted:
-        return name != "supervisord"
-    return name == wanted or (name.rpartition("-")[0] == wanted and name.rpartition("-")[2].isdigit())
+def _belongs(log: str, programs: Iterable[str]) -> bool:
+    """Whether a log is of one of these programs, or of a replica of it."""
+    base, _, number = log.rpartition("-")
+    return log in programs or (base in programs and number.isdigit())
+
+
+def _last_started(place: Layout) -> list[str]:
+    """The programs of the last `up`, without those of modes before."""
+    try:
+        return list(json.loads(place.record.read_text())["programs"])
+    except (FileNotFoundError, PermissionError):
+        return []
 
 
 class _Follower:

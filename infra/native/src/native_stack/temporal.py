@@ -38,6 +38,6 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
         directory=data,
         check=Check("tcp", port),
         ports={"TEMPORAL_PORT": port} | ({"TEMPORAL_UI_PORT": ui_port} if with_ui else {}),
-        environment={"HOME": str(data), "GOMEMLIMIT": "256MiB"},
+        environment={"HOME": str(data)},
         reads=(binary, data),
     )

@@ -1,0 +1,94 @@
+"""Fetching: once, completely or not at all, and with a message that helps."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from native_stack import components, docker, kafka, pubsub
+from native_stack.components import Component, Report
+from native_stack.errors import StackError
+from native_stack.layout import Layout
+from native_stack.secrets_store import load_or_create
+from native_stack.settings import SERVICES, resolve
+
+
+class Shelf(Layout):
+    """A layout whose downloads are its own."""
+
+    @property
+    def components(self) -> Path:
+        return self.root / "components"
+
+
+def quiet(text: str) -> None:
+    """Report to nobody."""
+
+
+def test_a_component_is_fetched_once_and_again_when_its_pin_changes(tmp_path: Path) -> None:
+    fetched: list[Path] = []
+
+    def install(target: Path, report: Report) -> None:
+        target.mkdir(parents=True)
+        fetched.append(target)
+
+    pin = tmp_path / "requirements.lock"
+    pin.write_text("thing==1")
+    component = Component("thing", pin, install)
+    first = component.ensure(Shelf(tmp_path), quiet)
+    assert component.ensure(Shelf(tmp_path), quiet) == first
+    pin.write_text("thing==2")
+    assert component.ensure(Shelf(tmp_path), quiet) != first
+    assert len(fetched) == 2
+
+
+def test_a_failed_fetch_leaves_nothing_that_looks_complete(tmp_path: Path) -> None:
+    def install(target: Path, report: Report) -> None:
+        target.mkdir(parents=True)
+        raise StackError("the network is down")
+
+    pin = tmp_path / "pin"
+    pin.write_text("1")
+    component = Component("thing", pin, install)
+    with pytest.raises(StackError):
+        component.ensure(Shelf(tmp_path), quiet)
+    assert not component.folder(Shelf(tmp_path)).exists()
+
+
+def test_a_failing_installer_is_quoted_with_what_to_do() -> None:
+    command = [sys.executable, "-c", "print('no such host'); raise SystemExit(3)"]
+    with pytest.raises(StackError) as failed:
+        components.run(command, "Kafka", quiet)
+    assert all(word in str(failed.value) for word in ("Kafka", "ended with 3", "no such host", "try again"))
+
+
+def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    first = load_or_create(layout, SERVICES)
+    assert load_or_create(layout, SERVICES) == first
+    assert len({first[name] for name in (*SERVICES, "jwt", "postgres")}) == 6
+    assert layout.secrets.stat().st_mode & 0o777 == 0o600
+
+
+def test_kafka_binds_this_machine_only_and_returns_soon_after_a_kill(tmp_path: Path) -> None:
+    properties = kafka.properties(resolve({"STACK_DIR": str(tmp_path), "PORT_OFFSET": "100"}))
+    assert properties["listeners"] == "PLAINTEXT://127.0.0.1:9192,CONTROLLER://127.0.0.1:9193"
+    assert properties["broker.session.timeout.ms"] == "3000"
+    assert properties["auto.create.topics.enable"] == "false"
+
+
+def test_without_an_emulator_the_error_names_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PUBSUB_EMULATOR_JAR", raising=False)
+    monkeypatch.setattr(pubsub, "_sdk_roots", lambda: iter(()))
+    with pytest.raises(StackError, match="gcloud components install"):
+        pubsub.find_jar()
+
+
+def test_docker_that_cannot_be_had_is_a_usage_error_and_auto_goes_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docker, "why_not", lambda: "no Docker engine answers")
+    with pytest.raises(StackError) as refused:
+        docker.choose("docker")
+    assert refused.value.status == 2
+    choice = docker.choose("auto")
+    assert not choice.docker
+    assert "no Docker engine answers" in choice.said
+    assert "STACK=docker" in choice.said
