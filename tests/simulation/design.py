@@ -30,6 +30,7 @@ class Machinery:
     sweeper: bool = True
     deadline: bool = True
     buries: bool = True
+    unknown_stays_unknown: bool = True
 
 
 @dataclass(frozen=True, slots=True)

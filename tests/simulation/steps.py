@@ -11,6 +11,7 @@ from checkout.messages import CancelOrder
 from order_service.domain import NEW, Order
 from sagakit.door import Do, Forward
 from sagakit.ports import CALLS
+from sagakit.provider import ProviderOutcome
 
 from tests.simulation.world import World
 
@@ -80,7 +81,10 @@ def _call(world: World, step: Step) -> None:
     key = step.names[0]
     if key in world.leased:
         outcome = world.ask(key)
-        if outcome is not None and step.fate != "unknown":
+        if step.fate == "unknown":
+            if not world.design.machinery.unknown_stays_unknown:
+                world.record(key, ProviderOutcome("declined", "timeout"))
+        elif outcome is not None:
             world.record(key, outcome, step.fate)
 
 
