@@ -18,6 +18,7 @@ from rich.table import Table
 
 from loadtests.shapes import SHAPES
 from loadtests.shoppers import mix
+from native_stack.errors import StackError
 from native_stack.settings import stack_environment
 
 REPORTS: Final = Path("reports")
@@ -84,7 +85,7 @@ def main() -> int:
     try:
         values = settings(os.environ)
         stack = stack_environment()
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, StackError) as error:
         print(error, file=sys.stderr)
         return 2
     folder = REPORTS / f"load-{time.strftime('%Y%m%d-%H%M%S')}"

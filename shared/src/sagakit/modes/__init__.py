@@ -30,12 +30,18 @@ MODES: Final[dict[str, ModeSpec]] = {
         ModeSpec("temporal-orchestration", "temporal", ORCHESTRATION),
         ModeSpec("kafka-choreography", "kafka", CHOREOGRAPHY),
         ModeSpec("sns-sqs-choreography", "sns_sqs", CHOREOGRAPHY),
+        ModeSpec("pubsub-choreography", "pubsub", CHOREOGRAPHY),
+        ModeSpec("kafka-orchestration", "kafka", ORCHESTRATION),
+        ModeSpec("sns-sqs-orchestration", "sns_sqs", ORCHESTRATION),
+        ModeSpec("pubsub-orchestration", "pubsub", ORCHESTRATION),
+        ModeSpec("temporal-choreography", "temporal", CHOREOGRAPHY),
     )
 }
 ALIASES: Final[dict[str, str]] = {
     "temporal": "temporal-orchestration",
     "kafka": "kafka-choreography",
     "sns-sqs": "sns-sqs-choreography",
+    "pubsub": "pubsub-choreography",
 }
 DEFAULT: Final = "temporal-orchestration"
 
