@@ -3,14 +3,13 @@
 import os
 import sys
 
+from checkout.provider_rules import decide
+from checkout.saga import CHECKOUT
+from checkout.topology import topology_of
 from sagakit import host, migrations
 from sagakit.host import Recipe
 from sagakit.runtime import run
 from sagakit.settings import Settings, SettingsError
-
-from checkout.provider_rules import decide
-from checkout.saga import CHECKOUT
-from checkout.topology import topology_of
 
 
 def main(recipe: Recipe) -> None:

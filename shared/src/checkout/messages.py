@@ -146,6 +146,7 @@ class StockRejected(AboutOrder, Event):
     """`missing`: the SKUs that could not be had; empty when the order had been cancelled before."""
 
     missing: tuple[str, ...]
+    customer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,8 @@
 from operator import attrgetter
 from typing import Final
 
-from sagakit.saga import Saga, Step
-
 from checkout import messages as m
+from sagakit.saga import Saga, Step
 
 CHECKOUT: Final = Saga(
     owner="order",

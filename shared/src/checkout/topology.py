@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import Final
 
+from checkout import messages as m
+from checkout.saga import CHECKOUT
 from sagakit.message import Event
 from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
 from sagakit.styles import commands_channel, events_channel
 from sagakit.topology import Subscription, Topology
-
-from checkout import messages as m
-from checkout.saga import CHECKOUT
 
 SUBSCRIPTIONS: Final[Mapping[str, tuple[type[Event], ...]]] = {
     "order": (

@@ -1,7 +1,6 @@
 """`python -m inventory_service` serves; `python -m inventory_service migrate` brings its database up to date."""
 
 from checkout.hosting import main
-
 from inventory_service.main import RECIPE
 
 if __name__ == "__main__":

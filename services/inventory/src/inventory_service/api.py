@@ -6,6 +6,10 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import text
+from starlette.responses import Response
+
+from inventory_service.domain import Restock, StockReceived
 from sagakit import telemetry
 from sagakit.api import Admin, Coalesced, common, fetcher
 from sagakit.host import Host
@@ -22,10 +26,6 @@ from sagakit.http import (
     page,
 )
 from sagakit.sqlstore import translated
-from sqlalchemy import text
-from starlette.responses import Response
-
-from inventory_service.domain import Restock, StockReceived
 
 NAMESPACE: Final = uuid.UUID("0a3a4f0e-1f8f-4a53-9d6b-6f9f6ad3b2c4")
 COLUMNS: Final = "sku, name, price, currency, received, available, reserved, committed"

@@ -73,6 +73,7 @@ class Reservation:
     status: str = NEW
     lines: Mapping[str, int] = field(default_factory=dict)
     closed: bool = False
+    customer: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,10 @@ def evolve(shelf: Shelf, event: Event) -> Shelf:
             lines: dict[str, int] = {}
             for line in checkout.lines:
                 lines[line.sku] = lines.get(line.sku, 0) + line.quantity
-            held = replace(reservation, status=RESERVED, lines=lines)
+            held = replace(reservation, status=RESERVED, lines=lines, customer=checkout.customer)
             return Shelf(held, _moved(shelf.items, lines, StockItem.reserve))
-        case StockRejected():
-            return replace(shelf, reservation=replace(reservation, status=REJECTED))
+        case StockRejected(customer=customer):
+            return replace(shelf, reservation=replace(reservation, status=REJECTED, customer=customer))
         case StockCommitted():
             items = _moved(shelf.items, reservation.lines, StockItem.commit)
             return Shelf(replace(reservation, status=COMMITTED, closed=True), items)

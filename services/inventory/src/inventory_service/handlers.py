@@ -13,17 +13,16 @@ from checkout.messages import (
     StockReleased,
     StockReserved,
 )
+from inventory_service.domain import NEW, RESERVED, Restock, Shelf, StockReceived
 from sagakit.message import Command, Event
 from sagakit.service import Handler
-
-from inventory_service.domain import NEW, RESERVED, Restock, Shelf, StockReceived
 
 
 def reserve_stock(command: ReserveStock, shelf: Shelf) -> Event:
     """All lines or none. A reservation that was released before it was made is refused."""
     reservation = shelf.reservation
     if reservation.closed:
-        return StockRejected(command.order_id, ())
+        return StockRejected(command.order_id, (), command.checkout.customer)
     if reservation.status != NEW:
         raise ValueError(f"stock for order {command.order_id} is {reservation.status} already")
     wanted: Counter[str] = Counter()
@@ -35,7 +34,7 @@ def reserve_stock(command: ReserveStock, shelf: Shelf) -> Event:
         if sku not in shelf.items or shelf.items[sku].available < quantity
     )
     if missing:
-        return StockRejected(command.order_id, missing)
+        return StockRejected(command.order_id, missing, command.checkout.customer)
     return StockReserved(command.order_id, command.checkout)
 
 

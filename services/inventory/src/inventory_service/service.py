@@ -3,12 +3,11 @@
 from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
-from sagakit.message import Vocabulary
-from sagakit.service import Service
-
 from inventory_service.domain import StockReceived, evolve
 from inventory_service.handlers import COMMANDS
 from inventory_service.reactions import REACTIONS
+from sagakit.message import Vocabulary
+from sagakit.service import Service
 
 SERVICE: Final = Service(
     name="inventory",

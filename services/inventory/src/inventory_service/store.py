@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from checkout.catalogue import CATALOGUE, CURRENCY
-from checkout.messages import ReleaseStock, ReserveStock
-from sagakit.message import Command
-from sagakit.rows import EntityRows, EntitySet
-from sagakit.schema import Id, Text, machinery
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, MetaData, Table, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from checkout.catalogue import CATALOGUE, CURRENCY
+from checkout.messages import ReleaseStock, ReserveStock
 from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
+from sagakit.message import Command
+from sagakit.rows import EntityRows, EntitySet
+from sagakit.schema import Id, Text, machinery
 
 METADATA: Final = MetaData()
 RESERVATIONS: Final = Table(
@@ -21,6 +21,7 @@ RESERVATIONS: Final = Table(
     Column("order_id", Id, primary_key=True),
     Column("status", Text, nullable=False, server_default=NEW),
     Column("closed", Boolean, nullable=False, server_default="false"),
+    Column("customer", Text),
     Column("lines", Text),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
 )
@@ -63,12 +64,18 @@ async def seed(connection: AsyncConnection) -> None:
 
 
 def read(row: Any) -> Reservation:
-    return Reservation(row.order_id, row.status, _lines.decode(row.lines) if row.lines else {}, row.closed)
+    lines = _lines.decode(row.lines) if row.lines else {}
+    return Reservation(row.order_id, row.status, lines, row.closed, row.customer or "")
 
 
 def write(reservation: Reservation) -> dict[str, Any]:
     lines = msgspec.json.encode(reservation.lines).decode() if reservation.lines else None
-    return {"status": reservation.status, "closed": reservation.closed, "lines": lines}
+    return {
+        "status": reservation.status,
+        "closed": reservation.closed,
+        "customer": reservation.customer or None,
+        "lines": lines,
+    }
 
 
 _RESERVATIONS: Final = EntityRows(
@@ -77,7 +84,7 @@ _RESERVATIONS: Final = EntityRows(
     read=read,
     write=write,
     narrow=(("status", "text"), ("closed", "boolean")),
-    wide=(("lines", "text"),),
+    wide=(("customer", "text"), ("lines", "text")),
     creating=(ReserveStock, ReleaseStock),
 )
 

@@ -5,6 +5,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 
+from fastapi import APIRouter, Depends, Header, Query
+from sqlalchemy import text
+from starlette.responses import Response
+
 from checkout.messages import Address as AddressMessage
 from checkout.messages import (
     CancelOrder,
@@ -16,7 +20,8 @@ from checkout.messages import (
     OrderPlaced,
     PlaceOrder,
 )
-from fastapi import APIRouter, Depends, Header, Query
+from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUESTED, PENDING
+from order_service.schemas import OrderIn, order_out
 from sagakit import modes, telemetry
 from sagakit.api import Anyone, Coalesced, common, fetcher, iso
 from sagakit.door import Forward
@@ -44,11 +49,6 @@ from sagakit.http import (
 )
 from sagakit.message import id_of
 from sagakit.sqlstore import translated
-from sqlalchemy import text
-from starlette.responses import Response
-
-from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUESTED, PENDING
-from order_service.schemas import OrderIn, order_out
 
 NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
 STATUSES: Final = (PENDING, CONFIRMED, COMPLETED, CANCELLED)

@@ -17,9 +17,6 @@ from checkout.messages import (
     RecordShipmentSettled,
     RecordStockSettled,
 )
-from sagakit.message import Command, Event
-from sagakit.service import Handler
-
 from order_service.domain import (
     CANCELLED,
     NEW,
@@ -29,6 +26,8 @@ from order_service.domain import (
     ShipmentSettled,
     StockSettled,
 )
+from sagakit.message import Command, Event
+from sagakit.service import Handler
 
 
 def place_order(command: PlaceOrder, order: Order) -> Event:

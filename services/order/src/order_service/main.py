@@ -3,12 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from sagakit.host import Host, Recipe
-
 from order_service import domain, handlers, reactions, store
 from order_service.api import router
 from order_service.service import SERVICE
 from order_service.sweeper import Sweeper
+from sagakit.host import Host, Recipe
 
 
 def works(host: Host) -> Mapping[str, Callable[[], Any]]:

@@ -20,9 +20,8 @@ from checkout.messages import (
     StockRejected,
     StockReleased,
 )
-from sagakit.message import Command, Event
-
 from order_service.domain import OUT_OF_STOCK, PAYMENT_DECLINED, SHIPPING_UNAVAILABLE
+from sagakit.message import Command, Event
 
 REACTIONS: Final[Mapping[type[Event], Callable[[Any], Command]]] = {
     StockRejected: lambda event: CancelOrder(event.order_id, OUT_OF_STOCK),

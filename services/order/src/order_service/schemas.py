@@ -4,8 +4,9 @@ import hashlib
 from typing import Annotated, Any, Final
 
 import msgspec
-from checkout.messages import Checkout
 from pydantic import BaseModel, ConfigDict, Field
+
+from checkout.messages import Checkout
 from sagakit.api import iso
 from sagakit.http import PrintableText
 

@@ -3,9 +3,6 @@
 from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
-from sagakit.message import Vocabulary
-from sagakit.service import Service
-
 from order_service.domain import (
     PaymentSettled,
     ShipmentSettled,
@@ -16,6 +13,8 @@ from order_service.domain import (
 )
 from order_service.handlers import COMMANDS
 from order_service.reactions import REACTIONS
+from sagakit.message import Vocabulary
+from sagakit.service import Service
 
 _PRIVATE: Final = (StockSettled, PaymentSettled, ShipmentSettled)
 

@@ -3,11 +3,6 @@
 from typing import Any, Final
 
 import msgspec
-from checkout.catalogue import CATALOGUE as SEED
-from checkout.catalogue import CURRENCY
-from checkout.messages import Checkout, PlaceOrder
-from sagakit.rows import EntityRows
-from sagakit.schema import Id, Text, machinery
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -23,7 +18,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from checkout.catalogue import CATALOGUE as SEED
+from checkout.catalogue import CURRENCY
+from checkout.messages import Checkout, PlaceOrder
 from order_service.domain import NEW, Order
+from sagakit.rows import EntityRows
+from sagakit.schema import Id, Text, machinery
 
 METADATA: Final = MetaData()
 ORDERS: Final = Table(

@@ -9,15 +9,15 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from checkout.messages import CancelOrder
+from order_service.domain import TIMED_OUT
 from sagakit.door import Do, Forward, Item
 from sagakit.participant import Participant
 from sagakit.ports import StoreUnavailable
 from sagakit.sqlstore import translated
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from order_service.domain import TIMED_OUT
 
 log = logging.getLogger(__name__)
 

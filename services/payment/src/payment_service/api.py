@@ -3,12 +3,12 @@
 from typing import Any, Final
 
 from fastapi import APIRouter
-from sagakit.api import Anyone, Coalesced, common, fetcher
-from sagakit.host import Host
-from sagakit.http import JsonResponse, not_found
 from starlette.responses import Response
 
 from payment_service.domain import NEW
+from sagakit.api import Anyone, Coalesced, common, fetcher
+from sagakit.host import Host
+from sagakit.http import JsonResponse, not_found
 
 PAYMENTS: Final = (
     "SELECT order_id, status, open, customer, amount, currency FROM payments "

@@ -1,8 +1,5 @@
 """The port to the payment provider: which private event asks for which call, and what its answer means. Pure."""
 
-from sagakit.message import Command, Event
-from sagakit.provider import ProviderCall, ProviderOutcome
-
 from payment_service.domain import (
     PaymentAuthorizationRequested,
     PaymentCaptureRequested,
@@ -11,6 +8,8 @@ from payment_service.domain import (
     RecordCapture,
     RecordVoid,
 )
+from sagakit.message import Command, Event
+from sagakit.provider import ProviderCall, ProviderOutcome
 
 PROVIDER = "payment"
 

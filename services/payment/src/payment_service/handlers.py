@@ -13,9 +13,6 @@ from checkout.messages import (
     PaymentVoided,
     VoidPayment,
 )
-from sagakit.message import Command, Event
-from sagakit.service import Handler
-
 from payment_service.domain import (
     AUTHORIZED,
     AUTHORIZING,
@@ -30,6 +27,8 @@ from payment_service.domain import (
     RecordCapture,
     RecordVoid,
 )
+from sagakit.message import Command, Event
+from sagakit.service import Handler
 
 
 def authorize_payment(command: AuthorizePayment, payment: Payment) -> Event:

@@ -2,11 +2,10 @@
 
 from typing import Final
 
-from sagakit.host import Recipe
-
 from payment_service import domain, gateway, handlers, reactions, store
 from payment_service.api import router
 from payment_service.service import SERVICE
+from sagakit.host import Recipe
 
 RECIPE: Final = Recipe(
     service=SERVICE,

@@ -3,9 +3,6 @@
 from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
-from sagakit.message import Vocabulary
-from sagakit.service import Service
-
 from payment_service.domain import (
     PaymentAuthorizationRequested,
     PaymentCaptureRequested,
@@ -16,6 +13,8 @@ from payment_service.domain import (
 from payment_service.gateway import call, outcome
 from payment_service.handlers import COMMANDS
 from payment_service.reactions import REACTIONS
+from sagakit.message import Vocabulary
+from sagakit.service import Service
 
 _PRIVATE: Final = (
     PaymentAuthorizationRequested,

@@ -3,12 +3,12 @@
 from typing import Any, Final
 
 import msgspec
-from checkout.messages import AuthorizePayment, Checkout, VoidPayment
-from sagakit.rows import EntityRows
-from sagakit.schema import Id, Text, ledger, machinery
 from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, func
 
+from checkout.messages import AuthorizePayment, Checkout, VoidPayment
 from payment_service.domain import NEW, Payment
+from sagakit.rows import EntityRows
+from sagakit.schema import Id, Text, ledger, machinery
 
 METADATA: Final = MetaData()
 PAYMENTS: Final = Table(

@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 from fastapi import APIRouter
+from starlette.responses import Response
+
 from sagakit.api import Anyone, Coalesced, common, fetcher
 from sagakit.host import Host
 from sagakit.http import JsonResponse, Problem, not_found
-from starlette.responses import Response
-
 from shipping_service.domain import BOOKING, NEW
 
 SHIPMENTS: Final = (

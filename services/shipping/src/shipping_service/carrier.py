@@ -2,7 +2,6 @@
 
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome
-
 from shipping_service.domain import (
     RecordBooking,
     RecordCancellation,

@@ -14,7 +14,6 @@ from checkout.messages import (
 )
 from sagakit.message import Command, Event
 from sagakit.service import Handler
-
 from shipping_service.domain import (
     BOOKED,
     BOOKING,

@@ -3,7 +3,6 @@
 from typing import Final
 
 from sagakit.host import Recipe
-
 from shipping_service import carrier, domain, handlers, reactions, store
 from shipping_service.api import router
 from shipping_service.service import SERVICE

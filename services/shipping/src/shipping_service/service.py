@@ -5,7 +5,6 @@ from typing import Final
 from checkout.messages import EVENTS_OF, PUBLIC
 from sagakit.message import Vocabulary
 from sagakit.service import Service
-
 from shipping_service.carrier import call, outcome
 from shipping_service.domain import (
     ShipmentBookingRequested,

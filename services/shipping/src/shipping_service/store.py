@@ -3,11 +3,11 @@
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy import Boolean, Column, DateTime, MetaData, Table, func
+
 from checkout.messages import BookShipment, CancelShipment, Checkout
 from sagakit.rows import EntityRows
 from sagakit.schema import Id, Text, ledger, machinery
-from sqlalchemy import Boolean, Column, DateTime, MetaData, Table, func
-
 from shipping_service.domain import NEW, Shipment
 
 METADATA: Final = MetaData()
