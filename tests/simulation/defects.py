@@ -18,7 +18,6 @@ from sagakit.provider import ProviderCall
 from sagakit.service import Handler
 from shipping_service import domain as shipping
 from shipping_service import handlers as shipping_handlers
-
 from tests.simulation.design import Design
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from checkout.messages import CancelOrder
 from order_service.domain import NEW
 from sagakit.door import Do
-
 from tests.simulation.design import Design
 from tests.simulation.invariants import Violation, finality, safety
 from tests.simulation.scenario import Scenario

@@ -16,7 +16,6 @@ from order_service.domain import CANCELLED, COMPLETED, NEW, PENDING, Order
 from payment_service.domain import Payment
 from sagakit.message import message_id
 from shipping_service.domain import Shipment
-
 from tests.simulation.memory import Record
 from tests.simulation.outside import Deed
 from tests.simulation.world import World

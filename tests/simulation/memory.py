@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+
 from checkout.messages import ReserveStock
 from inventory_service.domain import Reservation, Restock, Shelf, StockItem
 from order_service.domain import Order

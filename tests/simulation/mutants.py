@@ -9,7 +9,6 @@ from typing import Final
 
 from checkout import messages as m
 from order_service import domain as order
-
 from tests.simulation import defects
 from tests.simulation.design import Design
 

@@ -12,7 +12,6 @@ from order_service.domain import NEW, Order
 from sagakit.door import Do, Forward
 from sagakit.ports import CALLS
 from sagakit.provider import ProviderOutcome
-
 from tests.simulation.world import World
 
 

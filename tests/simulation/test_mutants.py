@@ -1,8 +1,8 @@
 """Every seeded defect is found by the simulation, and by the invariants that are there to find it."""
 
 import pytest
-from sagakit.modes import CHOREOGRAPHY
 
+from sagakit.modes import CHOREOGRAPHY
 from tests.simulation.design import STYLES, Design
 from tests.simulation.explore import explore
 from tests.simulation.mutants import MUTANTS

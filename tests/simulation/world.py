@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 import msgspec
+
 from checkout.messages import OrderCancelled, OrderConfirmed
 from checkout.provider_rules import decide
 from checkout.topology import topology_of
@@ -20,7 +21,6 @@ from sagakit.envelope import Envelope
 from sagakit.message import Event, Message, UnknownMessage, message_id
 from sagakit.ports import CALLS, Changes, Mode, Outgoing
 from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
-
 from tests.simulation.design import Design
 from tests.simulation.memory import Database
 from tests.simulation.outside import Outside

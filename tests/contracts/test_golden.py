@@ -1,0 +1,46 @@
+"""What is on the wire stays readable: every public type against its golden file."""
+
+import dataclasses
+
+import msgspec
+import pytest
+
+from checkout.messages import PUBLIC
+from sagakit import envelope
+from tests.contracts.regenerate import GOLDEN, golden, main, sealed
+from tests.contracts.samples import SAMPLES
+
+
+def test_every_public_type_has_a_golden_file_and_every_golden_file_a_type() -> None:
+    assert set(SAMPLES) == set(PUBLIC.types)
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(PUBLIC.types)
+
+
+@pytest.mark.parametrize("name", PUBLIC.types)
+def test_a_message_is_written_as_its_golden_file_says(name: str) -> None:
+    assert golden(SAMPLES[name]) == (GOLDEN / f"{name}.json").read_bytes()
+
+
+@pytest.mark.parametrize("name", PUBLIC.types)
+def test_a_golden_file_is_read_as_the_message(name: str) -> None:
+    assert envelope.decode((GOLDEN / f"{name}.json").read_bytes(), PUBLIC) == sealed(SAMPLES[name])
+
+
+@pytest.mark.parametrize("name", PUBLIC.types)
+def test_a_field_that_a_newer_sender_adds_is_ignored(name: str) -> None:
+    wire = msgspec.json.decode((GOLDEN / f"{name}.json").read_bytes())
+    wire["newer"] = wire["data"]["newer"] = {"some": "thing"}
+    assert envelope.decode(msgspec.json.encode(wire), PUBLIC) == sealed(SAMPLES[name])
+
+
+@pytest.mark.parametrize("name", PUBLIC.types)
+def test_a_sample_shows_every_field(name: str) -> None:
+    wire = msgspec.json.decode((GOLDEN / f"{name}.json").read_bytes())
+    assert set(wire["data"]) == {field.name for field in dataclasses.fields(SAMPLES[name])}  # type: ignore[arg-type]
+    assert all(wire["data"].values())
+
+
+def test_regenerating_leaves_existing_files_alone() -> None:
+    before = {path: path.stat().st_mtime_ns for path in GOLDEN.glob("*.json")}
+    main([])
+    assert {path: path.stat().st_mtime_ns for path in GOLDEN.glob("*.json")} == before
