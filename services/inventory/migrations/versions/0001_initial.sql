@@ -46,6 +46,7 @@ CREATE TABLE reservations (
     order_id TEXT COLLATE "C" NOT NULL,
     status TEXT DEFAULT 'NEW' NOT NULL,
     closed BOOLEAN DEFAULT 'false' NOT NULL,
+    customer TEXT,
     lines TEXT,
     created_at TIMESTAMP WITH TIME ZONE DEFAULT clock_timestamp() NOT NULL,
     PRIMARY KEY (order_id)
