@@ -126,6 +126,8 @@ class Shop(FastHttpUser):
         return f"ended {got}, not {want}"
 
 
-@events.quitting.add_listener
 def close(environment: Environment, **_: Any) -> None:
     history.close()
+
+
+events.quitting.add_listener(close)

@@ -3,7 +3,6 @@
 import uuid
 from typing import Annotated, Any, Final
 
-import msgspec
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
@@ -31,9 +30,7 @@ NAMESPACE: Final = uuid.UUID("0a3a4f0e-1f8f-4a53-9d6b-6f9f6ad3b2c4")
 COLUMNS: Final = "sku, name, price, currency, received, available, reserved, committed"
 ITEMS: Final = f"SELECT {COLUMNS} FROM stock_items WHERE sku = ANY(CAST(:ids AS text[]))"
 PAGE: Final = text(f"SELECT {COLUMNS} FROM stock_items WHERE sku > :after ORDER BY sku LIMIT :limit")
-OWNERS: Final = (
-    "SELECT subject, data FROM journal WHERE id = ANY(SELECT unnest(CAST(:ids AS text[])) || '/StockReserved')"
-)
+OWNERS: Final = "SELECT order_id, customer FROM reservations WHERE order_id = ANY(CAST(:ids AS text[]))"
 
 
 class RestockIn(BaseModel):
@@ -63,7 +60,7 @@ def router(host: Host) -> APIRouter:
 
     async def owner(order_id: str) -> str | None:
         row = await reserved.get(order_id)
-        return str(msgspec.json.decode(row.data)["checkout"]["customer"]) if row else None
+        return row.customer if row else None
 
     async def listing(cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT) -> Response:
         """A page of the stock, by SKU."""
