@@ -1,0 +1,20 @@
+"""Either style over Kafka."""
+
+from sagakit.broker import BrokerMode
+from sagakit.modes.kafka.transport import KafkaTransport
+from sagakit.ports import Mode
+from sagakit.saga import Saga
+from sagakit.service import Service
+from sagakit.settings import Settings
+from sagakit.styles import style_of
+from sagakit.topology import Topology
+
+
+def build(style: str, settings: Settings, service: Service, saga: Saga, topology: Topology) -> Mode:
+    """The mode of one service; nothing is opened before its `start`."""
+    return BrokerMode(
+        style_of(style, service, saga),
+        KafkaTransport(settings, service.name, topology, group=f"quartet.{service.name}.{style}"),
+        frozenset(topology.channels),
+        settings.delivery_attempts,
+    )

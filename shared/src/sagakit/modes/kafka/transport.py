@@ -1,0 +1,281 @@
+"""Messages over Apache Kafka, at least once. See the README beside this file for what happens on each failure."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+
+from sagakit.modes.kafka.progress import Progress, Receipt, Record
+from sagakit.modes.kafka.topology import dead_letters_of, ensure, topic_of, topics
+from sagakit.ports import Delivery, Failure, Outgoing
+from sagakit.settings import Settings
+from sagakit.topology import Topology
+
+log = logging.getLogger(__name__)
+
+POLL: Final = 0.5  # a wait for messages; it ends at once when there are any
+PUBLISH: Final = 4.0  # longer, and the outcome of a publish is unknown; below the lease of an outbox row
+COMMIT: Final = 2.0
+CONNECT: Final = 5.0
+JOIN: Final = 20.0  # to become a member of the group, while others finish what they have in hand
+REVOKE: Final = 3.0  # to finish what is in hand when partitions are taken away; below SESSION
+SESSION: Final = 6.0  # after which a killed consumer's partitions go to others; brokers accept no less by default
+CLOSE: Final = 5.0
+
+Message = tuple[str, bytes | None, bytes, list[tuple[str, bytes]]]  # topic, key, body, headers
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Tells the transport of revocations, as long as the consumer is its current one."""
+
+    def __init__(self, transport: "KafkaTransport") -> None:
+        self.transport: KafkaTransport | None = transport
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        if self.transport is not None:
+            await self.transport.revoked()
+
+    async def on_partitions_assigned(self, assigned: object) -> None:
+        pass
+
+
+class KafkaTransport:
+    """`consumer` names the party; its replicas share the consumer group `group`."""
+
+    def __init__(self, settings: Settings, consumer: str, topology: Topology, *, group: str | None = None) -> None:
+        self._bootstrap, self._batch, self._attempts = (
+            settings.kafka_bootstrap,
+            settings.batch_max,
+            settings.delivery_attempts,
+        )
+        self._pauses = settings.retry_initial, settings.retry_max
+        self._topics = topics(topology, settings.kafka_partitions)
+        self._types = {topic_of(one.channel): {t.encode() for t in one.types} for one in topology.of(consumer)}
+        self._dead_letters, self._group = dead_letters_of(consumer), group or f"quartet.{consumer}"
+        self._progress, self._sending = Progress(), asyncio.Lock()
+        self._ensured = False
+        self._producer: AIOKafkaProducer | None = None
+        self._consumer: AIOKafkaConsumer | None = None
+        self._listener: _Listener | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Wait for the broker as long as it takes, and make sure of all topics."""
+        failures, self._ensured = 0, False
+        while True:
+            try:
+                async with asyncio.timeout(CONNECT):
+                    await self._ensure()
+                    return
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("Kafka is not ready: %r", error)
+            await asyncio.sleep(self._backoff(failures := failures + 1))
+
+    async def publish(self, rows: Sequence[Outgoing]) -> None:
+        """Raises within PUBLISH seconds unless the broker has acknowledged all rows. One publish at a time."""
+        await self._send(
+            [
+                (
+                    topic_of(row.channel),
+                    row.key.encode(),
+                    row.body,
+                    [("type", row.type.encode()), ("id", row.id.encode())],
+                )
+                for row in rows
+            ]
+        )
+
+    async def receive(self) -> Sequence[Delivery]:
+        """A batch of this party's types. What was handed out before and not settled since comes again."""
+        progress, now = self._progress, asyncio.get_running_loop().time
+        progress.reclaim()
+        try:
+            consumer = await self._joined()
+            pause = progress.pause(now(), POLL)
+            async with asyncio.timeout(pause + JOIN):  # getmany waits for the end of a rebalance
+                # nothing may be awaited between here and `take`: the records belong to the present assignment
+                fetched = await consumer.getmany(timeout_ms=int(pause * 1000), max_records=self._batch)
+        except Exception as error:
+            log.warning("the consumer is opened anew: %r", error)
+            self._drop_consumer()
+            await asyncio.sleep(self._backoff(1))
+            return []
+        deliveries = progress.due(now())
+        for records in fetched.values():
+            for record in records:
+                if self._wants(record):
+                    deliveries.append(progress.take(record))
+                else:
+                    progress.skip(record)
+        progress.hand_out(deliveries)
+        if not deliveries:
+            await self._commit()
+            if any(consumer.partitions_for_topic(topic) is None for topic in self._types):
+                await self._remake_topics()
+        return deliveries
+
+    async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
+        """Never raises: what cannot be committed or given up now stays open, and comes again."""
+        progress, now = self._progress, asyncio.get_running_loop().time()
+        for delivery in done:
+            progress.finish(delivery)
+        given_up = [f for f in failed if f.poison or f.delivery.attempt >= self._attempts]
+        if given_up and await self._bury(given_up):
+            for failure in given_up:
+                progress.finish(failure.delivery)
+        for failure in failed:
+            delivery = failure.delivery
+            progress.repeat(delivery, now + self._backoff(delivery.attempt), failed=failure not in given_up)
+        await self._commit()
+
+    async def close(self) -> None:
+        """Commit, leave the group, and close all connections, within CLOSE seconds or so."""
+        await self._commit()
+        self._drop_consumer()
+        self._drop_producer()
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=CLOSE)
+
+    async def revoked(self) -> None:
+        """Partitions are taken away: what is in hand may be finished and committed, within REVOKE seconds."""
+        try:
+            async with asyncio.timeout(REVOKE):
+                await self._progress.idle.wait()
+        except TimeoutError:
+            log.info("partitions are taken away with deliveries in hand, which will come again")
+        finally:
+            await self._commit()
+            self._progress.forget()
+
+    def _wants(self, record: Record) -> bool:
+        kind = next((value for name, value in record.headers if name == "type"), None)
+        return kind is None or kind in self._types[record.topic]
+
+    async def _commit(self) -> None:
+        owed = self._progress.owed()
+        if not owed or self._consumer is None:
+            return
+        try:
+            async with asyncio.timeout(COMMIT):
+                await self._consumer.commit(owed)
+        except Exception as error:
+            log.info("offsets are committed later: %r", error)
+        else:
+            self._progress.committed(owed)
+
+    async def _bury(self, failures: Sequence[Failure]) -> bool:
+        letters: list[Message] = []
+        for failure in failures:
+            receipt: Receipt = failure.delivery.receipt
+            place = f"{receipt.record.topic}/{receipt.record.partition}/{receipt.record.offset}"
+            cause = [("cause", failure.cause.encode()), ("from", place.encode())]
+            letters.append(
+                (
+                    self._dead_letters,
+                    receipt.record.key,
+                    failure.delivery.body,
+                    [*receipt.record.headers, *cause],
+                )
+            )
+        try:
+            await self._send(letters)
+        except Exception as error:
+            log.warning("%d dead letters could not be written, and come again: %r", len(letters), error)
+            return False
+        return True
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        try:
+            async with asyncio.timeout(PUBLISH), self._sending:
+                producer = await self._connected()
+                await asyncio.gather(
+                    *[await producer.send(topic, body, key, headers=headers) for topic, key, body, headers in messages]
+                )
+        except BaseException:  # whatever it was, another producer and another look at the topics is what heals
+            self._ensured = False
+            self._drop_producer()
+            raise
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if not self._ensured:
+            await self._ensure()
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                max_batch_size=1 << 18,
+                retry_backoff_ms=20,
+                request_timeout_ms=int(PUBLISH * 1000),
+            )
+            await self._producer.start()
+        return self._producer
+
+    async def _joined(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            self._progress.forget()
+            async with asyncio.timeout(JOIN):
+                await self._ensure()
+                self._listener = _Listener(self)
+                self._consumer = AIOKafkaConsumer(
+                    bootstrap_servers=self._bootstrap,
+                    group_id=self._group,
+                    enable_auto_commit=False,
+                    auto_offset_reset="earliest",
+                    session_timeout_ms=int(SESSION * 1000),
+                    heartbeat_interval_ms=500,
+                    retry_backoff_ms=20,
+                    request_timeout_ms=10_000,
+                    metadata_max_age_ms=10_000,
+                )
+                self._consumer.subscribe(list(self._types), listener=self._listener)
+                await self._consumer.start()
+        return self._consumer
+
+    async def _ensure(self) -> None:
+        if not self._ensured:
+            await ensure(self._bootstrap, self._topics, int(CONNECT * 1000))
+            self._ensured = True
+
+    async def _remake_topics(self) -> None:
+        self._ensured = False
+        try:
+            async with asyncio.timeout(CONNECT):
+                await self._ensure()
+        except Exception as error:
+            log.warning("topics are missing, and could not be made: %r", error)
+
+    def _drop_consumer(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if self._listener is not None:
+            self._listener.transport = None
+        self._progress.forget()
+        self._leave(consumer)
+
+    def _drop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        self._leave(producer)
+
+    def _leave(self, client: Any) -> None:
+        """Stop it in the background: that may hang while the broker is away."""
+        if client is not None:
+            task = asyncio.ensure_future(_stop(client))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    def _backoff(self, failures: int) -> float:
+        first, longest = self._pauses
+        return min(first * 2.0 ** min(failures - 1, 20), longest)
+
+
+async def _stop(client: Any) -> None:
+    try:
+        async with asyncio.timeout(CLOSE):
+            await client.stop()
+    except Exception as error:
+        log.info("a client of Kafka did not stop in time: %r", error)
