@@ -1,4 +1,4 @@
-"""The broker's own calls: long-lived clients, a time limit on each, a topology made again when it was lost."""
+"""The broker's own calls: long-lived clients, a time limit on each, a topology made again when lost."""
 
 import asyncio
 import logging
@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
-import aioboto3  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+import aioboto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from sagakit.modes.sns_sqs.topology import Addresses, Plan, ensure
 from sagakit.modes.sns_sqs.wire import BATCH_ENTRIES, Packed, cut
@@ -16,17 +16,13 @@ from sagakit.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = (
-    2  # a poll whose process died may still be handed messages, which then stay hidden: so not long
-)
+POLL_SECONDS = 2  # a poll whose process died may still be handed messages, which then stay hidden: so not long
 CALL_SECONDS = 5.0
 ENSURE_SECONDS = 30.0
 CONNECTIONS = 24
 CALLS = 8  # under way at a time, besides polls
 
-MISSING = frozenset(
-    {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException"}
-)
+MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException"})
 BROKER_ERRORS = (BotoCoreError, ClientError, TimeoutError, OSError)
 
 
@@ -68,9 +64,7 @@ class Client:
 
         def operation() -> Any:
             if is_topic:
-                return self._sns.publish_batch(
-                    TopicArn=self._where.topics[target], PublishBatchRequestEntries=entries
-                )
+                return self._sns.publish_batch(TopicArn=self._where.topics[target], PublishBatchRequestEntries=entries)
             return self._sqs.send_message_batch(QueueUrl=self._where.queues[target], Entries=entries)
 
         async with self._calls:
@@ -104,9 +98,7 @@ class Client:
         entries = [{"ReceiptHandle": one, "VisibilityTimeout": wait} for one, wait in seconds.items()]
         await self._each_ten(
             entries,
-            lambda ten: self._sqs.change_message_visibility_batch(
-                QueueUrl=self._where.queues[queue], Entries=ten
-            ),
+            lambda ten: self._sqs.change_message_visibility_batch(QueueUrl=self._where.queues[queue], Entries=ten),
         )
 
     async def _each_ten(self, entries: Sequence[dict[str, Any]], operation: Callable[[Any], Any]) -> None:
@@ -146,9 +138,7 @@ class Client:
         arguments: dict[str, Any] = {"region_name": settings.aws_default_region}
         if settings.aws_endpoint_url:
             arguments["endpoint_url"] = settings.aws_endpoint_url
-            if settings.aws_endpoint_url.startswith(
-                "http:"
-            ):  # an emulator, to which any credentials are good
+            if settings.aws_endpoint_url.startswith("http:"):  # an emulator, to which any credentials are good
                 arguments |= {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
         arguments["config"] = Config(
             connect_timeout=2,

@@ -1,18 +1,19 @@
 """What a topology becomes on SNS and SQS: names and policies, derived purely; `ensure` makes them so.
 
 Per style one topic that carries all events, per consumer one queue with its dead-letter queue. A channel
-`{style}.{service}.events` is the style's topic, `{style}.{service}.commands` the queue of who accepts them.
+`{style}.{service}.events` is the style's topic, since a type tells its owner; `{style}.{service}.commands` is the
+queue of who accepts them; a channel of any other name is a topic of its own.
 Sources: the API references of SNS and SQS, "Amazon SNS message filtering", "Amazon SQS dead-letter queues".
 """
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+from botocore.exceptions import ClientError
 
 from sagakit.settings import Settings
 from sagakit.topology import Topology
@@ -28,15 +29,10 @@ def dead_letters(queue: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What one consumer receives; `types` are those it takes from `topic`, none for a queue of commands."""
+    """What one consumer receives: from each topic the types it subscribed to; none for a queue of commands."""
 
     name: str
-    topic: str | None
-    types: frozenset[str]
-
-    @property
-    def filter_policy(self) -> str:
-        return json.dumps({"type": sorted(self.types)})
+    types: Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,7 @@ class Plan:
 
     @property
     def topics(self) -> frozenset[str]:
-        return frozenset(queue.topic for queue in self.queues if queue.topic is not None)
+        return frozenset(topic for queue in self.queues for topic in queue.types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,48 +57,48 @@ class Addresses:
 
 
 def plan(topology: Topology) -> Plan:
-    """Pure. ValueError for a channel of neither kind, commands with two owners, a consumer of two styles."""
-    queues: dict[str, Queue] = {}
+    """Pure. ValueError for commands with two owners, and for a consumer of two styles."""
+    queues: dict[str, dict[str, frozenset[str]]] = {}
     targets: dict[str, str] = {}
     consumed: dict[str, str] = {}
     for one in topology.subscriptions:
         style, *_, kind = one.channel.split(".")
-        name, topic = f"quartet-{style}-{one.consumer}", f"quartet-{style}-{EVENTS}"
+        name = f"quartet-{style}-{one.consumer}"
         if consumed.setdefault(one.consumer, name) != name:
-            raise ValueError(
-                f"{one.consumer} consumes {consumed[one.consumer]} already, and cannot consume {name}"
-            )
-        queue = queues.setdefault(name, Queue(name, None, frozenset()))
-        if kind == EVENTS:
+            raise ValueError(f"{one.consumer} cannot consume {consumed[one.consumer]} and {name}")
+        types = queues.setdefault(name, {})
+        if kind != COMMANDS:
+            topic = f"quartet-{style}-{EVENTS}" if kind == EVENTS else f"quartet-{one.channel}".replace(".", "-")
             targets[one.channel] = topic
-            queues[name] = Queue(name, topic, queue.types | one.types)
-        elif kind != COMMANDS:
-            raise ValueError(f"{one.channel}: a channel ends in .{EVENTS} or .{COMMANDS}")
+            types[topic] = types.get(topic, frozenset()) | one.types
         elif targets.setdefault(one.channel, name) != name:
             raise ValueError(f"{one.channel} has two consumers: a command has one owner")
-    return Plan(tuple(queues.values()), targets, consumed)
+    return Plan(tuple(Queue(*queue) for queue in queues.items()), targets, consumed)
+
+
+def filter_policy(types: frozenset[str]) -> str:
+    """Over message attributes, which is SNS's default scope."""
+    return json.dumps({"type": sorted(types)})
 
 
 def redrive_policy(dead_letters_arn: str, attempts: int) -> str:
     """What the broker itself gives up: messages received so often and never settled, perhaps killers."""
-    return json.dumps(
-        {"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": max(LEAST_RECEIVES, attempts)}
-    )
+    return json.dumps({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": max(LEAST_RECEIVES, attempts)})
 
 
-def queue_policy(queue_arn: str, topic_arn: str) -> str:
-    """Nobody but this topic may send to the queue from outside the account's own roles."""
+def queue_policy(queue_arn: str, topic_arns: Sequence[str]) -> str:
+    """Nobody but these topics may send to the queue from outside the account's own roles."""
     return json.dumps(
         {
             "Version": "2012-10-17",
             "Statement": [
                 {
-                    "Sid": "OnlyItsTopic",
+                    "Sid": "OnlyItsTopics",
                     "Effect": "Allow",
                     "Principal": {"Service": "sns.amazonaws.com"},
                     "Action": "sqs:SendMessage",
                     "Resource": queue_arn,
-                    "Condition": {"ArnEquals": {"aws:SourceArn": topic_arn}},
+                    "Condition": {"ArnEquals": {"aws:SourceArn": topic_arns}},
                 }
             ],
         }
@@ -125,20 +121,20 @@ async def ensure(sqs: Any, sns: Any, wanted: Plan, settings: Settings) -> Addres
             "VisibilityTimeout": str(ceil(settings.sqs_visibility)),
             "RedrivePolicy": redrive_policy(arns[dead_letters(queue.name)], settings.delivery_attempts),
         }
-        if queue.topic is not None:
-            attributes["Policy"] = queue_policy(arns[queue.name], topics[queue.topic])
+        if queue.types:
+            attributes["Policy"] = queue_policy(arns[queue.name], [topics[one] for one in sorted(queue.types)])
         keep = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION)}
         await sqs.set_queue_attributes(QueueUrl=urls[dead_letters(queue.name)], Attributes=keep)
         await sqs.set_queue_attributes(QueueUrl=urls[queue.name], Attributes=attributes)
-        if queue.topic is not None:
-            await _subscribe(sns, topics[queue.topic], arns[queue.name], queue.filter_policy)
+        for topic, types in queue.types.items():
+            await _subscribe(sns, topics[topic], arns[queue.name], filter_policy(types))
 
     await asyncio.gather(*(wire(queue) for queue in wanted.queues))
     return Addresses(urls, topics)
 
 
-async def _subscribe(sns: Any, topic: str, queue: str, filter_policy: str) -> None:
-    attributes = {"RawMessageDelivery": "true", "FilterPolicy": filter_policy}
+async def _subscribe(sns: Any, topic: str, queue: str, policy: str) -> None:
+    attributes = {"RawMessageDelivery": "true", "FilterPolicy": policy}
     target = {"TopicArn": topic, "Protocol": "sqs", "Endpoint": queue}
     try:
         made = await sns.subscribe(**target, Attributes=attributes, ReturnSubscriptionArn=True)
@@ -150,9 +146,7 @@ async def _subscribe(sns: Any, topic: str, queue: str, filter_policy: str) -> No
         if subscription is None:
             raise
     for name, value in attributes.items():
-        await sns.set_subscription_attributes(
-            SubscriptionArn=subscription, AttributeName=name, AttributeValue=value
-        )
+        await sns.set_subscription_attributes(SubscriptionArn=subscription, AttributeName=name, AttributeValue=value)
 
 
 async def _existing(sns: Any, topic: str, queue: str) -> str | None:

@@ -16,8 +16,7 @@ from sagakit.topology import Topology
 
 log = logging.getLogger(__name__)
 
-POLLS = 4  # receive calls under way at a time, ten messages each
-EXTENSIONS = 10  # of one message's visibility; then somebody else may try
+POLLS = 8  # receive calls under way at a time, ten messages each
 
 
 class NotPublished(Exception):
@@ -26,8 +25,10 @@ class NotPublished(Exception):
 
 @dataclass(slots=True)
 class _Held:
+    """A message in hand: hidden from others `until` then, extended while a poll or a batch has it."""
+
     until: float
-    extensions: int = 0
+    given: bool = False
 
 
 class SnsSqsTransport:
@@ -64,14 +65,21 @@ class SnsSqsTransport:
                 raise NotPublished(str(answer["Failed"]))
 
     async def receive(self) -> Sequence[Delivery]:
-        """What the polls have brought, one message or more; polls go on meanwhile and keep theirs."""
+        """What the polls have brought; those that go on keep theirs for the next call.
+
+        What an earlier call returned and nobody settled is extended no more: it comes again.
+        """
         if self._queue is None or self._closing:
             await asyncio.sleep(POLL_SECONDS)
             return ()
+        self._held = {receipt: held for receipt, held in self._held.items() if not held.given}
         self._poll_on(self._queue)
-        done, self._polls = await asyncio.wait(self._polls, return_when=asyncio.FIRST_COMPLETED)
+        done, self._polls = await asyncio.wait(self._polls, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         self._poll_on(self._queue)
-        return [delivery for poll in done for delivery in poll.result()]
+        deliveries = [delivery for poll in done for delivery in poll.result()]
+        for delivery in deliveries:
+            self._held[delivery.receipt].given = True
+        return deliveries
 
     async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
         """Never fails: what the broker could not be told of comes again."""
@@ -133,17 +141,11 @@ class SnsSqsTransport:
         while True:
             await asyncio.sleep(self._visibility / 4)
             now = asyncio.get_running_loop().time()
-            due = [
-                receipt for receipt, held in self._held.items() if held.until - now <= self._visibility / 2
-            ]
-            for receipt in due:
-                held = self._held[receipt]
-                held.until, held.extensions = now + self._visibility, held.extensions + 1
-                if held.extensions > EXTENSIONS:
-                    del self._held[receipt]
+            due = [held for held in self._held.items() if held[1].until - now <= self._visibility / 2]
+            for _, held in due:
+                held.until = now + self._visibility
             if self._queue is not None:
-                extended = {receipt: self._visibility for receipt in due if receipt in self._held}
-                await self._client.hide(self._queue, extended)
+                await self._client.hide(self._queue, {receipt: self._visibility for receipt, _ in due})
 
     async def _bury(self, queue: str, failures: Sequence[Failure]) -> list[Delivery]:
         """Send to the dead-letter queue with the causes; returns what is there now, the rest comes again."""
