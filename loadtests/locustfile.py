@@ -130,4 +130,4 @@ def close(environment: Environment, **_: Any) -> None:
     history.close()
 
 
-events.quitting.add_listener(close)
+events.quitting.add_listener(close)  # type: ignore[no-untyped-call]

@@ -43,6 +43,7 @@ class Caller:
         self._concurrency, self._poll = concurrency, poll
         self._retry_initial, self._retry_max = retry_initial, retry_max
         self._wake = asyncio.Event()
+        self._due = False
         self._offered: list[Outgoing] = []
 
     def offer(self, rows: Sequence[Outgoing]) -> None:
@@ -54,12 +55,15 @@ class Caller:
 
     async def run(self) -> None:
         under_way: set[asyncio.Task[None]] = set()
+        clock = asyncio.get_running_loop().time
+        looked = 0.0
         try:
             while True:
                 room = self._concurrency - len(under_way)
                 rows, self._offered = self._offered[:room], self._offered[room:]
-                if not rows and room:
-                    rows = list(await self._store.take(calls=True, limit=room))
+                if room > len(rows) and (self._due or clock() - looked >= self._poll):
+                    self._due, looked = False, clock()
+                    rows += await self._store.take(calls=True, limit=room - len(rows))
                 for row in rows:
                     task = asyncio.create_task(self._call(row), name=row.id)
                     under_way.add(task)
@@ -72,8 +76,12 @@ class Caller:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
+    def _look(self) -> None:
+        self._due = True
+        self._wake.set()
+
     async def _sleep(self) -> None:
-        if not self._offered:
+        if not self._offered and not self._due:
             self._wake.clear()
             try:
                 await asyncio.wait_for(self._wake.wait(), self._poll)
@@ -99,7 +107,7 @@ class Caller:
             )
             pause = min(self._retry_initial * 2 ** min(row.attempts, 20), self._retry_max)
             await self._store.postpone([row], pause)
-            asyncio.get_running_loop().call_later(pause + 0.005, self._wake.set)
+            asyncio.get_running_loop().call_later(pause + 0.005, self._look)
             return
         count.labels(call.provider, call.operation, outcome.outcome).inc()
         await self._store.done([row])

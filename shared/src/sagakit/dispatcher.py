@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sagakit.door import Do, Forward, HandlerFailed, Item, candidates, claims, open_batch
+from sagakit.door import Do, Forward, HandlerFailed, Item, candidates, claims, describe, open_batch
 from sagakit.message import Command, Event, message_id
 from sagakit.ports import Changes, Mode, RowRejected, Store, StoreUnavailable
 from sagakit.provider import ProviderCall, ProviderOutcome
@@ -96,20 +96,17 @@ class Dispatcher:
                 log.error("handler failed: %s", failure, exc_info=failure.__cause__)
                 self._metrics.commands.labels(_name(failure.item), "failed").inc()
                 _fail(culprits, failure)
-        except RowRejected as rejected:
+        except StoreUnavailable as unavailable:
+            log.warning("store unavailable, %d commands go back: %s", len(batch), unavailable)
+            _fail(batch, unavailable)
+        except Exception as error:  # a rejected row or a defect: nobody says whose
             if len(batch) > 1:
                 middle = len(batch) // 2
                 await self._handle(batch[:middle])
                 await self._handle(batch[middle:])
             else:
-                log.error("the store rejected %s: %s", _name(batch[0].item), rejected)
-                _fail(batch, rejected)
-        except StoreUnavailable as unavailable:
-            log.warning("store unavailable, %d commands go back: %s", len(batch), unavailable)
-            _fail(batch, unavailable)
-        except Exception as error:
-            log.exception("a batch of %d failed", len(batch))
-            _fail(batch, StoreUnavailable(str(error)))
+                log.exception("%s could not be saved", describe(batch[0].item))
+                _fail(batch, error if isinstance(error, RowRejected) else RowRejected(repr(error)))
         else:
             self._committed(changes)
             for waiting, answer in zip(batch, answers, strict=True):

@@ -1,11 +1,12 @@
 """The relay: takes what commits have left in the outbox to the mode, then deletes it.
 
 Rows of a commit in this process come leased already, so that the usual path costs no query; rows of a process that
-died come due when its lease ends. Publishing twice is harmless, losing a row is not: a row goes only after the
+died, or that could not be published, come due when their lease ends, and are looked for every `poll` seconds. Publishing twice is harmless, losing a row is not: a row goes only after the
 mode has it.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 
@@ -35,16 +36,20 @@ class Relay:
             self._wake.set()
 
     async def run(self) -> None:
+        clock = asyncio.get_running_loop().time
+        looked = clock()
         while True:
-            rows = self._offered[: self._batch]
-            del self._offered[: self._batch]
-            if not rows:
+            rows, self._offered = self._offered[: self._batch], self._offered[self._batch :]
+            left = looked + self._poll - clock()
+            if not rows and left > 0:
                 self._wake.clear()
-                try:
-                    await asyncio.wait_for(self._wake.wait(), self._poll)
-                    continue
-                except TimeoutError:
-                    rows = list(await self._store.take(calls=False, limit=self._batch))
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), left)
+                continue
+            if left <= 0:
+                due = await self._store.take(calls=False, limit=self._batch)
+                looked = clock() - (self._poll if len(due) == self._batch else 0)
+                rows += due
             if rows:
                 await self._finish(rows)
 
