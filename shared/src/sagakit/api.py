@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
+from sagakit.faults import POINTS, Failpoint, failpoints
 from sagakit.host import Host
 from sagakit.http import Caller, JsonResponse, not_found, page, require_admin, require_caller
 from sagakit.sqlstore import translated
@@ -30,6 +32,23 @@ OPEN_CALLS = text(
     "AND created_at < now() - make_interval(secs => :after) ORDER BY created_at LIMIT 200"
 )
 RETRY_CALL = text("UPDATE outbox SET leased_until = now(), attempts = 0 WHERE id = :id AND is_call RETURNING id")
+
+
+class FaultIn(BaseModel):
+    """One failpoint: what happens at which point, on the how-manieth passage."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    point: Literal[POINTS]  # type: ignore[valid-type]
+    action: Literal["kill", "fail", "stall"]
+    hit: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    seconds: Annotated[float, Field(ge=0, le=600)] = 0.0
+
+
+class FaultsIn(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    set: list[FaultIn]
 
 
 class Coalesced(Generic[Row]):
@@ -128,6 +147,18 @@ def common(host: Host, owner_of: OwnerOf, more: Lister | None = None, retry: Ret
             raise not_found("Nothing of that id needs attention.")
         return JsonResponse({"id": item_id, "retried": True})
 
+    async def faults(caller: Admin) -> Response:
+        """The failpoints that are set, and how often each has fired."""
+        return JsonResponse({"set": list(failpoints.armed.values()), "fired": failpoints.fired, "points": POINTS})
+
+    async def set_faults(body: FaultsIn, caller: Admin) -> Response:
+        """Replace the failpoints that are set."""
+        failpoints.set([Failpoint(one.point, one.action, one.hit, one.seconds) for one in body.set])
+        return await faults(caller)
+
+    if host.settings.fault_injection:
+        router.add_api_route("/faults", faults, methods=["GET"], tags=["operations"])
+        router.add_api_route("/faults", set_faults, methods=["PUT"], tags=["operations"])
     router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], tags=["orders"])
     router.add_api_route("/attention", attention, methods=["GET"], tags=["operations"])
     router.add_api_route("/attention/{item_id:path}/retry", push, methods=["POST"], tags=["operations"])

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sagakit import envelope
 from sagakit.door import HandlerFailed, Item
+from sagakit.faults import failpoints
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.participant import Participant
 from sagakit.ports import Delivery, Failure, Outgoing, RowRejected, Transport
@@ -93,4 +94,5 @@ class BrokerMode:
         for failure in failed:
             if failure.poison or failure.delivery.attempt >= self._attempts:
                 await self._participant.bury(failure.delivery.body, failure.cause)
+        await failpoints.pass_by("before-ack")
         await self._transport.settle(done, failed)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sagakit.dispatcher import Dispatcher
+from sagakit.faults import failpoints
 from sagakit.ports import CALLS, Outgoing, Store
 from sagakit.provider import OutcomeUnknown, Provider, ProviderCall
 from sagakit.service import Service
@@ -68,13 +69,19 @@ class Caller:
                     task = asyncio.create_task(self._call(row), name=row.id)
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
-                    task.add_done_callback(lambda _: self._wake.set())
+                    task.add_done_callback(self._ended)
                 if not rows or not room:
                     await self._sleep()
         finally:
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """A call whose row could not be given back comes due again when its lease ends."""
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("call %s stays leased: %r", task.get_name(), error)
+        self._wake.set()
 
     def _look(self) -> None:
         self._due = True
@@ -92,8 +99,10 @@ class Caller:
         call = _decode(row.body)
         count = self._metrics.provider_calls
         try:
+            await failpoints.pass_by("before-call")
             with self._metrics.provider_seconds.labels(call.provider, call.operation).time():
                 outcome = await self._provider.call(call)
+            await failpoints.pass_by("after-call")
             await self._dispatcher.do(self._service.outcome(call, outcome), cause=call.key)
         except Exception as error:
             unknown = isinstance(error, OutcomeUnknown)

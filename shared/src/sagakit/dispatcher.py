@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from sagakit.door import Do, Forward, HandlerFailed, Item, candidates, claims, describe, open_batch
+from sagakit.faults import failpoints
 from sagakit.message import Command, Event, message_id
 from sagakit.ports import Changes, Mode, RowRejected, Store, StoreUnavailable
 from sagakit.provider import ProviderCall, ProviderOutcome
@@ -125,12 +126,15 @@ class Dispatcher:
                 repeated = [command for command in commands if message_id(command) not in fresh]
                 ids = sorted({key for command in repeated for key in candidates(self._service, command)})
                 recorded = await transaction.recorded(ids) if ids else {}
+                await failpoints.pass_by("before-handler")
                 answers, changes = open_batch(
                     self._service, self._mode, items, fresh, working, recorded, self._decide_now
                 )
                 token = random.getrandbits(62)
                 changes.outbox = {key: replace(row, token=token) for key, row in changes.outbox.items()}
                 await transaction.save(working, changes)
+                await failpoints.pass_by("before-commit")
+        await failpoints.pass_by("after-commit")
         return answers, changes
 
 

@@ -1,8 +1,8 @@
 """The relay: takes what commits have left in the outbox to the mode, then deletes it.
 
 Rows of a commit in this process come leased already, so that the usual path costs no query; rows of a process that
-died, or that could not be published, come due when their lease ends, and are looked for every `poll` seconds. Publishing twice is harmless, losing a row is not: a row goes only after the
-mode has it.
+died, or that could not be published, come due when their lease ends, and are looked for every `poll` seconds.
+Publishing twice is harmless, losing a row is not: a row goes only after the mode has it.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import contextlib
 import logging
 from collections.abc import Sequence
 
+from sagakit.faults import failpoints
 from sagakit.ports import CALLS, Mode, Outgoing, Store
 from sagakit.telemetry import Metrics
 
@@ -63,6 +64,7 @@ class Relay:
 
     async def _publish(self, rows: list[Outgoing]) -> None:
         try:
+            await failpoints.pass_by("before-publish")
             async with asyncio.timeout(self._timeout):
                 await self._mode.publish(rows)
         except Exception as error:
@@ -70,6 +72,7 @@ class Relay:
             attempts = max(row.attempts for row in rows)
             await self._store.postpone(rows, min(0.2 * 2**attempts, 5.0))
             return
+        await failpoints.pass_by("after-publish")
         for row in rows:
             self._metrics.outbox_published.labels(row.type).inc()
         await self._store.done(rows)
