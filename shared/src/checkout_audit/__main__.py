@@ -1,0 +1,78 @@
+"""`python -m checkout_audit`: exit status 0 consistent, 1 violated, 2 no verdict (one line says what to do).
+
+Settings, all from the environment: AUDIT_WAIT (seconds to wait until nothing is in flight, 60), FORMAT (table, json),
+HISTORY (a file of what clients saw), and those of `Target.from_environment`.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from checkout_audit.audit import WAIT, Question, examine
+from checkout_audit.clients import BadHistory, read_history
+from checkout_audit.drain import InFlight
+from checkout_audit.errors import Unreachable
+from checkout_audit.render import show
+from checkout_audit.report import Report
+from checkout_audit.target import Target
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """The exit status."""
+    try:
+        as_json = _format(environ) == "json"
+        question = Question(history=read_history(Path(environ["HISTORY"])) if environ.get("HISTORY") else None)
+        report = asyncio.run(_with_progress(Target.from_environment(environ), question, _wait(environ)))
+    except (Unreachable, BadHistory, ValueError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    if as_json:
+        print(json.dumps(report.document(), indent=1))
+    else:
+        show(report, Console(width=None if sys.stdout.isatty() else 140))
+    return 0 if report.consistent else 1
+
+
+async def _with_progress(target: Target, question: Question, wait: float) -> Report:
+    """Progress goes to standard error, and only where somebody is watching."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("waiting until nothing is in flight", total=None)
+
+        def waiting(found: InFlight) -> None:
+            progress.update(task, description=f"waiting: {found}" if found else "nothing is in flight")
+
+        def reading(done: int, of: int) -> None:
+            progress.update(task, description="reading and judging", completed=done, total=of)
+
+        return await examine(target, question, wait, waiting, reading)
+
+
+def _wait(environ: Mapping[str, str]) -> float:
+    raw = environ.get("AUDIT_WAIT") or str(WAIT)
+    try:
+        seconds = float(raw)
+    except ValueError:
+        seconds = -1.0
+    if not isfinite(seconds) or seconds < 0:
+        raise ValueError(f"AUDIT_WAIT={raw} is not valid: expected a number of seconds, 0 or more")
+    return seconds
+
+
+def _format(environ: Mapping[str, str]) -> str:
+    chosen = (environ.get("FORMAT") or "table").lower()
+    if chosen not in ("table", "json"):
+        raise ValueError(f"FORMAT={chosen} is not valid: expected one of table, json")
+    return chosen
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

@@ -1,0 +1,97 @@
+"""Invariants 5 and 6: no stock and no money appears or disappears."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+from checkout.provider_rules import OPERATIONS
+from checkout_audit.invariant import Violation
+from checkout_audit.snapshot import Case, LedgerRow, Snapshot
+from inventory_service.domain import COMMITTED, RESERVED, StockItem, StockReceived
+from order_service.domain import COMPLETED
+
+OUTCOMES: Final = {"authorize": ("ok", "declined"), "book": ("ok", "refused")}
+
+
+def stock_is_conserved(snapshot: Snapshot) -> list[Violation]:
+    """5: per SKU, what came in is available, reserved or committed, and the reservations say the same."""
+    held: dict[str, Counter[str]] = {RESERVED: Counter(), COMMITTED: Counter()}
+    for reservation in snapshot.reservations:
+        if reservation.status in held:
+            held[reservation.status].update(reservation.lines)
+    received: Counter[str] = Counter(snapshot.initial)
+    for row in snapshot.services["inventory"].journal:
+        if isinstance(row.event, StockReceived):
+            received[row.event.sku] += row.event.quantity
+    found: list[Violation] = []
+    for item in snapshot.stock:
+        expected = (received[item.sku], held[RESERVED][item.sku], held[COMMITTED][item.sku])
+        found += [Violation(item.sku, what) for what in _unbalanced(item, *expected)]
+    known = {item.sku for item in snapshot.stock}
+    nowhere = (set(received) | set(held[RESERVED]) | set(held[COMMITTED])) - known
+    found += [Violation(sku, "is sold, held or received, but has no stock item") for sku in sorted(nowhere)]
+    return found
+
+
+def _unbalanced(item: StockItem, received: int, reserved: int, committed: int) -> Iterator[str]:
+    if min(item.received, item.available, item.reserved, item.committed) < 0:
+        yield f"has a negative quantity: {item}"
+    if (total := item.available + item.reserved + item.committed) != item.received:
+        yield f"has {total} available, reserved and committed, but received {item.received}"
+    if item.received != received:
+        yield f"says that it received {item.received}; at first and by restocking it got {received}"
+    if item.reserved != reserved:
+        yield f"says that {item.reserved} are reserved; open reservations hold {reserved}"
+    if item.committed != committed:
+        yield f"says that {item.committed} are committed; committed reservations hold {committed}"
+
+
+def money_is_conserved(snapshot: Snapshot) -> list[Violation]:
+    """6: the provider's ledger shows the order's total, captured once, if COMPLETED, and otherwise nothing."""
+    return [
+        Violation(case.subject, what)
+        for case in snapshot.cases.values()
+        for look in (_well_formed, _once, _balanced)
+        for what in look(case)
+    ]
+
+
+def _well_formed(case: Case) -> Iterator[str]:
+    for row in case.ledger:
+        if row.operation not in OPERATIONS.get(row.provider, ()):
+            yield f"the ledger has an entry {row.provider}/{row.operation}, which is no operation"
+        elif row.outcome not in OUTCOMES.get(row.operation, ("ok",)):
+            yield f"the ledger has an entry {row.operation} {row.outcome}, which is no outcome"
+        if row.key != f"{row.order_id}/{row.operation}":
+            yield f"{row.operation} was called under the key {row.key}, which is not the derived one"
+
+
+def _once(case: Case) -> Iterator[str]:
+    for operation in OPERATIONS["payment"]:
+        if (count := len(case.effects("payment", operation, None))) > 1:
+            yield f"the provider's ledger has {count} x {operation}"
+
+
+def _balanced(case: Case) -> Iterator[str]:
+    if case.order is None or case.order.state.checkout is None or "payment" in case.unseen:
+        return
+    total = case.order.state.checkout.total
+    for operation in OPERATIONS["payment"]:
+        for row in case.effects("payment", operation, None):
+            if row.amount != total:
+                yield f"the order's total is {total.amount} {total.currency}, but {operation} is of {_money(row)}"
+    authorized, captures, voids = (case.effects("payment", operation) for operation in OPERATIONS["payment"])
+    captured = sum(row.amount.amount for row in captures if row.amount)
+    expected = total.amount if case.status == COMPLETED else 0
+    if captured != expected:
+        yield f"is {case.status}: {expected} should have been captured, the ledger says {captured}"
+    if (captures or voids) and not authorized:
+        yield "was captured or voided at the provider without an authorization"
+    if captures and voids:
+        yield "was both captured and voided at the provider"
+    if case.order.state.settled and authorized and not captures and not voids:
+        yield "is settled, but its authorization is still open at the provider"
+
+
+def _money(row: LedgerRow) -> str:
+    return f"{row.amount.amount} {row.amount.currency}" if row.amount else "no amount"

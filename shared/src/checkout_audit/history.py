@@ -1,0 +1,165 @@
+"""Invariant 9: what each service recorded is a path of its state machine, and no step came before its cause."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from checkout.messages import OrderCancelled
+from checkout_audit.invariant import Violation
+from checkout_audit.machines import (
+    ANSWERED_CALL,
+    CAUSES,
+    COMMANDS,
+    EVENTS_OF_COMMAND,
+    MACHINES,
+    PROVIDER_OF,
+    SPONTANEOUS,
+    START,
+)
+from checkout_audit.replay import SERVICES, differences, replay, stored
+from checkout_audit.snapshot import Case, InboxRow, JournalRow, Snapshot, name_of, subject_of
+from order_service import domain as order
+
+REFUSALS: Final = {
+    order.OUT_OF_STOCK: ("inventory", "StockRejected"),
+    order.PAYMENT_DECLINED: ("payment", "PaymentDeclined"),
+    order.SHIPPING_UNAVAILABLE: ("shipping", "ShipmentRefused"),
+}
+
+
+def history_is_a_path(snapshot: Snapshot) -> list[Violation]:
+    """9: no event twice, each step legal, each row where its history leads, each step after its cause."""
+    found: list[Violation] = []
+    for case in snapshot.cases.values():
+        for service in SERVICES:
+            rows = case.journal.get(service, [])
+            problems = [*_malformed(rows), *_path(service, rows)] or [*_row(service, case, rows)]
+            problems += _steps(service, case, rows, snapshot.tolerance)
+            for claim in case.inbox.get(service, ()):
+                problems += _claim(service, claim, case, snapshot.tolerance)
+            found += [Violation(case.subject, f"{service}: {what}") for what in problems]
+        found += [Violation(case.subject, f"order: {what}") for what in _reason(case, snapshot.tolerance)]
+    return found
+
+
+def _malformed(rows: Sequence[JournalRow]) -> Iterator[str]:
+    seen: set[str] = set()
+    for row in rows:
+        if row.name in seen:
+            yield f"{row.name} is on record twice"
+        seen.add(row.name)
+        if row.id != f"{row.subject}/{row.name}":
+            yield f"{row.name} is on record under the id {row.id}"
+        if row.event is None:
+            yield f"{row.name} cannot be read"
+        elif (type(row.event).__name__, row.event.subject) != (row.name, row.subject):
+            yield f"{row.name} holds a {type(row.event).__name__} of {row.event.subject}"
+
+
+def _path(service: str, rows: Sequence[JournalRow]) -> Iterator[str]:
+    state = START
+    for row in rows:
+        after = MACHINES[service].get(state, {}).get(row.name)
+        if after is None:
+            yield f"{row.name} cannot follow where there is {state}"
+            return
+        state = after
+
+
+def _row(service: str, case: Case, rows: Sequence[JournalRow]) -> Iterator[str]:
+    row = stored(service, case)
+    if row is None:
+        if rows and rows[0].name != "StockReceived":
+            yield f"there is a history that ends with {rows[-1].name}, but no row"
+        return
+    if not rows:
+        yield f"there is a row ({row.status}), but no history"
+        return
+    try:
+        replayed = replay(service, case.subject, rows)
+    except Exception as error:
+        yield f"the history cannot be replayed: {type(error).__name__}: {error}"
+        return
+    if replayed != row:
+        yield f"the row has {differences(replayed, row)}"
+
+
+def _steps(service: str, case: Case, rows: Sequence[JournalRow], tolerance: timedelta) -> Iterator[str]:
+    claims = {claim.id: claim for claim in case.inbox.get(service, ())}
+    for row in rows:
+        command = name_of(row.command)
+        events = EVENTS_OF_COMMAND.get(command, {}) if command in COMMANDS[service] else {}
+        if row.name not in events or subject_of(row.command) != row.subject:
+            yield f"{row.name} is on record as the effect of {row.command}, which cannot be"
+            continue
+        claim = claims.get(row.command)
+        if claim is not None and _late(claim.claimed_at, row.recorded_at, tolerance):
+            yield f"{row.name} was recorded before its command {command} was claimed"
+        if claim is None and not _answered_at_once(command, case):
+            yield f"{row.name} is the effect of {command}, which was never claimed"
+        effect = events[row.name]
+        if effect and PROVIDER_OF[service] not in case.unseen and not case.effects(PROVIDER_OF[service], *effect):
+            yield f"{row.name} is on record, but the provider's ledger has no {effect[0]} {effect[1]}"
+
+
+def _answered_at_once(command: str, case: Case) -> bool:
+    """An instant provider answers inside the transaction that asks, so its answer needs no claim."""
+    operation = ANSWERED_CALL.get(command)
+    return any(row.operation == operation and row.source != "sandbox" for row in case.ledger)
+
+
+def _claim(service: str, claim: InboxRow, case: Case, tolerance: timedelta) -> Iterator[str]:
+    command, cause = name_of(claim.id), claim.cause
+    if command in ANSWERED_CALL:
+        seen = PROVIDER_OF.get(service) not in case.unseen
+        yield from _answer(claim, case, ANSWERED_CALL[command], tolerance) if seen else ()
+    elif cause is None:
+        if command not in SPONTANEOUS:
+            yield f"{command} was claimed without a cause"
+        elif command == "CancelOrder" and not _before("order", "OrderPlaced", claim, case, tolerance):
+            yield "CancelOrder was claimed before the order was placed"
+    elif cause == claim.id and command in CAUSES:
+        owners = CAUSES[command]
+        if not any(_before(owner, event, claim, case, tolerance) for event, owner in owners.items()):
+            yield f"{command} was claimed before any of {', '.join(owners)} was on record"
+    elif subject_of(cause) == case.subject and name_of(cause) in CAUSES.get(command, {}):
+        event = name_of(cause)
+        if not _before(CAUSES[command][event], event, claim, case, tolerance):
+            yield f"{command} was claimed before its cause {event} was on record"
+    else:
+        yield f"{command} was claimed because of {cause}, which cannot lead to it"
+
+
+def _answer(claim: InboxRow, case: Case, operation: str, tolerance: timedelta) -> Iterator[str]:
+    key = f"{case.subject}/{operation}"
+    entries = [row for row in case.ledger if row.key == key]
+    if claim.cause != key:
+        yield f"{name_of(claim.id)} was claimed because of {claim.cause}, not of the answer to {key}"
+    elif not entries:
+        yield f"{name_of(claim.id)} was claimed, but the provider's ledger has no {operation}"
+    elif all(_late(entry.at, claim.claimed_at, tolerance) for entry in entries):
+        yield f"{name_of(claim.id)} was claimed before the provider's ledger had {operation}"
+
+
+def _before(service: str, event: str, claim: InboxRow, case: Case, tolerance: timedelta) -> bool:
+    row = case.recorded(service, event)
+    return row is not None and not _late(row.recorded_at, claim.claimed_at, tolerance)
+
+
+def _late(cause: datetime, effect: datetime, tolerance: timedelta) -> bool:
+    return cause > effect + tolerance
+
+
+def _reason(case: Case, tolerance: timedelta) -> Iterator[str]:
+    """A refusal that is given as the reason was on record before; a person or the deadline gives no refusal."""
+    row = case.recorded("order", "OrderCancelled")
+    if row is None or not isinstance(row.event, OrderCancelled):
+        return
+    refusal = REFUSALS.get(row.event.reason)
+    if refusal is None:
+        return
+    refused = case.recorded(*refusal)
+    if refused is None or _late(refused.recorded_at, row.recorded_at, tolerance):
+        yield f"cancelled as {row.event.reason} before {refusal[1]} was on record"
+    if any(claim.id == row.command and claim.cause is None for claim in case.inbox.get("order", ())):
+        yield f"cancelled as {row.event.reason} by a command without a cause"

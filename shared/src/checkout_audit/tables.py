@@ -1,0 +1,178 @@
+"""From rows of the services' own tables to the values of a snapshot. Reads, and nothing else."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from sys import intern
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import ColumnElement, Select, Table, collate, null, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from checkout.messages import Money
+from checkout_audit.replay import SERVICES
+from checkout_audit.snapshot import (
+    DeadLetterRow,
+    InboxRow,
+    JournalRow,
+    LedgerRow,
+    OrderRow,
+    OutboxRow,
+    PaymentRow,
+)
+from inventory_service import store as inventory
+from inventory_service.domain import Reservation, StockItem
+from order_service import store as order
+from payment_service import store as payment
+from sagakit.message import UnknownMessage, Vocabulary
+from shipping_service import store as shipping
+from shipping_service.domain import Shipment
+
+T = TypeVar("T")
+METADATA: Final = {
+    "order": order.METADATA,
+    "inventory": inventory.METADATA,
+    "payment": payment.METADATA,
+    "shipping": shipping.METADATA,
+}
+ENTITIES: Final = {
+    "order": order.ORDERS,
+    "inventory": inventory.RESERVATIONS,
+    "payment": payment.PAYMENTS,
+    "shipping": shipping.SHIPMENTS,
+}
+WITH_LEDGER: Final = ("payment", "shipping")
+_CHUNK: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Ids from `low` up to, not including, `high`, compared as bytes; None is no bound.
+
+    A bound of hexadecimal digits sorts alike against `{subject}` and `{subject}/{Name}`.
+    """
+
+    low: str | None = None
+    high: str | None = None
+
+    def of(self, column: ColumnElement[str]) -> list[ColumnElement[bool]]:
+        """The conditions on a column."""
+        conditions = []
+        if self.low is not None:
+            conditions.append(column >= self.low)
+        if self.high is not None:
+            conditions.append(column < self.high)
+        return conditions
+
+
+ALL: Final = Range()
+
+
+async def rows(connection: AsyncConnection, statement: Select[Any], make: Callable[[Any], T]) -> tuple[T, ...]:
+    """All rows of a statement as values; streamed, so that no row is in memory twice."""
+    return tuple([made async for made in _streamed(connection, statement, make)])
+
+
+async def _streamed(connection: AsyncConnection, statement: Select[Any], make: Callable[[Any], T]) -> AsyncIterator[T]:
+    result = await connection.stream(statement)
+    async for part in result.partitions(_CHUNK):
+        for row in part:
+            yield make(row)
+
+
+async def orders(connection: AsyncConnection, among: Range, brief: bool = False) -> tuple[OrderRow, ...]:
+    """Orders; `brief`: without what was ordered."""
+    table = order.ORDERS
+    left_out = ("checkout", "fingerprint") if brief else ()
+    columns = [null().label(one.name) if one.name in left_out else one for one in table.columns]
+    return await rows(
+        connection,
+        select(*columns).where(*among.of(table.c.order_id)),
+        lambda row: OrderRow(order.read(row), row.settled, row.customer),
+    )
+
+
+async def reservations(connection: AsyncConnection, among: Range) -> tuple[Reservation, ...]:
+    table = inventory.RESERVATIONS
+    return await rows(connection, select(table).where(*among.of(table.c.order_id)), inventory.read)
+
+
+async def stock(connection: AsyncConnection) -> tuple[StockItem, ...]:
+    table = inventory.STOCK.c
+    columns = (table.sku, table.received, table.available, table.reserved, table.committed)
+    return await rows(connection, select(*columns), lambda row: StockItem(*row))
+
+
+async def payments(connection: AsyncConnection, among: Range) -> tuple[PaymentRow, ...]:
+    table = payment.PAYMENTS
+    return await rows(
+        connection,
+        select(table).where(*among.of(table.c.order_id)),
+        lambda row: PaymentRow(payment.read(row), row.amount, row.currency),
+    )
+
+
+async def shipments(connection: AsyncConnection, among: Range) -> tuple[Shipment, ...]:
+    table = shipping.SHIPMENTS
+    return await rows(connection, select(table).where(*among.of(table.c.order_id)), shipping.read)
+
+
+async def ledger(connection: AsyncConnection, service: str, among: Range) -> tuple[LedgerRow, ...]:
+    """What an instant provider wrote down in this service's database."""
+    table = METADATA[service].tables["ledger"]
+
+    def make(row: Any) -> LedgerRow:
+        money = None if row.amount is None else Money(row.amount, row.currency)
+        return LedgerRow(row.order_id, row.provider, row.operation, row.outcome, money, row.key, row.at, service)
+
+    return await rows(connection, select(table).where(*among.of(table.c.key)), make)
+
+
+async def inbox(connection: AsyncConnection, service: str, among: Range, name: str = "") -> tuple[InboxRow, ...]:
+    """Claims; with `name`, those of one command."""
+    table = METADATA[service].tables["inbox"]
+    statement = select(table).where(*among.of(table.c.id))
+    if name:
+        statement = statement.where(table.c.id.endswith(f"/{name}"))
+    return await rows(connection, statement, lambda row: InboxRow(row.id, row.cause, row.claimed_at))
+
+
+async def journal(
+    connection: AsyncConnection, service: str, among: Range, name: str = "", brief: bool = False
+) -> tuple[JournalRow, ...]:
+    """Recorded events; with `name`, those of one kind; `brief`: without their data."""
+    table = METADATA[service].tables["journal"]
+    vocabulary = SERVICES[service].vocabulary
+    data = null().label("data") if brief else table.c.data
+    columns = (table.c.id, table.c.seq, table.c.subject, table.c.name, table.c.command, table.c.recorded_at, data)
+    statement = select(*columns).where(*among.of(table.c.id))
+    if name:
+        statement = statement.where(table.c.name == name)
+
+    def make(row: Any) -> JournalRow:
+        identity, seq, subject, kind, command, recorded_at, data = row
+        event = None if data is None else _decoded(vocabulary, kind, data)
+        return JournalRow(identity, seq, subject, intern(kind), command, event, recorded_at)
+
+    return await rows(connection, statement, make)
+
+
+def _decoded(vocabulary: Vocabulary, name: str, data: str) -> Any:
+    try:
+        return vocabulary.decode(name, data)
+    except UnknownMessage:
+        return None
+
+
+async def outbox(connection: AsyncConnection, service: str, among: Range) -> tuple[OutboxRow, ...]:
+    table: Table = METADATA[service].tables["outbox"]
+    columns = (table.c.id, table.c.channel, table.c.is_call, table.c.attempts, table.c.created_at)
+    return await rows(connection, select(*columns).where(*among.of(table.c.id)), lambda row: OutboxRow(*row))
+
+
+async def dead_letters(connection: AsyncConnection, service: str, among: Range) -> tuple[DeadLetterRow, ...]:
+    """Those that nobody has dealt with."""
+    table = METADATA[service].tables["dead_letter"].c
+    statement = select(table.id, table.cause, table.at).where(
+        table.resolved_at.is_(None), *among.of(collate(table.id, "C"))
+    )
+    return await rows(connection, statement, lambda row: DeadLetterRow(*row))

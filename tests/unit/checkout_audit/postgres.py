@@ -1,0 +1,160 @@
+"""A PostgreSQL server of one's own with the four databases, and a way to put a snapshot into them."""
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Table, text
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from checkout.messages import SERVICES
+from checkout_audit.snapshot import Records, Snapshot
+from checkout_audit.tables import METADATA
+from inventory_service import store as inventory
+from order_service import store as order
+from payment_service import store as payment
+from shipping_service import store as shipping
+
+
+def binaries() -> Path | None:
+    """Where the server is, if there is one."""
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    on_path = shutil.which("initdb")
+    found = [*folders, *([Path(on_path).resolve().parent] if on_path else [])]
+    return next((folder for folder in reversed(found) if (folder / "initdb").exists()), None)
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[Mapping[str, str]]:
+    """A server in `folder`; the URLs of its four empty databases, by service."""
+    programs = binaries()
+    assert programs is not None
+    data = folder / "data"
+    user: dict[str, Any] = {}
+    if os.getuid() == 0:
+        shutil.chown(folder, "nobody")
+        user = {"user": "nobody", "cwd": "/"}
+    with closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def run(program: str, *arguments: str) -> None:
+        subprocess.run([programs / program, *arguments], check=True, timeout=120, stdout=subprocess.DEVNULL, **user)
+
+    run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
+    options = f"-p {port} -k '' -h 127.0.0.1 -c fsync=off -c idle_in_transaction_session_timeout=2000"
+    run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", options, "start")
+    try:
+        for service in SERVICES:
+            run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", service)
+        yield {service: f"postgresql://postgres@127.0.0.1:{port}/{service}" for service in SERVICES}
+    finally:
+        run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+
+
+async def fill(urls: Mapping[str, str], snapshot: Snapshot) -> None:
+    """Empty the databases, and put in what the snapshot holds, but for the sandbox's entries."""
+    for service, url in urls.items():
+        engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"))
+        async with engine.begin() as connection:
+            await connection.run_sync(METADATA[service].drop_all)
+            await connection.run_sync(METADATA[service].create_all)
+            await _insert(connection, service, ENTITIES[service], _entities(service, snapshot))
+            await _records(connection, service, snapshot.services[service])
+            if service == "inventory":
+                await _insert(connection, service, "stock_items", _stock(snapshot))
+            entries = [row for row in snapshot.ledger if row.source == service]
+            await _insert(connection, service, "ledger", [_entry(row) for row in entries])
+        await engine.dispose()
+
+
+ENTITIES = {"order": "orders", "inventory": "reservations", "payment": "payments", "shipping": "shipments"}
+
+
+def _entities(service: str, snapshot: Snapshot) -> Sequence[Mapping[str, Any]]:
+    if service == "order":
+        return [
+            {**order.write(row.state), "order_id": row.order_id, "settled": row.settled, "customer": row.customer}
+            for row in snapshot.orders
+        ]
+    if service == "inventory":
+        return [{**inventory.write(row), "order_id": row.order_id} for row in snapshot.reservations]
+    if service == "payment":
+        return [
+            {
+                **payment.write(row.state),
+                "order_id": row.state.order_id,
+                "amount": row.amount,
+                "currency": row.currency,
+            }
+            for row in snapshot.payments
+        ]
+    return [{**shipping.write(row), "order_id": row.order_id} for row in snapshot.shipments]
+
+
+def _stock(snapshot: Snapshot) -> Sequence[Mapping[str, Any]]:
+    same = {"name": "", "price": 1, "currency": "EUR"}
+    quantities = ("sku", "received", "available", "reserved", "committed")
+    return [{**{name: getattr(item, name) for name in quantities}, **same} for item in snapshot.stock]
+
+
+def _entry(row: Any) -> Mapping[str, Any]:
+    same = {name: getattr(row, name) for name in ("order_id", "provider", "operation", "outcome", "key", "at")}
+    amount, currency = (row.amount.amount, row.amount.currency) if row.amount else (None, None)
+    return {**same, "amount": amount, "currency": currency}
+
+
+async def _records(connection: AsyncConnection, service: str, records: Records) -> None:
+    claims = [{"id": row.id, "cause": row.cause, "claimed_at": row.claimed_at} for row in records.inbox]
+    await _insert(connection, service, "inbox", claims)
+    events = [
+        {
+            "id": row.id,
+            "subject": row.subject,
+            "name": row.name,
+            "command": row.command,
+            "data": msgspec.json.encode(row.event).decode() if row.event else "{}",
+            "recorded_at": row.recorded_at,
+        }
+        for row in sorted(records.journal, key=lambda row: row.seq)
+    ]
+    await _insert(connection, service, "journal", events)
+    waiting = [
+        {
+            "id": row.id,
+            "channel": row.channel,
+            "key": "",
+            "type": "",
+            "body": b"",
+            "is_call": row.is_call,
+            "token": 0,
+            "attempts": row.attempts,
+            "leased_until": row.created_at,
+            "created_at": row.created_at,
+        }
+        for row in records.outbox
+    ]
+    await _insert(connection, service, "outbox", waiting)
+    letters = [{"id": row.id, "body": b"", "cause": row.cause, "at": row.at} for row in records.dead_letters]
+    await _insert(connection, service, "dead_letter", letters)
+
+
+async def _insert(connection: AsyncConnection, service: str, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
+    target: Table = METADATA[service].tables[table]
+    await connection.execute(target.insert(), list(rows))
+
+
+async def run_sql(url: str, statement: str) -> None:
+    """One statement, committed."""
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"))
+    async with engine.begin() as connection:
+        await connection.execute(text(statement))
+    await engine.dispose()
