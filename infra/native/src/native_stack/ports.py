@@ -35,9 +35,9 @@ def _taken(port: int) -> bool:
 
 
 def _holder(port: int) -> str:
-    """The process that listens there, as far as the caller may know."""
-    inode = next((line.split()[9] for line in _listening() if int(line.split()[1].split(":")[1], 16) == port), "")
-    if not inode:
+    """The process that has the port, listening or as its end of a connection, as far as the caller may know."""
+    inode = next((fields[9] for fields in _sockets() if int(fields[1].split(":")[1], 16) == port), "0")
+    if inode == "0":
         return ""
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -48,6 +48,7 @@ def _holder(port: int) -> str:
     return ""
 
 
-def _listening() -> list[str]:
+def _sockets() -> list[list[str]]:
+    """The fields of all TCP sockets, listening ones first."""
     lines = [line for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
-    return [line for line in lines if line.split()[3] == "0A"]
+    return sorted((line.split() for line in lines), key=lambda fields: fields[3] != "0A")
