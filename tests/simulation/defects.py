@@ -76,6 +76,13 @@ def stock_kept(design: Design) -> Design:
     return design.with_service("inventory", evolve=evolve)
 
 
+def shared_key(design: Design) -> Design:
+    def decide(command: m.PlaceOrder, state: order.Order) -> Event:
+        return order_handlers.place_order(replace(command, idempotency_key="key"), state)
+
+    return design.with_handler("order", m.PlaceOrder, decide)
+
+
 def unconditional_pivot(design: Design) -> Design:
     def evolve(state: order.Order, event: Event) -> order.Order:
         if isinstance(event, m.OrderConfirmed):

@@ -3,17 +3,17 @@
 A message once sent stays deliverable for ever, which covers duplicates, delays and any order; a provider call once
 leased may be made, and its answer recorded, at any time and repeatedly; the customer's cancel and the deadline may
 come at any time. From every state the world is also brought to its end in two ways: all messages are lost and only the
-sweeper acts; and nothing is lost, but there is no sweeper.
+sweeper acts, in this style and, as after a change of mode, in the other; and nothing is lost, but there is no sweeper.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from checkout.messages import CancelOrder
 from order_service.domain import NEW
 from sagakit.door import Do
-from tests.simulation.design import Design
+from tests.simulation.design import STYLES, Design
 from tests.simulation.invariants import Violation, finality, safety
 from tests.simulation.scenario import Scenario
 from tests.simulation.steps import drain, heal, order_of
@@ -59,8 +59,10 @@ def explore(design: Design, scenario: Scenario, cancels: bool = True, bound: int
         core = world.digest(network=False)
         if violation is None and core not in silent:
             silent.add(core)
-            violation, ending = _reminded(world)
-            endings |= ending
+            for style in STYLES:
+                broken, ending = _reminded(world, style)
+                violation = violation or broken
+                endings |= ending
         if violation is not None:
             found.violation, found.path = violation, _path(names, world.digest())
             break
@@ -111,10 +113,10 @@ def _delivered(world: World) -> list[Violation]:
     return finality(rest)
 
 
-def _reminded(world: World) -> tuple[Violation | None, set[Ending]]:
-    """All messages are lost; what the databases hold must be enough for the sweeper."""
+def _reminded(world: World, style: str) -> tuple[Violation | None, set[Ending]]:
+    """All messages are lost; what the databases hold must be enough for the sweeper, in either style."""
     rest = _finite(world)
-    rest.network = {}
+    rest.adopt(replace(world.design, style=style))
     heal(rest)
     orders = rest.databases["order"].states.values()
     return next(iter(finality(rest)), None), {(order.status, order.cancellation_reason) for order in orders}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.simulation.design import Design
+from tests.simulation.design import STYLES, Design
 from tests.simulation.invariants import Violation, finality, overdue, safety
 from tests.simulation.scenario import Scenario, scenario_of
 from tests.simulation.steps import Step, choose, heal, perform
@@ -30,10 +30,10 @@ class Run:
         return {violation.invariant for violation in self.violations}
 
 
-def run(design: Design, seed: int) -> Run:
-    """The schedule of `seed`, up to the first violation or the healed end."""
+def run(design: Design, seed: int, adopting: bool = False) -> Run:
+    """The schedule of `seed`, up to the first violation or the healed end. `adopting`: the style changes on the way."""
     world = World(design, scenario_of(seed))
-    return _play(world, _chosen(world, Random(f"schedule {seed}")))
+    return _play(world, _chosen(world, Random(f"schedule {seed}"), adopting))
 
 
 def replay(design: Design, scenario: Scenario, steps: Iterable[Sequence[Any]]) -> Run:
@@ -77,13 +77,15 @@ def explain(design: Design, seed: int, found: Run) -> str:
     return "\n".join(lines)
 
 
-def _chosen(world: World, random: Random) -> Iterator[Step]:
+def _chosen(world: World, random: Random, adopting: bool) -> Iterator[Step]:
     malice = random.choice((0.0, 0.1, 0.3, 0.6))
     for _ in range(random.choice((15, 40, MAX_STEPS))):
         step = choose(world, random, malice)
         if step is None:
             break
         yield step
+        if adopting and random.random() < 0.1:
+            yield Step("adopt", (random.choice(STYLES),))
     if random.random() < 0.3:
         yield Step("expire", ())
 

@@ -4,6 +4,7 @@ A step whose object does not exist (any more) does nothing. Names are derived id
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from random import Random
 from typing import Final, NamedTuple
 
@@ -87,6 +88,10 @@ def _call(world: World, step: Step) -> None:
             world.record(key, outcome, step.fate)
 
 
+def _adopt(world: World, step: Step) -> None:
+    world.adopt(replace(world.design, style=step.names[0]))
+
+
 _ACTS: Final[Mapping[str, Callable[[World, Step], None]]] = {
     "place": _place,
     "cancel": _cancel,
@@ -97,6 +102,7 @@ _ACTS: Final[Mapping[str, Callable[[World, Step], None]]] = {
     "deliver": _deliver,
     "lose": _lose,
     "call": _call,
+    "adopt": _adopt,
 }
 
 
@@ -151,6 +157,22 @@ def _rows(world: World) -> Iterator[tuple[str, str]]:
         for row in database.outbox.values():
             if row.channel != CALLS or row.id not in world.leased:
                 yield name, row.id
+
+
+def advance(world: World) -> bool:
+    """One act in the order of arrival: publish, else deliver, else call. False when nothing is under way."""
+    for name, row_id in _rows(world):
+        world.relay(name, row_id)
+        return True
+    for key in world.network:
+        world.deliver([key])
+        return True
+    for key in world.leased:
+        outcome = world.ask(key)
+        if outcome is not None:
+            world.record(key, outcome)
+            return key not in world.leased
+    return False
 
 
 def drain(world: World) -> None:

@@ -25,6 +25,10 @@ def test_a_seeded_defect_is_caught_by_its_invariants(name: str, style: str) -> N
     pytest.fail(f"within {WITHIN} seeds nothing broke the invariants {sorted(missing)}")
 
 
+def test_every_invariant_has_a_mutant_that_breaks_it() -> None:
+    assert {invariant for mutant in MUTANTS.values() for invariant in mutant.caught_by} == set(range(1, 11))
+
+
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize(
     "name",

@@ -12,7 +12,7 @@ from tests.simulation.design import STYLES, Design
 from tests.simulation.scenario import scenario_of
 from tests.simulation.schedule import Run, explain, replay, run
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "5000"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "3000"))
 REACHED = (
     "COMPLETED",
     "OUT_OF_STOCK",
@@ -66,6 +66,15 @@ def test_every_random_schedule_ends_consistent(style: str) -> None:
         seen.update(reached(done))
     if SEEDS >= 1000:
         assert [what for what in REACHED if not seen[what]] == [], "these were to be explored and were not reached"
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_orders_survive_any_change_of_style_on_their_way(style: str) -> None:
+    design = Design(style)
+    for seed in range(SEEDS // 5):
+        done = run(design, seed, adopting=True)
+        if done.violations:
+            pytest.fail(explain(design, seed, done))
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -46,18 +46,13 @@ class World:
     """`eternal`: a message once sent stays deliverable for ever, and a call once leased may run at any time."""
 
     def __init__(self, design: Design, scenario: Scenario, eternal: bool = False) -> None:
-        self.design, self.scenario, self.eternal = design, scenario, eternal
+        self.scenario, self.eternal = scenario, eternal
         self.services = design.services
-        self.styles = design.styles()
-        self.consumers: dict[tuple[str, str], list[str]] = {}
-        for one in topology_of(design.style).subscriptions:
-            for kind in one.types:
-                self.consumers.setdefault((one.channel, kind), []).append(one.consumer)
+        self.adopt(design)
         self.databases = {name: Database(name) for name in self.services}
         self.databases["inventory"].items = {
             sku: StockItem(sku, received=count, available=count) for sku, count in scenario.stock
         }
-        self.network: dict[str, list[Parcel]] = {}
         self.leased: dict[str, str] = {}
         self.outside = Outside(keyed=design.machinery.provider_knows_keys)
         self.sent: dict[str, Message] = {}
@@ -65,6 +60,15 @@ class World:
         self.dead: list[str] = []
         self.lies: list[str] = []
         self.tick = 0
+
+    def adopt(self, design: Design) -> None:
+        """Start all services again in the style of `design`; what the old broker holds is never delivered."""
+        self.design, self.styles = design, design.styles()
+        self.network: dict[str, list[Parcel]] = {}
+        self.consumers: dict[tuple[str, str], list[str]] = {}
+        for one in topology_of(design.style).subscriptions:
+            for kind in one.types:
+                self.consumers.setdefault((one.channel, kind), []).append(one.consumer)
 
     def copy(self) -> "World":
         twin = object.__new__(World)
