@@ -4,28 +4,23 @@
 """
 
 import asyncio
-import json
-import os
-import re
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus
+
 from checkout.messages import PUBLIC, OrderCancelled, OrderPlaced
 from sagakit.door import Forward
 from sagakit.envelope import Envelope, encode
 from sagakit.modes.temporal.connection import connect
 from sagakit.ports import Outgoing
-from temporalio.client import WorkflowExecutionStatus
-
 from tests.modes.servers import ProcessServer, running
-from tests.modes.test_temporal_world import SERVICES, World
+from tests.modes.test_temporal_world import SERVICES, World, ended, keep
 
 REPOSITORY = Path(__file__).parents[2]
-HISTORIES = REPOSITORY / "tests" / "unit" / "modes_temporal" / "histories"
 
 
 @pytest.fixture(scope="module")
@@ -38,29 +33,6 @@ def server() -> Iterator[ProcessServer]:
 async def world(server: ProcessServer) -> AsyncIterator[World]:
     async with World(server.address) as world:
         yield world
-
-
-async def ended(world: World, order_id: str) -> str:
-    """Wait for the workflow's own end; what it returned."""
-    client = await connect(world.settings)
-    async with asyncio.timeout(20):
-        return str(await client.get_workflow_handle(order_id).result())
-
-
-async def keep(world: World, order_id: str, name: str) -> None:
-    """Store the history, if asked to, without what tells of the machine it was recorded on."""
-    await ended(world, order_id)
-    if "RECORD_HISTORIES" in os.environ:
-        history = await (await connect(world.settings)).get_workflow_handle(order_id).fetch_history()
-        text = re.sub(r"\d+@[\w.-]+", "worker", history.to_json())
-        text = json.dumps(_anonymous(json.loads(text)), indent=1)
-        (HISTORIES / f"orchestration-{name}.json").write_text(text + "\n")
-
-
-def _anonymous(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _anonymous(value) for key, value in tree.items() if key not in ("identity", "workerVersion")}
-    return [_anonymous(value) for value in tree] if isinstance(tree, list) else tree
 
 
 @pytest.mark.parametrize(
@@ -76,7 +48,7 @@ async def test_each_outcome(world: World, how: dict[str, str], verdict: str) -> 
     order_id = await world.place(**how)
     assert await world.settled(order_id) == verdict
     assert await ended(world, order_id) == ("OrderConfirmed" if verdict == "COMPLETED" else "OrderCancelled")
-    await keep(world, order_id, verdict.lower())
+    await keep(world, order_id, f"orchestration-{verdict.lower()}")
     assert not any(row.channel.startswith("temporal") for row, _ in world.stores["order"].outbox.values())
 
 
@@ -97,7 +69,7 @@ async def test_the_customers_cancel_does_not_wait_for_a_hold_in_flight(world: Wo
     world.outside.silent.clear()
     assert await world.settled(order_id) == "CUSTOMER_REQUESTED"
     assert f"{order_id}/void" in world.outside.calls
-    await keep(world, order_id, "customer_requested")
+    await keep(world, order_id, "orchestration-customer_requested")
 
 
 async def test_an_order_is_cancelled_at_its_deadline(server: ProcessServer) -> None:
@@ -107,7 +79,7 @@ async def test_an_order_is_cancelled_at_its_deadline(server: ProcessServer) -> N
         await world.until(lambda: world.order(order_id).status == "CANCELLED", seconds=5)
         world.outside.silent.clear()
         assert await world.settled(order_id) == "TIMED_OUT"
-        await keep(world, order_id, "timed_out")
+        await keep(world, order_id, "orchestration-timed_out")
 
 
 async def test_a_customers_cancel_right_after_the_order_wins_or_loses_but_never_both(world: World) -> None:

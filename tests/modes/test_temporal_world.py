@@ -3,9 +3,13 @@
 import asyncio
 import contextlib
 import dataclasses
+import json
+import os
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import inventory_service.service
@@ -19,6 +23,7 @@ from inventory_service.domain import Reservation, Shelf, StockItem
 from order_service.domain import Order
 from payment_service.domain import Payment
 from sagakit.message import Command, Event, message_id
+from sagakit.modes.temporal.connection import connect
 from sagakit.modes.temporal.mode import build
 from sagakit.participant import Participant
 from sagakit.ports import CALLS, Changes, Claim, DeadLetter, Outgoing, StoreUnavailable
@@ -28,6 +33,7 @@ from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 from shipping_service.domain import Shipment
 
+HISTORIES = Path(__file__).parents[1] / "unit" / "modes_temporal" / "histories"
 SERVICES: Mapping[str, Service] = {
     module.SERVICE.name: module.SERVICE
     for module in (order_service.service, inventory_service.service, payment_service.service, shipping_service.service)
@@ -253,6 +259,29 @@ class World:
                 assert count == 1 or key.endswith(("/OrderConfirmed", "/OrderCancelled")), (key, count)
         assert kept or order.cancellation_reason
         return order.status if kept else str(order.cancellation_reason)
+
+
+async def ended(world: World, workflow_id: str) -> str:
+    """Wait for the workflow's own end; what it returned."""
+    client = await connect(world.settings)
+    async with asyncio.timeout(20):
+        return str(await client.get_workflow_handle(workflow_id).result())
+
+
+async def keep(world: World, workflow_id: str, name: str) -> None:
+    """Store the history, if asked to, without what tells of the machine it was recorded on."""
+    await ended(world, workflow_id)
+    if "RECORD_HISTORIES" in os.environ:
+        history = await (await connect(world.settings)).get_workflow_handle(workflow_id).fetch_history()
+        text = re.sub(r"\d+@[\w.-]+", "worker", history.to_json())
+        text = json.dumps(_anonymous(json.loads(text)), indent=1)
+        (HISTORIES / f"{name}.json").write_text(text + "\n")
+
+
+def _anonymous(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _anonymous(value) for key, value in tree.items() if key not in ("identity", "workerVersion")}
+    return [_anonymous(value) for value in tree] if isinstance(tree, list) else tree
 
 
 async def test_a_transaction_that_fails_leaves_no_trace() -> None:

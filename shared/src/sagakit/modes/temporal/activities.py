@@ -1,4 +1,4 @@
-"""Temporal's activities: one per command, under the command's name, each of them the door.
+"""Temporal's activities: one per command, under the command's name, each of them the door; and how to ask for one.
 
 A repeat answers again, so running one twice is harmless. Business refusals are answers; an error means
 "run it again", and Temporal does so for ever, with backoff.
@@ -6,13 +6,15 @@ A repeat answers again, so running one twice is harmless. Business refusals are 
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
-from temporalio import activity
+from temporalio import activity, workflow
+from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from sagakit.message import Command, Event
-from sagakit.modes.temporal.wire import Note, message_of, note_of
+from sagakit.modes.temporal.wire import QUEUE, Note, Start, message_of, note_of
 from sagakit.participant import Participant
 from sagakit.ports import StoreUnavailable
 
@@ -44,6 +46,40 @@ def entering(participant: Participant) -> Sequence[Activity]:
         return None if isinstance(event, participant.service.private) else event
 
     return _activities(participant, enter)
+
+
+async def remote(note: Note, start: Start, service: str) -> Note | None:
+    """In a workflow: have the command done by a worker of `service`, however long it takes."""
+    answer: Note | None = await workflow.execute_activity(
+        note.type,
+        note,
+        task_queue=QUEUE.format(service),
+        result_type=Note,
+        start_to_close_timeout=timedelta(seconds=START_TO_CLOSE),
+        heartbeat_timeout=timedelta(seconds=HEARTBEAT_TIMEOUT),
+        retry_policy=_retry(start),
+    )
+    return answer
+
+
+async def local(note: Note, start: Start) -> Note | None:
+    """In a workflow: have the command done by the workflow's own worker, however long it takes."""
+    answer: Note | None = await workflow.execute_local_activity(
+        note.type,
+        note,
+        result_type=Note,
+        start_to_close_timeout=timedelta(seconds=START_TO_CLOSE),
+        retry_policy=_retry(start),
+    )
+    return answer
+
+
+def _retry(start: Start) -> RetryPolicy:
+    return RetryPolicy(
+        initial_interval=timedelta(seconds=start.retry_initial),
+        backoff_coefficient=2,
+        maximum_interval=timedelta(seconds=start.retry_max),
+    )
 
 
 def _activities(

@@ -48,7 +48,5 @@ async def ensure_namespace(client: Client) -> None:
             raise
         retention = Duration()
         retention.FromTimedelta(RETENTION)
-        new = RegisterNamespaceRequest(
-            namespace=client.namespace, workflow_execution_retention_period=retention
-        )
+        new = RegisterNamespaceRequest(namespace=client.namespace, workflow_execution_retention_period=retention)
         await service.register_namespace(new, timeout=timeout)

@@ -14,8 +14,9 @@ from temporalio.worker import Worker
 from sagakit import envelope
 from sagakit.envelope import Envelope
 from sagakit.message import Event, Message, UnknownMessage
-from sagakit.modes import ORCHESTRATION
+from sagakit.modes import CHOREOGRAPHY
 from sagakit.modes.temporal.activities import Activity
+from sagakit.modes.temporal.choreography import Member
 from sagakit.modes.temporal.connection import connect, ensure_namespace
 from sagakit.modes.temporal.orchestration import Helper, Owner
 from sagakit.modes.temporal.wire import QUEUE, Call, Note, note_of
@@ -30,8 +31,10 @@ log = logging.getLogger(__name__)
 
 CALL_TIMEOUT: Final = timedelta(seconds=3)
 CALLS_AT_A_TIME: Final = 64
+HAD_MAX: Final = 10_000
 TASK_TIMEOUT: Final = timedelta(seconds=5)
 STICKY_TIMEOUT: Final = timedelta(seconds=2)
+LAST_MOMENT: Final = 0.1
 GRACE: Final = timedelta(seconds=2)
 ACTIVITIES_AT_A_TIME: Final = 200
 AFTER_ANY: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE
@@ -58,6 +61,7 @@ class TemporalMode:
     def __init__(self, settings: Settings, service: Service, part: Part) -> None:
         self._settings, self._service, self._part = settings, service, part
         self._calls = asyncio.Semaphore(CALLS_AT_A_TIME)
+        self._had: set[bytes] = set()
         self._client: Client | None = None
         self._participant: Participant | None = None
 
@@ -71,12 +75,18 @@ class TemporalMode:
         self._client = await connect(self._settings)
 
     async def publish(self, rows: Sequence[Outgoing]) -> None:
-        """Start or signal the workflows of all rows. All are tried; raises if the server may lack any."""
-        calls = [call for row in rows for call in self._calls_of(row)]
-        results = await asyncio.gather(*map(self._call, calls), return_exceptions=True)
+        """Start or tell the workflows of all rows. All are tried; raises if the server may lack any.
+
+        Rows that the server has are remembered until all have it, so that an overloaded server gains ground.
+        """
+        if len(self._had) > HAD_MAX:
+            self._had.clear()
+        missing = [row for row in rows if row.body not in self._had]
+        results = await asyncio.gather(*map(self._publish, missing), return_exceptions=True)
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
-            raise ConnectionError(f"{len(failures)} of {len(calls)} workflows not started") from failures[0]
+            raise ConnectionError(f"{len(failures)} of {len(rows)} rows not published") from failures[0]
+        self._had.difference_update(row.body for row in rows)
 
     async def run(self) -> None:
         """Work until cancelled; then finish what is in hand, or give it back to the server after a moment."""
@@ -102,7 +112,9 @@ class TemporalMode:
             raise
 
     async def close(self) -> None:
+        """Let go of the server; the SDK's threads need a moment more, or they abort a process that ends at once."""
         self._client = None
+        await asyncio.sleep(LAST_MOMENT)
 
     def _calls_of(self, row: Outgoing) -> Sequence[Call]:
         wire = self._service.wire
@@ -115,19 +127,25 @@ class TemporalMode:
         note = note_of(wire, parcel.message, parcel.cause, parcel.traceparent)
         return self._part.calls(row.channel, parcel, note, age)
 
+    async def _publish(self, row: Outgoing) -> None:
+        for call in self._calls_of(row):
+            await self._call(call)
+        self._had.add(row.body)
+
     async def _call(self, call: Call) -> None:
         assert self._client is not None
+        signal, notes = (call.signal[0], [call.signal[1]]) if call.signal else (None, [])
         try:
             async with self._calls:
                 await self._client.start_workflow(
                     call.workflow,
                     call.start,
                     id=call.id,
-                    task_queue=QUEUE.format(self._service.name),
+                    task_queue=QUEUE.format(call.service),
                     task_timeout=TASK_TIMEOUT,
-                    id_reuse_policy=AFTER_ANY if call.again else AFTER_FAILED,
-                    start_signal=call.signal,
-                    start_signal_args=[call.start.note] if call.signal else [],
+                    id_reuse_policy=AFTER_ANY if signal else AFTER_FAILED,
+                    start_signal=signal,
+                    start_signal_args=notes,
                     rpc_timeout=CALL_TIMEOUT,
                 )
         except WorkflowAlreadyStartedError:
@@ -136,7 +154,9 @@ class TemporalMode:
 
 def build(style: str, settings: Settings, service: Service, saga: Saga, topology: Topology) -> Mode:
     """The mode of `service`; nothing is connected yet."""
-    if style != ORCHESTRATION:
-        raise NotImplementedError(style)
-    part: Part = Owner(settings, service, saga) if service.name == saga.owner else Helper()
+    part: Part
+    if style == CHOREOGRAPHY:
+        part = Member(settings, service, saga, topology)
+    else:
+        part = Owner(settings, service, saga) if service.name == saga.owner else Helper()
     return TemporalMode(settings, service, part)

@@ -7,22 +7,14 @@ participant's queue. The workflow decides nothing: it learns from the owner's an
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, ClassVar, Final
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 from sagakit.envelope import Envelope
 from sagakit.message import Command, Event, Message, Vocabulary, message_id
-from sagakit.modes.temporal.activities import (
-    HEARTBEAT_TIMEOUT,
-    START_TO_CLOSE,
-    Activity,
-    concluding,
-    entering,
-)
-from sagakit.modes.temporal.wire import QUEUE, Call, Note, Start, message_of, note_of
+from sagakit.modes.temporal.activities import Activity, concluding, entering, local, remote
+from sagakit.modes.temporal.wire import Call, Note, Start, message_of, note_of
 from sagakit.orchestration import advance
 from sagakit.participant import Participant
 from sagakit.saga import Saga
@@ -37,23 +29,19 @@ DECIDED: Final = "temporal.decided"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the workflow knows besides its history: the saga, the words, and whose command is whose."""
+    """What the workflow knows besides its history: the saga, the words, and who does which command."""
 
     saga: Saga
     wire: Vocabulary
-    queues: Mapping[Any, str]
+    doers: Mapping[Any, str]
 
     def decides(self, event: Event) -> bool:
         return type(event) in (self.saga.confirmed, self.saga.cancelled)
 
 
 def plan_of(saga: Saga, wire: Vocabulary) -> Plan:
-    queues = {
-        command: QUEUE.format(step.participant)
-        for step in saga.steps
-        for command in (step.do, step.settle, step.undo)
-    }
-    return Plan(saga, wire, queues)
+    doers = {command: step.participant for step in saga.steps for command in (step.do, step.settle, step.undo)}
+    return Plan(saga, wire, doers)
 
 
 class Walk:
@@ -61,24 +49,19 @@ class Walk:
 
     def __init__(self, plan: Plan, start: Start) -> None:
         self._plan, self._start = plan, start
+        self._first: Event | None = message_of(plan.wire, start.note) if start.note else None
+        self._traceparent = start.note.traceparent if start.note else None
         self._decision: Event | None = None
-        self._retry = RetryPolicy(
-            initial_interval=timedelta(seconds=start.retry_initial),
-            backoff_coefficient=2,
-            maximum_interval=timedelta(seconds=start.retry_max),
-        )
 
     async def run(self) -> str:
         """Hold until the decision is known, then settle until all have answered; says which it was."""
-        first: Event = message_of(self._plan.wire, self._start.note)
-        if self._plan.decides(first):
-            self._decision = first
-        hold = asyncio.create_task(self._until_decided(first))
+        hold = asyncio.create_task(self._hold())
         try:
             await workflow.wait_condition(lambda: self._decision is not None, timeout=self._remaining())
         except TimeoutError:
+            assert self._first is not None
             saga = self._plan.saga
-            await self._step(saga.cancel(first.subject, saga.timed_out), first)
+            await self._step(saga.cancel(self._first.subject, saga.timed_out), self._first)
         assert self._decision is not None
         hold.cancel()  # a hold in flight is in doubt: it is undone with the others, whatever it will answer
         await self._follow(self._decision)
@@ -90,47 +73,27 @@ class Walk:
         event = message_of(self._plan.wire, note)
         if self._decision is None and self._plan.decides(event):
             self._decision = event
+            self._traceparent = self._traceparent or note.traceparent
 
-    async def _until_decided(self, first: Event) -> None:
-        if self._decision is None:
-            await self._follow(first)
+    async def _hold(self) -> None:
+        if self._first is not None and self._decision is None:
+            await self._follow(self._first)
 
     async def _follow(self, event: Event) -> None:
         """Do all that `event` leads to, at the same time, and whatever the answers lead to."""
         await asyncio.gather(*(self._step(command, event) for command in advance(self._plan.saga, event)))
 
     async def _step(self, command: Command, cause: Event) -> None:
-        answer = await self._do(command, message_id(cause))
+        note = note_of(self._plan.wire, command, message_id(cause), self._traceparent)
+        doer = self._plan.doers.get(type(command))
+        answer = await (remote(note, self._start, doer) if doer else local(note, self._start))
         if answer is None:
             return
-        if self._plan.decides(answer):
-            self._decision = self._decision or answer
+        event: Event = message_of(self._plan.wire, answer)
+        if self._plan.decides(event):
+            self._decision = self._decision or event
         else:
-            await self._follow(answer)
-
-    async def _do(self, command: Command, cause: str) -> Event | None:
-        name = type(command).__name__
-        note = note_of(self._plan.wire, command, cause, self._start.note.traceparent)
-        answer: Note | None
-        if queue := self._plan.queues.get(type(command)):
-            answer = await workflow.execute_activity(
-                name,
-                note,
-                task_queue=queue,
-                result_type=Note,
-                start_to_close_timeout=timedelta(seconds=START_TO_CLOSE),
-                heartbeat_timeout=timedelta(seconds=HEARTBEAT_TIMEOUT),
-                retry_policy=self._retry,
-            )
-        else:
-            answer = await workflow.execute_local_activity(
-                name,
-                note,
-                result_type=Note,
-                start_to_close_timeout=timedelta(seconds=START_TO_CLOSE),
-                retry_policy=self._retry,
-            )
-        return None if answer is None else message_of(self._plan.wire, answer)
+            await self._follow(event)
 
     def _remaining(self) -> float | None:
         if self._start.deadline is None:
@@ -183,11 +146,12 @@ class Owner:
     def calls(self, channel: str, envelope: Envelope, note: Note, age: float) -> Sequence[Call]:
         """The workflow that a row on `channel` is to start or to tell; none on another mode's channel."""
         retries = (self._settings.retry_initial, self._settings.retry_max)
-        subject = envelope.message.subject
+        subject, owner = envelope.message.subject, self._saga.owner
         if channel == START:
-            return (Call(subject, WORKFLOW, Start(note, *retries, self._settings.saga_deadline - age)),)
+            start = Start(note, *retries, self._settings.saga_deadline - age)
+            return (Call(subject, owner, WORKFLOW, start),)
         if channel == DECIDED:
-            return (Call(subject, WORKFLOW, Start(note, *retries), signal=DECIDED_SIGNAL, again=True),)
+            return (Call(subject, owner, WORKFLOW, Start(None, *retries), (DECIDED_SIGNAL, note)),)
         return ()
 
     def activities(self, participant: Participant) -> Sequence[Activity]:

@@ -35,10 +35,10 @@ class Note:
 class Start:
     """What a workflow needs to know, so that a replay depends on its history alone. Durations in seconds.
 
-    `deadline`: from the workflow's start until it asks the pivot to give up; None if that is decided already.
+    `note` is None where a signal will tell. `deadline`: how long after its start it asks the pivot to give up.
     """
 
-    note: Note
+    note: Note | None
     retry_initial: float
     retry_max: float
     deadline: float | None = None
@@ -46,16 +46,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A workflow to be started; one that runs is told `start.note` by `signal` instead, if that is given.
-
-    `again`: whether a run that has completed may be followed by another one.
-    """
+    """A workflow of `service` to be started or, with a `signal` and its note, to be told, running or not."""
 
     id: str
+    service: str
     workflow: str
     start: Start
-    signal: str | None = None
-    again: bool = False
+    signal: tuple[str, Note] | None = None
 
 
 def note_of(wire: Vocabulary, message: Message, cause: str | None, traceparent: str | None) -> Note:

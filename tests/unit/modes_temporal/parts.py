@@ -1,0 +1,29 @@
+"""The parts that services play, without any server."""
+
+from importlib import import_module
+
+from checkout.saga import CHECKOUT
+from checkout.topology import topology_of
+from sagakit.modes.temporal.choreography import Member
+from sagakit.modes.temporal.orchestration import Helper, Owner
+from sagakit.service import Service
+from sagakit.settings import Settings
+
+SETTINGS = Settings(jwt_secret="s" * 32, saga_deadline=30.0)
+
+
+def service(name: str) -> Service:
+    found: Service = import_module(f"{name}_service.service").SERVICE
+    return found
+
+
+def member(name: str) -> Member:
+    return Member(SETTINGS, service(name), CHECKOUT, topology_of("choreography"))
+
+
+def owner() -> Owner:
+    return Owner(SETTINGS, service("order"), CHECKOUT)
+
+
+def helper() -> Helper:
+    return Helper()
