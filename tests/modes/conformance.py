@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from sagakit.ports import Failure, Outgoing, Transport
 from sagakit.topology import Topology
-
 from tests.modes.corner import ATTEMPTS, CHANGED, IGNORED, MADE, Corner, Server, bodies, settings
 
 __all__ = ["ATTEMPTS", "Server", "TransportConformance", "settings"]

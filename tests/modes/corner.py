@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 import pytest
+
 from sagakit.ports import Delivery, Outgoing, Transport
 from sagakit.settings import Settings
 from sagakit.topology import Subscription, Topology

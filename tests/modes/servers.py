@@ -14,6 +14,7 @@ from pathlib import Path
 from random import SystemRandom
 
 import pytest
+
 from native_stack.errors import StackError
 from native_stack.privileges import run_user
 from native_stack.programs import STOP_SECONDS, write_scripts

@@ -1,10 +1,10 @@
 """The in-memory transport keeps what the real ones promise, as a durable and as a forgetful broker."""
 
 import pytest
+
 from sagakit.modes.inmemory.transport import InMemoryBroker, InMemoryTransport
 from sagakit.ports import Transport
 from sagakit.topology import Topology
-
 from tests.modes.conformance import ATTEMPTS, TransportConformance
 
 

@@ -16,6 +16,12 @@ from tests.modes.conformance import TransportConformance, settings
 from tests.modes.corner import Corner
 from tests.modes.servers import ProcessServer, running
 
+# aiokafka leaves sockets to the garbage collector when its start is cancelled, which an outage leads to
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 class TestKafka(TransportConformance):
     redelivery = 1.0

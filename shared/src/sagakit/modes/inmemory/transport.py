@@ -54,9 +54,7 @@ class InMemoryBroker:
         if unknown:
             raise LookupError(f"no such channel: {', '.join(sorted(unknown))}")
         for row in rows:
-            for consumer in sorted(
-                s.consumer for s in self._subscriptions[row.channel] if row.type in s.types
-            ):
+            for consumer in sorted(s.consumer for s in self._subscriptions[row.channel] if row.type in s.types):
                 self._queues[consumer].put(Delivery(row.body))
 
     def queue(self, consumer: str) -> _Queue:
@@ -125,9 +123,7 @@ class InMemoryTransport:
             if self._in_hand.pop(id(delivery), None) is None:
                 continue
             if failure.poison or delivery.attempt >= self._attempts:
-                self._broker.dead_letters.setdefault(self._consumer, []).append(
-                    (delivery.body, failure.cause)
-                )
+                self._broker.dead_letters.setdefault(self._consumer, []).append((delivery.body, failure.cause))
             else:
                 queue.put(Delivery(delivery.body, attempt=delivery.attempt + 1))
 

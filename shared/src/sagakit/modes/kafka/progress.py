@@ -114,7 +114,7 @@ class Progress:
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
         for name, offset in offsets.items():
             if name in self._partitions:
-                self._partitions[name].committed = offset
+                self._partitions[name].committed = max(offset, self._partitions[name].committed)
 
     def forget(self) -> None:
         """The assignment is over: what comes next begins at the committed offsets."""

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import KafkaError
 
+from sagakit.modes.kafka.clients import REQUEST_MS, Listener, new_consumer, new_producer, stop
 from sagakit.modes.kafka.progress import Progress, Receipt, Record
 from sagakit.modes.kafka.topology import dead_letters_of, ensure, topic_of, topics
 from sagakit.ports import Delivery, Failure, Outgoing
@@ -22,25 +22,10 @@ PUBLISH: Final = 4.0  # longer, and the outcome of a publish is unknown; below t
 COMMIT: Final = 2.0
 CONNECT: Final = 5.0
 JOIN: Final = 20.0  # to become a member of the group, while others finish what they have in hand
-REVOKE: Final = 3.0  # to finish what is in hand when partitions are taken away; below SESSION
-SESSION: Final = 6.0  # after which a killed consumer's partitions go to others; brokers accept no less by default
+REVOKE: Final = 3.0  # to finish what is in hand when partitions are taken away; below the session time-out
 CLOSE: Final = 5.0
 
 Message = tuple[str, bytes | None, bytes, list[tuple[str, bytes]]]  # topic, key, body, headers
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Tells the transport of revocations, as long as the consumer is its current one."""
-
-    def __init__(self, transport: "KafkaTransport") -> None:
-        self.transport: KafkaTransport | None = transport
-
-    async def on_partitions_revoked(self, revoked: object) -> None:
-        if self.transport is not None:
-            await self.transport.revoked()
-
-    async def on_partitions_assigned(self, assigned: object) -> None:
-        pass
 
 
 class KafkaTransport:
@@ -60,7 +45,8 @@ class KafkaTransport:
         self._ensured = False
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
-        self._listener: _Listener | None = None
+        self._listener: Listener | None = None
+        self._committing: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -119,7 +105,10 @@ class KafkaTransport:
         return deliveries
 
     async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
-        """Never raises: what cannot be committed or given up now stays open, and comes again."""
+        """Never raises: what cannot be committed or given up now stays open, and comes again.
+
+        The commit goes on while the next batch is received; `close` and a revocation wait for it.
+        """
         progress, now = self._progress, asyncio.get_running_loop().time()
         for delivery in done:
             progress.finish(delivery)
@@ -130,11 +119,12 @@ class KafkaTransport:
         for failure in failed:
             delivery = failure.delivery
             progress.repeat(delivery, now + self._backoff(delivery.attempt), failed=failure not in given_up)
-        await self._commit()
+        if self._committing is None or self._committing.done():
+            self._committing = asyncio.ensure_future(self._commit())
 
     async def close(self) -> None:
         """Commit, leave the group, and close all connections, within CLOSE seconds or so."""
-        await self._commit()
+        await self._commit()  # behind the one under way
         self._drop_consumer()
         self._drop_producer()
         if self._leaving:
@@ -204,15 +194,7 @@ class KafkaTransport:
         if not self._ensured:
             await self._ensure()
         if self._producer is None:
-            self._producer = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=0,
-                max_batch_size=1 << 18,
-                retry_backoff_ms=20,
-                request_timeout_ms=int(PUBLISH * 1000),
-            )
+            self._producer = new_producer(self._bootstrap)
             await self._producer.start()
         return self._producer
 
@@ -221,25 +203,15 @@ class KafkaTransport:
             self._progress.forget()
             async with asyncio.timeout(JOIN):
                 await self._ensure()
-                self._listener = _Listener(self)
-                self._consumer = AIOKafkaConsumer(
-                    bootstrap_servers=self._bootstrap,
-                    group_id=self._group,
-                    enable_auto_commit=False,
-                    auto_offset_reset="earliest",
-                    session_timeout_ms=int(SESSION * 1000),
-                    heartbeat_interval_ms=500,
-                    retry_backoff_ms=20,
-                    request_timeout_ms=10_000,
-                    metadata_max_age_ms=10_000,
-                )
+                self._listener = Listener(self.revoked)
+                self._consumer = new_consumer(self._bootstrap, self._group)
                 self._consumer.subscribe(list(self._types), listener=self._listener)
                 await self._consumer.start()
         return self._consumer
 
     async def _ensure(self) -> None:
         if not self._ensured:
-            await ensure(self._bootstrap, self._topics, int(CONNECT * 1000))
+            await ensure(self._bootstrap, self._topics, REQUEST_MS)
             self._ensured = True
 
     async def _remake_topics(self) -> None:
@@ -253,7 +225,7 @@ class KafkaTransport:
     def _drop_consumer(self) -> None:
         consumer, self._consumer = self._consumer, None
         if self._listener is not None:
-            self._listener.transport = None
+            self._listener.revoked = None
         self._progress.forget()
         self._leave(consumer)
 
@@ -264,18 +236,10 @@ class KafkaTransport:
     def _leave(self, client: Any) -> None:
         """Stop it in the background: that may hang while the broker is away."""
         if client is not None:
-            task = asyncio.ensure_future(_stop(client))
+            task = asyncio.ensure_future(stop(client, CLOSE))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 
     def _backoff(self, failures: int) -> float:
         first, longest = self._pauses
         return min(first * 2.0 ** min(failures - 1, 20), longest)
-
-
-async def _stop(client: Any) -> None:
-    try:
-        async with asyncio.timeout(CLOSE):
-            await client.stop()
-    except Exception as error:
-        log.info("a client of Kafka did not stop in time: %r", error)

@@ -1,0 +1,70 @@
+"""Producers and consumers as they must be set up to lose nothing, and a way to be rid of them."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.abc import ConsumerRebalanceListener
+
+log = logging.getLogger(__name__)
+
+REQUEST_MS: Final = 2500  # of one request, below the time-outs around it: cancelled clients leave sockets behind
+SESSION_MS: Final = 6000  # then a killed consumer's partitions go to others; brokers accept no less by default
+
+
+def new_producer(bootstrap: str) -> AIOKafkaProducer:
+    """Acknowledged by all replicas, no duplicates from its own retries, and nothing waits for company."""
+    return AIOKafkaProducer(
+        bootstrap_servers=bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=1 << 18,
+        retry_backoff_ms=20,
+        request_timeout_ms=REQUEST_MS,
+    )
+
+
+def new_consumer(bootstrap: str, group: str) -> AIOKafkaConsumer:
+    """Commits only what it is told to; begins with the oldest message."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=bootstrap,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=SESSION_MS,
+        heartbeat_interval_ms=500,
+        retry_backoff_ms=20,
+        request_timeout_ms=10_000,  # a member waits so long for the others to join
+        metadata_max_age_ms=5_000,  # how soon missing topics are noticed
+    )
+
+
+class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Calls `revoked` before partitions go elsewhere, until it is set to None."""
+
+    def __init__(self, revoked: Callable[[], Awaitable[None]]) -> None:
+        self.revoked: Callable[[], Awaitable[None]] | None = revoked
+
+    async def on_partitions_revoked(self, revoked: object) -> None:
+        if self.revoked is not None:
+            await self.revoked()
+
+    async def on_partitions_assigned(self, assigned: object) -> None:
+        pass
+
+
+async def stop(client: AIOKafkaConsumer | AIOKafkaProducer, seconds: float) -> None:
+    """Stop a client; one that hangs, because the broker is away, is cut off. Never raises."""
+    try:
+        async with asyncio.timeout(seconds):
+            await client.stop()
+    except Exception as error:
+        log.info("a client of Kafka did not stop in time: %r", error)
+        connections: Any = client.client if isinstance(client, AIOKafkaProducer) else client._client
+        with suppress(Exception):
+            async with asyncio.timeout(1):
+                await connections.close()
