@@ -29,7 +29,7 @@ _SAMPLES: Final[tuple[Message, ...]] = (
     m.CommitStock(ORDER),
     m.ReleaseStock(ORDER),
     m.StockReserved(ORDER, CHECKOUT),
-    m.StockRejected(ORDER, ("espresso-cup", "grinder-\u00e9")),
+    m.StockRejected(ORDER, ("espresso-cup", "grinder-\u00e9"), "alice"),
     m.StockCommitted(ORDER),
     m.StockReleased(ORDER),
     m.AuthorizePayment(ORDER, CHECKOUT),

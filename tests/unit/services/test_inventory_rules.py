@@ -24,26 +24,26 @@ HELD = given(SERVICE, FULL, RESERVED)
 
 def test_a_reservation_moves_every_line_from_available_to_reserved() -> None:
     after = expect(SERVICE, FULL, RESERVE, RESERVED)
-    assert after.reservation == Reservation(ORDER, "RESERVED", {"cup": 2, "beans": 1})
+    assert after.reservation == Reservation(ORDER, "RESERVED", {"cup": 2, "beans": 1}, customer="alice")
     assert after.items == {"cup": StockItem("cup", 2, 0, 2), "beans": StockItem("beans", 1, 0, 1)}
 
 
 def test_if_one_line_is_missing_nothing_is_reserved() -> None:
     before = shelf(cup=1, beans=1)
-    after = expect(SERVICE, before, RESERVE, m.StockRejected(ORDER, ("cup",)))
+    after = expect(SERVICE, before, RESERVE, m.StockRejected(ORDER, ("cup",), "alice"))
     assert after.items == before.items
     assert after.reservation.status == "REJECTED"
 
 
 def test_an_unknown_sku_counts_as_missing() -> None:
-    expect(SERVICE, shelf(cup=2), RESERVE, m.StockRejected(ORDER, ("beans",)))
+    expect(SERVICE, shelf(cup=2), RESERVE, m.StockRejected(ORDER, ("beans",), "alice"))
 
 
 def test_lines_of_one_sku_are_added_up_before_stock_is_looked_at() -> None:
     line = m.Line("cup", 1, m.Money(1200, "EUR"))
     twice = m.Checkout("alice", (line, line), m.Money(2400, "EUR"), "tok_visa", ADDRESS)
     command = m.ReserveStock(ORDER, twice)
-    expect(SERVICE, shelf(cup=1), command, m.StockRejected(ORDER, ("cup",)))
+    expect(SERVICE, shelf(cup=1), command, m.StockRejected(ORDER, ("cup",), "alice"))
     after = expect(SERVICE, shelf(cup=2), command, m.StockReserved(ORDER, twice))
     assert after.reservation.lines == {"cup": 2}
 
@@ -51,7 +51,7 @@ def test_lines_of_one_sku_are_added_up_before_stock_is_looked_at() -> None:
 def test_release_before_reserve_refuses_the_late_reserve() -> None:
     tombstone = expect(SERVICE, FULL, m.ReleaseStock(ORDER), RELEASED)
     assert tombstone.reservation == Reservation(ORDER, "RELEASED", {}, closed=True)
-    late = expect(SERVICE, tombstone, RESERVE, m.StockRejected(ORDER, ()))
+    late = expect(SERVICE, tombstone, RESERVE, m.StockRejected(ORDER, (), "alice"))
     assert late.items == FULL.items
     assert late.reservation.closed
 
@@ -63,7 +63,7 @@ def test_a_release_gives_everything_back() -> None:
 
 
 def test_a_rejected_reservation_stays_rejected_when_released() -> None:
-    rejected = given(SERVICE, shelf(cup=1, beans=1), m.StockRejected(ORDER, ("cup",)))
+    rejected = given(SERVICE, shelf(cup=1, beans=1), m.StockRejected(ORDER, ("cup",), "alice"))
     after = expect(SERVICE, rejected, m.ReleaseStock(ORDER), RELEASED)
     assert (after.reservation.status, after.reservation.closed) == ("REJECTED", True)
 
