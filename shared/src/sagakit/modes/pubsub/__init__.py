@@ -1,0 +1,1 @@
+"""Google Cloud Pub/Sub, or its emulator: a topic per channel, a subscription per listener. See README.md."""
