@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -124,18 +124,19 @@ def python_reads(settings: Settings) -> tuple[Path, ...]:
 @cache
 def fingerprint(package: str) -> str:
     """A digest of the code behind a package, so that changed code counts as a different program."""
-    digest = hashlib.sha256()
-    for name in (package, *SHARED_PACKAGES):
-        for path in _sources(name):
-            digest.update(f"{path}\0".encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+    return _digest(path for name in (package, *SHARED_PACKAGES) for path in _sources(name))
 
 
 def migrations_fingerprint(name: str) -> str:
-    """The same for a service with its migrations."""
-    digest = hashlib.sha256(fingerprint(f"{name}_service").encode())
-    for path in sorted((REPOSITORY / "services" / name / "migrations").rglob("*.py")):
+    """A digest of what decides how the tables of a service look: its migrations and its own package."""
+    migrations = sorted((REPOSITORY / "services" / name / "migrations").rglob("*.py"))
+    return _digest([*migrations, *_sources(f"{name}_service")])
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path}\0".encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
