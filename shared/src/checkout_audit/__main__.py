@@ -5,6 +5,7 @@ HISTORY (a file of what clients saw), and those of `Target.from_environment`.
 """
 
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -75,4 +76,6 @@ def _format(environ: Mapping[str, str]) -> str:
 
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)  # a slice is many small values that live and die together
     sys.exit(main(os.environ))

@@ -152,7 +152,7 @@ class Reader:
 
 
 async def load(databases: Mapping[str, str], ledger: Ledger | None) -> Snapshot:
-    """Everything in one snapshot: for stacks whose data fit into memory (about 10 KB per order). Raises Unreachable."""
+    """Everything in one snapshot: for stacks whose data fit into memory (some 30 KB per order). Raises Unreachable."""
     async with connections(databases) as at:
         reader = Reader(at, ledger)
         everything = await reader.slice(ALL)

@@ -1,0 +1,122 @@
+"""Loading, draining and auditing against real PostgreSQL servers."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from checkout_audit import loading
+from checkout_audit.audit import Question, examine
+from checkout_audit.drain import drain
+from checkout_audit.ledger import Ledger
+from checkout_audit.loading import connections, load
+from checkout_audit.report import judge
+from checkout_audit.snapshot import DeadLetterRow, OutboxRow, Snapshot
+from checkout_audit.target import Target
+from tests.unit.checkout_audit.edits import add_row, order
+from tests.unit.checkout_audit.postgres import binaries, fill, run_sql, server
+from tests.unit.checkout_audit.world import INITIAL, every_kind
+
+pytestmark = pytest.mark.skipif(binaries() is None, reason="there is no PostgreSQL server here")
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
+    folder = tmp_path_factory.mktemp("postgres")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)
+    with server(folder) as found:
+        yield found
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> Snapshot:
+    monkeypatch.setattr(loading, "CATALOGUE", [SimpleNamespace(sku=sku, stock=n) for sku, n in INITIAL.items()])
+    return every_kind().snapshot()
+
+
+def sandbox(snapshot: Snapshot) -> Ledger:
+    return Ledger(row for row in snapshot.ledger if row.source == "sandbox")
+
+
+async def test_what_is_loaded_is_what_was_stored(urls: Mapping[str, str], clean: Snapshot) -> None:
+    await fill(urls, clean)
+    loaded = await load(urls, sandbox(clean))
+    for table in ("orders", "reservations", "payments", "shipments", "stock", "ledger"):
+        assert sorted(getattr(loaded, table), key=str) == sorted(getattr(clean, table), key=str), table
+    for service, records in clean.services.items():
+        assert sorted(loaded.services[service].inbox, key=str) == sorted(records.inbox, key=str)
+        events = {(row.id, row.command, row.event, row.recorded_at) for row in loaded.services[service].journal}
+        assert events == {(row.id, row.command, row.event, row.recorded_at) for row in records.journal}
+    report = judge(loaded)
+    assert [finding.violations for finding in report.findings] == [[]] * 10
+    assert report.tally == judge(clean).tally
+
+
+async def test_nothing_can_be_written_and_one_moment_is_seen(urls: Mapping[str, str], clean: Snapshot) -> None:
+    await fill(urls, clean)
+    async with connections(urls) as at:
+        await run_sql(urls["order"], "UPDATE orders SET status = 'CONFIRMED'")
+        statuses = await at["order"].scalar(text("SELECT count(*) FROM orders WHERE status = 'CONFIRMED'"))
+        assert statuses == 0
+        with pytest.raises(DBAPIError, match="read-only"):
+            await at["payment"].execute(text("DELETE FROM payments"))
+        await at["payment"].rollback()
+
+
+class Instant(Target):
+    """A target whose sandbox needs no network."""
+
+    def __init__(self, databases: Mapping[str, str], clean: Snapshot) -> None:
+        super().__init__(databases)
+        object.__setattr__(self, "_clean", clean)
+
+    async def ledger(self) -> Ledger:
+        return sandbox(self._clean)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("slice_size", [1, 4, 1000])
+async def test_slices_and_the_whole_give_the_same_verdict(
+    slice_size: int, urls: Mapping[str, str], clean: Snapshot
+) -> None:
+    await fill(urls, clean)
+    target = Instant(urls, clean)
+    report = await examine(target, Question(clean.history, slice_size=slice_size), wait=5)
+    assert [finding.violations for finding in report.findings] == [[]] * 10
+    at_once = judge(clean)
+    assert report.tally == at_once.tally
+    assert [(one.judged, one.checked) for one in report.findings] == [
+        (one.judged, one.checked) for one in at_once.findings
+    ]
+    assert report.drained
+
+
+async def test_defects_in_the_databases_are_found(urls: Mapping[str, str], clean: Snapshot) -> None:
+    poisoned = add_row("order", "dead_letters", DeadLetterRow("f00", "poison", NOW))(clean)
+    await fill(urls, poisoned)
+    await run_sql(urls["payment"], "UPDATE payments SET status = 'AUTHORIZED' WHERE order_id = 'completed'")
+    await run_sql(urls["shipping"], "UPDATE journal SET data = '{' WHERE id = 'completed/ShipmentDispatched'")
+    await run_sql(urls["order"], "DELETE FROM orders WHERE order_id = 'instant'")
+    report = await examine(Instant(urls, clean), wait=5)
+    assert report.violated == {1, 3, 7, 8, 9}
+    accounted = await examine(Instant(urls, clean), Question(accounted=frozenset({"f00"})), wait=5)
+    assert accounted.violated == {1, 3, 7, 9}
+
+
+async def test_draining_waits_for_orders_messages_and_calls(urls: Mapping[str, str], clean: Snapshot) -> None:
+    busy = order("declined", status="PENDING", settled=False, payment_settled=False)(clean)
+    busy = add_row("payment", "outbox", OutboxRow("declined/void", "provider", True, 0, NOW))(busy)
+    busy = add_row("order", "outbox", OutboxRow("declined/OrderPlaced", "events", False, 0, NOW))(busy)
+    await fill(urls, busy)
+    left = await drain(urls, 0.1)
+    assert (left.orders, left.messages, left.calls) == (1, 1, 1)
+    report = await examine(Instant(urls, clean), wait=0.1)
+    assert not report.drained
+    assert {2, 8} <= report.violated
+    await fill(urls, replace(clean))
+    assert not await drain(urls, 5)
