@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from native_stack import components, docker, kafka, pubsub
 from native_stack.components import Component, Report
 from native_stack.errors import StackError

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from native_stack.privileges import RunUser, _read_capability, reachable
 
 STRANGER = 54321

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from native_stack.layout import Layout
 from native_stack.privileges import RunUser
 from native_stack.programs import Program, configuration, script, write_scripts

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from native_stack.errors import StackError
 from native_stack.layout import REPOSITORY
 from native_stack.ports import refuse_taken_ports

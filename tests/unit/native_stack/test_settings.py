@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from native_stack.errors import StackError
 from native_stack.settings import PORTS, SERVICES, is_secret, resolve, stack_environment
 

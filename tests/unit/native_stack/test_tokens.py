@@ -2,6 +2,7 @@
 
 import jwt
 import pytest
+
 from native_stack import quick
 from native_stack.errors import StackError
 from native_stack.tokens import LIFETIME, make_token
