@@ -1,0 +1,116 @@
+"""One process's worth of a service on a real database, with a mode that stays in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import text
+
+from checkout.messages import Address, Checkout, Line, Money, PlaceOrder, ReserveStock
+from checkout.provider_rules import decide
+from sagakit.host import Host
+from sagakit.message import Event, message_id
+from sagakit.participant import Participant
+from sagakit.ports import Outgoing
+from sagakit.provider import InstantProvider, Provider
+from sagakit.settings import Settings
+from sagakit.sqlstore import SqlStore, engine_for
+from sagakit.telemetry import Metrics
+from tests.postgres import SECRET, recipe
+
+
+class MemoryMode:
+    """Publishes into a list; with `chatty` off there is nothing to publish."""
+
+    def __init__(self, chatty: bool = True) -> None:
+        self.chatty = chatty
+        self.published: list[Outgoing] = []
+        self.failing = False
+        self.pause = 0.0
+
+    def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Any]]:
+        return (("events", event),) if self.chatty else ()
+
+    async def start(self, participant: Participant) -> None:
+        pass
+
+    async def publish(self, rows: Sequence[Outgoing]) -> None:
+        await asyncio.sleep(self.pause)
+        if self.failing:
+            raise ConnectionError("no broker")
+        self.published.extend(rows)
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+class Replica(Host):
+    """A Host, and shortcuts for tests."""
+
+    mode: MemoryMode
+
+    async def rows(self, statement: str, **values: Any) -> list[Any]:
+        async with self.engine.connect() as connection:
+            return list(await connection.execute(text(statement), values))
+
+    async def count(self, table: str) -> int:
+        found = await self.rows(f"SELECT count(*) FROM {table}")
+        return int(found[0][0])
+
+
+@asynccontextmanager
+async def replica(
+    service: str,
+    url: str,
+    *,
+    provider: Provider | None = None,
+    started: bool = True,
+    chatty: bool = True,
+    **settings: Any,
+) -> AsyncIterator[Replica]:
+    """A participant over `url`; with `started` off only its door is open."""
+    chosen = Settings(jwt_secret=SECRET, service=service, database_url=url, **{"providers": "instant", **settings})
+    made = recipe(service)
+    engine = engine_for(url, chosen.db_pool)
+    store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=chosen.outbox_lease)
+    mode, metrics = MemoryMode(chatty), Metrics()
+    participant = Participant(made.service, store, mode, provider or InstantProvider(decide), store, chosen, metrics)
+    this = Replica(chosen, engine, store, participant, metrics)
+    object.__setattr__(this, "mode", mode)
+    door = asyncio.create_task(participant.dispatcher.run()) if not started else None
+    if started:
+        await participant.start()
+    try:
+        yield this
+    finally:
+        if door is not None:
+            door.cancel()
+            await asyncio.gather(door, return_exceptions=True)
+        await participant.stop()
+        await engine.dispose()
+
+
+def basket(*skus: str, customer: str = "alice", token: str = "tok_visa", country: str = "LV") -> Checkout:
+    price = Money(100, "EUR")
+    lines = tuple(Line(sku, 1, price) for sku in skus or ("espresso-cup",))
+    address = Address("A. Customer", "1 Main St", "Riga", "LV-1010", country)
+    return Checkout(customer, lines, Money(100 * len(lines), "EUR"), token, address)
+
+
+def place(order_id: str, customer: str = "alice") -> PlaceOrder:
+    return PlaceOrder(order_id, f"key-{order_id}", "fingerprint", basket(customer=customer))
+
+
+def reserve(order_id: str, *skus: str) -> ReserveStock:
+    return ReserveStock(order_id, basket(*skus))
+
+
+def names(events: Sequence[object]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+__all__ = ["MemoryMode", "Replica", "basket", "message_id", "names", "place", "replica", "reserve"]
