@@ -7,13 +7,13 @@ backoff.
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
 
 from sagakit.dispatcher import Dispatcher
-from sagakit.faults import failpoints
-from sagakit.ports import CALLS, Outgoing, Store
+from sagakit.ports import CALLS, Outgoing, Store, StoreUnavailable
 from sagakit.provider import OutcomeUnknown, Provider, ProviderCall
 from sagakit.service import Service
 from sagakit.telemetry import Metrics
@@ -36,74 +36,93 @@ class Caller:
         *,
         concurrency: int = 32,
         poll: float = 0.5,
+        lease: float = 5.0,
         retry_initial: float = 0.1,
         retry_max: float = 5.0,
     ) -> None:
         self._service, self._store, self._provider = service, store, provider
         self._dispatcher, self._metrics = dispatcher, metrics
-        self._concurrency, self._poll = concurrency, poll
+        self._concurrency, self._poll, self._lease = concurrency, poll, lease
         self._retry_initial, self._retry_max = retry_initial, retry_max
         self._wake = asyncio.Event()
-        self._due = False
-        self._offered: list[Outgoing] = []
+        self._offered: deque[tuple[float, Outgoing]] = deque()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._finished: list[Outgoing] = []
+        self._due = 0.0
 
     def offer(self, rows: Sequence[Outgoing]) -> None:
         """Calls just committed under this process's lease; what does not fit waits for the poll."""
         calls = [row for row in rows if row.channel == CALLS]
         if calls and len(self._offered) < self._concurrency * 4:
-            self._offered.extend(calls)
+            ends = asyncio.get_running_loop().time() + self._lease
+            self._offered.extend((ends, row) for row in calls)
             self._wake.set()
 
     async def run(self) -> None:
-        under_way: set[asyncio.Task[None]] = set()
-        clock = asyncio.get_running_loop().time
-        looked = 0.0
         try:
             while True:
-                room = self._concurrency - len(under_way)
-                rows, self._offered = self._offered[:room], self._offered[room:]
-                if room > len(rows) and (self._due or clock() - looked >= self._poll):
-                    self._due, looked = False, clock()
-                    rows += await self._store.take(calls=True, limit=room - len(rows))
-                for row in rows:
-                    task = asyncio.create_task(self._call(row), name=row.id)
-                    under_way.add(task)
-                    task.add_done_callback(under_way.discard)
-                    task.add_done_callback(self._ended)
-                if not rows or not room:
-                    await self._sleep()
+                self._wake.clear()
+                try:
+                    await self._forget()
+                    await self._begin()
+                except StoreUnavailable as error:
+                    log.warning("the caller waits for its store: %s", error)
+                    await asyncio.sleep(self._poll)
+                    continue
+                await self._sleep()
         finally:
-            for task in under_way:
+            for task in self._under_way:
                 task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    async def _begin(self) -> None:
+        """Start as many calls as there is room for: those offered, and when it is time, those that came due."""
+        clock = asyncio.get_running_loop().time
+        room = self._concurrency - len(self._under_way)
+        while room and self._offered:
+            ends, row = self._offered.popleft()
+            if ends > clock():
+                self._start(row)
+                room -= 1
+        if room and clock() >= self._due:
+            taken = await self._store.take(calls=True, limit=room)
+            self._due = clock() + (self._poll if len(taken) < room else 0)
+            for row in taken:
+                self._start(row)
+
+    def _start(self, row: Outgoing) -> None:
+        task = asyncio.create_task(self._call(row), name=row.id)
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        """A call whose row could not be given back comes due again when its lease ends."""
-        if not task.cancelled() and (error := task.exception()):
-            log.warning("call %s stays leased: %r", task.get_name(), error)
+        self._under_way.discard(task)
         self._wake.set()
 
-    def _look(self) -> None:
-        self._due = True
-        self._wake.set()
+    async def _forget(self) -> None:
+        """Delete the rows of calls whose answers are recorded, all that have gathered at once."""
+        while self._finished:
+            rows, self._finished = self._finished, []
+            await self._store.done(rows)
 
     async def _sleep(self) -> None:
-        if not self._offered and not self._due:
-            self._wake.clear()
-            try:
-                await asyncio.wait_for(self._wake.wait(), self._poll)
-            except TimeoutError:
-                return
+        room = len(self._under_way) < self._concurrency
+        wait = max(self._due - asyncio.get_running_loop().time(), 0.001) if room else None
+        try:
+            await asyncio.wait_for(self._wake.wait(), wait)
+        except TimeoutError:
+            return
 
     async def _call(self, row: Outgoing) -> None:
         call = _decode(row.body)
         count = self._metrics.provider_calls
         try:
-            await failpoints.pass_by("before-call")
             with self._metrics.provider_seconds.labels(call.provider, call.operation).time():
                 outcome = await self._provider.call(call)
-            await failpoints.pass_by("after-call")
             await self._dispatcher.do(self._service.outcome(call, outcome), cause=call.key)
+        except StoreUnavailable as error:
+            log.warning("the answer to %s is not recorded, it is asked for again: %s", call.key, error)
+            await self._put_off(row)
         except Exception as error:
             unknown = isinstance(error, OutcomeUnknown)
             count.labels(call.provider, call.operation, "unknown" if unknown else "rejected").inc()
@@ -114,9 +133,16 @@ class Caller:
                 row.attempts + 1,
                 error,
             )
-            pause = min(self._retry_initial * 2 ** min(row.attempts, 20), self._retry_max)
+            await self._put_off(row)
+        else:
+            count.labels(call.provider, call.operation, outcome.outcome).inc()
+            self._finished.append(row)
+
+    async def _put_off(self, row: Outgoing) -> None:
+        """Let the row come due after a pause; with the store down it does when its lease ends."""
+        pause = min(self._retry_initial * 2 ** min(row.attempts, 20), self._retry_max)
+        try:
             await self._store.postpone([row], pause)
-            asyncio.get_running_loop().call_later(pause + 0.005, self._look)
-            return
-        count.labels(call.provider, call.operation, outcome.outcome).inc()
-        await self._store.done([row])
+        except StoreUnavailable:
+            pause = self._lease
+        self._due = min(self._due, asyncio.get_running_loop().time() + pause + 0.005)

@@ -2,8 +2,8 @@
 
 **Group commit**: while a transaction is under way, all that arrives is collected and handled together in the next
 one; a lone command never waits. A handler that raises fails alone: its batch is done again without it. A batch that
-the store rejects is halved until the culprit is by itself. When the store cannot be reached, every command in hand
-fails with StoreUnavailable, and whoever sent it sends it again.
+the store rejects, or in which a second handler raises, is halved until the culprit is by itself. When the store cannot
+be reached, every command in hand fails with StoreUnavailable, and whoever sent it sends it again.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sagakit.door import Do, Forward, HandlerFailed, Item, candidates, claims, describe, open_batch
+from sagakit.door import Do, Forward, HandlerFailed, Item, candidates, claims, open_batch
 from sagakit.faults import failpoints
 from sagakit.message import Command, Event, message_id
 from sagakit.ports import Changes, Mode, RowRejected, Store, StoreUnavailable
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 Answer = Event | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     item: Item
     answer: "asyncio.Future[Answer]"
@@ -84,36 +84,35 @@ class Dispatcher:
                 await task
                 raise
 
-    async def _handle(self, batch: list[_Waiting]) -> None:
+    async def _handle(self, batch: list[_Waiting], halve: bool = False) -> None:
         try:
             answers, changes = await self._transact([waiting.item for waiting in batch])
-        except HandlerFailed as failure:
-            culprits = [waiting for waiting in batch if waiting.item is failure.item]
-            rest = [waiting for waiting in batch if waiting.item is not failure.item]
-            if rest:
-                await self._handle(rest)
-                await self._handle(culprits)
-            else:
-                log.error("handler failed: %s", failure, exc_info=failure.__cause__)
-                self._metrics.commands.labels(_name(failure.item), "failed").inc()
-                _fail(culprits, failure)
         except StoreUnavailable as unavailable:
             log.warning("store unavailable, %d commands go back: %s", len(batch), unavailable)
             _fail(batch, unavailable)
-        except Exception as error:  # a rejected row or a defect: nobody says whose
-            if len(batch) > 1:
-                middle = len(batch) // 2
-                await self._handle(batch[:middle])
-                await self._handle(batch[middle:])
+        except Exception as error:
+            culprits = [waiting for waiting in batch if isinstance(error, HandlerFailed) and waiting.item is error.item]
+            if len(batch) == 1:
+                self._give_up(batch[0], error)
+            elif culprits and not halve:
+                await self._handle([waiting for waiting in batch if waiting not in culprits], halve=True)
+                await self._handle(culprits, halve=True)
             else:
-                log.exception("%s could not be saved", describe(batch[0].item))
-                _fail(batch, error if isinstance(error, RowRejected) else RowRejected(repr(error)))
+                middle = len(batch) // 2
+                await self._handle(batch[:middle], halve=True)
+                await self._handle(batch[middle:], halve=True)
         else:
             self._committed(changes)
             for waiting, answer in zip(batch, answers, strict=True):
                 if not waiting.answer.done():
                     waiting.answer.set_result(answer)
                 self._metrics.commands.labels(_name(waiting.item), type(answer).__name__).inc()
+
+    def _give_up(self, waiting: _Waiting, error: Exception) -> None:
+        log.error("%s failed: %s", _name(waiting.item), error, exc_info=error.__cause__ or error)
+        self._metrics.commands.labels(_name(waiting.item), "failed").inc()
+        known = isinstance(error, HandlerFailed | RowRejected)
+        _fail([waiting], error if known else HandlerFailed(waiting.item, error))
 
     async def _transact(self, items: list[Item]) -> tuple[list[Answer], Changes]:
         self._metrics.batch_size.observe(len(items))

@@ -42,7 +42,9 @@ class Participant:
         self.dispatcher = Dispatcher(
             service, store, mode, provider.decide_now, self._committed, metrics, settings.batch_max
         )
-        self._relay = Relay(store, mode, metrics, batch=settings.batch_max, poll=settings.outbox_poll)
+        self._relay = Relay(
+            store, mode, metrics, batch=settings.batch_max, poll=settings.outbox_poll, lease=settings.outbox_lease
+        )
         self._caller = Caller(
             service,
             store,
@@ -51,6 +53,7 @@ class Participant:
             metrics,
             concurrency=settings.provider_concurrency,
             poll=settings.outbox_poll,
+            lease=settings.outbox_lease,
             retry_initial=settings.retry_initial,
             retry_max=settings.retry_max,
         )

@@ -5,10 +5,12 @@ import hashlib
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+import asyncpg
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sagakit.message import Command, Event, Vocabulary, message_id
@@ -40,32 +42,45 @@ LEDGER = text(
     "CAST(:outcomes AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]))"
 )
 TAKE = text(
-    "UPDATE outbox SET token = :token, leased_until = now() + make_interval(secs => :lease) "
-    "WHERE id IN (SELECT id FROM outbox WHERE is_call = :calls AND leased_until < now() "
+    "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls AND leased_until < now() "
     "ORDER BY leased_until LIMIT :limit FOR UPDATE SKIP LOCKED) "
-    "RETURNING id, channel, key, type, body, attempts"
+    "UPDATE outbox SET token = :token, leased_until = now() + make_interval(secs => :lease) "
+    "FROM due WHERE outbox.id = due.id "
+    "RETURNING outbox.id, channel, key, type, body, attempts"
 )
-DONE = text(
-    "DELETE FROM outbox USING unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS u(id, token) "
-    "WHERE outbox.id = u.id AND outbox.token = u.token"
+# A row that somebody holds right now is being given a new token: it is theirs, and never worth a wait (or a deadlock).
+_MINE = (
+    "SELECT outbox.id FROM outbox JOIN unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS u(id, token) "
+    "ON outbox.id = u.id AND outbox.token = u.token FOR UPDATE OF outbox SKIP LOCKED"
 )
+DONE = text(f"DELETE FROM outbox WHERE id = ANY(ARRAY({_MINE}))")
 POSTPONE = text(
     "UPDATE outbox SET attempts = attempts + 1, leased_until = now() + make_interval(secs => :seconds) "
-    "FROM unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS u(id, token) "
-    "WHERE outbox.id = u.id AND outbox.token = u.token"
+    f"WHERE id = ANY(ARRAY({_MINE}))"
 )
+LIMITS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s"}
+# SQLSTATE classes that a repeat cannot cure: cardinality, data, integrity, program limit.
+REJECTED = ("21", "22", "23", "54")
 
 
 def engine_for(url: str, pool: int) -> AsyncEngine:
-    """A pooled engine whose every statement, and every wait for a connection, has an end."""
-    return create_async_engine(
+    """A pooled engine whose every statement, and every wait for a connection or a lock, has an end."""
+    engine = create_async_engine(
         url,
         pool_size=pool,
         max_overflow=2,
         pool_timeout=5,
         pool_pre_ping=False,
-        connect_args={"timeout": 5, "command_timeout": 10},
+        connect_args={"timeout": 5, "command_timeout": 10, "server_settings": LIMITS},
     )
+    event.listen(engine.sync_engine, "checkout", _still_open)
+    return engine
+
+
+def _still_open(connection: Any, record: Any, proxy: Any) -> None:
+    """Before a connection is used: one that the server has closed means that all of them are stale."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError("closed by the server")
 
 
 @asynccontextmanager
@@ -73,15 +88,25 @@ async def translated() -> AsyncIterator[None]:
     """Database errors in the words of the ports: the store is unavailable, or it rejected a row."""
     try:
         yield
-    except (IntegrityError, DataError) as error:
-        raise RowRejected(str(error.orig)) from error
-    except DBAPIError as error:
-        code = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None) or ""
-        if code.startswith(("22", "23")):
-            raise RowRejected(str(error.orig)) from error
-        raise StoreUnavailable(f"{type(error.orig).__name__}: {error.orig}") from error
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        orig = getattr(error, "orig", None) or error
+        code = getattr(orig, "sqlstate", None) or ""
+        unsendable = isinstance(orig.__cause__, asyncpg.exceptions.DataError | ValueError | TypeError)
+        wrong = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+        if code.startswith(REJECTED) or unsendable or wrong:
+            raise RowRejected(str(orig)) from error
+        raise StoreUnavailable(f"{type(orig).__name__}: {orig}") from error
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection with `translated` errors; one that did not answer in time is not used again."""
+    async with translated(), engine.connect() as connection:
+        try:
+            yield connection
+        except (TimeoutError, OSError):
+            await connection.invalidate()
+            raise
 
 
 class SqlTransaction:
@@ -106,7 +131,7 @@ class SqlTransaction:
 
     async def save(self, working: WorkingSet, changes: Changes) -> None:
         await self._rows.save(self._connection, working)
-        journal, outbox = changes.journal, list(changes.outbox.values())
+        journal, outbox = changes.journal, sorted(changes.outbox.values(), key=attrgetter("id"))
         if journal:
             await self._connection.execute(
                 JOURNAL,
@@ -166,27 +191,27 @@ class SqlStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
-        async with translated(), self._engine.begin() as connection:
+        async with connected(self._engine) as connection, connection.begin():
             yield SqlTransaction(connection, self._vocabulary, self._rows, self._lease)
 
     async def recorded(self, event_ids: Sequence[str]) -> dict[str, Event]:
-        async with translated(), self._single.connect() as connection:
+        async with connected(self._single) as connection:
             return await read_journal(connection, self._vocabulary, event_ids)
 
     async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
         token = random.getrandbits(62)
-        async with translated(), self._single.connect() as connection:
+        async with connected(self._single) as connection:
             rows = await connection.execute(
                 TAKE, {"token": token, "lease": self._lease, "calls": calls, "limit": limit}
             )
             return [Outgoing(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
 
     async def done(self, rows: Sequence[Outgoing]) -> None:
-        async with translated(), self._single.connect() as connection:
+        async with connected(self._single) as connection:
             await connection.execute(DONE, {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]})
 
     async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
-        async with translated(), self._single.connect() as connection:
+        async with connected(self._single) as connection:
             await connection.execute(
                 POSTPONE,
                 {
@@ -197,17 +222,17 @@ class SqlStore:
             )
 
     async def add(self, body: bytes, cause: str) -> None:
-        async with translated(), self._single.connect() as connection:
+        async with connected(self._single) as connection:
             await connection.execute(
                 text(
                     "INSERT INTO dead_letter (id, body, cause) VALUES (:id, :body, :cause) "
                     "ON CONFLICT (id) DO UPDATE SET resolved_at = NULL, cause = excluded.cause"
                 ),
-                {"id": hashlib.sha256(body).hexdigest()[:32], "body": body, "cause": cause[:2000]},
+                {"id": hashlib.sha256(body).hexdigest()[:32], "body": body, "cause": _storable(cause[:2000])},
             )
 
     async def open(self, limit: int = 200) -> Sequence[DeadLetter]:
-        async with translated(), self._single.connect() as connection:
+        async with connected(self._single) as connection:
             rows = await connection.execute(
                 text("SELECT id, body, cause, at FROM dead_letter WHERE resolved_at IS NULL ORDER BY at LIMIT :n"),
                 {"n": limit},
@@ -215,17 +240,21 @@ class SqlStore:
             return [DeadLetter(row.id, row.body, row.cause, row.at) for row in rows]
 
     async def resolve(self, letter_id: str) -> None:
-        async with translated(), self._single.connect() as connection:
+        async with connected(self._single) as connection:
             await connection.execute(
                 text("UPDATE dead_letter SET resolved_at = now() WHERE id = :id"), {"id": letter_id}
             )
 
 
+def _storable(words: str) -> str:
+    return words.replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
 async def healthy(engine: AsyncEngine, seconds: float = 1.0) -> bool:
     """Whether the database answers in time."""
     try:
-        async with asyncio.timeout(seconds), engine.connect() as connection:
+        async with asyncio.timeout(seconds), connected(engine) as connection:
             await connection.execute(text("SELECT 1"))
-    except (SQLAlchemyError, OSError, TimeoutError):
+    except (StoreUnavailable, TimeoutError):
         return False
     return True

@@ -1,11 +1,14 @@
 """Waiting for an event to be recorded, by whichever process: told by this one's commits, and by a poll."""
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
 
 from sagakit.message import Event, message_id
-from sagakit.ports import Changes, Store
+from sagakit.ports import Changes, Store, StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 
 class Watcher:
@@ -75,7 +78,12 @@ class Watcher:
             wanted = sorted(self._unchecked & self._waiting.keys())
             self._unchecked.clear()
             if wanted:
-                for key, event in (await self._store.recorded(wanted)).items():
+                try:
+                    recorded = await self._store.recorded(wanted)
+                except StoreUnavailable as error:
+                    log.warning("the watcher waits for its store: %s", error)
+                    continue
+                for key, event in recorded.items():
                     self._found(key, event)
 
     def _found(self, key: str, event: Event) -> None:
