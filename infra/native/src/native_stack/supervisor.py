@@ -173,7 +173,16 @@ class _UnixTransport(xmlrpc.client.Transport):
         self._path = path
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _UnixConnection(self._path)
+        connection = _UnixConnection(self._path)
+        self._connection = host, connection
+        return connection
+
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        """One connection per request, closed with it."""
+        try:
+            return super().request(*arguments, **options)
+        finally:
+            self.close()
 
 
 class _UnixConnection(http.client.HTTPConnection):
