@@ -17,7 +17,6 @@ from payment_service.domain import Payment
 from sagakit.message import message_id
 from shipping_service.domain import Shipment
 from tests.simulation.memory import Record
-from tests.simulation.outside import Deed
 from tests.simulation.world import World
 
 
@@ -128,7 +127,7 @@ def _done(world: World, order: Order) -> Iterator[Violation]:
     if shipment.status != "DISPATCHED" or shipment.open or shipment.checkout != order.checkout:
         yield Violation(3, f"{order.order_id} is COMPLETED with {shipment}")
     total = (order.checkout.total.amount, order.checkout.total.currency)
-    if world.outside.deeds(order.order_id, "capture") != [Deed(order.order_id, "capture", "ok", total)]:
+    if [deed.amount for deed in world.outside.deeds(order.order_id, "capture")] != [total]:
         yield Violation(6, f"{order.order_id} is COMPLETED, but the provider has not captured {total} once")
     if len(world.outside.deeds(order.order_id, "dispatch")) != 1:
         yield Violation(3, f"{order.order_id} is COMPLETED, but the carrier has not collected it once")

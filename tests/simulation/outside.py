@@ -28,6 +28,8 @@ class Deed:
     operation: str
     outcome: str
     amount: tuple[int, str] | None
+    key: str
+    provider: str
 
 
 @dataclass(slots=True)
@@ -60,7 +62,8 @@ class Outside:
         self.answers[call.key] = outcome
         money = call.payload.get("amount")
         amount = (int(money["amount"]), str(money["currency"])) if money else None
-        self.ledger.append(Deed(str(call.payload["order_id"]), call.operation, outcome.outcome, amount))
+        order_id = str(call.payload["order_id"])
+        self.ledger.append(Deed(order_id, call.operation, outcome.outcome, amount, call.key, call.provider))
 
     def deeds(self, order_id: str, operation: str) -> list[Deed]:
         """The successful ones."""

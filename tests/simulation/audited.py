@@ -1,0 +1,98 @@
+"""A simulated world as the production auditor would read it from four databases and a ledger."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from checkout.messages import Money, OrderCancelled
+from checkout_audit.invariants import INVARIANTS
+from checkout_audit.snapshot import (
+    DeadLetterRow,
+    InboxRow,
+    JournalRow,
+    LedgerRow,
+    OrderRow,
+    OutboxRow,
+    PaymentRow,
+    Records,
+    Sight,
+    Snapshot,
+)
+from sagakit.message import message_id
+from sagakit.ports import CALLS
+from tests.simulation.memory import Database
+from tests.simulation.world import World
+
+_START: Final = datetime(2030, 1, 1, tzinfo=UTC)
+_OWNER: Final = {"payment": "payment", "carrier": "shipping"}
+
+
+def audit(world: World) -> dict[int, list[str]]:
+    """What the production invariants find, by number."""
+    snapshot = snapshot_of(world)
+    found = {one.number: [f"{v.subject}: {v.what}" for v in one.check(snapshot)] for one in INVARIANTS}
+    return {number: what for number, what in found.items() if what}
+
+
+def snapshot_of(world: World) -> Snapshot:
+    """Every commit takes a second."""
+    orders = [row for row in world.databases["order"].states.values() if row.checkout]
+    payments = list(world.databases["payment"].states.values())
+    totals = [row.checkout.total if row.checkout else None for row in payments]
+    return Snapshot(
+        orders=tuple(OrderRow(row, row.settled, row.checkout.customer) for row in orders),
+        reservations=tuple(world.databases["inventory"].states.values()),
+        stock=tuple(world.databases["inventory"].items.values()),
+        payments=tuple(
+            PaymentRow(row, total and total.amount, total and total.currency)
+            for row, total in zip(payments, totals, strict=True)
+        ),
+        shipments=tuple(world.databases["shipping"].states.values()),
+        services={
+            name: _records(database, tuple(world.dead) if name == "order" else ())
+            for name, database in world.databases.items()
+        },
+        ledger=tuple(
+            LedgerRow(
+                deed.order_id,
+                deed.provider,
+                deed.operation,
+                deed.outcome,
+                Money(*deed.amount) if deed.amount else None,
+                deed.key,
+                _START,
+                _OWNER[deed.provider] if deed.provider in world.scenario.instant else "sandbox",
+            )
+            for deed in world.outside.ledger
+        ),
+        initial=dict(world.scenario.stock),
+        history=tuple(_sights(world)),
+    )
+
+
+def _sights(world: World) -> list[Sight]:
+    sights = []
+    for command in world.scenario.orders:
+        key, customer = command.idempotency_key, command.checkout.customer
+        if command.order_id in world.databases["order"].states:
+            sights.append(Sight(key, command.order_id, "accepted", customer))
+        for answer in world.told.get(command.order_id, ()):
+            if isinstance(answer, OrderCancelled):
+                sights.append(Sight(key, command.order_id, "CANCELLED", customer))
+    return sights
+
+
+def _records(database: Database, dead: tuple[str, ...]) -> Records:
+    journal: dict[str, JournalRow] = {}
+    claimed: dict[str, datetime] = {}
+    for seq, record in enumerate(database.journal, start=1):
+        event, at = record.entry.event, _START + timedelta(seconds=record.tick)
+        identity = message_id(event)
+        claimed.setdefault(record.entry.command, at)
+        row = JournalRow(identity, seq, event.subject, type(event).__name__, record.entry.command, event, at)
+        journal.setdefault(identity, row)
+    return Records(
+        tuple(InboxRow(row.id, row.cause, claimed.get(row.id, _START)) for row in database.inbox.values()),
+        tuple(journal.values()),
+        tuple(OutboxRow(row.id, row.channel, row.channel == CALLS, 0, _START) for row in database.outbox.values()),
+        tuple(DeadLetterRow(letter, letter, _START) for letter in dead),
+    )

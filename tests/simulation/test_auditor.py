@@ -1,0 +1,34 @@
+"""The production auditor over simulated histories: silent where all is well, loud where a defect was seeded."""
+
+import pytest
+
+from tests.simulation.audited import audit
+from tests.simulation.design import STYLES, Design
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.schedule import run
+from tests.simulation.steps import heal
+
+INVISIBLE = {"deadline ignored"}
+"""Such an order is late; once it has been healed, nothing that is recorded is wrong."""
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("adopting", [False, True])
+def test_the_auditor_finds_nothing_in_any_consistent_history(style: str, adopting: bool) -> None:
+    for seed in range(400):
+        assert audit(run(Design(style), seed, adopting).world) == {}, f"seed {seed}"
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("name", sorted(MUTANTS.keys() - INVISIBLE))
+def test_the_auditor_sees_the_outcome_of_every_seeded_defect(name: str, style: str) -> None:
+    design = MUTANTS[name].mutate(Design(style))
+    for seed in range(2000):
+        done = run(design, seed)
+        if done.violations:
+            heal(done.world)
+            found = audit(done.world)
+            if found:
+                print(f"seed {seed}: {found}")
+                return
+    pytest.fail("the auditor saw nothing")
