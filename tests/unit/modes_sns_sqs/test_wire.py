@@ -17,6 +17,10 @@ def test_any_body_survives_as_lawful_text(body: bytes) -> None:
     assert unpack({"Body": text, "MessageAttributes": attributes}) == body
 
 
+def test_what_a_stranger_sent_is_delivered_to_be_judged() -> None:
+    assert unpack({"Body": "a", "MessageAttributes": {"encoding": {}}}) == b"a"
+
+
 def test_a_cloud_event_travels_as_it_is() -> None:
     assert pack(b'{"specversion":"1.0"}', type="OrderPlaced") == (
         '{"specversion":"1.0"}',

@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -28,10 +29,12 @@ def pack(body: bytes, **attributes: str) -> Packed:
 
 
 def unpack(message: Mapping[str, Any]) -> bytes:
-    """What `pack` was given, from a received SQS message."""
+    """What `pack` was given, from a received SQS message; what a stranger sent comes as it is."""
+    body = str(message["Body"]).encode()
     if "encoding" in message.get("MessageAttributes", ()):
-        return base64.b64decode(message["Body"])
-    return str(message["Body"]).encode()
+        with suppress(ValueError):
+            return base64.b64decode(body)
+    return body
 
 
 def cut(things: Sequence[T]) -> Iterator[Sequence[T]]:
