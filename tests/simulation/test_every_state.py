@@ -1,7 +1,7 @@
 """Every reachable state of one order, in both styles, with remote and with instant providers; no bound is needed.
 
-Two orders that compete for the last piece are explored without cancels, since with them the states multiply into
-millions; random schedules cover those.
+Two orders that compete for the last piece are explored with instant providers and without cancels: with both, there
+would be more than a million states. Random schedules cover those.
 """
 
 import pytest
