@@ -30,7 +30,7 @@ PUBLISH: Final = 4.0  # for a whole publish; longer, and its outcome is unknown
 WAIT: Final = 5.0  # for a message; then receive comes back empty
 LEAVE: Final = 1.5  # for the last pulls to end by themselves: the emulator still feeds one that was cancelled
 GIVE_BACK: Final = 2.0
-PULLS: Final = 4  # at a time and subscription: the emulator looks every 50 ms, at each at another moment
+PULLS: Final = 2  # at a time and subscription: the emulator looks every 50 ms, for each at another moment
 REMEMBERED: Final = 10_000
 
 T = TypeVar("T")
