@@ -7,7 +7,7 @@ from datetime import timedelta
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
 from temporalio.client import Client
-from temporalio.service import KeepAliveConfig, RPCError, RPCStatusCode
+from temporalio.service import GrpcCompression, KeepAliveConfig, RPCError, RPCStatusCode
 
 from sagakit.modes.temporal.wire import CONVERTER
 from sagakit.settings import Settings
@@ -27,6 +27,7 @@ async def connect(settings: Settings) -> Client:
                 namespace=settings.temporal_namespace,
                 data_converter=CONVERTER,
                 keep_alive_config=KeepAliveConfig(interval_millis=5_000, timeout_millis=5_000),
+                grpc_compression=GrpcCompression.NONE,  # compressing took a twelfth of our CPU time
             )
             await ensure_namespace(client)
         except (RuntimeError, RPCError) as error:
