@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from sagakit.dispatcher import Dispatcher
+from sagakit.faults import failpoints
 from sagakit.ports import CALLS, Outgoing, Store, StoreUnavailable
 from sagakit.provider import OutcomeUnknown, Provider, ProviderCall
 from sagakit.service import Service
@@ -117,8 +118,10 @@ class Caller:
         call = _decode(row.body)
         count = self._metrics.provider_calls
         try:
+            await failpoints.pass_by("before-call")
             with self._metrics.provider_seconds.labels(call.provider, call.operation).time():
                 outcome = await self._provider.call(call)
+            await failpoints.pass_by("after-call")
             await self._dispatcher.do(self._service.outcome(call, outcome), cause=call.key)
         except StoreUnavailable as error:
             log.warning("the answer to %s is not recorded, it is asked for again: %s", call.key, error)

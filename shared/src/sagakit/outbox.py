@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 
+from sagakit.faults import failpoints
 from sagakit.ports import CALLS, Mode, Outgoing, Store, StoreUnavailable
 from sagakit.telemetry import Metrics
 
@@ -89,7 +90,9 @@ class Relay:
     async def _publish(self, rows: list[Outgoing]) -> None:
         try:
             async with asyncio.timeout(self._timeout):
+                await failpoints.pass_by("before-publish")
                 await self._mode.publish(rows)
+                await failpoints.pass_by("after-publish")
         except Exception as error:
             log.warning("publishing %d messages failed, they stay in the outbox: %r", len(rows), error)
             attempts = max(row.attempts for row in rows)

@@ -13,6 +13,7 @@ from temporalio import activity, workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from sagakit.faults import failpoints
 from sagakit.message import Command, Event
 from sagakit.modes.temporal.wire import QUEUE, Note, Start, message_of, note_of
 from sagakit.participant import Participant
@@ -94,6 +95,7 @@ def _activities(
                 answer = await ask(message_of(wire, note), note)
             except StoreUnavailable as unavailable:
                 raise _again(str(unavailable), "StoreUnavailable") from None
+            await failpoints.pass_by("before-ack")
             return None if answer is None else note_of(wire, answer, None, note.traceparent)
 
         return handle
