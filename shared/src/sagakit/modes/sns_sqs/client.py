@@ -120,7 +120,6 @@ class Client:
         except ClientError as error:
             if error.response["Error"]["Code"] not in MISSING:
                 raise
-            log.warning("the broker has forgotten its queues or topics, making them again: %s", error)
         await self._ensure(known)
         async with asyncio.timeout(seconds):
             return await operation()
@@ -129,6 +128,8 @@ class Client:
         """Make the topology, unless somebody else did since it was the `known`-th."""
         async with self._ensuring:
             if self._ensured == known:
+                if known:
+                    log.warning("making queues and topics again")
                 async with asyncio.timeout(ENSURE_SECONDS):
                     self._where = await ensure(self._sqs, self._sns, self._plan, self._settings)
                 self._ensured += 1

@@ -122,7 +122,8 @@ class SnsSqsTransport:
             try:
                 messages = await self._client.poll(queue)
             except Exception as error:
-                log.warning("receiving failed, next try in %.1f s: %r", pause, error)
+                first = pause == self._settings.retry_initial
+                log.log(logging.WARNING if first else logging.DEBUG, "receiving failed, trying on: %r", error)
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, self._settings.retry_max)
             else:
