@@ -6,9 +6,10 @@ Guarantee: only a complete, well-formed 200 is an outcome. A time-out, a broken 
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Self
 
-import httpx
+import aiohttp
 import msgspec
 
 from sagakit.http_auth import issue_token
@@ -19,6 +20,8 @@ from sagakit.telemetry import traceparent
 _TOKEN_TTL: Final = 3600.0
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 _decode = msgspec.json.Decoder(ProviderOutcome).decode
+Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[tuple[int, bytes]]]
+"""Sends a body to a path: the status and the whole body of the answer, or an error of the connection."""
 
 
 class HttpProvider:
@@ -32,12 +35,10 @@ class HttpProvider:
         *,
         time_limit: float = 2.0,
         concurrency: int = 32,
-        transport: httpx.AsyncBaseTransport | None = None,
+        post: Post | None = None,
     ) -> None:
-        limits = httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency)
-        self._client = httpx.AsyncClient(
-            base_url=url, timeout=time_limit, limits=limits, transport=transport, trust_env=False
-        )
+        self._url, self._concurrency, self._post = url, concurrency, post or self._post_over_http
+        self._session: aiohttp.ClientSession | None = None
         self._secret, self._service, self._time_limit = secret, service, time_limit
         self._token, self._renew_at = "", 0.0
 
@@ -63,14 +64,11 @@ class HttpProvider:
             headers["traceparent"] = trace
         try:
             async with asyncio.timeout(self._time_limit):
-                answer = await self._client.post(
-                    f"/{call.provider}/{call.operation}",
-                    content=msgspec.json.encode(call.payload),
-                    headers=headers,
-                )
-        except (httpx.HTTPError, TimeoutError, OSError) as error:
+                path = f"/{call.provider}/{call.operation}"
+                status, body = await self._post(path, msgspec.json.encode(call.payload), headers)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OutcomeUnknown(f"{call.key}: {type(error).__name__}") from error
-        return _outcome(call, answer)
+        return _outcome(call, status, body)
 
     def decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
         """None: this provider has to be called."""
@@ -78,7 +76,15 @@ class HttpProvider:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _post_over_http(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(limit=self._concurrency)
+            self._session = aiohttp.ClientSession(connector=connector)
+        async with self._session.post(self._url + path, data=body, headers=headers) as answer:
+            return answer.status, await answer.read()
 
     def _bearer(self) -> str:
         now = time.monotonic()
@@ -88,16 +94,16 @@ class HttpProvider:
         return self._token
 
 
-def _outcome(call: ProviderCall, answer: httpx.Response) -> ProviderOutcome:
-    if answer.status_code == 200:
+def _outcome(call: ProviderCall, status: int, body: bytes) -> ProviderOutcome:
+    if status == 200:
         try:
-            return _decode(answer.content)
+            return _decode(body)
         except msgspec.MsgspecError as error:
             raise OutcomeUnknown(f"{call.key}: an answer that cannot be read") from error
-    if answer.status_code >= 500 or answer.status_code in _TRY_AGAIN:
-        raise OutcomeUnknown(f"{call.key}: status {answer.status_code}")
+    if status >= 500 or status in _TRY_AGAIN:
+        raise OutcomeUnknown(f"{call.key}: status {status}")
     try:
-        code = msgspec.json.decode(answer.content, type=dict[str, object]).get("code", "")
+        code = msgspec.json.decode(body, type=dict[str, object]).get("code", "")
     except msgspec.MsgspecError:
         code = ""
-    raise ProviderRejected(f"{call.key}: status {answer.status_code} {code}".rstrip())
+    raise ProviderRejected(f"{call.key}: status {status} {code}".rstrip())

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.main import build
 from sagakit.http import issue_token

@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from checkout.provider_rules import decide
 from sagakit.provider import OutcomeUnknown, ProviderCall
 from sagakit.provider_http import HttpProvider

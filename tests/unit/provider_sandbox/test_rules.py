@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from checkout.provider_rules import decide
 from provider_sandbox.records import Record
 from provider_sandbox.rules import NotAllowed, amount_of, judge
