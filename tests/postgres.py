@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
@@ -89,8 +90,9 @@ class Server:
     def signal(self, number: int) -> None:
         """SIGSTOP and SIGCONT reach every process of the server."""
         if self._process is not None and self._process.poll() is None:
-            for pid in (*_children(self._process.pid), self._process.pid):
-                os.kill(pid, number)
+            for pid in (self._process.pid, *_children(self._process.pid)):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def stop(self) -> None:
         self.signal(signal.SIGCONT)
@@ -146,7 +148,9 @@ class Server:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
 
 
 @cache

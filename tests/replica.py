@@ -9,13 +9,14 @@ from sqlalchemy import text
 
 from checkout.messages import Address, Checkout, Line, Money, PlaceOrder, ReserveStock
 from checkout.provider_rules import decide
+from sagakit.database import engine_for
 from sagakit.host import Host
 from sagakit.message import Event, message_id
 from sagakit.participant import Participant
 from sagakit.ports import Outgoing
 from sagakit.provider import InstantProvider, Provider
 from sagakit.settings import Settings
-from sagakit.sqlstore import SqlStore, engine_for
+from sagakit.sqlstore import SqlStore
 from sagakit.telemetry import Metrics
 from tests.postgres import SECRET, recipe
 
@@ -57,6 +58,18 @@ class Replica(Host):
         async with self.engine.connect() as connection:
             return list(await connection.execute(text(statement), values))
 
+    async def until(self, statement: str, value: object, seconds: float = 15) -> None:
+        """Until the first column of the first row has that value."""
+        async with asyncio.timeout(seconds):
+            while True:
+                found = await self.rows(statement)
+                if found[0][0] == value:
+                    return
+                await asyncio.sleep(0.05)
+
+    async def drained(self, seconds: float = 15) -> None:
+        await self.until("SELECT count(*) FROM outbox", 0, seconds)
+
     async def count(self, table: str) -> int:
         found = await self.rows(f"SELECT count(*) FROM {table}")
         return int(found[0][0])
@@ -94,11 +107,11 @@ async def replica(
         await engine.dispose()
 
 
-def basket(*skus: str, customer: str = "alice", token: str = "tok_visa", country: str = "LV") -> Checkout:
+def basket(*skus: str, customer: str = "alice", country: str = "LV") -> Checkout:
     price = Money(100, "EUR")
     lines = tuple(Line(sku, 1, price) for sku in skus or ("espresso-cup",))
     address = Address("A. Customer", "1 Main St", "Riga", "LV-1010", country)
-    return Checkout(customer, lines, Money(100 * len(lines), "EUR"), token, address)
+    return Checkout(customer, lines, Money(100 * len(lines), "EUR"), "tok_visa", address)
 
 
 def place(order_id: str, customer: str = "alice") -> PlaceOrder:

@@ -11,10 +11,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
+from sagakit.database import connected
 from sagakit.faults import POINTS, Failpoint, failpoints
 from sagakit.host import Host
 from sagakit.http import Caller, JsonResponse, not_found, page, require_admin, require_caller
-from sagakit.sqlstore import translated
 
 Row = TypeVar("Row")
 Admin = Annotated[Caller, Depends(require_admin)]
@@ -88,7 +88,7 @@ def fetcher(engine: AsyncEngine, statement: str) -> Callable[[list[str]], Awaita
     compiled = text(statement)
 
     async def fetch(ids: list[str]) -> Mapping[str, Any]:
-        async with translated(), single.connect() as connection:
+        async with connected(single) as connection:
             return {row[0]: row for row in await connection.execute(compiled, {"ids": ids})}
 
     return fetch
@@ -105,15 +105,16 @@ def common(host: Host, owner_of: OwnerOf, more: Lister | None = None, retry: Ret
 
     async def timeline(order_id: str, caller: Anyone) -> Response:
         """This service's own journal of an order: commands claimed and events recorded, with times and causes."""
-        owner = await owner_of(order_id)
-        if owner is None or not (caller.is_admin or owner == caller.subject):
+        if not caller.is_admin and await owner_of(order_id) != caller.subject:
             raise not_found("No such order here.")
-        async with translated(), single.connect() as connection:
+        async with connected(single) as connection:
             rows = (await connection.execute(TIMELINE, {"low": f"{order_id}/", "high": f"{order_id}0"})).all()
         items = [
             {"message": row.id.split("/", 1)[1], "kind": row.kind, "cause": row.cause, "at": iso(row.at)}
             for row in rows
         ]
+        if not items:
+            raise not_found("No such order here.")
         return JsonResponse({"order_id": order_id, "service": host.participant.service.name, "items": items})
 
     async def attention(caller: Admin) -> Response:
@@ -122,7 +123,7 @@ def common(host: Host, owner_of: OwnerOf, more: Lister | None = None, retry: Ret
             {"id": letter.id, "kind": "dead-letter", "since": iso(letter.at), "detail": letter.cause}
             for letter in await host.store.open()
         ]
-        async with translated(), single.connect() as connection:
+        async with connected(single) as connection:
             calls = (await connection.execute(OPEN_CALLS, {"after": host.settings.saga_attention_after})).all()
         items += [
             {
@@ -140,7 +141,7 @@ def common(host: Host, owner_of: OwnerOf, more: Lister | None = None, retry: Ret
 
     async def push(item_id: str, caller: Admin) -> Response:
         """Try again now; 404 if there is nothing of that id."""
-        async with translated(), single.connect() as connection:
+        async with connected(single) as connection:
             found = (await connection.execute(RETRY_CALL, {"id": item_id})).first() is not None
         found = found or await host.participant.redrive(item_id)
         if not found and not (retry is not None and await retry(item_id)):

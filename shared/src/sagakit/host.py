@@ -12,6 +12,7 @@ from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sagakit import modes
+from sagakit.database import engine_for, healthy
 from sagakit.http import create_app
 from sagakit.participant import Participant
 from sagakit.provider import InstantProvider, Provider, ProviderCall, ProviderOutcome
@@ -21,7 +22,7 @@ from sagakit.runtime import Background, serve
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
-from sagakit.sqlstore import SqlStore, engine_for, healthy
+from sagakit.sqlstore import SqlStore
 from sagakit.telemetry import Metrics, configure_logging
 from sagakit.topology import Topology
 

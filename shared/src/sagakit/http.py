@@ -22,6 +22,7 @@ from sagakit.http_auth import (
     Role,
     Verifier,
     issue_token,
+    refusal,
     require,
     require_admin,
     require_caller,
@@ -125,7 +126,7 @@ def create_app(
         exception_handlers={
             Problem: on_problem,
             HTTPException: on_http_exception,
-            RequestValidationError: on_invalid,
+            RequestValidationError: _on_invalid,
         },
     )
     app.state.settings = settings
@@ -142,6 +143,12 @@ def drain_of(request: Request) -> Drain:
     """The process's `Drain`, for handlers that wait; usable as a dependency."""
     drain: Drain = request.app.state.drain
     return drain
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    """A body is read before anybody asks who sent it; whoever may not use the route is told that first."""
+    refused = await refusal(request)
+    return refused.response() if refused is not None else await on_invalid(request, error)
 
 
 def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drain: Drain) -> APIRouter:

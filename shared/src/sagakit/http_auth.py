@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, cast
 
 import jwt
 from fastapi import Depends
+from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
 
@@ -21,7 +22,7 @@ from sagakit.http_problems import Problem
 ISSUER: Final = "quartet"
 AUDIENCE: Final = "quartet"
 Role = Literal["customer", "admin", "service"]
-_ROLES: Final = ("customer", "admin", "service")
+_ROLES: Final[tuple[Role, ...]] = ("customer", "admin", "service")
 _REMEMBERED: Final = 10_000
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token from `make -s token`")
 
@@ -109,6 +110,22 @@ def require(*roles: Role) -> Callable[[Request, HTTPAuthorizationCredentials | N
         return caller
 
     return dependency
+
+
+async def refusal(request: Request) -> Problem | None:
+    """Why this caller may not use the route, if it is one for the authenticated and they are not."""
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    if dependant is None or not _guarded(dependant):
+        return None
+    try:
+        await require(*_ROLES)(request, await _bearer(request))
+    except Problem as problem:
+        return problem
+    return None
+
+
+def _guarded(dependant: Dependant) -> bool:
+    return dependant.call is _bearer or any(map(_guarded, dependant.dependencies))
 
 
 require_customer = require("customer")

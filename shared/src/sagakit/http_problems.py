@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from sagakit.ports import StoreUnavailable
 from sagakit.telemetry import request_id
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -138,7 +139,7 @@ def is_outage(error: BaseException) -> bool:
         state = getattr(current, "sqlstate", None)
         if isinstance(state, str):
             return state.startswith(_TRANSIENT)
-        if isinstance(current, ConnectionError | TimeoutError) or _lost_connection(current):
+        if isinstance(current, StoreUnavailable | ConnectionError | TimeoutError) or _lost_connection(current):
             return True
         if isinstance(current, OSError) and current.errno is not None and current.filename is None:
             return True

@@ -114,10 +114,10 @@ class Participant:
 
     async def redrive(self, letter_id: str) -> bool:
         """Hand a dead letter to the door again; whether there was one. It stays open if it fails again."""
-        letters = [letter for letter in await self._dead_letters.open() if letter.id == letter_id]
-        if not letters:
+        letter = await self._dead_letters.find(letter_id)
+        if letter is None:
             return False
-        if self.readmit is not None and await self.readmit(letters[0].body):
+        if self.readmit is not None and await self.readmit(letter.body):
             await self._dead_letters.resolve(letter_id)
         return True
 

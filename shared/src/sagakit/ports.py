@@ -127,6 +127,9 @@ class DeadLetters(Protocol):
 
     async def open(self, limit: int = 200) -> Sequence[DeadLetter]: ...
 
+    async def find(self, letter_id: str) -> DeadLetter | None:
+        """The open letter of that id."""
+
     async def resolve(self, letter_id: str) -> None: ...
 
 

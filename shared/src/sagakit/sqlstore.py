@@ -1,6 +1,5 @@
 """The store on PostgreSQL: a handful of set-based statements per batch, through SQLAlchemy Core and asyncpg."""
 
-import asyncio
 import hashlib
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -8,13 +7,12 @@ from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import Any
 
-import asyncpg
-from sqlalchemy import event, text
-from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError, StatementError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from sagakit.database import connected
 from sagakit.message import Command, Event, Vocabulary, message_id
-from sagakit.ports import CALLS, Changes, Claim, DeadLetter, LedgerEntry, Outgoing, RowRejected, StoreUnavailable
+from sagakit.ports import CALLS, Changes, Claim, DeadLetter, LedgerEntry, Outgoing
 from sagakit.rows import Rows
 from sagakit.service import WorkingSet
 
@@ -58,55 +56,6 @@ POSTPONE = text(
     "UPDATE outbox SET attempts = attempts + 1, leased_until = now() + make_interval(secs => :seconds) "
     f"WHERE id = ANY(ARRAY({_MINE}))"
 )
-LIMITS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s"}
-# SQLSTATE classes that a repeat cannot cure: cardinality, data, integrity, program limit.
-REJECTED = ("21", "22", "23", "54")
-
-
-def engine_for(url: str, pool: int) -> AsyncEngine:
-    """A pooled engine whose every statement, and every wait for a connection or a lock, has an end."""
-    engine = create_async_engine(
-        url,
-        pool_size=pool,
-        max_overflow=2,
-        pool_timeout=5,
-        pool_pre_ping=False,
-        connect_args={"timeout": 5, "command_timeout": 10, "server_settings": LIMITS},
-    )
-    event.listen(engine.sync_engine, "checkout", _still_open)
-    return engine
-
-
-def _still_open(connection: Any, record: Any, proxy: Any) -> None:
-    """Before a connection is used: one that the server has closed means that all of them are stale."""
-    if connection.driver_connection.is_closed():
-        raise InvalidatePoolError("closed by the server")
-
-
-@asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """Database errors in the words of the ports: the store is unavailable, or it rejected a row."""
-    try:
-        yield
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-        orig = getattr(error, "orig", None) or error
-        code = getattr(orig, "sqlstate", None) or ""
-        unsendable = isinstance(orig.__cause__, asyncpg.exceptions.DataError | ValueError | TypeError)
-        wrong = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
-        if code.startswith(REJECTED) or unsendable or wrong:
-            raise RowRejected(str(orig)) from error
-        raise StoreUnavailable(f"{type(orig).__name__}: {orig}") from error
-
-
-@asynccontextmanager
-async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection with `translated` errors; one that did not answer in time is not used again."""
-    async with translated(), engine.connect() as connection:
-        try:
-            yield connection
-        except (TimeoutError, OSError):
-            await connection.invalidate()
-            raise
 
 
 class SqlTransaction:
@@ -239,6 +188,14 @@ class SqlStore:
             )
             return [DeadLetter(row.id, row.body, row.cause, row.at) for row in rows]
 
+    async def find(self, letter_id: str) -> DeadLetter | None:
+        async with connected(self._single) as connection:
+            rows = await connection.execute(
+                text("SELECT id, body, cause, at FROM dead_letter WHERE resolved_at IS NULL AND id = :id"),
+                {"id": letter_id},
+            )
+            return next((DeadLetter(row.id, row.body, row.cause, row.at) for row in rows), None)
+
     async def resolve(self, letter_id: str) -> None:
         async with connected(self._single) as connection:
             await connection.execute(
@@ -248,13 +205,3 @@ class SqlStore:
 
 def _storable(words: str) -> str:
     return words.replace("\x00", "\ufffd").encode(errors="replace").decode()
-
-
-async def healthy(engine: AsyncEngine, seconds: float = 1.0) -> bool:
-    """Whether the database answers in time."""
-    try:
-        async with asyncio.timeout(seconds), connected(engine) as connection:
-            await connection.execute(text("SELECT 1"))
-    except (StoreUnavailable, TimeoutError):
-        return False
-    return True

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from inventory_service.domain import Restock, StockReceived
 from sagakit import telemetry
 from sagakit.api import Admin, Coalesced, common, fetcher
+from sagakit.database import connected
 from sagakit.host import Host
 from sagakit.http import (
     DEFAULT_LIMIT,
@@ -24,7 +25,6 @@ from sagakit.http import (
     not_found,
     page,
 )
-from sagakit.sqlstore import translated
 
 NAMESPACE: Final = uuid.UUID("0a3a4f0e-1f8f-4a53-9d6b-6f9f6ad3b2c4")
 COLUMNS: Final = "sku, name, price, currency, received, available, reserved, committed"
@@ -65,7 +65,7 @@ def router(host: Host) -> APIRouter:
     async def listing(cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT) -> Response:
         """A page of the stock, by SKU."""
         after = decode_cursor(cursor, str)
-        async with translated(), single.connect() as connection:
+        async with connected(single) as connection:
             rows = (await connection.execute(PAGE, {"after": after[0] if after else "", "limit": limit + 1})).all()
         following = encode_cursor(rows[limit - 1].sku) if len(rows) > limit else None
         return JsonResponse(page([stock_out(row) for row in rows[:limit]], following))

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -24,6 +24,7 @@ from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUE
 from order_service.schemas import OrderIn, order_out
 from sagakit import modes, telemetry
 from sagakit.api import Anyone, Coalesced, common, fetcher, iso
+from sagakit.database import connected
 from sagakit.door import Forward
 from sagakit.host import Host
 from sagakit.http import (
@@ -48,7 +49,6 @@ from sagakit.http import (
     require_customer,
 )
 from sagakit.message import id_of
-from sagakit.sqlstore import translated
 
 NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
 STATUSES: Final = (PENDING, CONFIRMED, COMPLETED, CANCELLED)
@@ -141,15 +141,12 @@ class Orders:
             values |= {"status": status}  # type: ignore[dict-item]
         if after := decode_cursor(cursor, str, str):
             where.append("(created_at, order_id) < (CAST(:at AS timestamptz), :last)")
-            try:
-                values |= {"at": datetime.fromisoformat(after[0]), "last": after[1]}  # type: ignore[dict-item]
-            except ValueError:
-                raise invalid("cursor", "must be the next_cursor of a page of this list") from None
+            values |= {"at": _instant(after[0]), "last": after[1]}  # type: ignore[dict-item]
         statement = text(
             f"SELECT {COLUMNS} FROM orders WHERE {' AND '.join(where)} "
             "ORDER BY created_at DESC, order_id DESC LIMIT :limit"
         )
-        async with translated(), self._single.connect() as connection:
+        async with connected(self._single) as connection:
             rows = (await connection.execute(statement, values)).all()
         last = rows[limit - 1] if len(rows) > limit else None
         following = encode_cursor(last.created_at.isoformat(), last.order_id) if last else None
@@ -160,17 +157,18 @@ class Orders:
         await self._own(order_id, caller)
         command = CancelOrder(order_id, CUSTOMER_REQUESTED)
         decision = await self._host.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        row = await self._own(order_id, caller)
         if isinstance(decision, OrderCancelled) and decision.reason == CUSTOMER_REQUESTED:
-            return JsonResponse(order_out(await self._own(order_id, caller), self._mode))
+            return JsonResponse(order_out(row, self._mode))
         if isinstance(decision, OrderCancelled):
             raise conflict(
                 "order_cancelled",
                 f"The order was cancelled already: {decision.reason}.",
-                order_status=CANCELLED,
+                order_status=row.status,
                 cancellation_reason=decision.reason,
             )
         raise conflict(
-            "order_confirmed", "The order is confirmed and can no longer be cancelled.", order_status=CONFIRMED
+            "order_confirmed", "The order is confirmed and can no longer be cancelled.", order_status=row.status
         )
 
     async def events(
@@ -193,7 +191,7 @@ class Orders:
                 stirred.clear()
                 row = await self._present(order_id)
                 values = {"low": f"{order_id}/", "high": f"{order_id}0", "seq": seq}
-                async with translated(), self._single.connect() as connection:
+                async with connected(self._single) as connection:
                     found = (await connection.execute(TRANSITIONS, values)).all()
                 for one in found:
                     seq = one.seq
@@ -208,7 +206,7 @@ class Orders:
     async def unsettled(self) -> Sequence[Mapping[str, Any]]:
         """Orders that should have settled by now."""
         after = self._host.settings.saga_attention_after
-        async with translated(), self._single.connect() as connection:
+        async with connected(self._single) as connection:
             rows = (await connection.execute(UNSETTLED, {"after": after})).all()
         return [
             {
@@ -256,10 +254,20 @@ class Orders:
 
     async def _price(self, sku: str) -> Money | None:
         if not self._prices:
-            async with translated(), self._single.connect() as connection:
+            async with connected(self._single) as connection:
                 rows = await connection.execute(text("SELECT sku, price, currency FROM catalogue"))
                 self._prices = {row.sku: Money(row.price, row.currency) for row in rows}
         return self._prices.get(sku)
+
+
+def _instant(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            raise ValueError(text)
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise invalid("cursor", "must be the next_cursor of a page of this list") from None
 
 
 def router(host: Host) -> APIRouter:

@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.messages import CancelOrder
 from order_service.domain import TIMED_OUT
+from sagakit.database import connected
 from sagakit.door import Do, Forward, Item
 from sagakit.participant import Participant
 from sagakit.ports import StoreUnavailable
-from sagakit.sqlstore import translated
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Sweeper:
 
     async def sweep(self) -> int:
         """One sweep; how many orders it found."""
-        async with translated(), self.engine.begin() as connection:
+        async with connected(self.engine) as connection, connection.begin():
             rows = (
                 await connection.execute(
                     DUE,

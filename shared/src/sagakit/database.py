@@ -1,0 +1,73 @@
+"""The connection to a service's own PostgreSQL: a pool in which everything has an end, and errors in our own words."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError, StatementError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from sagakit.ports import RowRejected, StoreUnavailable
+
+LIMITS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s"}
+# SQLSTATE classes that a repeat cannot cure: cardinality, data, integrity, program limit.
+REJECTED = ("21", "22", "23", "54")
+
+
+def engine_for(url: str, pool: int) -> AsyncEngine:
+    """A pooled engine whose every statement, and every wait for a connection or a lock, has an end."""
+    engine = create_async_engine(
+        url,
+        pool_size=pool,
+        max_overflow=2,
+        pool_timeout=5,
+        pool_pre_ping=False,
+        connect_args={"timeout": 5, "command_timeout": 10, "server_settings": LIMITS},
+    )
+    event.listen(engine.sync_engine, "checkout", _still_open)
+    return engine
+
+
+def _still_open(connection: Any, record: Any, proxy: Any) -> None:
+    """Before a connection is used: one that the server has closed means that all of them are stale."""
+    if connection.driver_connection.is_closed():
+        raise InvalidatePoolError("closed by the server")
+
+
+@asynccontextmanager
+async def translated() -> AsyncIterator[None]:
+    """Database errors in the words of the ports: the store is unavailable, or it rejected a row."""
+    try:
+        yield
+    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        orig = getattr(error, "orig", None) or error
+        code = getattr(orig, "sqlstate", None) or ""
+        unsendable = isinstance(orig.__cause__, asyncpg.exceptions.DataError | ValueError | TypeError)
+        wrong = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
+        if code.startswith(REJECTED) or unsendable or wrong:
+            raise RowRejected(str(orig)) from error
+        raise StoreUnavailable(f"{type(orig).__name__}: {orig}") from error
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection with `translated` errors; one that did not answer in time is not used again."""
+    async with translated(), engine.connect() as connection:
+        try:
+            yield connection
+        except (TimeoutError, OSError):
+            await connection.invalidate()
+            raise
+
+
+async def healthy(engine: AsyncEngine, seconds: float = 1.0) -> bool:
+    """Whether the database answers in time."""
+    try:
+        async with asyncio.timeout(seconds), connected(engine) as connection:
+            await connection.execute(text("SELECT 1"))
+    except (StoreUnavailable, TimeoutError):
+        return False
+    return True

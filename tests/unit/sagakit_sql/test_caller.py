@@ -1,0 +1,137 @@
+"""Calls to the outside world: repeated under one key until they are answered, across crashes and replicas."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import pytest
+
+from checkout.messages import AuthorizePayment, PaymentAuthorized, PaymentVoided, VoidPayment
+from checkout.provider_rules import decide
+from payment_service.domain import PaymentAuthorizationRequested
+from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
+from tests.postgres import Server
+from tests.replica import Replica, basket, replica
+
+Database = Callable[[str], str]
+CALLING: Mapping[str, object] = {"providers": "sandbox", "outbox_lease": 0.5, "retry_max": 0.3}
+
+
+class Scripted:
+    """Raises what it is told to, then answers; remembers every key it was called with."""
+
+    def __init__(self, *failures: Exception, pause: float = 0.0) -> None:
+        self.failures = list(failures)
+        self.pause = pause
+        self.calls: Counter[str] = Counter()
+        self.at_once = self.most = 0
+
+    async def call(self, call: ProviderCall) -> ProviderOutcome:
+        self.calls[call.key] += 1
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            await asyncio.sleep(self.pause)
+        finally:
+            self.at_once -= 1
+        if self.failures:
+            raise self.failures.pop(0)
+        return decide(call)
+
+    def decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
+        return None
+
+    async def close(self) -> None:
+        pass
+
+
+def authorize(order_id: str) -> AuthorizePayment:
+    return AuthorizePayment(order_id, basket())
+
+
+async def _drained(payment: Replica) -> None:
+    await payment.until("SELECT count(*) FROM outbox WHERE is_call", 0, 10)
+
+
+async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(database: Database) -> None:
+    provider = Scripted(OutcomeUnknown("lost"), ProviderRejected("wrong"), OutcomeUnknown("lost"))
+    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+        answer = await payment.participant.conclude(authorize("o1"), None, 5)
+        assert isinstance(answer, PaymentAuthorized)
+        await _drained(payment)
+        assert provider.calls == {"o1/authorize": 4}
+        assert await payment.count("journal") == 2
+
+
+async def test_a_crash_between_call_and_record_repeats_the_key_and_records_once(database: Database) -> None:
+    url = database("payment")
+    crashing, working = Scripted(pause=0.1), Scripted()
+    async with replica("payment", url, provider=crashing, **CALLING) as payment:
+        assert isinstance(await payment.participant.dispatcher.do(authorize("o1")), PaymentAuthorizationRequested)
+        await asyncio.sleep(0.05)
+    assert crashing.calls == {"o1/authorize": 1}
+    async with replica("payment", url, provider=working, **CALLING) as payment:
+        answer = await payment.participant.conclude(authorize("o1"), None, 5)
+        assert isinstance(answer, PaymentAuthorized)
+        await _drained(payment)
+        assert working.calls == {"o1/authorize": 1}
+        assert await payment.count("journal") == 2
+
+
+async def test_an_answer_waits_for_the_database(postgres: Server, database: Database) -> None:
+    provider = Scripted(pause=0.3)
+    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+        await payment.participant.dispatcher.do(authorize("o1"))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(postgres.kill)
+        await asyncio.sleep(0.8)
+        await asyncio.to_thread(postgres.start)
+        await _drained(payment)
+        rows = await payment.rows("SELECT status, open FROM payments")
+        assert [(row.status, row.open) for row in rows] == [("AUTHORIZED", False)]
+
+
+async def test_a_late_authorization_is_voided_before_that_is_told(database: Database) -> None:
+    provider = Scripted(pause=0.2)
+    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+        await payment.participant.dispatcher.do(authorize("o1"))
+        answer = await payment.participant.conclude(VoidPayment("o1"), None, 5)
+        assert isinstance(answer, PaymentVoided)
+        assert list(provider.calls) == ["o1/authorize", "o1/void"]
+        events = [row.name for row in await payment.rows("SELECT name FROM journal ORDER BY seq")]
+        assert events == [
+            "PaymentAuthorizationRequested",
+            "PaymentVoidDeferred",
+            "PaymentVoidRequested",
+            "PaymentVoided",
+        ]
+
+
+async def test_calls_are_bounded_and_none_is_forgotten(database: Database) -> None:
+    provider = Scripted(*(OutcomeUnknown("lost") for _ in range(30)), pause=0.02)
+    async with replica(
+        "payment", database("payment"), provider=provider, **{**CALLING, "provider_concurrency": 5, "outbox_lease": 5}
+    ) as payment:
+        await asyncio.gather(*(payment.participant.dispatcher.do(authorize(f"o{n}")) for n in range(100)))
+        await _drained(payment)
+        assert provider.most == 5
+        assert sum(provider.calls.values()) == 130
+        rows = await payment.rows("SELECT DISTINCT status FROM payments")
+        assert [row.status for row in rows] == ["AUTHORIZED"]
+
+
+@pytest.mark.parametrize("count", [40])
+async def test_two_replicas_make_each_call_once_while_leases_hold(database: Database, count: int) -> None:
+    url = database("payment")
+    one_provider, two_provider = Scripted(pause=0.01), Scripted(pause=0.01)
+    lasting = {**CALLING, "outbox_lease": 5.0}
+    async with (
+        replica("payment", url, provider=one_provider, **lasting) as one,
+        replica("payment", url, provider=two_provider, **lasting) as two,
+    ):
+        await asyncio.gather(
+            *((one, two)[n % 2].participant.dispatcher.do(authorize(f"o{n // 2}")) for n in range(count * 2))
+        )
+        await _drained(one)
+        assert set((one_provider.calls + two_provider.calls).values()) == {1}
+        assert len(one_provider.calls) + len(two_provider.calls) == count

@@ -1,0 +1,114 @@
+"""The database dies, freezes or refuses: nothing is half done, and the same process goes on when it is back."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from checkout.messages import OrderPlaced
+from sagakit.door import Do
+from sagakit.ports import StoreUnavailable
+from tests.postgres import Server
+from tests.replica import Replica, place, replica
+
+Database = Callable[[str], str]
+
+
+async def _steady(order: Replica, count: int = 300) -> list[object]:
+    """Orders one after another, each insisted upon."""
+    answers: list[object] = []
+
+    async def one(number: int) -> None:
+        await asyncio.sleep(number * 0.005)
+        answers.extend(await order.participant.insist([Do(place(f"o{number}"))]))
+
+    await asyncio.gather(*(one(number) for number in range(count)))
+    return answers
+
+
+async def test_nothing_is_lost_or_doubled_when_the_server_is_killed(postgres: Server, database: Database) -> None:
+    async with replica("order", database("order")) as order:
+        work = asyncio.create_task(_steady(order))
+        await asyncio.sleep(0.6)
+        await asyncio.to_thread(postgres.kill)
+        with pytest.raises(StoreUnavailable):
+            await order.participant.dispatcher.do(place("refused"))
+        await asyncio.to_thread(postgres.start)
+        began = time.monotonic()
+        assert isinstance(await order.participant.dispatcher.do(place("first")), OrderPlaced)
+        assert time.monotonic() - began < 2
+        answers = await work
+        assert len(answers) == 300
+        assert all(isinstance(answer, OrderPlaced) for answer in answers)
+        assert await order.count("orders") == await order.count("journal") == await order.count("inbox") == 301
+        await order.drained(15)
+        assert {row.key for row in order.mode.published} >= {f"o{number}" for number in range(300)}
+
+
+async def test_stale_connections_cost_no_command(postgres: Server, database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        await asyncio.gather(*(order.count("orders") for _ in range(6)))
+        await asyncio.to_thread(postgres.kill)
+        await asyncio.to_thread(postgres.start)
+        assert isinstance(await order.participant.dispatcher.do(place("first")), OrderPlaced)
+        assert await asyncio.gather(*(order.count("orders") for _ in range(6))) == [1] * 6
+
+
+async def test_a_frozen_server_is_an_outage_with_an_end(postgres: Server, database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do(place("before"))
+        postgres.signal(signal.SIGSTOP)
+        began = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            await order.participant.dispatcher.do(place("during"))
+        assert time.monotonic() - began < 14
+        postgres.signal(signal.SIGCONT)
+        began = time.monotonic()
+        assert isinstance(await order.participant.dispatcher.do(place("during")), OrderPlaced)
+        assert time.monotonic() - began < 2
+        assert await order.count("journal") == 2
+
+
+async def test_cancelled_readers_poison_no_connection(database: Database) -> None:
+    async with replica("order", database("order"), started=False, db_pool=2) as order:
+        for round_ in range(12):
+            readers = [asyncio.create_task(order.rows("SELECT pg_sleep(0.2)")) for _ in range(4)]
+            await asyncio.sleep(0.01 * round_)
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
+            assert isinstance(await order.participant.dispatcher.do(place(f"o{round_}")), OrderPlaced)
+        assert order.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+
+
+async def test_an_exhausted_pool_is_an_outage(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with replica("order", database("order"), started=False, db_pool=1) as order:
+        monkeypatch.setattr(order.engine.pool, "_timeout", 0.2)
+        hogs = [asyncio.create_task(order.rows("SELECT pg_sleep(1)")) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        with pytest.raises(StoreUnavailable):
+            await order.participant.dispatcher.do(place("o1"))
+        await asyncio.gather(*hogs)
+        assert isinstance(await order.participant.dispatcher.do(place("o1")), OrderPlaced)
+
+
+async def test_a_lock_held_for_too_long_is_an_outage_and_not_a_bug(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do(place("o1"))
+        async with order.engine.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1 FROM orders FOR UPDATE")
+            with pytest.raises(StoreUnavailable, match="lock timeout"):
+                await order.participant.dispatcher.do(place("o1"))
+
+
+async def test_a_session_that_sits_in_a_transaction_is_ended_by_the_server(
+    postgres: Server, database: Database
+) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        settings = await order.rows("SELECT name, setting FROM pg_settings WHERE name ~ '^(lock|idle_in).*timeout$'")
+        assert {row.name: int(row.setting) for row in settings} == {
+            "lock_timeout": 5000,
+            "idle_in_transaction_session_timeout": 10000,
+        }

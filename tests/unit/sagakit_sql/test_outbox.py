@@ -1,0 +1,122 @@
+"""The outbox table and the relay: leases, tokens, and rows that survive whatever happens while they are published."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from checkout.messages import OrderPlaced
+from sagakit.door import Do
+from sagakit.message import id_of
+from tests.postgres import Server
+from tests.replica import Replica, place, replica
+
+Database = Callable[[str], str]
+ID = id_of("o1", OrderPlaced)
+
+
+async def _row(order: Replica) -> object:
+    return (await order.rows("SELECT token, attempts, leased_until > now() AS leased FROM outbox"))[0]
+
+
+async def test_a_committed_row_is_leased_until_the_lease_ends(database: Database) -> None:
+    async with replica("order", database("order"), started=False, outbox_lease=0.4) as order:
+        await order.participant.dispatcher.do(place("o1"))
+        assert await order.store.take(calls=False, limit=10) == []
+        await asyncio.sleep(0.5)
+        taken = await order.store.take(calls=False, limit=10)
+        assert [row.id for row in taken] == [ID]
+        assert await order.store.take(calls=False, limit=10) == []
+        assert await order.store.take(calls=True, limit=10) == []
+        await order.store.done(taken)
+        assert await order.count("outbox") == 0
+
+
+async def test_a_row_renewed_during_a_publish_outlives_the_old_token(database: Database) -> None:
+    async with replica("order", database("order"), started=False, outbox_lease=0.2) as order:
+        await order.participant.dispatcher.do(place("o1"))
+        await asyncio.sleep(0.3)
+        taken = await order.store.take(calls=False, limit=10)
+        await order.participant.dispatcher.do(place("o1"))
+        before = await _row(order)
+        await order.store.done(taken)
+        await order.store.postpone(taken, 60)
+        assert await _row(order) == before
+        await asyncio.sleep(0.3)
+        assert len(await order.store.take(calls=False, limit=10)) == 1
+
+
+async def test_a_row_put_off_counts_an_attempt_and_comes_due_again(database: Database) -> None:
+    async with replica("order", database("order"), started=False, outbox_lease=0.1) as order:
+        await order.participant.dispatcher.do(place("o1"))
+        await asyncio.sleep(0.2)
+        await order.store.postpone(await order.store.take(calls=False, limit=10), 0.3)
+        assert await order.store.take(calls=False, limit=10) == []
+        await asyncio.sleep(0.4)
+        assert [row.attempts for row in await order.store.take(calls=False, limit=10)] == [1]
+
+
+async def test_a_taker_gets_no_more_than_it_asked_for(database: Database) -> None:
+    async with replica("order", database("order"), started=False, outbox_lease=0.1) as order:
+        await order.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(50)])
+        await asyncio.sleep(0.2)
+        first, second = await asyncio.gather(*(order.store.take(calls=False, limit=20) for _ in range(2)))
+        assert len({row.id for row in (*first, *second)}) == 40
+
+
+async def test_what_failed_is_published_however_busy_the_relay_is(database: Database) -> None:
+    async with replica("order", database("order")) as order:
+        order.mode.failing = True
+        await order.participant.dispatcher.do(place("o1"))
+        await asyncio.sleep(0.1)
+        order.mode.failing = False
+        for number in range(100):
+            await order.participant.dispatcher.do(place(f"busy{number}"))
+            await asyncio.sleep(0.02)
+        assert ID in [row.id for row in order.mode.published]
+
+
+async def test_a_relay_survives_its_database_while_publishing_fails(postgres: Server, database: Database) -> None:
+    async with replica("order", database("order"), outbox_lease=0.5) as order:
+        order.mode.failing, order.mode.pause = True, 0.3
+        await order.participant.dispatcher.do(place("o1"))
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(postgres.kill)
+        await asyncio.sleep(1)
+        order.mode.failing = False
+        await asyncio.to_thread(postgres.start)
+        await order.drained(3)
+        assert [row.id for row in order.mode.published] == [ID]
+
+
+async def test_an_offered_row_whose_lease_is_over_is_left_to_whoever_took_it(database: Database) -> None:
+    url = database("order")
+    async with replica("order", url, outbox_lease=0.3) as slow, replica("order", url, outbox_lease=5) as quick:
+        slow.mode.pause = 1.0
+        await slow.participant.dispatcher.do(place("o0"))
+        await asyncio.sleep(0.05)
+        await slow.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(1, 20)])
+        await slow.drained(10)
+        await asyncio.sleep(1.1)
+        assert len(quick.mode.published) >= 19
+        assert [row.key for row in slow.mode.published] == ["o0"]
+
+
+async def test_a_dead_letter_keeps_its_cause_whatever_that_holds(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        for _ in range(2):
+            await order.participant.bury(b"\x00\xff{}", "unknown type 'a\x00\ud800'")
+        letters = await order.store.open()
+        assert [letter.body for letter in letters] == [b"\x00\xff{}"]
+        await order.store.resolve(letters[0].id)
+        assert await order.store.open() == []
+        await order.participant.bury(b"\x00\xff{}", "again")
+        assert [letter.cause for letter in await order.store.open()] == ["again"]
+
+
+async def test_an_outgoing_row_is_what_was_committed(database: Database) -> None:
+    async with replica("order", database("order"), started=False, outbox_lease=0.1) as order:
+        await order.participant.dispatcher.do(place("o1"))
+        await asyncio.sleep(0.2)
+        (row,) = await order.store.take(calls=False, limit=1)
+        assert (row.id, row.channel, row.key, row.type) == (ID, "events", "o1", "OrderPlaced")
+        assert row == replace(row)

@@ -1,0 +1,94 @@
+"""Several processes on one database share the work: one effect each, no deadlock, nothing lost."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+from checkout.messages import CancelOrder, CommitStock, ConfirmOrder, OrderCancelled, OrderConfirmed, ReleaseStock
+from sagakit.door import Do, Item
+from sagakit.message import id_of
+from sagakit.ports import StoreUnavailable
+from tests.replica import names, place, replica, reserve
+
+Database = Callable[[str], str]
+
+
+async def test_the_same_commands_at_two_replicas_have_one_effect_each(database: Database) -> None:
+    url = database("inventory")
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    skus = [f"item-{number:04d}" for number in range(1, 30)]
+    holds: list[Item] = [Do(reserve(f"o{n}", *chance.sample(skus, 5))) for n in range(200)]
+    ends: list[Item] = [Do(CommitStock(f"o{n}") if n % 2 else ReleaseStock(f"o{n}")) for n in range(200)]
+    async with replica("inventory", url, batch_max=40) as one, replica("inventory", url, batch_max=30) as two:
+        for work, expected in ((holds, {"StockReserved"}), (ends, {"StockCommitted", "StockReleased"})):
+            shuffled = [chance.sample(work, len(work)) for _ in range(4)]
+            answers = await asyncio.gather(
+                *(which.participant.dispatcher.do_all(items) for which in (one, two) for items in shuffled[::2]),
+                *(which.participant.dispatcher.do_all(items) for which in (one, two) for items in shuffled[1::2]),
+            )
+            assert {name for answer in answers for name in names(answer)} == expected
+        assert await one.count("journal") == await one.count("inbox") == 400
+        stock = await one.rows("SELECT sum(reserved) AS reserved, sum(committed) AS committed FROM stock_items")
+        assert (stock[0].reserved, stock[0].committed) == (0, 500)
+
+
+async def test_two_replicas_race_for_the_pivot_and_one_decision_wins(database: Database) -> None:
+    url = database("order")
+    async with replica("order", url) as one, replica("order", url) as two:
+        await one.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(100)])
+        confirm = one.participant.dispatcher.do_all([Do(ConfirmOrder(f"o{n}")) for n in range(100)])
+        cancel = two.participant.dispatcher.do_all(
+            [Do(CancelOrder(f"o{n}", "TIMED_OUT")) for n in reversed(range(100))]
+        )
+        confirmed, cancelled = await asyncio.gather(confirm, cancel)
+        assert confirmed == cancelled[::-1]
+        assert {type(answer) for answer in confirmed} <= {OrderConfirmed, OrderCancelled}
+        assert await one.count("journal") == 200
+
+
+async def test_sixteen_writers_and_four_relays_lose_nothing(database: Database) -> None:
+    url = database("order")
+    async with AsyncExitStack() as stack:
+        writers = [await stack.enter_async_context(replica("order", url, db_pool=2, started=False)) for _ in range(12)]
+        relays = [await stack.enter_async_context(replica("order", url, db_pool=2)) for _ in range(4)]
+        for number, relay in enumerate(relays):
+            relay.mode.pause = 0.01 * number
+
+        async def write(number: int) -> None:
+            for batch in range(10):
+                items: list[Item] = [Do(place(f"w{number}-{batch}-{n}")) for n in range(10)]
+                answers = await (writers + relays)[number].participant.insist(items)
+                assert set(names(answers)) == {"OrderPlaced"}
+
+        await asyncio.gather(*(write(number) for number in range(16)))
+        await relays[0].drained(30)
+        published = Counter(row.id for relay in relays for row in relay.mode.published)
+        assert len(published) == 1600
+
+
+async def test_a_relay_and_a_door_never_deadlock_over_repeats(database: Database) -> None:
+    url = database("order")
+    async with replica("order", url) as one, replica("order", url) as two:
+        items: list[Item] = [Do(place(f"o{n}")) for n in range(150)]
+        for _ in range(12):
+            random.shuffle(items)
+            answers = await asyncio.gather(*(which.participant.dispatcher.do_all(items) for which in (one, two)))
+            assert not [answer for some in answers for answer in some if isinstance(answer, StoreUnavailable)]
+        assert await one.count("journal") == 150
+
+
+async def test_a_waiter_hears_what_another_replica_records(database: Database) -> None:
+    url = database("order")
+    async with replica("order", url) as one, replica("order", url) as two:
+        await one.participant.dispatcher.do(place("o1"))
+        ids = [id_of("o1", OrderConfirmed), id_of("o1", OrderCancelled)]
+        waiting = [asyncio.create_task(two.participant.watcher.wait(ids, 5)) for _ in range(3)]
+        await asyncio.sleep(0.3)
+        await one.participant.dispatcher.do(ConfirmOrder("o1"))
+        assert await asyncio.gather(*waiting) == [OrderConfirmed("o1")] * 3
+        assert await two.participant.watcher.wait(ids, 5) == OrderConfirmed("o1")
+        assert await two.participant.watcher.wait([id_of("o2", OrderConfirmed)], 0.3) is None

@@ -1,0 +1,104 @@
+"""The sweeper: the overdue are cancelled once, the forgotten are nudged ever more rarely, sweepers share."""
+
+import asyncio
+from collections.abc import Callable
+
+from checkout.messages import ConfirmOrder, RecordStockSettled
+from order_service.sweeper import Sweeper
+from sagakit.door import Do
+from tests.postgres import Server
+from tests.replica import Replica, place, replica
+
+Database = Callable[[str], str]
+
+
+def sweeper(order: Replica, deadline: float = 30, nudge_after: float = 2, rate: int = 200) -> Sweeper:
+    return Sweeper(order.engine, order.participant, deadline=deadline, nudge_after=nudge_after, rate=rate)
+
+
+async def _age(order: Replica, seconds: float, columns: str = "created_at updated_at nudge_at") -> None:
+    moves = ", ".join(f"{name} = {name} - make_interval(secs => {seconds})" for name in columns.split())
+    async with order.engine.begin() as connection:
+        await connection.exec_driver_sql(f"UPDATE orders SET {moves}")
+
+
+async def _next_nudge(order: Replica) -> float:
+    rows = await order.rows("SELECT extract(epoch FROM nudge_at - now())::float8 AS seconds FROM orders")
+    return round(float(rows[0].seconds), 0)
+
+
+async def test_an_overdue_order_is_timed_out_exactly_once(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Do(place("o1")), Do(place("o2")), Do(ConfirmOrder("o2"))])
+        await _age(order, 31)
+        assert await sweeper(order).sweep() == 2
+        assert await sweeper(order).sweep() == 0
+        rows = await order.rows("SELECT order_id, status, cancellation_reason AS why FROM orders ORDER BY order_id")
+        assert [tuple(row) for row in rows] == [("o1", "CANCELLED", "TIMED_OUT"), ("o2", "CONFIRMED", None)]
+        events = await order.rows("SELECT id FROM journal WHERE name = 'OrderCancelled'")
+        assert [row.id for row in events] == ["o1/OrderCancelled"]
+
+
+async def test_two_sweepers_time_out_each_order_once(database: Database) -> None:
+    url = database("order")
+    async with replica("order", url) as one, replica("order", url) as two:
+        await one.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(300)])
+        await _age(one, 31)
+        async with asyncio.timeout(20):
+            while (await one.rows("SELECT count(*) FROM orders WHERE status = 'PENDING'"))[0][0]:
+                await asyncio.gather(sweeper(one).sweep(), sweeper(two).sweep())
+        assert (await one.rows("SELECT count(*) FROM journal WHERE name = 'OrderCancelled'"))[0][0] == 300
+
+
+async def test_nudges_grow_rarer_up_to_a_bound_and_progress_resets_them(database: Database) -> None:
+    async with replica("order", database("order"), started=False, saga_nudge_after=2.0) as order:
+        await order.participant.dispatcher.do_all([Do(place("o1")), Do(ConfirmOrder("o1"))])
+        assert await _next_nudge(order) == 2
+        assert await sweeper(order).sweep() == 0
+        gaps = []
+        for _ in range(6):
+            await _age(order, 60, "nudge_at")
+            await order.rows("DELETE FROM outbox RETURNING id")
+            assert await sweeper(order).sweep() == 1
+            gaps.append(await _next_nudge(order))
+        assert gaps == [4, 8, 16, 30, 30, 30]
+        assert await sweeper(order).sweep() == 0
+        await order.participant.dispatcher.do(RecordStockSettled("o1"))
+        assert await _next_nudge(order) == 2
+        assert (await order.rows("SELECT nudges FROM orders"))[0].nudges == 0
+
+
+async def test_a_nudge_sends_what_is_owed_and_records_nothing(database: Database) -> None:
+    async with replica("order", database("order")) as order:
+        await order.participant.dispatcher.do_all([Do(place("o1")), Do(ConfirmOrder("o1"))])
+        await asyncio.sleep(0.3)
+        order.mode.published.clear()
+        await _age(order, 3, "nudge_at")
+        await sweeper(order).sweep()
+        await order.drained(2)
+        assert [row.id for row in order.mode.published] == ["o1/OrderConfirmed"]
+        assert await order.count("journal") == 2
+
+
+async def test_a_sweep_is_bounded_and_takes_the_oldest_first(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        for number in range(30):
+            await order.participant.dispatcher.do(place(f"o{number:02}"))
+        await _age(order, 5, "nudge_at")
+        assert await sweeper(order, rate=10).sweep() == 10
+        rows = await order.rows("SELECT order_id FROM orders WHERE nudges = 1 ORDER BY 1")
+        assert [row.order_id for row in rows] == [f"o{number:02}" for number in range(10)]
+
+
+async def test_a_sweeper_outlives_its_database(postgres: Server, database: Database) -> None:
+    async with replica("order", database("order"), saga_deadline=0.5) as order:
+        running = sweeper(order, deadline=0.5)
+        running.period = 0.1
+        task = asyncio.create_task(running.run())
+        await order.participant.dispatcher.do(place("o1"))
+        await asyncio.to_thread(postgres.kill)
+        await asyncio.sleep(0.5)
+        await asyncio.to_thread(postgres.start)
+        await order.until("SELECT status FROM orders", "CANCELLED")
+        assert not task.done()
+        task.cancel()
