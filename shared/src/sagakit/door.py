@@ -103,7 +103,7 @@ def open_batch(
                 answer = _do(service, mode, item, working, changes, known, decide_now)
             else:
                 answer = next((known[key] for key in candidates(service, item.command) if key in known), None)
-                if answer is not None:
+                if answer is not None and not service.finished(working.get(item.subject, item.command)):
                     _emit(service, mode, answer, item.traceparent, changes, again=True)
             answers.append(answer)
         except Exception as error:

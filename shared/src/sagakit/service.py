@@ -45,6 +45,10 @@ def undecided(event: Event) -> bool:
     return False
 
 
+def unfinished(state: Any) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Everything that the machinery needs to run a service, as values and pure functions.
@@ -53,7 +57,7 @@ class Service:
     `private` events are journaled, never published. `reactions` is all that choreography knows here. `call` turns
     a private event into the provider call it asks for, and `outcome` the answer into an internal command. `owed`
     names the event that an unfinished state still owes to the others, and `undecided` tells from it whether an
-    orchestrated hold may go on.
+    orchestrated hold may go on; to a `finished` state nobody waits for an answer any more.
     """
 
     name: str
@@ -67,3 +71,4 @@ class Service:
     outcome: Callable[[ProviderCall, ProviderOutcome], Command] = no_outcome
     owed: Callable[[Any], Event | None] = nothing_owed
     undecided: Callable[[Event], bool] = undecided
+    finished: Callable[[Any], bool] = unfinished

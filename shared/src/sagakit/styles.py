@@ -61,7 +61,7 @@ class Participation:
         message = envelope.message
         if not isinstance(message, Command) or type(message) not in self.service.commands:
             return None
-        return Do(message, envelope.id, envelope.traceparent)
+        return Do(message, envelope.cause, envelope.traceparent)
 
 
 @dataclass(frozen=True, slots=True)

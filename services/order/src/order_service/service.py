@@ -28,4 +28,5 @@ SERVICE: Final = Service(
     reactions=REACTIONS,
     owed=owed,
     undecided=undecided,
+    finished=lambda order: order.settled,
 )
