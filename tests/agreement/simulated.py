@@ -1,5 +1,6 @@
 """Runs a scenario in the simulator, first come first served, and says in what state everything ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from tests.simulation.steps import Step, advance, order_of, perform
 from tests.simulation.world import World
 
 _PRICES: Final = {product.sku: product.price for product in CATALOGUE}
+PLENTY: Final = 1_000
 _NOTHING: Final = ("NEW", "RELEASED", "VOIDED", "CANCELLED")
 _REFUSED: Final = ("REJECTED", "DECLINED", "REFUSED")
 
@@ -40,10 +42,28 @@ class Ending:
     stock: tuple[tuple[str, int, int, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Play:
+    """A scenario after its last step. `answers`: whether a cancel won, by order; only of orders that had one."""
+
+    world: World
+    commands: tuple[PlaceOrder, ...]
+    answers: Mapping[str, bool]
+
+
 def run(scenario: Scenario, style: str, instant: frozenset[str]) -> tuple[Ending, list[Violation]]:
     """The ending of `scenario`, and whatever invariants it broke."""
+    played = play(scenario, style, instant)
+    world = played.world
+    ends = tuple(_end(world, command, played.answers.get(command.order_id)) for command in played.commands)
+    items = world.databases["inventory"].items.values()
+    return Ending(ends, tuple((one.sku, one.available, one.reserved, one.committed) for one in items)), finality(world)
+
+
+def play(scenario: Scenario, style: str, instant: frozenset[str]) -> Play:
+    """Every purchase to its end, one after another."""
     commands = tuple(_command(f"o{number}", purchase) for number, purchase in enumerate(scenario.purchases, start=1))
-    stock = {line.sku: 1_000 for command in commands for line in command.checkout.lines} | {SCARCE: scenario.scarce}
+    stock = {line.sku: PLENTY for command in commands for line in command.checkout.lines} | {SCARCE: scenario.scarce}
     world = World(Design(style), Orders(commands, tuple(sorted(stock.items())), instant))
     answers: dict[str, bool] = {}
     for command, purchase in zip(commands, scenario.purchases, strict=True):
@@ -56,9 +76,7 @@ def run(scenario: Scenario, style: str, instant: frozenset[str]) -> tuple[Ending
                     order_of(world, command.order_id).cancellation_reason == "CUSTOMER_REQUESTED"
                 )
             moving = advance(world)
-    ends = tuple(_end(world, command, answers.get(command.order_id)) for command in commands)
-    items = world.databases["inventory"].items.values()
-    return Ending(ends, tuple((one.sku, one.available, one.reserved, one.committed) for one in items)), finality(world)
+    return Play(world, commands, answers)
 
 
 def _command(order_id: str, purchase: Purchase) -> PlaceOrder:

@@ -20,7 +20,18 @@ SETTINGS = {
     "PROVIDERS": "sandbox",
     "STACK": "native",
     "REPLICAS": "1",
+    "FAULT_INJECTION": "on",
 }
+LAST = ("test_the_books_agree", "test_switching")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The audit is the last test of its mode, and the switching, with a stack of its own, comes after all modes."""
+    here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
+    ranks = {item: next((n for n, name in enumerate(LAST, 1) if name in item.nodeid), 0) for item in here}
+    ordered = iter(sorted(here, key=lambda item: ranks[item]))
+    items[:] = [next(ordered) if item in ranks else item for item in items]
 
 
 @pytest.fixture(scope="session", params=CHOSEN)

@@ -1,0 +1,78 @@
+"""The same scenarios over HTTP in every mode: each must end as the simulator says, and so as in every other mode.
+
+What depends on who is faster is left out; the audit at the end of each mode judges such races by their invariants.
+"""
+
+import asyncio
+from collections import Counter
+from functools import cache
+
+from tests.agreement.canon import End, Ending, simulated
+from tests.agreement.expectation import expected
+from tests.agreement.scenarios import Scenario
+from tests.agreement.steady import HELD, Lanes, lanes
+from tests.e2e.conftest import DEADLINE
+from tests.e2e.drive import AT_A_TIME, Driver, driving
+from tests.e2e.stack import Stack
+from tests.simulation.design import STYLES
+
+LANES = lanes()
+
+
+@cache
+def expectations() -> dict[str, Ending]:
+    """Scenario -> its only ending: that of the simulator in both styles, and of a rule that knows the shop alone."""
+    endings = {}
+    for scenario in LANES.all:
+        first, *others = (simulated(scenario, style) for style in STYLES)
+        assert all(other == first for other in others), scenario.name
+        assert [(end.status, end.reason) for end in first.orders] == [tuple(end) for end in expected(scenario)]
+        endings[scenario.name] = first
+    return endings
+
+
+def test_the_scenarios_reach_every_end_that_does_not_need_luck() -> None:
+    assert len(expectations()) == len(LANES.all) >= 200
+    ends = Counter((end.status, end.reason) for ending in expectations().values() for end in ending.orders)
+    reasons = ("OUT_OF_STOCK", "PAYMENT_DECLINED", "SHIPPING_UNAVAILABLE", "CUSTOMER_REQUESTED")
+    assert set(ends) == {("COMPLETED", None)} | {("CANCELLED", reason) for reason in reasons}
+    assert min(ends.values()) >= 10
+    assert {end.cancel_won for ending in expectations().values() for end in ending.orders} == {None, True, False}
+
+
+async def test_every_scenario_ends_as_in_every_other_mode(stack: Stack) -> None:
+    async with driving(stack, DEADLINE) as driver:
+        endings = await _drive(driver, LANES)
+    assert len(driver.timed_out) <= len(LANES.all) // 20, f"the machine is too slow: {len(driver.timed_out)} time-outs"
+    wanted = expectations()
+    differing = {name: (ending, wanted[name]) for name, ending in endings.items() if ending != wanted[name]}
+    assert differing == {}
+    assert endings.keys() == wanted.keys()
+
+
+async def _drive(driver: Driver, lanes: Lanes) -> dict[str, Ending]:
+    places = asyncio.Semaphore(AT_A_TIME)
+
+    async def free(scenario: Scenario) -> tuple[End, ...]:
+        async with places:
+            return await driver.play(scenario)
+
+    async def scarce() -> list[Ending]:
+        return [await driver.play_scarce(scenario) for scenario in lanes.scarce]
+
+    before = await driver.stock()
+    lonely = asyncio.create_task(scarce())
+    free_ends = await asyncio.gather(*map(free, lanes.free))
+    endings = {scenario.name: ending for scenario, ending in zip(lanes.scarce, await lonely, strict=True)}
+    orders = {scenario.name: ends for scenario, ends in zip(lanes.free, free_ends, strict=True)}
+    for point in HELD:
+        held = lanes.held[point]
+        ended = await driver.play_held(held, point)
+        orders |= {scenario.name: ends for scenario, ends in zip(held, ended, strict=True)}
+    after = await driver.stock()
+    for scenario in lanes.all:
+        if scenario.name in orders:
+            skus = {line["sku"] for purchase in scenario.purchases for line in purchase.body["lines"]}
+            effect = {sku: tuple(now - then for now, then in zip(after[sku], before[sku], strict=True)) for sku in skus}
+            endings[scenario.name] = Ending(orders[scenario.name], effect)
+    return endings
