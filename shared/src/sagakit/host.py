@@ -15,6 +15,7 @@ from sagakit import modes
 from sagakit.database import engine_for, healthy
 from sagakit.http import create_app
 from sagakit.participant import Participant
+from sagakit.ports import Mode
 from sagakit.provider import InstantProvider, Provider, ProviderCall, ProviderOutcome
 from sagakit.provider_http import HttpProvider
 from sagakit.rows import Rows
@@ -57,6 +58,16 @@ def digest(modules: tuple[ModuleType, ...]) -> str:
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
+class PublishOnly:
+    """A mode as `ROLE=api` has it: what the door decides is published, and nothing is received."""
+
+    def __init__(self, mode: Mode) -> None:
+        self.outgoing, self.start, self.publish, self.close = mode.outgoing, mode.start, mode.publish, mode.close
+
+    async def run(self) -> None:
+        """Others consume."""
+
+
 async def host(
     recipe: Recipe,
     settings: Settings,
@@ -64,14 +75,20 @@ async def host(
     topology: Callable[[str], Topology],
     rules: Callable[[ProviderCall], ProviderOutcome],
 ) -> int:
-    """Run the service until it is told to stop; the exit status."""
+    """Run the service until it is told to stop; the exit status.
+
+    `ROLE=api` serves without consuming, `ROLE=worker` consumes and serves health and metrics alone; either has the
+    door, the relay, the caller of providers and the sweeper, which any number of processes may run at once.
+    """
     name = modes.resolve(settings.coordination_mode)
     spec = modes.MODES[name]
     configure_logging(recipe.service.name, name, settings.log_level)
     metrics = Metrics()
     engine = engine_for(settings.database_url, settings.db_pool)
     store = SqlStore(engine, recipe.service.vocabulary, recipe.rows(settings), lease=settings.outbox_lease)
-    mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
+    mode: Mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
+    if settings.role == "api":
+        mode = PublishOnly(mode)
     provider: Provider = (
         InstantProvider(rules) if settings.providers == "instant" else HttpProvider.from_settings(settings)
     )
@@ -84,6 +101,7 @@ async def host(
         return {
             "ready": database and participant.connected,
             "service": recipe.service.name,
+            "role": settings.role,
             "mode": name,
             "database": database,
             "coordination": participant.connected,
@@ -91,7 +109,8 @@ async def host(
         }
 
     app: FastAPI = create_app(recipe.service.name, settings, readiness, metrics=metrics)
-    app.include_router(recipe.router(this))
+    if settings.role != "worker":
+        app.include_router(recipe.router(this))
     background = Background(metrics)
 
     async def startup() -> None:

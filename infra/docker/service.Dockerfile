@@ -1,0 +1,60 @@
+# One recipe for the four services and the provider sandbox:
+#   docker build -f infra/docker/service.Dockerfile --build-arg SERVICE=order -t quartet/order .
+# SERVICE is order, payment, inventory, shipping or sandbox. All of them share every layer but the last few.
+ARG PYTHON=python:3.11-slim-bookworm
+ARG SERVICE
+
+FROM ${PYTHON} AS dependencies
+RUN apt-get update -qq \
+ && apt-get install -y -qq --no-install-recommends binutils >/dev/null \
+ && rm -rf /var/lib/apt/lists/*
+COPY infra/docker/requirements.lock infra/docker/slim.py /build/
+RUN --mount=type=cache,target=/root/.cache/pip \
+    pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile --require-hashes \
+      --prefix=/install --requirement /build/requirements.lock
+RUN python /build/slim.py /install
+
+FROM ${PYTHON} AS runtime
+RUN useradd --system --uid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin quartet
+COPY --from=dependencies /install /usr/local
+WORKDIR /app
+COPY shared/src/sagakit shared/src/sagakit
+COPY shared/src/checkout shared/src/checkout
+RUN python -m compileall -q shared
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HTTP_HOST=0.0.0.0 HTTP_PORT=8000
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --start-interval=1s --retries=3 \
+  CMD ["python", "-S", "-c", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.environ['HTTP_PORT']), timeout=3); c.request('GET', '/health/ready'); raise SystemExit(c.getresponse().status != 200)"]
+
+# The code of one service, with its migrations beside it as in the checkout
+FROM runtime AS service
+ARG SERVICE
+COPY services/${SERVICE}/src services/${SERVICE}/src
+COPY services/${SERVICE}/migrations services/${SERVICE}/migrations
+RUN python -m compileall -q services
+ENV PYTHONPATH=/app/shared/src:/app/services/${SERVICE}/src
+USER 10001:10001
+
+# An exec-form entry point takes no variables, hence one stage each
+FROM service AS order
+ENTRYPOINT ["python", "-m", "order_service"]
+
+FROM service AS payment
+ENTRYPOINT ["python", "-m", "payment_service"]
+
+FROM service AS inventory
+ENTRYPOINT ["python", "-m", "inventory_service"]
+
+FROM service AS shipping
+ENTRYPOINT ["python", "-m", "shipping_service"]
+
+FROM runtime AS sandbox
+COPY infra/sandbox/src infra/sandbox/src
+RUN python -m compileall -q infra && install -d -o 10001 -g 10001 /data
+ENV PYTHONPATH=/app/shared/src:/app/infra/sandbox/src SANDBOX_DATABASE=/data/sandbox.db
+USER 10001:10001
+VOLUME /data
+ENTRYPOINT ["python", "-m", "provider_sandbox"]
+
+FROM ${SERVICE}

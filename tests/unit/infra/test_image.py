@@ -1,0 +1,67 @@
+"""What the service images are made of."""
+
+import importlib.util
+import re
+from importlib.metadata import requires
+from pathlib import Path
+from types import ModuleType
+
+from native_stack.layout import REPOSITORY
+from native_stack.settings import SERVICES
+
+FOLDER = REPOSITORY / "infra" / "docker"
+RECIPE = (FOLDER / "service.Dockerfile").read_text()
+
+
+def script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_small_lock_is_a_subset_of_the_whole_one_and_complete() -> None:
+    lock = script("lock")
+    whole = lock.blocks((REPOSITORY / "requirements.lock").read_text())
+    small = lock.blocks((FOLDER / "requirements.lock").read_text())
+    assert small
+    assert all(whole[name] == block for name, block in small.items())
+    assert (FOLDER / "requirements.lock").read_text() == lock.render(), (
+        "renew it: .venv/bin/python infra/docker/lock.py"
+    )
+
+
+def test_the_small_lock_has_no_tool_and_every_hash() -> None:
+    lock = script("lock")
+    small = lock.blocks((FOLDER / "requirements.lock").read_text())
+    assert not lock.TOOLS & small.keys()
+    assert all("--hash=sha256:" in block for block in small.values())
+    assert requires("quartet")
+
+
+def test_the_recipe_needs_no_frontend_image_no_shell_and_no_root() -> None:
+    assert not re.search(r"^#\s*syntax=", RECIPE, re.MULTILINE)
+    assert len(re.findall(r'^ENTRYPOINT \["python", "-m", "', RECIPE, re.MULTILINE)) == len(SERVICES) + 1
+    assert not re.search(r"^(ENTRYPOINT|CMD) [^\[]", RECIPE, re.MULTILINE)
+    for stage in re.split(r"^FROM ", RECIPE, flags=re.MULTILINE):
+        if "AS service" in stage or "AS sandbox" in stage:
+            assert "USER 10001:10001" in stage
+    assert "--require-hashes" in RECIPE
+    assert all(f'"{name}_service"' in RECIPE for name in SERVICES)
+
+
+def test_the_recipe_copies_only_what_the_context_holds() -> None:
+    kept = [line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    copied = re.findall(r"^COPY (?!--from)((?:\S+ )+)\S+$", RECIPE, re.MULTILINE)
+    sources = [word.replace("${SERVICE}", "*") for words in copied for word in words.split()]
+    assert sources
+    assert set(sources) == set(kept)
+    assert all(list(REPOSITORY.glob(pattern)) for pattern in kept)
+
+
+def test_what_slim_deletes_is_not_what_it_imports() -> None:
+    slim = script("slim")
+    gone = [Path(name).as_posix().replace("/", ".") for name in slim.UNUSED]
+    assert not [name for name in slim.IMPORTED if any(name.startswith(prefix) for prefix in gone)]
