@@ -85,12 +85,14 @@ class Participant:
         await self.mode.close()
         await self._door.stop()
 
-    async def conclude(self, command: Command, cause: str | None, seconds: float) -> Answer:
+    async def conclude(
+        self, command: Command, cause: str | None, seconds: float, traceparent: str | None = None
+    ) -> Answer:
         """Do `command` and wait for its public answer: at once, or when the provider has answered.
 
         None if none came within `seconds`: send it again.
         """
-        event = await self.dispatcher.do(command, cause)
+        event = await self.dispatcher.do(command, cause, traceparent)
         if event is not None and not isinstance(event, self.service.private):
             return event
         return await self.watcher.wait(candidates(self.service, command), seconds)

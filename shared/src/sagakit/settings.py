@@ -145,6 +145,7 @@ class Settings:
     log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper), "logged from", "INFO")
     fault_injection: bool = _setting(_switch(), "whether failpoints can be set", False)
     kafka_bootstrap: str = _setting(_address(), "Kafka", "127.0.0.1:9092")
+    kafka_session_timeout: float = _setting(_seconds(), "a killed consumer's partitions go to others after it", 6.0)
     kafka_partitions: int = _setting(_whole(1, 1000), "partitions per topic", 6)
     aws_endpoint_url: str | None = _setting(_http(), "SNS and SQS, if not Amazon's own", None)
     aws_default_region: str = _setting(_text(), "AWS region", "eu-west-1")

@@ -24,6 +24,7 @@ SHARED_PACKAGES = ("sagakit", "checkout")
 def common_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
     """What every process of ours gets."""
     return {
+        "KAFKA_SESSION_TIMEOUT": "3",  # brokers accept no less than 6 by default; ours does
         **settings.passed_on,
         "COORDINATION_MODE": settings.mode,
         "PROVIDERS": settings["PROVIDERS"],

@@ -12,6 +12,7 @@ from native_stack.readiness import HOST, Check
 from native_stack.settings import Settings
 
 LOCK = NATIVE / "ministack" / "requirements.lock"
+LAUNCHER = NATIVE / "ministack" / "launcher.py"
 COMPONENT = Component("ministack", LOCK, pip_venv("MiniStack", LOCK))
 
 
@@ -24,7 +25,7 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
     return Program(
         name="ministack",
         kind=SUBSTRATE,
-        command=(str(python), "-m", "ministack"),
+        command=(str(python), str(LAUNCHER)),
         directory=data,
         check=Check("http", port, "/_ministack/health"),
         ports={"AWS_PORT": port},
@@ -38,5 +39,5 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
             "HOME": str(data),
             "TMPDIR": str(data),
         },
-        reads=(python, Path(sys.base_prefix) / "lib", data),
+        reads=(python, LAUNCHER, Path(sys.base_prefix) / "lib", data),
     )

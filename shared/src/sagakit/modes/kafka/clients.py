@@ -12,7 +12,6 @@ from aiokafka.abc import ConsumerRebalanceListener
 log = logging.getLogger(__name__)
 
 REQUEST_MS: Final = 2500  # of one request, below the time-outs around it: cancelled clients leave sockets behind
-SESSION_MS: Final = 6000  # then a killed consumer's partitions go to others; brokers accept no less by default
 
 
 def new_producer(bootstrap: str) -> AIOKafkaProducer:
@@ -28,15 +27,15 @@ def new_producer(bootstrap: str) -> AIOKafkaProducer:
     )
 
 
-def new_consumer(bootstrap: str, group: str) -> AIOKafkaConsumer:
+def new_consumer(bootstrap: str, group: str, session: float) -> AIOKafkaConsumer:
     """Commits only what it is told to; begins with the oldest message."""
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=group,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        session_timeout_ms=SESSION_MS,
-        heartbeat_interval_ms=500,
+        session_timeout_ms=int(session * 1000),
+        heartbeat_interval_ms=min(500, int(session * 250)),
         retry_backoff_ms=20,
         request_timeout_ms=10_000,  # a member waits so long for the others to join
         metadata_max_age_ms=5_000,  # how soon missing topics are noticed

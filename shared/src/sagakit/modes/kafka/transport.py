@@ -22,7 +22,6 @@ PUBLISH: Final = 4.0  # longer, and the outcome of a publish is unknown; below t
 COMMIT: Final = 2.0
 CONNECT: Final = 5.0
 JOIN: Final = 20.0  # to become a member of the group, while others finish what they have in hand
-REVOKE: Final = 3.0  # to finish what is in hand when partitions are taken away; below the session time-out
 CLOSE: Final = 5.0
 
 Message = tuple[str, bytes | None, bytes, list[tuple[str, bytes]]]  # topic, key, body, headers
@@ -33,6 +32,7 @@ class KafkaTransport:
 
     def __init__(self, settings: Settings, consumer: str, topology: Topology, *, group: str | None = None) -> None:
         self._bootstrap, self._batch, self._attempts = (
+        self._session = settings.kafka_session_timeout
             settings.kafka_bootstrap,
             settings.batch_max,
             settings.delivery_attempts,
@@ -131,9 +131,9 @@ class KafkaTransport:
             await asyncio.wait(self._leaving, timeout=CLOSE)
 
     async def revoked(self) -> None:
-        """Partitions are taken away: what is in hand may be finished and committed, within REVOKE seconds."""
+        """Partitions are taken away: what is in hand may be finished and committed, within half of the session time-out."""
         try:
-            async with asyncio.timeout(REVOKE):
+            async with asyncio.timeout(self._session / 2):
                 await self._progress.idle.wait()
         except TimeoutError:
             log.info("partitions are taken away with deliveries in hand, which will come again")
@@ -204,7 +204,7 @@ class KafkaTransport:
             async with asyncio.timeout(JOIN):
                 await self._ensure()
                 self._listener = Listener(self.revoked)
-                self._consumer = new_consumer(self._bootstrap, self._group)
+                self._consumer = new_consumer(self._bootstrap, self._group, self._session)
                 self._consumer.subscribe(list(self._types), listener=self._listener)
                 await self._consumer.start()
         return self._consumer

@@ -82,8 +82,11 @@ def filter_policy(types: frozenset[str]) -> str:
 
 
 def redrive_policy(dead_letters_arn: str, attempts: int) -> str:
-    """What the broker itself gives up: messages received so often and never settled, perhaps killers."""
-    return json.dumps({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": max(LEAST_RECEIVES, attempts)})
+    """What the broker itself gives up: messages received so often and never settled, perhaps killers.
+
+    Twice the attempts, since a receipt by a consumer that was killed or closed counts too and is no failure.
+    """
+    return json.dumps({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": max(LEAST_RECEIVES, 2 * attempts)})
 
 
 def queue_policy(queue_arn: str, topic_arns: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ def concluding(participant: Participant) -> Sequence[Activity]:
     """Activities that wait for the public answer, and heartbeat meanwhile: a killed worker is noticed."""
 
     async def conclude(command: Command, note: Note) -> Event | None:
-        answer = await _heartbeating(participant.conclude(command, note.cause, ANSWER_WAIT))
+        answer = await _heartbeating(participant.conclude(command, note.cause, ANSWER_WAIT, note.traceparent))
         if answer is None:
             raise _again(f"no answer to {note.type} within {ANSWER_WAIT:g} s", "NoAnswerYet")
         return answer
