@@ -31,12 +31,8 @@ class KafkaTransport:
     """`consumer` names the party; its replicas share the consumer group `group`."""
 
     def __init__(self, settings: Settings, consumer: str, topology: Topology, *, group: str | None = None) -> None:
-        self._bootstrap, self._batch, self._attempts = (
-        self._session = settings.kafka_session_timeout
-            settings.kafka_bootstrap,
-            settings.batch_max,
-            settings.delivery_attempts,
-        )
+        self._bootstrap, self._session = settings.kafka_bootstrap, settings.kafka_session_timeout
+        self._batch, self._attempts = settings.batch_max, settings.delivery_attempts
         self._pauses = settings.retry_initial, settings.retry_max
         self._topics = topics(topology, settings.kafka_partitions)
         self._types = {topic_of(one.channel): {t.encode() for t in one.types} for one in topology.of(consumer)}
