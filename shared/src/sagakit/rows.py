@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Protocol
 
 from sqlalchemy import text
@@ -21,11 +22,15 @@ class Rows(Protocol):
     async def save(self, connection: AsyncConnection, working: Any) -> None: ...
 
 
-class EntitySet:
-    """A working set of states by subject."""
+# Parsed once: a statement is looked up by its text.
+statement = cache(text)
 
-    def __init__(self, states: dict[str, Any], blank: Callable[[str], Any]) -> None:
-        self.loaded = dict(states)
+
+class EntitySet:
+    """A working set of states by subject; `wide` are their wide columns as they were loaded."""
+
+    def __init__(self, states: dict[str, Any], wide: Mapping[str, Sequence[Any]], blank: Callable[[str], Any]) -> None:
+        self.wide = wide
         self._states = states
         self._blank = blank
         self.changed: set[str] = set()
@@ -66,49 +71,51 @@ class EntityRows:
         new = sorted({command.subject for command in commands if isinstance(command, self.creating)})
         if new:
             await connection.execute(
-                text(f"INSERT INTO {self.table} (order_id) SELECT unnest(CAST(:ids AS text[])) ON CONFLICT DO NOTHING"),
+                statement(
+                    f"INSERT INTO {self.table} (order_id) SELECT unnest(CAST(:ids AS text[])) ON CONFLICT DO NOTHING"
+                ),
                 {"ids": new},
             )
-        subjects = sorted({command.subject for command in commands} | set(reminded))
-        return EntitySet(await self.locked(connection, subjects), self.blank)
-
-    async def locked(self, connection: AsyncConnection, subjects: Sequence[str]) -> dict[str, Any]:
         columns = ", ".join(name for name, _ in (*self.narrow, *self.wide))
         rows = await connection.execute(
-            text(
+            statement(
                 f"SELECT order_id, {columns} FROM {self.table} "
                 "WHERE order_id = ANY(CAST(:ids AS text[])) ORDER BY order_id FOR UPDATE"
             ),
-            {"ids": list(subjects)},
+            {"ids": sorted({command.subject for command in commands} | set(reminded))},
         )
-        return {row.order_id: self.read(row) for row in rows}
+        states: dict[str, Any] = {}
+        wide: dict[str, Sequence[Any]] = {}
+        for row in rows:
+            states[row[0]] = self.read(row)
+            wide[row[0]] = row[1 + len(self.narrow) :]
+        return EntitySet(states, wide, self.blank)
 
     async def save(self, connection: AsyncConnection, working: EntitySet) -> None:
-        filled: list[Any] = []
-        moved: list[Any] = []
+        filled: dict[str, Mapping[str, Any]] = {}
+        moved: dict[str, Mapping[str, Any]] = {}
         for subject, state in working.changes().items():
-            before = working.loaded.get(subject) or self.blank(subject)
-            same = all(self.write(state)[name] == self.write(before)[name] for name, _ in self.wide)
-            (moved if same else filled).append(state)
+            written = self.write(state)
+            same = tuple(written[name] for name, _ in self.wide) == tuple(working.wide.get(subject, ()))
+            (moved if same else filled)[subject] = written
         await self._update(connection, filled, (*self.narrow, *self.wide))
         await self._update(connection, moved, self.narrow)
 
     async def _update(
-        self, connection: AsyncConnection, states: Sequence[Any], columns: tuple[tuple[str, str], ...]
+        self, connection: AsyncConnection, written: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str]]
     ) -> None:
-        if not states:
+        if not written:
             return
-        written = [self.write(state) for state in states]
-        values: dict[str, Any] = {name: [one[name] for one in written] for name, _ in columns}
+        values: dict[str, Any] = {name: [one[name] for one in written.values()] for name, _ in columns}
         arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns)
         names = ", ".join(name for name, _ in columns)
         sets = ", ".join(f"{name} = u.{name}" for name, _ in columns)
         touch = f", {self.touch}" if self.touch else ""
         await connection.execute(
-            text(
+            statement(
                 f"UPDATE {self.table} AS t SET {sets}{touch} "
                 f"FROM unnest(CAST(:ids AS text[]), {arrays}) AS u(order_id, {names}) "
                 "WHERE t.order_id = u.order_id"
             ),
-            {"ids": [state.order_id for state in states], **values, **self.parameters},
+            {"ids": list(written), **values, **self.parameters},
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -146,7 +147,14 @@ async def serve(
 
 
 def run(main: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run `main` under uvloop and exit with the status it returns; what still lingers then is cut off."""
+    """Run `main` under uvloop and exit with the status it returns; what still lingers then is cut off.
+
+    What has been imported lives for ever and is kept out of garbage collection, which runs less often: commands are
+    small values that live and die together, and looking for cycles among them cost a third of the time at the door.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         status = runner.run(main)
         _arm(_CLOSING, status)

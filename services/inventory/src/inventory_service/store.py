@@ -11,7 +11,7 @@ from checkout.catalogue import CATALOGUE, CURRENCY
 from checkout.messages import ReleaseStock, ReserveStock
 from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
 from sagakit.message import Command
-from sagakit.rows import EntityRows, EntitySet
+from sagakit.rows import EntityRows, EntitySet, statement
 from sagakit.schema import Id, Text, machinery
 
 METADATA: Final = MetaData()
@@ -128,7 +128,7 @@ class InventoryRows:
         for command in commands:
             skus |= named(command) | set(reservations.get(command.subject, command).lines)
         rows = await connection.execute(
-            text(
+            statement(
                 "SELECT sku, received, available, reserved, committed FROM stock_items "
                 "WHERE sku = ANY(CAST(:skus AS text[])) ORDER BY sku FOR UPDATE"
             ),
@@ -141,7 +141,7 @@ class InventoryRows:
         if working.moved:
             items = [working.items[sku] for sku in sorted(working.moved)]
             await connection.execute(
-                text(
+                statement(
                     "UPDATE stock_items AS t SET received = u.received, available = u.available, "
                     "reserved = u.reserved, committed = u.committed FROM unnest(CAST(:skus AS text[]), "
                     "CAST(:received AS bigint[]), CAST(:available AS bigint[]), CAST(:reserved AS bigint[]), "

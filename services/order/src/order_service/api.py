@@ -114,7 +114,7 @@ class Orders:
         row = await self._present(order_id)
         ended = wait is not None and row.status in (COMPLETED, CANCELLED)
         headers = {"Location": f"/orders/{order_id}"}
-        if wait is not None:
+        if wait is not None and (ended or not drain.started):
             headers["Preference-Applied"] = f"wait={wait}"
         return JsonResponse(order_out(row, self._mode), 200 if ended else 202, headers=headers)
 
