@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from rich.console import Console
 
 from native_stack import docker, services, stack
+from native_stack.docker import Choice
+from native_stack.errors import StackError
 from native_stack.layout import layout
 from native_stack.settings import SERVICES, Settings, resolve
+from native_stack.stack import Step
+from native_stack.supervisor import Supervisor
+
+T = TypeVar("T")
 
 CURL = """\
 curl -s -X POST {order}/orders \\
@@ -27,20 +34,45 @@ def up(environ: Mapping[str, str]) -> None:
     started = time.monotonic()
     settings = resolve(environ)
     console = Console(highlight=False, soft_wrap=True)
-    choice = docker.choose(settings["STACK"])
-    console.print(f"stack: {choice.said}")
+    choice = _choose(settings, console)
+    console.print(f"stack: {choice.said}", markup=False)
     if choice.docker:
-        docker.up(settings)
-        return
-    changed = with_progress(settings, console)
+        changed = with_progress(settings, console, _up_in_containers)
+    else:
+        if docker.running(settings.layout):
+            console.print("  the containers are stopped first; they keep their data to themselves", style="dim")
+            docker.down(settings.layout, volumes=False)
+        changed = with_progress(settings, console, stack.up)
     seconds = time.monotonic() - started
     what = f"started: {', '.join(dict.fromkeys(changed))}" if changed else "everything was running already"
     console.print(f"ready in {seconds:.1f} s ({what})\n")
     _closing(settings, console)
 
 
-def with_progress(settings: Settings, console: Console) -> list[str]:
-    """`stack.up` with a line per step; on a terminal the last one moves."""
+def _choose(settings: Settings, console: Console) -> Choice:
+    """Containers if wanted or possible; auto falls back where an image can neither be found, pulled nor built."""
+    place = settings.layout
+    choice = docker.choose(settings["STACK"], place, Supervisor(place).alive())
+    if not choice.docker or settings["STACK"] == "docker":
+        return choice
+    try:
+        with_progress(settings, console, docker.images)
+    except StackError as error:
+        return docker.native_because(" ".join(str(error).split())[:300])
+    return choice
+
+
+def _up_in_containers(settings: Settings, step: Step) -> list[str]:
+    if settings["STACK"] == "docker":
+        docker.images(settings, step)
+    if Supervisor(settings.layout).alive():
+        step("native stack", "stopping; it keeps its data to itself")
+        stack.down(settings.layout)
+    return docker.up(settings, step)
+
+
+def with_progress(settings: Settings, console: Console, work: Callable[[Settings, Step], T]) -> T:
+    """`work` with a line per step; on a terminal the last one moves."""
     told: dict[str, float] = {}
 
     def line(what: str, how_far: str) -> None:
@@ -50,7 +82,7 @@ def with_progress(settings: Settings, console: Console) -> list[str]:
             console.print(f"  {what}: {how_far}", style="dim", markup=False)
 
     if not console.is_terminal:
-        return stack.up(settings, line)
+        return work(settings, line)
     with console.status("checking") as status:
 
         def moving(what: str, how_far: str) -> None:
@@ -59,15 +91,15 @@ def with_progress(settings: Settings, console: Console) -> list[str]:
                 console.print(f"  {what}", style="dim", markup=False)
             status.update(f"{what}: {how_far}".replace("[", r"\["))
 
-        return stack.up(settings, moving)
+        return work(settings, moving)
 
 
 def down(environ: Mapping[str, str]) -> None:
     """Stop the stack, keep its data."""
     started = time.monotonic()
     place = layout(environ)
-    if docker.running(place):
-        docker.down(place, volumes=False)
+    if docker.down(place, volumes=False):
+        print(f"stopped in {time.monotonic() - started:.1f} s; the data is kept in volumes")
     elif stack.down(place):
         print(f"stopped in {time.monotonic() - started:.1f} s; the data is kept in {place.data}")
     else:
@@ -77,8 +109,7 @@ def down(environ: Mapping[str, str]) -> None:
 def clean(environ: Mapping[str, str]) -> None:
     """Stop the stack and delete its data."""
     place = layout(environ)
-    if docker.running(place):
-        docker.down(place, volumes=True)
+    docker.down(place, volumes=True)
     stack.clean(place)
     print(f"stopped; the data in {place.root} is deleted")
 

@@ -1,4 +1,4 @@
-"""The choice between containers and the native stack, and the way into the former."""
+"""The same stack in containers, and the choice between the two."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
 
 from native_stack.errors import StackError, usage
-from native_stack.layout import REPOSITORY, Layout
-from native_stack.secrets_store import write_private
-from native_stack.settings import DEFAULTS, PORTS, Settings
+from native_stack.layout import REPOSITORY, Layout, locked
+from native_stack.secrets_store import load_or_create, write_private
+from native_stack.settings import PORTS, SERVICES, Settings
 
 COMPOSE_FILE = REPOSITORY / "docker-compose.yml"
 ANSWER_SECONDS = 10
+WORKERS = tuple(f"{name}-worker" for name in SERVICES)
+# what carries the messages -> its container
+BROKERS = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "ministack", "pubsub": "pubsub"}
+HANDED_ON = ("COORDINATION_MODE", "PROVIDERS", "FAULT_INJECTION", "LOG_LEVEL", *PORTS)
+NOT_FOR_CONTAINERS = ("JWT_SECRET", "PYTHONPATH")
+
+Step = Callable[[str, str], None]  # (what, how far)
 
 
 @dataclass(frozen=True)
@@ -25,18 +35,30 @@ class Choice:
     said: str
 
 
-def choose(wanted: str) -> Choice:
-    """Follow `STACK`; auto takes containers where they can work. Status 2 when docker cannot be had."""
+def choose(wanted: str, place: Layout | None = None, native_runs: bool = False) -> Choice:
+    """Follow `STACK`; auto keeps what runs, else takes containers where they can work.
+
+    Raises a usage error when docker is wanted and cannot be had.
+    """
     if wanted == "native":
         return Choice(False, "native (STACK=native)")
+    if wanted == "auto" and native_runs:
+        return Choice(False, "native, because that is what runs; choose with STACK=docker or STACK=native")
     reason = why_not()
     if wanted == "docker":
         if reason:
             raise usage(f"STACK=docker cannot be had: {reason}; use STACK=native")
         return Choice(True, "docker compose (STACK=docker)")
     if reason:
-        return Choice(False, f"native, because {reason}; choose with STACK=docker or STACK=native")
+        return native_because(reason)
+    if place is not None and running(place):
+        return Choice(True, "docker compose, because that is what runs; choose the other with STACK=native")
     return Choice(True, "docker compose; choose the other with STACK=native")
+
+
+def native_because(reason: str) -> Choice:
+    """What auto falls back to."""
+    return Choice(False, f"native, because {reason}; choose with STACK=docker or STACK=native")
 
 
 def why_not() -> str:
@@ -52,21 +74,81 @@ def why_not() -> str:
     return ""
 
 
-def up(settings: Settings) -> None:
-    """Start the containers of the mode and wait until they are healthy."""
-    environment = {name: settings[name] for name in (*PORTS, *DEFAULTS)}
-    write_private(settings.layout.run, "docker.json", json.dumps({"mode": settings.mode, **environment}))
-    _compose(["--profile", settings.mode, "up", "--detach", "--wait", "--remove-orphans"], environment)
+def images(settings: Settings, step: Step) -> None:
+    """Pull what is not there and build our own; raises `StackError` naming the image that cannot be had."""
+    compose = _prepare(settings)
+    model = json.loads(compose.output("config", "--format", "json"))
+    builds = [service["build"] for service in model["services"].values() if "build" in service]
+    wanted = {build["args"]["PYTHON"] for build in builds}
+    wanted |= {
+        service["image"]
+        for service in model["services"].values()
+        if "build" not in service and service.get("pull_policy") != "never"
+    }
+    for image in sorted(wanted):
+        if _answers("image", "inspect", "--format", "{{.Id}}", image):
+            continue
+        step("images", f"pulling {image}")
+        done = subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, text=True, check=False)
+        if done.returncode:
+            said = (done.stderr or done.stdout).strip().splitlines()
+            raise StackError(f"the image {image} cannot be had ({said[-1][:200] if said else 'docker pull failed'})")
+    step("images", "building")
+    if tail := compose.run("build", report=lambda line: step("images", line), of_interest="] "):
+        raise StackError("the images of the services cannot be built:\n  " + "\n  ".join(tail))
+    step("images", "ready")
 
 
-def down(place: Layout, volumes: bool) -> None:
-    """Stop the containers of whatever mode runs."""
-    environment: dict[str, str] = json.loads((place.run / "docker.json").read_text())
-    _compose(
-        ["--profile", environment["mode"], "down", "--remove-orphans", *(["--volumes"] if volumes else [])],
-        environment,
-    )
-    (place.run / "docker.json").unlink()
+def up(settings: Settings, step: Step) -> list[str]:
+    """Start the containers of the mode, from images that are there, and wait until they are healthy."""
+    place = settings.layout
+    with locked(place.root / "stack.lock", "another make that is changing this stack"):
+        compose = _prepare(settings)
+        before = _marked(place)
+        _record(settings)
+        replicas = int(settings["REPLICAS"])
+        unwanted = [broker for substrate, broker in BROKERS.items() if substrate != settings.substrate]
+        unwanted += WORKERS if replicas == 1 else ()
+        if before and before != settings.mode:
+            step("services", f"stopping those of {before}")
+            compose.run("stop", *SERVICES)
+        compose.run("rm", "--stop", "--force", *unwanted)
+        write_private(place.run, "docker.json", json.dumps({"mode": settings.mode}))
+        scale = [word for name in WORKERS if replicas > 1 for word in ("--scale", f"{name}={replicas - 1}")]
+        started: list[str] = []
+
+        def follow(line: str) -> None:
+            step("containers", line)
+            if line.endswith(" Started"):
+                started.append(line.split()[1].removeprefix(f"{compose.project}-"))
+
+        step("containers", "starting")
+        tail = compose.run(
+            *("up", "--detach", "--no-build", "--remove-orphans", *scale),
+            *("--wait", "--wait-timeout", settings["READY_TIMEOUT"]),
+            report=follow,
+            of_interest="Container ",
+        )
+        if tail:
+            raise StackError("\n".join([*(compose.complaints() or tail[-6:]), "all of it: make logs"]))
+        step("containers", "ready")
+        return started
+
+
+def down(place: Layout, volumes: bool) -> bool:
+    """Stop and remove the containers of whatever mode runs; False when nothing was ever started in containers."""
+    if not (place.data / "compose.env").exists() or not (volumes or running(place)):
+        return False
+    reason = why_not()
+    if reason:
+        raise StackError(f"this stack is in containers, and they cannot be reached: {reason}")
+    compose = Compose(place)
+    if tail := compose.run("down", "--remove-orphans", *(["--volumes"] if volumes else [])):
+        raise StackError("docker compose down failed:\n  " + "\n  ".join(tail))
+    (place.run / "docker.json").unlink(missing_ok=True)
+    if volumes:
+        (place.data / "compose.env").unlink()
+    return True
 
 
 def running(place: Layout) -> bool:
@@ -74,19 +156,151 @@ def running(place: Layout) -> bool:
     return (place.run / "docker.json").exists()
 
 
-def show() -> None:
-    """What runs in containers."""
-    subprocess.run(["docker", "compose", "-f", str(COMPOSE_FILE), "ps"], check=False)
+def show(place: Layout) -> None:
+    """What runs in containers, and the memory it takes."""
+    print(f"mode {_marked(place)}, in containers")
+    compose = Compose(place)
+    compose.through("ps", "--all", "--format", "table {{.Service}}\t{{.Status}}\t{{.Ports}}")
+    names = compose.output("ps", "--quiet").split()
+    if names:
+        subprocess.run(
+            ["docker", "stats", "--no-stream", "--format", "table {{.Name}}\t{{.MemUsage}}\t{{.CPUPerc}}", *names],
+            check=False,
+        )
 
 
-def _compose(arguments: list[str], environment: dict[str, str]) -> None:
-    done = subprocess.run(
-        ["docker", "compose", "-f", str(COMPOSE_FILE), *arguments],
-        env={**os.environ, **environment},
-        check=False,
-    )
-    if done.returncode:
-        raise StackError(f"docker compose ended with status {done.returncode}; natively: make up STACK=native")
+def logs(place: Layout, environ: Mapping[str, str]) -> None:
+    """Follow the logs; `SERVICE` chooses one, `FOLLOW=off` does not wait."""
+    compose = Compose(place)
+    wanted = environ.get("SERVICE", "")
+    known = compose.output("config", "--services").split()
+    if wanted and wanted not in known:
+        raise usage(f"SERVICE={wanted} has no log; valid: {', '.join(sorted(known))}")
+    follow = [] if environ.get("FOLLOW") == "off" else ["--follow"]
+    compose.through("logs", "--tail", "50", *follow, *([wanted] if wanted else []))
+
+
+class Compose:
+    """`docker compose` with the settings that the last `up` of a stack wrote down, and every profile or the given."""
+
+    def __init__(self, place: Layout, profiles: Sequence[str] = ("*",), environment: Mapping[str, str] | None = None):
+        self._log = place.run / "docker.log"
+        flags = [word for profile in profiles for word in ("--profile", profile)]
+        file = str(place.data / "compose.env")
+        self._words = ["docker", "compose", "--file", str(COMPOSE_FILE), "--env-file", file, *flags]
+        written = _read(place)
+        self.project = written["COMPOSE_PROJECT_NAME"]
+        # a variable of the caller's would win over the file, and COMPOSE_PROFILES add to what is asked for
+        own = {name: value for name, value in os.environ.items() if name not in written}
+        self._environment = {**own, **(environment or {}), "COMPOSE_PROFILES": ""}
+
+    def run(
+        self, *arguments: str, report: Callable[[str], None] = lambda line: None, of_interest: str = "\n"
+    ) -> list[str]:
+        """Report lines of interest as they come; the last lines if it failed, else none. All of it goes to a log."""
+        command = [*self._words[:2], "--progress", "plain", *self._words[2:], *arguments]
+        lines: list[str] = []
+        with (
+            self._log.open("a") as log,
+            subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                env=self._environment,
+            ) as process,
+        ):
+            assert process.stdout is not None
+            for line in process.stdout:
+                log.write(line)
+                lines.append(line.rstrip())
+                if of_interest in line:
+                    report(line.strip()[:100])
+        return (lines[-12:] or [f"status {process.returncode}"]) if process.returncode else []
+
+    def output(self, *arguments: str) -> str:
+        """Standard output; raises `StackError` with what it said when it fails."""
+        done = subprocess.run(
+            [*self._words, *arguments], capture_output=True, text=True, check=False, env=self._environment
+        )
+        if done.returncode:
+            raise StackError(f"docker compose {arguments[0]} failed:\n  {done.stderr.strip()[-800:]}")
+        return done.stdout
+
+    def through(self, *arguments: str) -> None:
+        """To the terminal."""
+        subprocess.run([*self._words, *arguments], check=False, env=self._environment)
+
+    def complaints(self) -> list[str]:
+        """The containers that are not as they should be, each with the end of its log."""
+        lines = []
+        for text in self.output("ps", "--all", "--format", "json").splitlines():
+            container: dict[str, Any] = json.loads(text)
+            if container["State"] == "running" and container["Health"] in ("", "healthy"):
+                continue
+            if container["State"] == "exited" and container["ExitCode"] == 0:
+                continue
+            lines.append(f"{container['Service']} is {container['State']} {container['Health']}".rstrip() + ":")
+            said = self.output("logs", "--no-color", "--no-log-prefix", "--tail", "8", container["Service"])
+            lines += [f"    {line[:200]}" for line in said.splitlines()]
+        return lines
+
+
+def _prepare(settings: Settings) -> Compose:
+    """Write down what Compose is to know, and return it for the mode."""
+    place = settings.layout
+    environment = environment_of(settings, load_or_create(place, SERVICES))
+    write_private(place.data, "compose.env", _env_file(environment))
+    passed_on = {name: value for name, value in settings.passed_on.items() if name not in NOT_FOR_CONTAINERS}
+    write_private(place.run, "settings.env", _env_file(passed_on))
+    return Compose(place, _profiles(settings), environment)
+
+
+def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
+    """The variables of docker-compose.yml. One stack is one project, whatever else runs on this engine."""
+    place = settings.layout
+    return {
+        "COMPOSE_PROJECT_NAME": f"quartet-{sha256(str(place.root).encode()).hexdigest()[:6]}",
+        "COMPOSE_PROFILES": ",".join(_profiles(settings)),
+        **{name: settings[name] for name in HANDED_ON},
+        "QUARTET_SETTINGS": str(place.run / "settings.env"),
+        "JWT_SECRET": settings.passed_on.get("JWT_SECRET") or secrets["jwt"],
+        "POSTGRES_PASSWORD": secrets["postgres"],
+        **{f"{name.upper()}_DB_PASSWORD": secrets[name] for name in SERVICES},
+    }
+
+
+def _profiles(settings: Settings) -> list[str]:
+    return [settings.mode, *(["workers"] if int(settings["REPLICAS"]) > 1 else [])]
+
+
+def _record(settings: Settings) -> None:
+    """What tools get from `stack_environment()`: the same as of a native stack, for the same ports are published."""
+    from native_stack.services import recorded_environment
+
+    secrets = load_or_create(settings.layout, SERVICES)
+    jwt = settings.passed_on.get("JWT_SECRET") or secrets["jwt"]
+    environment = {**recorded_environment(settings, {**secrets, "jwt": jwt}), "STACK": "docker"}
+    record = {"environment": environment, "ports": [], "programs": {}}
+    write_private(settings.layout.run, "stack.json", json.dumps(record, indent=1))
+
+
+def _env_file(values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        if "'" in value or "\n" in value:
+            raise usage(f"{name} has a quotation mark or a line break, which a file of settings cannot hold")
+    return "".join(f"{name}='{value}'\n" for name, value in values.items())
+
+
+def _read(place: Layout) -> dict[str, str]:
+    text = (place.data / "compose.env").read_text()
+    return {name: value.strip("'") for name, _, value in (line.partition("=") for line in text.splitlines())}
+
+
+def _marked(place: Layout) -> str:
+    """The mode of the last `up` through docker; empty when there was none."""
+    return str(json.loads((place.run / "docker.json").read_text())["mode"]) if running(place) else ""
 
 
 def _answers(*arguments: str) -> str:

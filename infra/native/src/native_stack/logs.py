@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from native_stack import docker
 from native_stack.errors import StackError, usage
 from native_stack.layout import Layout, layout
 
@@ -20,6 +21,9 @@ INTERVAL = 0.3
 def main(environ: Mapping[str, str]) -> None:
     """Print the end of each log, then what is added; `SERVICE` chooses one, `FOLLOW=off` does not wait."""
     place = layout(environ)
+    if docker.running(place):
+        docker.logs(place, environ)
+        return
     folder = place.logs
     wanted = environ.get("SERVICE", "")
     if not folder.is_dir():

@@ -26,7 +26,7 @@ def main(environ: Mapping[str, str]) -> None:
     place = layout(environ)
     console = Console(highlight=False)
     if docker.running(place):
-        docker.show()
+        docker.show(place)
         return
     supervisor = Supervisor(place)
     processes = supervisor.processes()
