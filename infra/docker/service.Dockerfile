@@ -4,19 +4,27 @@
 ARG PYTHON=python:3.11-slim-bookworm
 ARG SERVICE
 
+# The interpreter with the packages of all services: one layer, which all images share
 FROM ${PYTHON} AS dependencies
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends binutils >/dev/null \
  && rm -rf /var/lib/apt/lists/*
 COPY infra/docker/requirements.lock infra/docker/slim.py /build/
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile --require-hashes \
-      --prefix=/install --requirement /build/requirements.lock
-RUN python /build/slim.py /install
+    cp -a /usr/local /install \
+ && pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile --ignore-installed \
+      --require-hashes --prefix=/install --requirement /build/requirements.lock \
+ && python /build/slim.py /install
 
-FROM ${PYTHON} AS runtime
-RUN useradd --system --uid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin quartet
+# What is below it
+FROM ${PYTHON} AS system
+RUN useradd --system --uid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin quartet \
+ && rm -rf /usr/local/* /usr/lib/*/gconv /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale
+
+FROM scratch AS runtime
+COPY --from=system / /
 COPY --from=dependencies /install /usr/local
+ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8
 WORKDIR /app
 COPY shared/src/sagakit shared/src/sagakit
 COPY shared/src/checkout shared/src/checkout

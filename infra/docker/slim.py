@@ -1,10 +1,10 @@
-"""Make an installed folder of packages smaller, and compile what the services import of it.
+"""Make an interpreter with its packages smaller, and compile what the services import of them.
 
-    python slim.py /install
+    python slim.py /install        a copy of /usr/local into which the packages were installed
 
-Guarantee: nothing that a service can import is deleted but test suites, and AWS's descriptions of services other than
-SNS, SQS and STS. Byte code is made here, of the modules that are imported at start: the root file system of a
-container is read-only, so it could not be made later; of the rest it would be dead weight.
+Guarantee: nothing that a service can import is deleted but installers, test suites, editors, and AWS's descriptions of
+services other than SNS, SQS and STS. Byte code is made here, of the modules that are imported at start: the root file
+system of a container is read-only, so it could not be made later; of the rest it would be dead weight.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from pathlib import Path
 
 # sources and declarations that compiled modules were made from
 SOURCES = {".c", ".cc", ".cpp", ".h", ".hpp", ".pyx", ".pxd", ".pxi", ".pyi", ".rs", ".proto"}
+INSTALLERS = ("pip", "setuptools", "wheel")
+INTERPRETER = ("ensurepip", "idlelib", "lib2to3", "test", "tkinter", "turtledemo")
 UNUSED = (
+    *INSTALLERS,
     "boto3/data",
     "boto3/examples",
     "sqlalchemy/testing",
@@ -52,23 +55,30 @@ IMPORTED = (
 
 def main(folder: Path) -> None:
     """Raises CalledProcessError when a library cannot be stripped or a package cannot be imported."""
-    for site in folder.glob("lib/python3*/site-packages"):
-        for name in UNUSED:
-            shutil.rmtree(site / name, ignore_errors=True)
-        for service in (site / "botocore" / "data").glob("*/"):
-            if service.name not in AWS:
-                shutil.rmtree(service)
-        for path in sorted(site.rglob("*")):
-            if path.is_dir() and path.name == "tests":
-                shutil.rmtree(path)
-            elif path.is_file() and path.suffix in SOURCES:
-                path.unlink()
-        libraries = [str(path) for path in site.rglob("*.so*") if path.is_file()]
-        if libraries:
-            subprocess.run(["strip", "--strip-unneeded", *libraries], check=True)
-        environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-        imports = "; ".join(f"import {name}" for name in IMPORTED)
-        subprocess.run([sys.executable, "-c", imports], check=True, env={**environment, "PYTHONPATH": str(site)})
+    (library,) = folder.glob("lib/python3.*")
+    site = library / "site-packages"
+    for path in (
+        *(library / name for name in INTERPRETER),
+        *library.glob("config-*"),
+        *(site / name for name in UNUSED),
+        *(path for name in INSTALLERS for path in site.glob(f"{name}-*")),
+        *(path for path in (site / "botocore" / "data").glob("*/") if path.name not in AWS),
+        *(path for path in site.rglob("tests") if path.is_dir()),
+        *library.rglob("__pycache__"),
+        folder / "include",
+    ):
+        shutil.rmtree(path, ignore_errors=True)
+    for path in site.rglob("*"):
+        if path.suffix in SOURCES and path.is_file():
+            path.unlink()
+    libraries = [str(path) for path in (folder / "lib").rglob("*.so*") if path.is_file() and not path.is_symlink()]
+    subprocess.run(["strip", "--strip-unneeded", *libraries], check=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(
+        [folder / "bin" / "python3", "-c", "; ".join(f"import {name}" for name in IMPORTED)],
+        check=True,
+        env={**environment, "PYTHONHOME": str(folder), "LD_LIBRARY_PATH": str(folder / "lib")},
+    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,77 @@
+"""What docker-compose.yml promises, read as text: no parser of YAML is among the dependencies."""
+
+import json
+import re
+
+import pytest
+
+from native_stack.docker import BROKERS, COMPOSE_FILE
+from native_stack.layout import REPOSITORY
+from native_stack.settings import PORTS, SERVICES
+from sagakit.modes import MODES
+
+TEXT = COMPOSE_FILE.read_text()
+STACKED = TEXT[TEXT.index("\nservices:\n") : TEXT.index("\nnetworks:\n")]
+BLOCKS = {
+    found[1]: found[2] for found in re.finditer(r"^  ([a-z-]+):.*\n((?:(?:    .*)?\n)+)", STACKED, flags=re.MULTILINE)
+}
+
+
+def test_every_mode_has_a_profile_that_starts_its_broker() -> None:
+    for name, spec in MODES.items():
+        if spec.substrate in BROKERS:
+            assert re.search(rf"profiles: \[.*\b{name}\b", BLOCKS[BROKERS[spec.substrate]]), name
+
+
+def test_every_image_is_pinned() -> None:
+    images = re.findall(r"^ +image: (\S+)$", TEXT, flags=re.MULTILINE)
+    assert len(images) > 10
+    assert all(":" in image and not image.endswith(":latest") for image in images)
+
+
+def test_every_published_port_is_of_this_machine_only_and_can_be_changed() -> None:
+    published = re.findall(r'"([^"]*:\d+)"', "\n".join(re.findall(r"^    ports: .*$", TEXT, flags=re.MULTILINE)))
+    assert published
+    assert all(re.match(r"127\.0\.0\.1:\$\{[A-Z_]+_PORT:-\d+\}:\d+$", port) for port in published)
+    defaults = dict(re.findall(r"\$\{([A-Z_]+_PORT):-(\d+)\}", TEXT))
+    for name, default in PORTS.items():
+        if name not in ("CONSOLE_PORT", "KAFKA_CONTROLLER_PORT"):
+            assert defaults[name] == str(default)
+
+
+@pytest.mark.parametrize(
+    "secret", ["JWT_SECRET", "POSTGRES_PASSWORD", *(f"{name.upper()}_DB_PASSWORD" for name in SERVICES)]
+)
+def test_no_secret_has_a_default(secret: str) -> None:
+    uses = re.findall(rf"\$\{{{secret}[^}}]*\}}", TEXT)
+    assert uses
+    assert all(use.startswith(f"${{{secret}:?") for use in uses)
+
+
+def test_everything_is_hardened() -> None:
+    anchors = {"<<: *hardened", "<<: *ours", "<<: *postgres", "<<: *migrate", "<<: *worker"}
+    assert all(any(anchor in block for anchor in anchors) for block in BLOCKS.values())
+    for promise in ("cap_drop: [ALL]", '"no-new-privileges:true"', "restart: unless-stopped"):
+        assert promise in TEXT[TEXT.index("x-hardened") : TEXT.index("x-postgres")]
+    ours = TEXT[TEXT.index("x-ours") : TEXT.index("x-environment")]
+    assert "read_only: true" in ours
+    assert "init: true" in ours
+
+
+def test_workers_and_jobs_publish_no_port_and_a_database_is_on_no_other_network() -> None:
+    for name in SERVICES:
+        for suffix in ("worker", "migrate"):
+            assert "ports:" not in BLOCKS[f"{name}-{suffix}"]
+        assert f"networks: [{name}-data]" in BLOCKS[f"{name}-db"]
+        joined = [block for block, text in BLOCKS.items() if re.search(rf"\b{name}-data\b", text)]
+        assert set(joined) == {name, f"{name}-db", f"{name}-worker", f"{name}-migrate", "toxiproxy"}
+
+
+def test_chaos_leads_through_proxies_that_exist() -> None:
+    proxies = json.loads((REPOSITORY / "infra" / "docker" / "toxiproxy.json").read_text())
+    ports = {proxy["listen"].rpartition(":")[2] for proxy in proxies}
+    lines = (REPOSITORY / "infra" / "docker" / "chaos.env").read_text().splitlines()
+    routes = dict(line.split("=") for line in lines if line and not line.startswith("#"))
+    assert {route.rpartition(":")[2] for route in routes.values()} == ports
+    assert all(f"${{{name}:-" in TEXT for name in routes)
+    assert all(f"${{{name}:-{proxy['upstream']}}}" in TEXT for name, proxy in zip(routes, proxies, strict=True))
