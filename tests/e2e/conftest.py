@@ -1,13 +1,14 @@
 """The stack under test: native, in a folder and on ports of its own, switched from mode to mode."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from native_stack import api
 from sagakit.modes import MODES
+from tests.e2e.failpoints import disarm
 from tests.e2e.stack import Stack
 
 FOLDER = Path(os.environ.get("TEST_STACK_DIR", ".stack/test")).resolve()
@@ -28,16 +29,34 @@ LAST = ("test_the_books_agree", "test_switching")
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The audit is the last test of its mode, and the switching, with a stack of its own, comes after all modes."""
+    items[:] = filter(_suits, items)
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     ranks = {item: next((n for n, name in enumerate(LAST, 1) if name in item.nodeid), 0) for item in here}
     ordered = iter(sorted(here, key=lambda item: ranks[item]))
     items[:] = [next(ordered) if item in ranks else item for item in items]
 
 
+def _suits(item: pytest.Item) -> bool:
+    """A module's function `suits(**parameters)` says which modes its tests are about; no other tests are made."""
+    suits, callspec = getattr(getattr(item, "module", None), "suits", None), getattr(item, "callspec", None)
+    return suits is None or callspec is None or bool(suits(**callspec.params))
+
+
+@pytest.fixture(scope="session")
+def _folder() -> Iterator[None]:
+    yield
+    api.down(stack_dir=FOLDER, delete_data=True)
+
+
 @pytest.fixture(scope="session", params=CHOSEN)
-def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, _folder: None) -> Stack:
     """The stack in one mode. The data lives on from mode to mode, as it does for users; it is deleted at the end."""
     environment = api.up(request.param, stack_dir=FOLDER, port_offset=OFFSET, env=SETTINGS)
-    yield Stack(request.param, FOLDER, environment)
-    if request.param == CHOSEN[-1]:
-        api.down(stack_dir=FOLDER, delete_data=True)
+    return Stack(request.param, FOLDER, environment)
+
+
+@pytest.fixture
+async def disarmed(stack: Stack) -> AsyncIterator[None]:
+    """Afterwards no failpoint is set that was not reached."""
+    yield
+    await disarm(stack)

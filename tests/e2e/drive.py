@@ -43,7 +43,7 @@ class Driver:
         cursor: str | None = ""
         while cursor is not None:
             page = await self.get("inventory", f"/stock?limit=200{cursor and f'&cursor={cursor}'}")
-            found |= {one["sku"]: (one["available"], one["reserved"], one["committed"]) for one in page["items"]}
+            found |= {one["sku"]: _pieces(one) for one in page["items"]}
             cursor = page["next_cursor"]
         return found
 
@@ -54,9 +54,9 @@ class Driver:
     async def play_scarce(self, scenario: Scenario) -> Ending:
         """The same with as many pieces of SCARCE as the scenario says, and none afterwards."""
         await self._level(scenario.scarce)
-        before = (await self.stock())[SCARCE]
+        before = await self._scarce()
         orders = await self.play(scenario)
-        after = (await self.stock())[SCARCE]
+        after = await self._scarce()
         await self._level(0)
         return Ending(orders, {SCARCE: tuple(now - then for now, then in zip(after, before, strict=True))})
 
@@ -151,9 +151,12 @@ class Driver:
             won,
         )
 
+    async def _scarce(self) -> tuple[int, int, int]:
+        return _pieces(await self.get("inventory", f"/stock/{SCARCE}"))
+
     async def _level(self, pieces: int) -> None:
         """Make exactly so many pieces of SCARCE available, by restocking or by buying."""
-        available = (await self.get("inventory", f"/stock/{SCARCE}"))["available"]
+        available, *_ = await self._scarce()
         if available < pieces:
             headers = self.stack.headers("root", "admin", **{"Idempotency-Key": uuid.uuid4().hex})
             path, missing = f"/stock/{SCARCE}/restock", {"quantity": pieces - available}
@@ -161,6 +164,10 @@ class Driver:
         elif available > pieces:
             end = await self.purchase(Purchase(body({SCARCE: available - pieces})))
             assert end.status == "COMPLETED"
+
+
+def _pieces(item: Any) -> tuple[int, int, int]:
+    return item["available"], item["reserved"], item["committed"]
 
 
 def _reached(order: Any, point: str) -> bool:

@@ -1,0 +1,22 @@
+"""A participant's process dies around its call to the outside world: the call is made again, and has one effect."""
+
+import pytest
+
+from tests.e2e.failpoints import arm, judge, pid, reborn
+from tests.e2e.stack import Stack, basket
+
+pytestmark = pytest.mark.usefixtures("disarmed")
+
+
+@pytest.mark.parametrize(
+    ("point", "hit"),
+    [("before-call", 1), ("after-call", 1), ("after-call", 2), ("before-ack", 1)],
+    ids=["before-authorize", "after-authorize", "after-capture", "before-ack"],
+)
+async def test_the_payment_service_dies(stack: Stack, point: str, hit: int) -> None:
+    before = pid(stack, "payment")
+    await arm(stack, "payment", {"point": point, "action": "kill", "hit": hit})
+    answer = await stack.order(basket(), wait=None)
+    assert answer.status_code == 202, answer.text
+    await reborn(stack, "payment", before)
+    await judge(stack, answer.json()["order_id"])
