@@ -123,7 +123,7 @@ async def test_a_lost_answer_is_a_timeout_and_the_repeat_is_answered(process: Pr
 
 async def test_a_patient_client_is_hung_up_on(process: Process) -> None:
     provider = HttpProvider(process.url, SECRET, "payment", time_limit=10)
-    with pytest.raises(OutcomeUnknown, match="ClientPayloadError|ServerDisconnected"):
+    with pytest.raises(OutcomeUnknown, match=r"ClientPayloadError|ServerDisconnected"):
         await provider.call(authorize(1, "tok_timeout"))
     await provider.close()
 

@@ -12,6 +12,9 @@ import jwt
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
 from sagakit.http import (
     DEFAULT_LIMIT,
     Caller,
@@ -28,8 +31,6 @@ from sagakit.http import (
     require_customer,
 )
 from sagakit.settings import Settings
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 SECRET = "a-secret-of-sufficient-length-for-hs256"
 SETTINGS = Settings(jwt_secret=SECRET, service="order", coordination_mode="kafka-choreography")

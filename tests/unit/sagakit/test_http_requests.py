@@ -7,6 +7,7 @@ import contextlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from sagakit.http import Problem, decode_cursor, encode_cursor, parse_prefer_wait
 
 

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
-from sagakit.http import Drain, EventStream, ServerSentEvent
 from starlette.types import Message
+
+from sagakit.http import Drain, EventStream, ServerSentEvent
 
 
 class Client:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+
 from sagakit.runtime import Background, listen
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics

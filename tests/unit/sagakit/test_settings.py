@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+
 from sagakit.settings import MASK, Settings, SettingsError
 
 SECRET = "a-secret-of-sufficient-length"

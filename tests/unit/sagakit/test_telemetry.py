@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+
 from sagakit.telemetry import (
     Metrics,
     RateLimit,

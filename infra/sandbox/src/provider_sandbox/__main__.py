@@ -2,10 +2,9 @@
 
 import sys
 
+from provider_sandbox.main import main
 from sagakit.runtime import run
 from sagakit.settings import SettingsError
-
-from provider_sandbox.main import main
 
 if __name__ == "__main__":
     try:

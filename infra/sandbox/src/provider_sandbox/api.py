@@ -7,9 +7,16 @@ same key.
 import logging
 from typing import Annotated, Any, Final
 
-from checkout.provider_rules import OPERATIONS, QUIRKS
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from checkout.provider_rules import OPERATIONS, QUIRKS
+from provider_sandbox import records
+from provider_sandbox.faults import Faults, FaultSettings
+from provider_sandbox.ledger import Ledger
+from provider_sandbox.provider import SandboxProvider
 from sagakit.http import (
     DEFAULT_LIMIT,
     Caller,
@@ -32,13 +39,6 @@ from sagakit.http import (
 )
 from sagakit.provider import ProviderCall
 from sagakit.telemetry import Metrics
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
-from provider_sandbox import records
-from provider_sandbox.faults import Faults, FaultSettings
-from provider_sandbox.ledger import Ledger
-from provider_sandbox.provider import SandboxProvider
 
 log = logging.getLogger(__name__)
 

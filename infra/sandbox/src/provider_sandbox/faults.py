@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
+
 from sagakit.http import unavailable
 
 

@@ -13,9 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from sagakit.http import unavailable
-
 from provider_sandbox.records import SCHEMA
+from sagakit.http import unavailable
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
-from sagakit.http import create_app
-from sagakit.runtime import serve
-from sagakit.settings import Settings
-from sagakit.telemetry import Metrics, configure_logging
 
 from provider_sandbox.api import HOLD, calls, fault_control, oracle
 from provider_sandbox.faults import Faults
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
+from sagakit.http import create_app
+from sagakit.runtime import serve
+from sagakit.settings import Settings
+from sagakit.telemetry import Metrics, configure_logging
 
 DEFAULTS: Final = {
     "SERVICE": "provider-sandbox",

@@ -13,13 +13,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from checkout.provider_rules import QUIRKS
-from sagakit.http import Problem, conflict, not_found, unavailable
-from sagakit.provider import ProviderCall
-
 from provider_sandbox import records
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.records import Record
 from provider_sandbox.rules import NotAllowed, amount_of, judge
+from sagakit.http import Problem, conflict, not_found, unavailable
+from sagakit.provider import ProviderCall
 
 _FAILURES: Final = 2
 

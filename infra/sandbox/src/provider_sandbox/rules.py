@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from checkout.provider_rules import decide
-from sagakit.provider import ProviderCall, ProviderOutcome
-
 from provider_sandbox.records import Record
+from sagakit.provider import ProviderCall, ProviderOutcome
 
 # operation -> (what must have been done, why not; what must not have been done, why not)
 _PRECONDITIONS: Final = {

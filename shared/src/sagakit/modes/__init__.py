@@ -51,9 +51,7 @@ def resolve(name: str) -> str:
     canonical = ALIASES.get(name, name)
     if canonical not in MODES:
         aliases = ", ".join(f"{alias} = {full}" for alias, full in ALIASES.items())
-        raise ValueError(
-            f"COORDINATION_MODE={name!r} is unknown; valid are: {', '.join(MODES)} (aliases: {aliases})"
-        )
+        raise ValueError(f"COORDINATION_MODE={name!r} is unknown; valid are: {', '.join(MODES)} (aliases: {aliases})")
     return canonical
 
 
