@@ -127,7 +127,7 @@ class KafkaTransport:
             await asyncio.wait(self._leaving, timeout=CLOSE)
 
     async def revoked(self) -> None:
-        """Partitions are taken away: what is in hand may be finished and committed, within half of the session time-out."""
+        """Partitions are taken away: what is in hand may be finished and committed, within half a session."""
         try:
             async with asyncio.timeout(self._session / 2):
                 await self._progress.idle.wait()
