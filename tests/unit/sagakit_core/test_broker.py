@@ -55,6 +55,7 @@ class FakeParticipant:
     def __init__(self, answer: Any = None) -> None:
         self.service = SERVICE
         self.answer = answer
+        self.entered = asyncio.Event()
         self.committed = asyncio.Event()
         self.asked: list[Item] = []
         self.buried: list[str] = []
@@ -62,6 +63,7 @@ class FakeParticipant:
 
     async def insist(self, items: Sequence[Item]) -> list[Any]:
         self.asked += items
+        self.entered.set()
         await self.committed.wait()
         return [self.answer(item) if callable(self.answer) else self.answer for item in items]
 
@@ -84,8 +86,7 @@ async def ended(task: asyncio.Task[None]) -> None:
 async def test_nothing_is_acknowledged_before_it_is_committed() -> None:
     transport, door = FakeTransport(*CONFIRMED), FakeParticipant()
     _, task = await started(transport, door)
-    while len(door.asked) < len(CONFIRMED):
-        await asyncio.sleep(0)
+    await door.entered.wait()
     for _ in range(20):
         await asyncio.sleep(0)
     assert not transport.settled.is_set()
@@ -108,8 +109,7 @@ async def test_what_was_not_committed_when_the_service_stops_is_not_acknowledged
 async def test_a_stop_finishes_the_batch_in_hand() -> None:
     transport, door = FakeTransport(*CONFIRMED), FakeParticipant()
     _, task = await started(transport, door)
-    while not door.asked:
-        await asyncio.sleep(0)
+    await door.entered.wait()
     task.cancel()
     await asyncio.sleep(0)
     assert not task.done()
