@@ -87,7 +87,9 @@ def test_data_in_volumes_is_not_forgotten_while_the_engine_is_away(
     monkeypatch.setattr(docker, "why_not", lambda: "no Docker engine answers")
     place = Layout(tmp_path)
     assert not docker.down(place, volumes=True)
-    docker._prepare(settings(tmp_path))
+    docker._prepare(settings(tmp_path))  # as auto does before it falls back
+    assert not docker.down(place, volumes=True)
+    docker._volumes(place).touch()
     with pytest.raises(StackError, match="no Docker engine answers"):
         docker.down(place, volumes=True)
     assert (tmp_path / "data" / "secrets.json").exists()

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from native_stack.errors import StackError, usage
@@ -114,6 +115,7 @@ def up(settings: Settings, step: Step) -> list[str]:
             compose.run("stop", *SERVICES)
         compose.run("rm", "--stop", "--force", *unwanted)
         write_private(place.run, "docker.json", json.dumps({"mode": settings.mode}))
+        _volumes(place).touch()
         scale = [word for name in WORKERS if replicas > 1 for word in ("--scale", f"{name}={replicas - 1}")]
         started: list[str] = []
 
@@ -137,7 +139,7 @@ def up(settings: Settings, step: Step) -> list[str]:
 
 def down(place: Layout, volumes: bool) -> bool:
     """Stop and remove the containers of whatever mode runs; False when nothing was ever started in containers."""
-    if not (place.data / "compose.env").exists() or not (volumes or running(place)):
+    if not _volumes(place).exists() or not (volumes or running(place)):
         return False
     reason = why_not()
     if reason:
@@ -147,7 +149,7 @@ def down(place: Layout, volumes: bool) -> bool:
         raise StackError("docker compose down failed:\n  " + "\n  ".join(tail))
     (place.run / "docker.json").unlink(missing_ok=True)
     if volumes:
-        (place.data / "compose.env").unlink()
+        _volumes(place).unlink()
     return True
 
 
@@ -291,6 +293,11 @@ def _env_file(values: Mapping[str, str]) -> str:
         if "'" in value or "\n" in value:
             raise usage(f"{name} has a quotation mark or a line break, which a file of settings cannot hold")
     return "".join(f"{name}='{value}'\n" for name, value in values.items())
+
+
+def _volumes(place: Layout) -> Path:
+    """A mark that volumes of this stack exist, whatever runs."""
+    return place.data / "in-volumes"
 
 
 def _read(place: Layout) -> dict[str, str]:
