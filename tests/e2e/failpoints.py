@@ -48,6 +48,7 @@ async def judge(stack: Stack, order_id: str) -> Any:
     order = await stack.settled(order_id)
     entries = await stack.get(f"/ledger?order_id={order_id}", "provider", "root", "admin")
     deeds = sorted((one["operation"], one["outcome"]) for one in entries["items"])
+    print(f"{stack.mode}: {order['status']} {order['cancellation_reason'] or ''}")  # pytest -rP tells
     if order["status"] == "COMPLETED":
         assert deeds == DONE
         return order
