@@ -68,6 +68,8 @@ def main(folder: Path) -> None:
         folder / "include",
     ):
         shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("bin/pip*"):
+        path.unlink()
     for path in site.rglob("*"):
         if path.suffix in SOURCES and path.is_file():
             path.unlink()

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from native_stack import commands, docker
 from native_stack.errors import StackError
@@ -32,7 +33,7 @@ def test_auto_goes_native_and_says_which_image_is_missing(tmp_path: Path, monkey
 
     monkeypatch.setattr(docker, "why_not", lambda: "")
     monkeypatch.setattr(docker, "images", nothing_to_be_had)
-    console = commands.Console(quiet=True)
+    console = Console(quiet=True)
     choice = commands._choose(settings(tmp_path), console)
     assert not choice.docker
     assert "the image postgres:17 cannot be had (connection refused)" in choice.said
@@ -50,6 +51,15 @@ def test_compose_gets_every_secret_and_port_and_one_project_per_stack(tmp_path: 
     second = docker.environment_of(settings(tmp_path / "b", REPLICAS="3"), secrets)
     assert second["COMPOSE_PROJECT_NAME"] != environment["COMPOSE_PROJECT_NAME"]
     assert second["COMPOSE_PROFILES"] == "temporal-orchestration,workers"
+
+
+def test_the_services_with_a_port_can_leave_consuming_to_workers(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, SERVICE_ROLE="api")
+    secrets = load_or_create(chosen.layout, SERVICES)
+    assert docker.environment_of(chosen, secrets)["SERVICE_ROLE"] == "api"
+    assert docker.environment_of(settings(tmp_path), secrets)["SERVICE_ROLE"] == "all"
+    with pytest.raises(StackError, match="valid: all, api, worker"):
+        docker.environment_of(settings(tmp_path, SERVICE_ROLE="boss"), secrets)
 
 
 def test_a_given_secret_wins(tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ WORKERS = tuple(f"{name}-worker" for name in SERVICES)
 # what carries the messages -> its container
 BROKERS = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "ministack", "pubsub": "pubsub"}
 HANDED_ON = ("COORDINATION_MODE", "PROVIDERS", "FAULT_INJECTION", "LOG_LEVEL", *PORTS)
-NOT_FOR_CONTAINERS = ("JWT_SECRET", "PYTHONPATH")
+NOT_FOR_CONTAINERS = ("JWT_SECRET", "PYTHONPATH", "SERVICE_ROLE")
+ROLES = ("all", "api", "worker")
 
 Step = Callable[[str, str], None]  # (what, how far)
 
@@ -113,7 +114,7 @@ def up(settings: Settings, step: Step) -> list[str]:
         if before and before != settings.mode:
             step("services", f"stopping those of {before}")
             compose.run("stop", *SERVICES)
-        compose.run("rm", "--stop", "--force", *unwanted)
+        compose.run("rm", "--stop", "--force", "--volumes", *unwanted)
         write_private(place.run, "docker.json", json.dumps({"mode": settings.mode}))
         _volumes(place).touch()
         scale = [word for name in WORKERS if replicas > 1 for word in ("--scale", f"{name}={replicas - 1}")]
@@ -262,10 +263,14 @@ def _prepare(settings: Settings) -> Compose:
 def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
     """The variables of docker-compose.yml. One stack is one project, whatever else runs on this engine."""
     place = settings.layout
+    role = settings.passed_on.get("SERVICE_ROLE", "all")
+    if role not in ROLES:
+        raise usage(f"SERVICE_ROLE={role} is not known; valid: {', '.join(ROLES)}")
     return {
         "COMPOSE_PROJECT_NAME": f"quartet-{sha256(str(place.root).encode()).hexdigest()[:6]}",
         "COMPOSE_PROFILES": ",".join(_profiles(settings)),
         **{name: settings[name] for name in HANDED_ON},
+        "SERVICE_ROLE": role,
         "QUARTET_SETTINGS": str(place.run / "settings.env"),
         "JWT_SECRET": settings.passed_on.get("JWT_SECRET") or secrets["jwt"],
         "POSTGRES_PASSWORD": secrets["postgres"],
