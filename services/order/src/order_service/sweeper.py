@@ -21,8 +21,12 @@ from sagakit.ports import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-NUDGE_MAX = 30.0
+NUDGE_MAX = 8.0  # after an outage everything settles within seconds
 
+STARTED = text(
+    "UPDATE orders SET nudges = 0, nudge_at = now() + make_interval(secs => :after) "
+    "WHERE NOT settled AND status <> 'NEW' AND nudge_at > now() + make_interval(secs => :after)"
+)
 DUE = text(
     "UPDATE orders SET nudges = nudges + 1, "
     "nudge_at = now() + make_interval(secs => least(:after * power(2, least(nudges + 1, 20)), :most)) "
@@ -44,6 +48,9 @@ class Sweeper:
     period: float = 0.5
 
     async def run(self) -> None:
+        """Sweep until cancelled. At the start nudges begin anew: what has changed may have lost what was under way."""
+        async with translated(), self.engine.begin() as connection:
+            await connection.execute(STARTED, {"after": self.nudge_after})
         while True:
             await asyncio.sleep(self.period)
             try:
