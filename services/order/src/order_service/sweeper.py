@@ -49,7 +49,7 @@ class Sweeper:
 
     async def run(self) -> None:
         """Sweep until cancelled. At the start nudges begin anew: what has changed may have lost what was under way."""
-        async with translated(), self.engine.begin() as connection:
+        async with connected(self.engine) as connection, connection.begin():
             await connection.execute(STARTED, {"after": self.nudge_after})
         while True:
             await asyncio.sleep(self.period)
