@@ -40,6 +40,26 @@ def test_auto_goes_native_and_says_which_image_is_missing(tmp_path: Path, monkey
     assert "\n" not in choice.said
 
 
+@pytest.mark.parametrize(
+    ("compose", "engine", "reason"),
+    [
+        ("", "28.2.2", "docker has no Compose v2"),
+        ("1.29.2", "28.2.2", "docker has no Compose v2"),
+        ("v2.20.3", "28.2.2", "docker compose v2.20.3 is too old; 2.24 is needed"),
+        ("2.40.3", "", "no Docker engine answers"),
+        ("2.40.3", "24.0.7", "Docker 24.0.7 is too old; 25 is needed"),
+        ("2.24.0", "25.0.0", ""),
+        ("dev", "28.2.2+dfsg1", ""),
+    ],
+)
+def test_what_stands_in_the_way_of_containers_is_said(
+    compose: str, engine: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/docker")
+    monkeypatch.setattr(docker, "_answers", lambda *words: compose if words[0] == "compose" else engine)
+    assert docker.why_not() == reason
+
+
 def test_compose_gets_every_secret_and_port_and_one_project_per_stack(tmp_path: Path) -> None:
     first = settings(tmp_path / "a", COORDINATION_MODE="kafka", PORT_OFFSET="100")
     secrets = load_or_create(first.layout, SERVICES)

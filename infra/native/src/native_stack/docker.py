@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from native_stack.settings import PORTS, SERVICES, Settings
 
 COMPOSE_FILE = REPOSITORY / "docker-compose.yml"
 ANSWER_SECONDS = 10
+OLDEST_COMPOSE = (2, 24)  # optional files of settings
+OLDEST_ENGINE = (25,)  # a health check that is quick at first
 WORKERS = tuple(f"{name}-worker" for name in SERVICES)
 # what carries the messages -> its container
 BROKERS = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "ministack", "pubsub": "pubsub"}
@@ -69,11 +72,23 @@ def why_not() -> str:
         return "there is no docker-compose.yml"
     if not shutil.which("docker"):
         return "there is no docker command"
-    if _answers("compose", "version", "--short").lstrip("v")[:1] not in tuple("23456789"):
+    compose = _answers("compose", "version", "--short")
+    if _version(compose) < (2,):
         return "docker has no Compose v2"
-    if not _answers("info", "--format", "{{.ServerVersion}}"):
+    if _version(compose) < OLDEST_COMPOSE:
+        return f"docker compose {compose} is too old; {'.'.join(map(str, OLDEST_COMPOSE))} is needed"
+    engine = _answers("info", "--format", "{{.ServerVersion}}")
+    if not engine:
         return "no Docker engine answers"
+    if _version(engine) < OLDEST_ENGINE:
+        return f"Docker {engine} is too old; {OLDEST_ENGINE[0]} is needed"
     return ""
+
+
+def _version(said: str) -> tuple[int, ...]:
+    """Major and minor; of a local build without a number, as if it were new enough."""
+    found = re.match(r"v?(\d+)\.(\d+)", said)
+    return tuple(map(int, found.groups())) if found else (99,) if said else ()
 
 
 def images(settings: Settings, step: Step) -> None:
