@@ -5,6 +5,14 @@ import pytest
 from tests.e2e.failpoints import arm, judge, pid, reborn
 from tests.e2e.stack import Stack, basket
 
+MODES = ("temporal-orchestration", "kafka-choreography", "sns-sqs-choreography", "pubsub-choreography")
+"""One for each way that deliveries come: the calls themselves are made alike in all modes."""
+
+
+def suits(stack: str, **_: object) -> bool:
+    return stack in MODES
+
+
 pytestmark = pytest.mark.usefixtures("disarmed")
 
 

@@ -61,7 +61,7 @@ async def test_nudges_grow_rarer_up_to_a_bound_and_progress_resets_them(database
             await order.rows("DELETE FROM outbox RETURNING id")
             assert await sweeper(order).sweep() == 1
             gaps.append(await _next_nudge(order))
-        assert gaps == [4, 8, 16, 30, 30, 30]
+        assert gaps == [4, 8, 8, 8, 8, 8]
         assert await sweeper(order).sweep() == 0
         await order.participant.dispatcher.do(RecordStockSettled("o1"))
         assert await _next_nudge(order) == 2
