@@ -88,17 +88,28 @@ class Supervisor:
         return [*added, *changed]
 
     def restart(self, name: str) -> None:
-        """Stop a program gracefully and start it again; KeyError when there is no such program."""
+        """Stop a program, or one replica of it, gracefully and start it again; KeyError when there is none."""
         self.stop(name)
         self.start(name)
 
     def stop(self, name: str) -> None:
         """Stop a program gracefully and keep it stopped."""
-        _call(name, self._server.stopProcessGroup, name, True)
+        if replica := self._replica(name):
+            _call(name, self._server.stopProcess, replica, True)
+        else:
+            _call(name, self._server.stopProcessGroup, name, True)
 
     def start(self, name: str) -> None:
         """Start a stopped program, without waiting for it to be ready."""
-        _call(name, self._server.startProcessGroup, name, False)
+        if replica := self._replica(name):
+            _call(name, self._server.startProcess, replica, False)
+        else:
+            _call(name, self._server.startProcessGroup, name, False)
+
+    def _replica(self, name: str) -> str | None:
+        """supervisord's name for one replica of several; None for the name of a whole program."""
+        found = [one for one in self.processes() if one.name == name != one.program]
+        return f"{found[0].program}:{name}" if found else None
 
     def stop_groups(self, names: Iterable[str]) -> None:
         """Stop these programs gracefully at the same time, and forget them."""
