@@ -29,7 +29,7 @@ $(error $(wrong))
 endif
 endif
 
-.PHONY: help setup setup-dev up down status logs clean config token demo test audit load lint lock
+.PHONY: help setup setup-dev up down restart status logs clean config token demo test audit load lint lock
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -48,6 +48,10 @@ up: ## start the full stack (MODE=..., default temporal) and wait until it is re
 down: ## stop the stack, keep its data
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) down
+
+restart: ## restart the services one replica at a time (SERVICE=order for one)
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) restart
 
 status: ## what runs: state, mode, ports, memory
 	$(BOOTSTRAP) runtime

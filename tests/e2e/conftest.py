@@ -8,11 +8,12 @@ import pytest
 
 from native_stack import api
 from sagakit.modes import MODES
+from tests.conftest import worker_number
 from tests.e2e.failpoints import disarm
 from tests.e2e.stack import Stack
 
-FOLDER = Path(os.environ.get("TEST_STACK_DIR", ".stack/test")).resolve()
-OFFSET = int(os.environ.get("TEST_PORT_OFFSET", "10000"))
+FOLDER = Path(f"{os.environ.get('TEST_STACK_DIR', '.stack/test')}-{worker_number()}").resolve()
+OFFSET = int(os.environ.get("TEST_PORT_OFFSET", "10000")) + 100 * worker_number()
 DEADLINE = 8.0
 CHOSEN = [mode for mode in MODES if mode in os.environ.get("TEST_MODES", ",".join(MODES)).split(",")]
 SETTINGS = {
@@ -23,12 +24,12 @@ SETTINGS = {
     "REPLICAS": "1",
     "FAULT_INJECTION": "on",
 }
-LAST = ("test_the_books_agree", "test_switching")
+LAST = ("test_replicas", "test_the_books_agree", "test_switching")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The audit is the last test of its mode, and the switching, with a stack of its own, comes after all modes."""
+    """At the end of its mode a stack gets replicas and is audited; the switching, on its own, comes after all modes."""
     items[:] = filter(_suits, items)
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     ranks = {item: next((n for n, name in enumerate(LAST, 1) if name in item.nodeid), 0) for item in here}

@@ -102,12 +102,11 @@ class Transaction:
         self._states: dict[str, Any] = {}
         self._items: dict[str, StockItem] = {}
 
-    async def claim(self, claims: Sequence[Claim]) -> set[str]:
+    async def enter(
+        self, claims: Sequence[Claim], commands: Sequence[Command], reminded: Sequence[str]
+    ) -> tuple[set[str], "Transaction"]:
         self._claims = list(claims)
-        return {claim.id for claim in claims if claim.id not in self._store.inbox}
-
-    async def load(self, commands: Sequence[Command], reminded: Sequence[str]) -> "Transaction":
-        return self
+        return {claim.id for claim in claims if claim.id not in self._store.inbox}, self
 
     async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
         return await self._store.recorded(list(event_ids))

@@ -119,9 +119,8 @@ class Dispatcher:
         commands = [item.command for item in items if isinstance(item, Do)]
         with self._metrics.transaction_seconds.time():
             async with self._store.transaction() as transaction:
-                fresh = await transaction.claim(claims(items))
                 reminded = sorted({item.subject for item in items if isinstance(item, Forward)})
-                working = await transaction.load(commands, reminded)
+                fresh, working = await transaction.enter(claims(items), commands, reminded)
                 repeated = [command for command in commands if message_id(command) not in fresh]
                 ids = sorted({key for command in repeated for key in candidates(self._service, command)})
                 recorded = await transaction.recorded(ids) if ids else {}

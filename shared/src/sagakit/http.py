@@ -7,6 +7,7 @@ and waiting handlers are released when the process stops.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -139,7 +140,7 @@ def create_app(
     return app
 
 
-def drain_of(request: Request) -> Drain:
+async def drain_of(request: Request) -> Drain:
     """The process's `Drain`, for handlers that wait; usable as a dependency."""
     drain: Drain = request.app.state.drain
     return drain
@@ -153,7 +154,7 @@ async def _on_invalid(request: Request, error: Exception) -> Response:
 
 def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drain: Drain) -> APIRouter:
     router = APIRouter(tags=["operations"])
-    about = {"service": settings.service, "mode": settings.coordination_mode}
+    about = {"service": settings.service, "mode": settings.coordination_mode, "pid": os.getpid()}
 
     async def live() -> Response:
         """The process runs; says nothing about what it depends on."""

@@ -79,11 +79,13 @@ class Changes:
 class Transaction(Protocol):
     """One local transaction of one service; leaving its context commits, an exception rolls back."""
 
-    async def claim(self, claims: Sequence[Claim]) -> set[str]:
-        """Insert into the inbox in sorted order; the ids that were not there before."""
+    async def enter(
+        self, claims: Sequence[Claim], commands: Sequence[Command], reminded: Sequence[str]
+    ) -> tuple[set[str], WorkingSet]:
+        """Claim in the inbox, make sure that the rows exist, lock and load them: each in sorted order.
 
-    async def load(self, commands: Sequence[Command], reminded: Sequence[str]) -> WorkingSet:
-        """Make sure that the rows exist, lock them in sorted order, load them."""
+        Returns the ids that were not in the inbox before, and the rows of what is commanded or reminded.
+        """
 
     async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
         """Those of the events that are on record."""

@@ -1,4 +1,4 @@
-"""Loading and saving many rows of one table, each in one statement."""
+"""Loading and saving many rows of one table; what a transaction writes goes to the database in one statement."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,18 +12,40 @@ from sagakit.message import Command
 from sagakit.service import WorkingSet
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One of several statements that are sent as one. Names of parts differ, and so do those of their parameters."""
+
+    name: str
+    sql: str
+    values: Mapping[str, Any]
+
+
 class Rows(Protocol):
     """A service's own tables, inside a transaction of the machinery."""
 
+    def placeholders(self, commands: Sequence[Command]) -> Part | None:
+        """Inserts the rows that are not there yet, for an absent row cannot be locked."""
+
     async def load(
         self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
-    ) -> WorkingSet: ...
+    ) -> WorkingSet:
+        """Lock and load the rows, which are there, in sorted order."""
 
-    async def save(self, connection: AsyncConnection, working: Any) -> None: ...
+    def changes(self, working: Any) -> Sequence[Part]:
+        """Writes the states that have changed."""
 
 
 # Parsed once: a statement is looked up by its text.
 statement = cache(text)
+
+
+async def execute(connection: AsyncConnection, parts: Sequence[Part]) -> Any:
+    """All parts in one round trip; the rows of the last one. They see the same rows, and none what another writes."""
+    *before, last = parts
+    values = {name: value for part in parts for name, value in part.values.items()}
+    tables = ", ".join(f"{part.name} AS ({part.sql})" for part in before)
+    return await connection.execute(statement(f"WITH {tables} {last.sql}" if before else last.sql), values)
 
 
 class EntitySet:
@@ -65,17 +87,14 @@ class EntityRows:
     touch: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
+    def placeholders(self, commands: Sequence[Command]) -> Part | None:
+        new = sorted({command.subject for command in commands if isinstance(command, self.creating)})
+        insert = f"INSERT INTO {self.table} (order_id) SELECT unnest(CAST(:placed AS text[])) ON CONFLICT DO NOTHING"
+        return Part("placed", insert, {"placed": new}) if new else None
+
     async def load(
         self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
     ) -> EntitySet:
-        new = sorted({command.subject for command in commands if isinstance(command, self.creating)})
-        if new:
-            await connection.execute(
-                statement(
-                    f"INSERT INTO {self.table} (order_id) SELECT unnest(CAST(:ids AS text[])) ON CONFLICT DO NOTHING"
-                ),
-                {"ids": new},
-            )
         columns = ", ".join(name for name, _ in (*self.narrow, *self.wide))
         rows = await connection.execute(
             statement(
@@ -91,31 +110,31 @@ class EntityRows:
             wide[row[0]] = row[1 + len(self.narrow) :]
         return EntitySet(states, wide, self.blank)
 
-    async def save(self, connection: AsyncConnection, working: EntitySet) -> None:
+    def changes(self, working: EntitySet) -> list[Part]:
         filled: dict[str, Mapping[str, Any]] = {}
         moved: dict[str, Mapping[str, Any]] = {}
         for subject, state in working.changes().items():
             written = self.write(state)
             same = tuple(written[name] for name, _ in self.wide) == tuple(working.wide.get(subject, ()))
             (moved if same else filled)[subject] = written
-        await self._update(connection, filled, (*self.narrow, *self.wide))
-        await self._update(connection, moved, self.narrow)
+        return [
+            self._update(name, written, columns)
+            for name, written, columns in (
+                ("filled", filled, (*self.narrow, *self.wide)),
+                ("moved", moved, self.narrow),
+            )
+            if written
+        ]
 
-    async def _update(
-        self, connection: AsyncConnection, written: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str]]
-    ) -> None:
-        if not written:
-            return
-        values: dict[str, Any] = {name: [one[name] for one in written.values()] for name, _ in columns}
-        arrays = ", ".join(f"CAST(:{name} AS {kind}[])" for name, kind in columns)
+    def _update(self, part: str, written: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> Part:
+        values: dict[str, Any] = {f"{part}_{name}": [one[name] for one in written.values()] for name, _ in columns}
+        arrays = ", ".join(f"CAST(:{part}_{name} AS {kind}[])" for name, kind in columns)
         names = ", ".join(name for name, _ in columns)
         sets = ", ".join(f"{name} = u.{name}" for name, _ in columns)
         touch = f", {self.touch}" if self.touch else ""
-        await connection.execute(
-            statement(
-                f"UPDATE {self.table} AS t SET {sets}{touch} "
-                f"FROM unnest(CAST(:ids AS text[]), {arrays}) AS u(order_id, {names}) "
-                "WHERE t.order_id = u.order_id"
-            ),
-            {"ids": list(written), **values, **self.parameters},
+        update = (
+            f"UPDATE {self.table} AS t SET {sets}{touch} "
+            f"FROM unnest(CAST(:{part}_ids AS text[]), {arrays}) AS u(order_id, {names}) "
+            "WHERE t.order_id = u.order_id"
         )
+        return Part(part, update, {f"{part}_ids": list(written), **values, **self.parameters})

@@ -13,30 +13,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sagakit.database import connected
 from sagakit.message import Command, Event, Vocabulary, message_id
 from sagakit.ports import CALLS, Changes, Claim, DeadLetter, LedgerEntry, Outgoing
-from sagakit.rows import Rows
+from sagakit.rows import Part, Rows, execute
 from sagakit.service import WorkingSet
 
-CLAIM = text(
-    "INSERT INTO inbox (id, cause) SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:causes AS text[])) "
+CLAIM = (
+    "INSERT INTO inbox (id, cause) SELECT * FROM unnest(CAST(:claims AS text[]), CAST(:causes AS text[])) "
     "ON CONFLICT DO NOTHING RETURNING id"
 )
 RECORDED = text("SELECT id, name, data FROM journal WHERE id = ANY(CAST(:ids AS text[]))")
-JOURNAL = text(
+JOURNAL = (
     "INSERT INTO journal (id, subject, name, command, data, traceparent) SELECT * FROM unnest("
-    "CAST(:ids AS text[]), CAST(:subjects AS text[]), CAST(:names AS text[]), CAST(:commands AS text[]), "
+    "CAST(:event_ids AS text[]), CAST(:subjects AS text[]), CAST(:names AS text[]), CAST(:commands AS text[]), "
     "CAST(:data AS text[]), CAST(:traces AS text[])) ON CONFLICT DO NOTHING"
 )
-OUTBOX = text(
+OUTBOX = (
     "INSERT INTO outbox (id, channel, key, type, body, is_call, token, leased_until) "
     "SELECT u.*, :token, now() + make_interval(secs => :lease) FROM unnest("
-    "CAST(:ids AS text[]), CAST(:channels AS text[]), CAST(:keys AS text[]), CAST(:types AS text[]), "
+    "CAST(:row_ids AS text[]), CAST(:channels AS text[]), CAST(:keys AS text[]), CAST(:types AS text[]), "
     "CAST(:bodies AS bytea[]), CAST(:calls AS boolean[])) AS u "
     "ON CONFLICT (id) DO UPDATE SET channel = excluded.channel, body = excluded.body, token = excluded.token, "
     "leased_until = excluded.leased_until"
 )
-LEDGER = text(
+LEDGER = (
     "INSERT INTO ledger (key, order_id, provider, operation, outcome, amount, currency) SELECT * FROM unnest("
-    "CAST(:keys AS text[]), CAST(:orders AS text[]), CAST(:providers AS text[]), CAST(:operations AS text[]), "
+    "CAST(:call_keys AS text[]), CAST(:orders AS text[]), CAST(:providers AS text[]), CAST(:operations AS text[]), "
     "CAST(:outcomes AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]))"
 )
 TAKE = text(
@@ -64,57 +64,67 @@ class SqlTransaction:
     def __init__(self, connection: AsyncConnection, vocabulary: Vocabulary, rows: Rows, lease: float) -> None:
         self._connection, self._vocabulary, self._rows, self._lease = connection, vocabulary, rows, lease
 
-    async def claim(self, claims: Sequence[Claim]) -> set[str]:
-        if not claims:
-            return set()
-        rows = await self._connection.execute(
-            CLAIM, {"ids": [one.id for one in claims], "causes": [one.cause for one in claims]}
-        )
-        return {row.id for row in rows}
-
-    async def load(self, commands: Sequence[Command], reminded: Sequence[str]) -> WorkingSet:
-        return await self._rows.load(self._connection, commands, reminded)
+    async def enter(
+        self, claims: Sequence[Claim], commands: Sequence[Command], reminded: Sequence[str]
+    ) -> tuple[set[str], WorkingSet]:
+        fresh: set[str] = set()
+        if claims:
+            parts = [
+                Part("claimed", CLAIM, {"claims": [one.id for one in claims], "causes": [one.cause for one in claims]})
+            ]
+            if placeholders := self._rows.placeholders(commands):
+                parts += [placeholders, Part("claims", "SELECT id FROM claimed", {})]
+            fresh = {row.id for row in await execute(self._connection, parts)}
+        return fresh, await self._rows.load(self._connection, commands, reminded)
 
     async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
         return await read_journal(self._connection, self._vocabulary, list(event_ids))
 
     async def save(self, working: WorkingSet, changes: Changes) -> None:
-        await self._rows.save(self._connection, working)
+        parts = list(self._rows.changes(working))
         journal, outbox = changes.journal, sorted(changes.outbox.values(), key=attrgetter("id"))
         if journal:
-            await self._connection.execute(
-                JOURNAL,
-                {
-                    "ids": [message_id(entry.event) for entry in journal],
-                    "subjects": [entry.event.subject for entry in journal],
-                    "names": [type(entry.event).__name__ for entry in journal],
-                    "commands": [entry.command for entry in journal],
-                    "data": [self._vocabulary.encode(entry.event).decode() for entry in journal],
-                    "traces": [entry.traceparent for entry in journal],
-                },
+            parts.append(
+                Part(
+                    "journaled",
+                    JOURNAL,
+                    {
+                        "event_ids": [message_id(entry.event) for entry in journal],
+                        "subjects": [entry.event.subject for entry in journal],
+                        "names": [type(entry.event).__name__ for entry in journal],
+                        "commands": [entry.command for entry in journal],
+                        "data": [self._vocabulary.encode(entry.event).decode() for entry in journal],
+                        "traces": [entry.traceparent for entry in journal],
+                    },
+                )
             )
         if outbox:
-            await self._connection.execute(
-                OUTBOX,
-                {
-                    "ids": [row.id for row in outbox],
-                    "channels": [row.channel for row in outbox],
-                    "keys": [row.key for row in outbox],
-                    "types": [row.type for row in outbox],
-                    "bodies": [row.body for row in outbox],
-                    "calls": [row.channel == CALLS for row in outbox],
-                    "token": outbox[0].token,
-                    "lease": self._lease,
-                },
+            parts.append(
+                Part(
+                    "posted",
+                    OUTBOX,
+                    {
+                        "row_ids": [row.id for row in outbox],
+                        "channels": [row.channel for row in outbox],
+                        "keys": [row.key for row in outbox],
+                        "types": [row.type for row in outbox],
+                        "bodies": [row.body for row in outbox],
+                        "calls": [row.channel == CALLS for row in outbox],
+                        "token": outbox[0].token,
+                        "lease": self._lease,
+                    },
+                )
             )
         if changes.ledger:
-            await self._connection.execute(LEDGER, _ledger_values(changes.ledger))
+            parts.append(Part("billed", LEDGER, _ledger_values(changes.ledger)))
+        if parts:
+            await execute(self._connection, parts)
 
 
 def _ledger_values(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
     amounts: list[dict[str, Any]] = [entry.call.payload.get("amount") or {} for entry in entries]
     return {
-        "keys": [entry.call.key for entry in entries],
+        "call_keys": [entry.call.key for entry in entries],
         "orders": [entry.call.payload["order_id"] for entry in entries],
         "providers": [entry.call.provider for entry in entries],
         "operations": [entry.call.operation for entry in entries],

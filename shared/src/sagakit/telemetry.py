@@ -164,8 +164,6 @@ class Metrics:
             registry=r,
         )
         self.attention = Gauge("saga_attention", "What needs a human", registry=r)
-        self.ended = Counter("saga_ended", "Sagas that reached a final state", ("state",), registry=r)
-        self.in_flight = Gauge("saga_in_flight", "Work accepted and not finished", ("kind",), registry=r)
         self.background_restarts = Counter("background_restarts", "Background tasks restarted", ("task",), registry=r)
         self.http_requests = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=r)
         self.http_seconds = Histogram(

@@ -1,6 +1,6 @@
 """Loading, draining and auditing against real PostgreSQL servers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from checkout.messages import SERVICES
 from checkout_audit import loading
 from checkout_audit.audit import Question, examine
 from checkout_audit.drain import drain
@@ -17,21 +18,18 @@ from checkout_audit.loading import connections, load
 from checkout_audit.report import judge
 from checkout_audit.snapshot import DeadLetterRow, OutboxRow, Snapshot
 from checkout_audit.target import Target
+from tests.postgres import Server
 from tests.unit.checkout_audit.edits import add_row, order
-from tests.unit.checkout_audit.postgres import binaries, fill, run_sql, server
+from tests.unit.checkout_audit.filled import fill, run_sql
 from tests.unit.checkout_audit.world import INITIAL, every_kind
 
-pytestmark = pytest.mark.skipif(binaries() is None, reason="there is no PostgreSQL server here")
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
-    folder = tmp_path_factory.mktemp("postgres")
-    for parent in (folder, *folder.parents[:2]):
-        parent.chmod(0o755)
-    with server(folder) as found:
-        yield found
+def urls(postgres_server: Server) -> Mapping[str, str]:
+    """The URLs of four empty databases, by service."""
+    return {service: postgres_server.empty() for service in SERVICES}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
@@ -299,7 +300,7 @@ async def test_live_ready_and_docs_answer(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health/live")).json()["status"] == "live"
     answer = await client.get("/health/ready")
     assert answer.status_code == 200
-    about = {"status": "ready", "ready": True, "service": "order", "mode": "kafka-choreography"}
+    about = {"status": "ready", "ready": True, "service": "order", "mode": "kafka-choreography", "pid": os.getpid()}
     assert answer.json() == {**about, "digest": "abc"}
     assert (await client.get("/docs")).status_code == 200
     assert "application/problem+json" in (await client.get("/openapi.json")).text

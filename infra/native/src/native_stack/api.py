@@ -12,13 +12,13 @@ import signal as signals
 from collections.abc import Mapping
 from pathlib import Path
 
-from native_stack import stack
+from native_stack import rolling, stack
 from native_stack.errors import StackError
 from native_stack.layout import Layout, layout
 from native_stack.settings import resolve, stack_environment
 from native_stack.supervisor import Process, Supervisor
 
-__all__ = ["StackError", "down", "kill", "processes", "restart", "stack_environment", "start", "stop", "up"]
+__all__ = ["StackError", "down", "kill", "processes", "restart", "roll", "stack_environment", "start", "stop", "up"]
 
 StackDir = str | Path | None
 
@@ -78,6 +78,11 @@ def start(name: str, stack_dir: StackDir = None) -> None:
 def restart(name: str, stack_dir: StackDir = None) -> None:
     """Stop a program gracefully and start it again; returns before it is ready."""
     Supervisor(_place(stack_dir)).restart(name)
+
+
+def roll(*services: str, stack_dir: StackDir = None) -> None:
+    """A rolling restart: one replica of each of these services at a time, each when the one before is ready."""
+    rolling.restart(_place(stack_dir), services)
 
 
 def _named(name: str, stack_dir: StackDir) -> list[Process]:

@@ -172,6 +172,13 @@ def running(place: Layout) -> bool:
     return (place.run / "docker.json").exists()
 
 
+def containers(place: Layout, *services: str) -> list[str]:
+    """Names of the running containers of these services, in that order."""
+    compose = Compose(place)
+    found = [compose.output("ps", "--format", "{{.Name}}", service).split() for service in services]
+    return [name for names in found for name in names]
+
+
 def show(place: Layout) -> None:
     """What runs in containers, and the memory it takes."""
     print(f"mode {_marked(place)}, in containers")

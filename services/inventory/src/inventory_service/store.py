@@ -11,7 +11,7 @@ from checkout.catalogue import CATALOGUE, CURRENCY
 from checkout.messages import ReleaseStock, ReserveStock
 from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
 from sagakit.message import Command
-from sagakit.rows import EntityRows, EntitySet, statement
+from sagakit.rows import EntityRows, EntitySet, Part, statement
 from sagakit.schema import Id, Text, machinery
 
 METADATA: Final = MetaData()
@@ -118,8 +118,19 @@ class ShelfSet:
                 self.moved.add(sku)
 
 
+SHELVED: Final = (
+    "UPDATE stock_items AS t SET received = u.received, available = u.available, "
+    "reserved = u.reserved, committed = u.committed FROM unnest(CAST(:skus AS text[]), "
+    "CAST(:received AS bigint[]), CAST(:available AS bigint[]), CAST(:reserved AS bigint[]), "
+    "CAST(:committed AS bigint[])) AS u(sku, received, available, reserved, committed) WHERE t.sku = u.sku"
+)
+
+
 class InventoryRows:
     """Locks reservations first, then the stock items that they or the commands name, each sorted."""
+
+    def placeholders(self, commands: Sequence[Command]) -> Part | None:
+        return _RESERVATIONS.placeholders(commands)
 
     async def load(self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]) -> ShelfSet:
         about_orders = [command for command in commands if not isinstance(command, Restock)]
@@ -136,23 +147,16 @@ class InventoryRows:
         )
         return ShelfSet(reservations, {row.sku: StockItem(*row) for row in rows})
 
-    async def save(self, connection: AsyncConnection, working: ShelfSet) -> None:
-        await _RESERVATIONS.save(connection, working.reservations)
+    def changes(self, working: ShelfSet) -> list[Part]:
+        parts = _RESERVATIONS.changes(working.reservations)
         if working.moved:
             items = [working.items[sku] for sku in sorted(working.moved)]
-            await connection.execute(
-                statement(
-                    "UPDATE stock_items AS t SET received = u.received, available = u.available, "
-                    "reserved = u.reserved, committed = u.committed FROM unnest(CAST(:skus AS text[]), "
-                    "CAST(:received AS bigint[]), CAST(:available AS bigint[]), CAST(:reserved AS bigint[]), "
-                    "CAST(:committed AS bigint[])) AS u(sku, received, available, reserved, committed) "
-                    "WHERE t.sku = u.sku"
-                ),
-                {
-                    "skus": [item.sku for item in items],
-                    "received": [item.received for item in items],
-                    "available": [item.available for item in items],
-                    "reserved": [item.reserved for item in items],
-                    "committed": [item.committed for item in items],
-                },
-            )
+            values = {
+                "skus": [item.sku for item in items],
+                "received": [item.received for item in items],
+                "available": [item.available for item in items],
+                "reserved": [item.reserved for item in items],
+                "committed": [item.committed for item in items],
+            }
+            parts.append(Part("shelved", SHELVED, values))
+        return parts

@@ -1,19 +1,12 @@
-"""A PostgreSQL server of one's own with the four databases, and a way to put a snapshot into them."""
+"""Databases with the tables of all services that hold what a snapshot says."""
 
-import os
-import shutil
-import socket
-import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from checkout.messages import SERVICES
 from checkout_audit.snapshot import Records, Snapshot
 from checkout_audit.tables import METADATA
 from inventory_service import store as inventory
@@ -22,46 +15,10 @@ from payment_service import store as payment
 from shipping_service import store as shipping
 
 
-def binaries() -> Path | None:
-    """Where the server is, if there is one."""
-    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    on_path = shutil.which("initdb")
-    found = [*folders, *([Path(on_path).resolve().parent] if on_path else [])]
-    return next((folder for folder in reversed(found) if (folder / "initdb").exists()), None)
-
-
-@contextmanager
-def server(folder: Path) -> Iterator[Mapping[str, str]]:
-    """A server in `folder`; the URLs of its four empty databases, by service."""
-    programs = binaries()
-    assert programs is not None
-    data = folder / "data"
-    user: dict[str, Any] = {}
-    if os.getuid() == 0:
-        shutil.chown(folder, "nobody")
-        user = {"user": "nobody", "cwd": "/"}
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
-    def run(program: str, *arguments: str) -> None:
-        subprocess.run([programs / program, *arguments], check=True, timeout=120, stdout=subprocess.DEVNULL, **user)
-
-    run("initdb", "-D", str(data), "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8")
-    options = f"-p {port} -k '' -h 127.0.0.1 -c fsync=off -c idle_in_transaction_session_timeout=2000"
-    run("pg_ctl", "-D", str(data), "-l", str(folder / "log"), "-w", "-o", options, "start")
-    try:
-        for service in SERVICES:
-            run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", service)
-        yield {service: f"postgresql://postgres@127.0.0.1:{port}/{service}" for service in SERVICES}
-    finally:
-        run("pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
-
-
 async def fill(urls: Mapping[str, str], snapshot: Snapshot) -> None:
     """Empty the databases, and put in what the snapshot holds, but for the sandbox's entries."""
     for service, url in urls.items():
-        engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"))
+        engine = create_async_engine(url)
         async with engine.begin() as connection:
             await connection.run_sync(METADATA[service].drop_all)
             await connection.run_sync(METADATA[service].create_all)
@@ -154,7 +111,7 @@ async def _insert(connection: AsyncConnection, service: str, table: str, rows: S
 
 async def run_sql(url: str, statement: str) -> None:
     """One statement, committed."""
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"))
+    engine = create_async_engine(url)
     async with engine.begin() as connection:
         await connection.execute(text(statement))
     await engine.dispose()

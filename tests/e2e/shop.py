@@ -1,0 +1,102 @@
+"""A shop that stays open while a test disturbs what is behind it: orders of every kind, each placed until accepted."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from native_stack.settings import stack_environment
+from tests.e2e.stack import SERVICES, Stack, basket
+
+PERIOD: Final = 0.25
+KINDS: Final = {
+    "good": (basket(quantity=2), None),
+    "flaky": (basket(token="tok_flaky"), None),
+    "declined": (basket(token="tok_declined"), "PAYMENT_DECLINED"),
+    "undeliverable": (basket(country="AQ"), "SHIPPING_UNAVAILABLE"),
+    "slow": (basket(token="tok_slow"), None),
+    "sold out": (basket(sku="sold-out"), "OUT_OF_STOCK"),
+}
+"""Kind -> the order, and the reason for which it must be cancelled; None: it must complete."""
+
+
+@dataclass
+class Shop:
+    """Places an order of some kind every PERIOD seconds, each until it is accepted; order id -> kind."""
+
+    stack: Stack
+    accepted: dict[str, str] = field(default_factory=dict)
+    attempts: int = 0
+
+    async def buy(self, kind: str) -> Any:
+        self.attempts += 1
+        answer = await self.stack.order(KINDS[kind][0], wait=None)
+        assert answer.status_code == 202, answer.text
+        self.accepted[answer.json()["order_id"]] = kind
+        return answer.json()
+
+    async def serves(self) -> Any:
+        """A good order of now completes; the order, as it was accepted."""
+        order = await self.buy("good")
+        assert (await self.stack.settled(order["order_id"]))["status"] == "COMPLETED"
+        return order
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Customers come while the block runs; all have their answer at its end."""
+        closing = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._serve(closing))
+            try:
+                yield
+            finally:
+                closing.set()
+
+    async def _serve(self, closing: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as customers:
+            while not closing.is_set():
+                kinds = tuple(KINDS)
+                customers.create_task(self.buy(kinds[self.attempts % len(kinds)]))
+                await asyncio.sleep(PERIOD)
+
+    async def judge(self, seconds: float) -> None:
+        """Every order that was accepted settles, as its kind must."""
+        orders = await asyncio.gather(*(self.stack.settled(order_id, seconds) for order_id in self.accepted))
+        assert len(orders) == self.attempts
+        astray = [order for order in orders if not _as_it_must(order, self.accepted[order["order_id"]])]
+        assert not astray, "\n\n".join([await _story(self.stack, order) for order in astray[:4]])
+
+
+async def audit(stack: Stack) -> None:
+    """The books of a stack agree."""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-m", "checkout_audit"],
+        env={**os.environ, **stack_environment(stack.folder), "FORMAT": "json"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)
+
+
+def _as_it_must(order: Any, kind: str) -> bool:
+    reason = KINDS[kind][1]
+    return (order["status"], order["cancellation_reason"]) == ("CANCELLED" if reason else "COMPLETED", reason)
+
+
+async def _story(stack: Stack, order: Any) -> str:
+    """What all services have to say about an order, one line for each thing that happened."""
+    lines = []
+    for service in SERVICES:
+        told = await stack.get(f"/timeline/{order['order_id']}", service) or {"items": []}
+        lines += [
+            f"{one['at']} {service}: {one['message']} ({one['kind']}, by {one['cause']})" for one in told["items"]
+        ]
+    return "\n".join([f"{order}", *sorted(lines)])
