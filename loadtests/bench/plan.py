@@ -21,8 +21,8 @@ class Plan:
     modes: tuple[str, ...]
     runs: int
     rate: float
-    duration: float
-    warmup: float
+    duration: int
+    warmup: int
     idle: float
     providers: str
     seed: int
@@ -38,8 +38,8 @@ def plan(environ: Mapping[str, str]) -> Plan:
         modes=_modes(environ.get("MODES", "")),
         runs=int(_number(environ, "RUNS", 3, least=1, whole=True)),
         rate=_number(environ, "RATE", 5, least=0.1),
-        duration=_number(environ, "DURATION", 20, least=1),
-        warmup=_number(environ, "WARMUP", 5),
+        duration=int(_number(environ, "DURATION", 20, least=1, whole=True)),
+        warmup=int(_number(environ, "WARMUP", 5, whole=True)),
         idle=_number(environ, "IDLE", 5),
         providers=environ.get("PROVIDERS") or "instant",
         seed=int(_number(environ, "SEED", 1, whole=True)),

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from rich.console import Console
 
@@ -24,6 +24,12 @@ from native_stack.errors import StackError
 
 DRAIN: Final = 60.0
 KIND: Final = "good"
+
+
+class Clock(Protocol):
+    """What Stopwatch is to those who only read it."""
+
+    def read(self) -> Reading: ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class Bench:
         told: tuple[Sight, ...] = ()
         if plan.warmup:
             self.say("warming up")
-            told = self._load(stack, number, plan.warmup, target / "warm-up")
+            told = self.load(stack, number, plan.warmup, target / "warm-up")
         self.say("measuring it idle")
         first = watch.read()
         time.sleep(plan.idle)  # the interval is what is measured
@@ -69,9 +75,9 @@ class Bench:
         before = counters(stack)
         began = watch.read()
         self.say(f"{plan.rate:g} orders/s for {plan.duration:g} s")
-        told += self._load(stack, number, plan.duration, target)
+        told += self.load(stack, number, plan.duration, target)
         self.say("draining")
-        ended, drained = _drained(Target.from_environment(stack), watch)
+        ended, drained = until_drained(Target.from_environment(stack), watch)
         after = counters(stack)
         self.say("auditing")
         return Run(
@@ -87,11 +93,11 @@ class Bench:
             consistent=self._audited(stack, told),
         )
 
-    def _load(self, stack: Mapping[str, str], number: int, seconds: float, folder: Path) -> tuple[Sight, ...]:
+    def load(self, stack: Mapping[str, str], number: int, seconds: int, folder: Path) -> tuple[Sight, ...]:
         """Locust; the same orders arrive at the same times in this run of every mode. What its clients were told."""
         folder.mkdir(parents=True, exist_ok=True)
         plan = self.plan
-        values = {"RATE": str(plan.rate), "DURATION": str(seconds), "MIX": KIND, "SEED": str(plan.seed + number)}
+        values = {"RATE": f"{plan.rate:g}", "DURATION": str(seconds), "MIX": KIND, "SEED": str(plan.seed + number)}
         status = locust(settings(values), stack, folder)
         if status not in (0, 1):
             raise StackError(f"Locust ended with status {status}; see its output above")
@@ -104,7 +110,7 @@ class Bench:
         return report.consistent
 
 
-def seen(folder: Path, duration: float) -> Seen:
+def seen(folder: Path, duration: int) -> Seen:
     """What Locust has written down about the good orders of a run."""
     rows = [row for row in orders(folder) if row["Name"] == KIND]
     if not rows:
@@ -115,7 +121,7 @@ def seen(folder: Path, duration: float) -> Seen:
     return Seen(placed, failed, round((placed - failed) / duration, 3), p50, p95, p99)
 
 
-def _drained(target: Target, watch: Stopwatch) -> tuple[Reading, bool]:
+def until_drained(target: Target, watch: Clock) -> tuple[Reading, bool]:
     """CPU up to right before the first of the looks that found nothing in flight; and whether there was such a look.
 
     A look connects to four databases, which costs as much as some orders: those that end the wait are not counted.

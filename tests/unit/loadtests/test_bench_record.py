@@ -45,11 +45,11 @@ def test_what_locust_wrote_down_about_good_orders_is_read(tmp_path: Path) -> Non
         "Type,Name,Request Count,Failure Count,50%,95%,99%\n"
         "POST,POST orders,101,0,1,2,3\nORDER,good,100,4,21,42,63\n,Aggregated,201,4,9,9,9\n"
     )
-    found = seen(tmp_path, 20.0)
+    found = seen(tmp_path, 20)
     assert (found.placed, found.failed, found.rate) == (100, 4, 4.8)
     assert (found.p50, found.p95, found.p99) == (21, 42, 63)
     (tmp_path / "load_stats.csv").write_text("Type,Name\n")
-    assert seen(tmp_path, 20.0).placed == 0
+    assert seen(tmp_path, 20).placed == 0
 
 
 @pytest.mark.parametrize(
