@@ -18,6 +18,7 @@ from locust import FastHttpUser, constant, events, task
 from locust.env import Environment
 
 from loadtests.history import History
+from loadtests.outcomes import FILE, Outcomes
 from loadtests.shapes import SHAPES
 from loadtests.shoppers import Kind, body, mix, pick
 from sagakit.http import issue_token
@@ -34,6 +35,7 @@ WAIT = 20
 dice = random.Random(SEED)
 kinds = mix(os.environ.get("MIX", "all"))
 history = History(Path(os.environ.get("HISTORY", "reports/history.jsonl")))
+outcomes = Outcomes(Path(os.environ.get("ORDERS", f"reports/{FILE}")))
 run_id = uuid.uuid4().hex[:8]
 
 
@@ -86,10 +88,12 @@ class Shop(FastHttpUser):
                 history.saw(customer, key, order["order_id"], "CANCELLED")
         else:
             wrong = self._judge(kind, answer, order)
+        milliseconds = (time.perf_counter() - began) * 1000
+        outcomes.saw(kind.name, milliseconds, wrong)
         self.environment.events.request.fire(
             request_type="ORDER",
             name=kind.name,
-            response_time=(time.perf_counter() - began) * 1000,
+            response_time=milliseconds,
             response_length=0,
             exception=RuntimeError(wrong) if wrong else None,
             context={},
@@ -131,6 +135,7 @@ class Shop(FastHttpUser):
 
 def close(environment: Environment, **_: Any) -> None:
     history.close()
+    outcomes.close()
 
 
 events.quitting.add_listener(close)  # type: ignore[no-untyped-call]

@@ -18,7 +18,8 @@ from checkout_audit.target import Target
 from loadtests.bench.measure import Reading, Stopwatch, counters, postgresql
 from loadtests.bench.plan import Plan, stack_settings
 from loadtests.bench.record import Run, Seen
-from loadtests.run import locust, orders, settings
+from loadtests.outcomes import FILE, figures
+from loadtests.run import locust, settings
 from native_stack import api
 from native_stack.errors import StackError
 
@@ -98,9 +99,10 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         plan = self.plan
         values = {"RATE": f"{plan.rate:g}", "DURATION": str(seconds), "MIX": KIND, "SEED": str(plan.seed + number)}
-        status = locust(settings(values), stack, folder)
+        log = folder / "locust.log"
+        status = locust(settings(values), stack, folder, log)
         if status not in (0, 1):
-            raise StackError(f"Locust ended with status {status}; see its output above")
+            raise StackError(f"Locust ended with status {status}; see {log}")
         return read_history(folder / "history.jsonl")
 
     def _audited(self, stack: Mapping[str, str], told: tuple[Sight, ...]) -> bool:
@@ -111,14 +113,12 @@ class Bench:
 
 
 def seen(folder: Path, duration: int) -> Seen:
-    """What Locust has written down about the good orders of a run."""
-    rows = [row for row in orders(folder) if row["Name"] == KIND]
-    if not rows:
+    """What became of the orders of a run, as their clients saw it."""
+    found = figures(folder / FILE).get(KIND)
+    if found is None:
         return Seen(0, 0, 0.0, 0.0, 0.0, 0.0)
-    (row,) = rows
-    placed, failed = int(row["Request Count"]), int(row["Failure Count"])
-    p50, p95, p99 = (float(row[share]) for share in ("50%", "95%", "99%"))
-    return Seen(placed, failed, round((placed - failed) / duration, 3), p50, p95, p99)
+    rate = round((found.orders - found.failed) / duration, 3)
+    return Seen(found.orders, found.failed, rate, found.p50, found.p95, found.p99)
 
 
 def until_drained(target: Target, watch: Clock) -> tuple[Reading, bool]:

@@ -58,7 +58,7 @@ def test_locust_is_asked_for_good_orders_only_the_same_ones_in_each_mode(
 ) -> None:
     asked: list[Mapping[str, str]] = []
 
-    def locust(values: Mapping[str, str], stack: Any, folder: Path) -> int:
+    def locust(values: Mapping[str, str], stack: Any, folder: Path, log: Path) -> int:
         asked.append(values)
         (folder / "history.jsonl").write_text('{"key": "k", "order_id": null, "seen": "unknown"}\n')
         return 0
@@ -78,5 +78,5 @@ def test_locust_is_asked_for_good_orders_only_the_same_ones_in_each_mode(
 
 def test_a_locust_that_could_not_run_ends_the_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "locust", lambda *_: 2)
-    with pytest.raises(StackError, match="status 2"):
+    with pytest.raises(StackError, match=r"status 2; see .*locust\.log"):
         _bench(tmp_path).load({}, 1, 20, tmp_path)
