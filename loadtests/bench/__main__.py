@@ -93,7 +93,7 @@ def _line(run: Run) -> str:
         verdict = f"NOT DRAINED, {verdict}"
     if run.seen.failed:
         verdict = f"{run.seen.failed} ORDERS DID NOT COMPLETE, {verdict}"
-    times = f"p50 {run.seen.p50:g} ms, p99 {run.seen.p99:g} ms"
+    times = f"p50 {run.seen.p50:.0f} ms, p99 {run.seen.p99:.0f} ms"
     return f"{run.mode}, run {run.number}: {run.orders} orders, {times}; {verdict}"
 
 

@@ -122,7 +122,8 @@ def _first(one: Summary, cores: int) -> list[str]:
 
 
 def _full(cores: int, milliseconds: float) -> str:
-    return figure(float(f"{cores * 1000 / milliseconds:.2g}")) if milliseconds else "–"
+    """Orders/s, in two digits: it is no more exact than that."""
+    return f"{float(f'{cores * 1000 / milliseconds:.2g}'):,g}" if milliseconds else "–"
 
 
 def tables(record: Record) -> list[Table]:
