@@ -54,13 +54,14 @@ class Shop(FastHttpUser):
         self.names = [f"shopper-{number}" for number in range(CUSTOMERS)]
         self.tokens = {name: issue_token(secret, name, ttl=86400) for name in self.names}
         self.pool = Pool(2000)
-        self.began = time.monotonic()
+        self.began = self.due = time.monotonic()
         self.placed = 0
 
     @task
     def arrive(self) -> None:
-        elapsed = min((time.monotonic() - self.began) / DURATION, 1.0)
-        gevent.sleep(dice.expovariate(max(RATE * SHAPE(elapsed), 0.01)))
+        elapsed = min((self.due - self.began) / DURATION, 1.0)
+        self.due += dice.expovariate(max(RATE * SHAPE(elapsed), 0.01))
+        gevent.sleep(max(self.due - time.monotonic(), 0))  # one that is late does not delay those behind it
         self.placed += 1
         self.pool.spawn(self.shop, pick(kinds, dice), dice.choice(self.names), f"{run_id}-{self.placed}")
 
