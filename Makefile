@@ -29,7 +29,11 @@ $(error $(wrong))
 endif
 endif
 
+<<<<<<< HEAD
 .PHONY: help setup setup-dev up down restart status logs clean config token demo test audit load lint lock
+=======
+.PHONY: help setup setup-dev up down status logs clean config token demo test audit load bench lint lock
+>>>>>>> dc96b6021cdd36bfd5201a63013d544921889159
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -84,6 +88,10 @@ audit: ## check that what happened is consistent (FORMAT=json)
 load: ## load test the running stack (USERS, RATE, DURATION, SHAPE), then drain and audit
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m loadtests.run
+
+bench: ## compare the modes (MODES, RUNS, RATE, DURATION, PROVIDERS), on a stack of its own; a report, raw data
+	$(BOOTSTRAP) runtime
+	@exec $(PY) -m loadtests.bench
 
 test: ## the whole test suite, on a stack of its own
 	$(BOOTSTRAP) dev

@@ -18,6 +18,7 @@ from locust import FastHttpUser, constant, events, task
 from locust.env import Environment
 
 from loadtests.history import History
+from loadtests.outcomes import FILE, Outcomes
 from loadtests.shapes import SHAPES
 from loadtests.shoppers import Kind, body, mix, pick
 from sagakit.http import issue_token
@@ -34,6 +35,7 @@ WAIT = 20
 dice = random.Random(SEED)
 kinds = mix(os.environ.get("MIX", "all"))
 history = History(Path(os.environ.get("HISTORY", "reports/history.jsonl")))
+outcomes = Outcomes(Path(os.environ.get("ORDERS", f"reports/{FILE}")))
 run_id = uuid.uuid4().hex[:8]
 
 
@@ -52,13 +54,14 @@ class Shop(FastHttpUser):
         self.names = [f"shopper-{number}" for number in range(CUSTOMERS)]
         self.tokens = {name: issue_token(secret, name, ttl=86400) for name in self.names}
         self.pool = Pool(2000)
-        self.began = time.monotonic()
+        self.began = self.due = time.monotonic()
         self.placed = 0
 
     @task
     def arrive(self) -> None:
-        elapsed = min((time.monotonic() - self.began) / DURATION, 1.0)
-        gevent.sleep(dice.expovariate(max(RATE * SHAPE(elapsed), 0.01)))
+        elapsed = min((self.due - self.began) / DURATION, 1.0)
+        self.due += dice.expovariate(max(RATE * SHAPE(elapsed), 0.01))
+        gevent.sleep(max(self.due - time.monotonic(), 0))  # one that is late does not delay those behind it
         self.placed += 1
         self.pool.spawn(self.shop, pick(kinds, dice), dice.choice(self.names), f"{run_id}-{self.placed}")
 
@@ -86,10 +89,12 @@ class Shop(FastHttpUser):
                 history.saw(customer, key, order["order_id"], "CANCELLED")
         else:
             wrong = self._judge(kind, answer, order)
+        milliseconds = (time.perf_counter() - began) * 1000
+        outcomes.saw(kind.name, milliseconds, wrong)
         self.environment.events.request.fire(
             request_type="ORDER",
             name=kind.name,
-            response_time=(time.perf_counter() - began) * 1000,
+            response_time=milliseconds,
             response_length=0,
             exception=RuntimeError(wrong) if wrong else None,
             context={},
@@ -131,6 +136,7 @@ class Shop(FastHttpUser):
 
 def close(environment: Environment, **_: Any) -> None:
     history.close()
+    outcomes.close()
 
 
 events.quitting.add_listener(close)  # type: ignore[no-untyped-call]

@@ -4,18 +4,19 @@ Exit status 0 if every order ended as its kind must and the audit is clean, 1 if
 Settings: RATE (orders/s), DURATION (s), USERS (customers), SHAPE, MIX, SEED, P95 (ms, an objective for good orders).
 """
 
-import csv
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
+from loadtests.outcomes import FILE, figures
 from loadtests.shapes import SHAPES
 from loadtests.shoppers import mix
 from native_stack.errors import StackError
@@ -42,8 +43,11 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
     return values
 
 
-def locust(values: Mapping[str, str], stack: Mapping[str, str], folder: Path) -> int:
-    """Run Locust; its exit status. Leaves report.html, the statistics and the clients' history in `folder`."""
+def locust(values: Mapping[str, str], stack: Mapping[str, str], folder: Path, log: Path | None = None) -> int:
+    """Run Locust; its exit status. Leaves report.html, how each order went and what clients were told in `folder`.
+
+    What it says goes to `log`, or else to standard error.
+    """
     command = [
         sys.executable,
         *("-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--users", "1", "--spawn-rate", "1"),
@@ -51,34 +55,30 @@ def locust(values: Mapping[str, str], stack: Mapping[str, str], folder: Path) ->
         *("--html", str(folder / "report.html"), "--csv", str(folder / "load"), "--only-summary"),
         *("--loglevel", "WARNING", "--exit-code-on-error", "1"),
     ]
-    environment = {**os.environ, **values, "JWT_SECRET": stack["JWT_SECRET"], "HISTORY": str(folder / "history.jsonl")}
-    return subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL).returncode
+    files = {"HISTORY": str(folder / "history.jsonl"), "ORDERS": str(folder / FILE)}
+    environment = {**os.environ, **values, **files, "JWT_SECRET": stack["JWT_SECRET"]}
+    with log.open("w") if log else nullcontext() as said:
+        return subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL, stderr=said).returncode
 
 
 def judge(folder: Path, p95_max: float | None, duration: float) -> bool:
     """Print what was measured; whether nothing failed and the objective holds."""
     table = Table("kind", "orders", "failed", "orders/s", "p50 ms", "p95 ms", "p99 ms", title="orders by kind")
-    fine, seen = True, 0
-    with (folder / "load_stats.csv").open() as file:
-        for row in csv.DictReader(file):
-            if row["Type"] != "ORDER":
-                continue
-            count, failed = int(row["Request Count"]), int(row["Failure Count"])
-            seen += count
-            fine &= failed == 0
-            if row["Name"] == "good" and p95_max is not None and float(row["95%"]) > p95_max:
-                console.print(f"objective missed: p95 of good orders is {row['95%']} ms, P95 is {p95_max:g} ms")
-                fine = False
-            table.add_row(
-                row["Name"], str(count), str(failed), f"{count / duration:.1f}", row["50%"], row["95%"], row["99%"]
-            )
+    kinds = figures(folder / FILE)
+    fine = not any(found.failed for found in kinds.values())
+    for name, found in kinds.items():
+        if name == "good" and p95_max is not None and found.p95 > p95_max:
+            console.print(f"objective missed: p95 of good orders is {found.p95:.0f} ms, P95 is {p95_max:g} ms")
+            fine = False
+        counts = (str(found.orders), str(found.failed), f"{found.orders / duration:.1f}")
+        table.add_row(name, *counts, *(f"{ms:.0f}" for ms in (found.p50, found.p95, found.p99)))
     console.print(table)
-    with (folder / "load_failures.csv").open() as file:
-        for row in csv.DictReader(file):
-            console.print(f"failed: {row['Name']}: {row['Error']} ({row['Occurrences']} times)")
-    if not seen:
+    for name, found in kinds.items():
+        for what, times in found.wrong.items():
+            console.print(f"failed: {name}: {what} ({times} times)")
+    if not kinds:
         console.print("no order was placed: nothing was measured")
-    return fine and seen > 0
+    return fine and bool(kinds)
 
 
 def main() -> int:

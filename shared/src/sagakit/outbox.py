@@ -100,4 +100,5 @@ class Relay:
             return
         for row in rows:
             self._metrics.outbox_published.labels(row.type).inc()
+            self._metrics.outbox_published_bytes.labels(row.type).inc(len(row.body))
         await self._store.done(rows)

@@ -149,6 +149,9 @@ class Metrics:
             "saga_transaction_seconds", "Transactions at the door", buckets=_SECONDS, registry=r
         )
         self.outbox_published = Counter("saga_outbox_published", "Outbox rows published", ("name",), registry=r)
+        self.outbox_published_bytes = Counter(
+            "saga_outbox_published_bytes", "Bytes in the bodies of outbox rows published", ("name",), registry=r
+        )
         self.dead_letters = Counter("saga_dead_letters", "Messages given up", ("source",), registry=r)
         self.provider_calls = Counter(
             "saga_provider_calls",

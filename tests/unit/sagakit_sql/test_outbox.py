@@ -75,6 +75,22 @@ async def test_what_failed_is_published_however_busy_the_relay_is(database: Data
         assert ID in [row.id for row in order.mode.published]
 
 
+async def test_what_was_published_is_counted_with_its_bytes_and_what_failed_is_not(database: Database) -> None:
+    async with replica("order", database("order"), outbox_lease=0.1) as order:
+        count = order.metrics.registry.get_sample_value
+        order.mode.failing = True
+        await order.participant.dispatcher.do(place("o1"))
+        await order.until("SELECT attempts > 0 FROM outbox", True)
+        assert count("saga_outbox_published_bytes_total", {"name": "OrderPlaced"}) is None
+        order.mode.failing = False
+        await order.participant.dispatcher.do(place("o2"))
+        await order.drained()
+        bodies = [len(row.body) for row in order.mode.published]
+        assert len(bodies) == 2
+        assert count("saga_outbox_published_total", {"name": "OrderPlaced"}) == 2
+        assert count("saga_outbox_published_bytes_total", {"name": "OrderPlaced"}) == sum(bodies) > 0
+
+
 async def test_a_relay_survives_its_database_while_publishing_fails(postgres: Server, database: Database) -> None:
     async with replica("order", database("order"), outbox_lease=0.5) as order:
         order.mode.failing, order.mode.pause = True, 0.3

@@ -1,0 +1,156 @@
+"""`python -m loadtests.bench.capacity FILE`: what a bench's figures ask for at 1,000, 10,000 and 100,000 checkouts/s.
+
+Arithmetic over a summary and the assumptions below. It is linear, so an upper bound: costs were measured at the rate
+of the bench, and fall where larger batches form. A bench at a higher RATE gives a closer one.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Final
+
+from loadtests.bench.record import BadRecord, read
+from loadtests.bench.summary import Service, Summary, summarize
+from loadtests.bench.tables import Table, figure
+
+SIZES: Final = (1_000, 10_000, 100_000)
+"""Checkouts a second."""
+USE: Final = 0.6
+"""The share of the time for which cores and disks are planned to be busy: the rest is for peaks and for failures."""
+INSTANCE_CORES: Final = 16
+"""Cores of one database server."""
+LOG_SYNCS: Final = 2_000
+"""Syncs of its log a second that the disk of one database server bears: half a millisecond each. Assumed."""
+COMMITS_PER_SYNC: Final = 4
+"""Transactions of different processes that PostgreSQL puts into one sync where so many wait. Assumed."""
+CROSSINGS: Final = 2
+"""How often a message crosses the network: to the carrier, and from it. Copies among brokers are not in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What one mode asks for at one size. Bytes a second; `instances` of each service's database."""
+
+    rate: int
+    service_cores: float
+    processes: int
+    database_cores: float
+    carrier_cores: float
+    instances: dict[str, int]
+    messages: float
+    network: float
+    wal: float
+
+    @property
+    def cells(self) -> int:
+        """Parts that share nothing, so that each service's database in each of them is one server."""
+        return max(self.instances.values())
+
+
+def need(summary: Summary, rate: int) -> Need:
+    """The model: everything is proportional to the rate but the log syncs, see `commits`."""
+    return Need(
+        rate=rate,
+        service_cores=_cores(summary.services.median, rate),
+        processes=max(processes(part, rate) for part in summary.parts.values()),
+        database_cores=_cores(summary.databases.median, rate),
+        carrier_cores=_cores(summary.carrier.median, rate),
+        instances={name: instances(part, rate) for name, part in summary.parts.items()},
+        messages=rate * summary.messages.median,
+        network=rate * summary.message_bytes.median * CROSSINGS,
+        wal=rate * max(part.wal_bytes for part in summary.parts.values()),
+    )
+
+
+def processes(part: Service, rate: float) -> int:
+    """Processes of a service, since a Python process uses one core; and as many partitions, where there are any."""
+    return max(1, _up(_cores(part.cpu, rate)))
+
+
+def commits(part: Service, rate: float) -> float:
+    """Writing transactions a second at a service's database.
+
+    A process has one transaction under way, and takes what arrives meanwhile into the next: however many commands
+    come, there are no more transactions than fit into the time one after the other.
+    """
+    paced = processes(part, rate) / part.seconds if part.seconds else float("inf")
+    doors = rate * part.transactions
+    return rate * part.writes * min(1.0, paced / doors) if doors else rate * part.writes
+
+
+def instances(part: Service, rate: float) -> int:
+    """Servers that a service's database has to be spread over, by CPU or by log syncs, whichever asks for more."""
+    by_cpu = _cores(part.database_cpu, rate) / INSTANCE_CORES
+    by_log = commits(part, rate) / (LOG_SYNCS * min(COMMITS_PER_SYNC, processes(part, rate)) * USE)
+    return max(1, _up(by_cpu), _up(by_log))
+
+
+def tables(summaries: Sequence[Summary]) -> list[Table]:
+    """A table for each size."""
+    head = [
+        "mode",
+        "cores: services",
+        "processes of the busiest service",
+        "cores: databases",
+        "database servers: order / payment / inventory / shipping",
+        "cells",
+        "messages/s",
+        "messages, MB/s",
+        "largest log, MB/s",
+        "cores: carrier, as measured",
+    ]
+    return [
+        Table(f"{rate:,} checkouts/s", head, [_row(summary.mode, need(summary, rate)) for summary in summaries])
+        for rate in SIZES
+    ]
+
+
+def markdown(summaries: Sequence[Summary]) -> str:
+    return "\n\n".join(f"**{table.title}**\n\n{table.markdown()}" for table in tables(summaries))
+
+
+def _cores(milliseconds: float, rate: float) -> float:
+    return rate * milliseconds / 1000 / USE
+
+
+def _row(mode: str, needed: Need) -> list[str]:
+    return [
+        f"`{mode}`",
+        _whole(needed.service_cores),
+        _whole(needed.processes),
+        _whole(needed.database_cores),
+        " / ".join(map(_whole, needed.instances.values())),
+        _whole(needed.cells),
+        _whole(needed.messages),
+        figure(needed.network / 1e6),
+        figure(needed.wal / 1e6),
+        _whole(needed.carrier_cores),
+    ]
+
+
+def _up(value: float) -> int:
+    """The next whole number; a billionth too much is the arithmetic's, not a need."""
+    return ceil(value - 1e-9)
+
+
+def _whole(value: float) -> str:
+    return f"{_up(value):,}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status 2 where the file is none."""
+    if len(arguments) != 1:
+        print("usage: python -m loadtests.bench.capacity FILE (the raw.json of a bench)", file=sys.stderr)
+        return 2
+    try:
+        print(markdown(summarize(read(Path(arguments[0])))))
+    except BadRecord as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""Looks at a running stack: what its services and databases have counted so far, and what its processes have used.
+
+Looking costs the stack something too. So counters are read before the clock of the CPU starts and after it has stopped.
+"""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import asyncpg
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from loadtests.bench import processes
+from loadtests.bench.record import Door, Log, Usage
+from native_stack import api
+from native_stack.errors import StackError
+from native_stack.settings import SERVICES
+
+TIMEOUT: Final = 10.0
+# A transaction gets an id when it first writes; so ids count those that sync the log, at once and without polls that
+# find nothing. pg_stat_database counts all, but up to ten seconds late.
+LOG: Final = """
+    SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint AS wal_bytes,
+           pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS writes
+"""
+COMPLETED: Final = "SELECT count(*) FROM orders WHERE status = 'COMPLETED'"
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """All that the stack had counted at one moment; `completed` orders."""
+
+    completed: int
+    doors: Mapping[str, Door]
+    logs: Mapping[str, Log]
+
+
+def counters(stack: Mapping[str, str]) -> Counters:
+    """Raises httpx.HTTPError, OSError or asyncpg.PostgresError where the stack does not answer."""
+    doors = {name: _door(stack[f"{name.upper()}_URL"]) for name in SERVICES}
+    completed, logs = asyncio.run(_databases(stack))
+    return Counters(completed, doors, logs)
+
+
+def postgresql(stack: Mapping[str, str]) -> str:
+    """The version of the databases' server."""
+    return str(asyncio.run(_ask(stack, "order", "SHOW server_version"))[0][0]).split()[0]
+
+
+def _door(url: str) -> Door:
+    answer = httpx.get(f"{url}/metrics", timeout=TIMEOUT)
+    answer.raise_for_status()
+    sums: defaultdict[str, float] = defaultdict(float)
+    for family in text_string_to_metric_families(answer.text):
+        for sample in family.samples:
+            sums[sample.name] += sample.value
+    return Door(
+        transactions=int(sums["saga_transaction_seconds_count"]),
+        commands=int(sums["saga_batch_size_sum"]),
+        seconds=sums["saga_transaction_seconds_sum"],
+        messages=int(sums["saga_outbox_published_total"]),
+        message_bytes=int(sums["saga_outbox_published_bytes_total"]),
+    )
+
+
+async def _databases(stack: Mapping[str, str]) -> tuple[int, dict[str, Log]]:
+    (completed,), *rows = [
+        *await _ask(stack, "order", COMPLETED),
+        *[(await _ask(stack, name, LOG))[0] for name in SERVICES],
+    ]
+    return int(completed), {name: Log(*map(int, row)) for name, row in zip(SERVICES, rows, strict=True)}
+
+
+async def _ask(stack: Mapping[str, str], service: str, statement: str) -> list[asyncpg.Record]:
+    url = stack[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "", 1)
+    connection = await asyncpg.connect(url, timeout=TIMEOUT)
+    try:
+        rows: list[asyncpg.Record] = await connection.fetch(statement)
+        return rows
+    finally:
+        await connection.close()
+
+
+class Stopwatch:
+    """CPU time of the programs that ran when it was made; two readings make a Usage."""
+
+    def __init__(self, stack_dir: str | Path) -> None:
+        self._roots = api.processes(stack_dir)
+        self._stack_dir = stack_dir
+
+    def read(self) -> "Reading":
+        """Raises StackError when a program has ended since: its successor knows nothing of what it used."""
+        try:
+            return Reading(time.monotonic(), processes.cpu(self._roots))
+        except ProcessLookupError as error:
+            raise StackError(f"{error} while it was measured; see: STACK_DIR={self._stack_dir} make logs") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """CPU milliseconds of each program up to a moment."""
+
+    at: float
+    cpu: Mapping[str, float]
+
+    def __sub__(self, before: Self) -> Usage:
+        return Usage(
+            round(self.at - before.at, 3),
+            {name: round(used - before.cpu[name], 3) for name, used in self.cpu.items()},
+        )

@@ -1,0 +1,75 @@
+"""`python -m loadtests.bench.publish FILE [busy]`: make a bench one of the two that docs/scaling.md shows.
+
+The first is at a rate that every mode bears; `busy` is one of fewer modes, at a rate at which batches form. Keeps the
+raw data in docs/results, and writes the page's marked sections anew. A section stands between
+`<!-- bench:begin NAME -->` and `<!-- bench:end NAME -->`; a test holds the page against the data.
+"""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from loadtests.bench import capacity, report
+from loadtests.bench.record import Record, read
+from loadtests.bench.summary import summarize
+from native_stack.layout import REPOSITORY
+
+RESULTS: Final = REPOSITORY / "docs" / "results"
+PAGE: Final = REPOSITORY / "docs" / "scaling.md"
+NAMES: Final = ("bench", "busy")
+USAGE: Final = "usage: python -m loadtests.bench.publish FILE [busy] (FILE is the raw.json of a bench)"
+
+
+def data(name: str) -> Path:
+    """Where the raw data of that bench are kept."""
+    return RESULTS / f"{name}.json"
+
+
+def sections(name: str, record: Record) -> dict[str, str]:
+    """Name -> text of every section that shows this bench. Pure."""
+    summaries = summarize(record)
+    texts = {
+        "about": report.about(record),
+        "cpu": report.cpu(summaries).markdown(),
+        "work": report.work(summaries).markdown(),
+        "latency": report.latency(summaries).markdown(),
+        "first": report.first(summaries, record.machine.cores).markdown(),
+        "capacity": capacity.markdown(summaries),
+    }
+    return {what if name == NAMES[0] else f"{name}-{what}": text for what, text in texts.items()}
+
+
+def rewritten(page: str, texts: Mapping[str, str]) -> str:
+    """The page with these sections; ValueError where one of them does not stand in it exactly once. Pure."""
+    for name, text in texts.items():
+        begin, end = f"<!-- bench:begin {name} -->", f"<!-- bench:end {name} -->"
+        parts = re.split(f"{re.escape(begin)}.*?{re.escape(end)}", page, flags=re.DOTALL)
+        if len(parts) != 2:
+            raise ValueError(f"the page has {len(parts) - 1} sections {name!r}, not 1; it is marked {begin} and {end}")
+        page = f"{begin}\n{text}\n{end}".join(parts)
+    return page
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status 2 where the file or the page is not what it has to be; then nothing is changed."""
+    file, name = (*arguments, *NAMES[:1])[:2] if len(arguments) in (1, 2) else ("", "")
+    if name not in NAMES:
+        print(USAGE, file=sys.stderr)
+        return 2
+    try:
+        source = Path(file)
+        page = rewritten(PAGE.read_text(), sections(name, read(source)))
+        raw = source.read_bytes()
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    data(name).write_bytes(raw)
+    PAGE.write_text(page)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,147 @@
+"""From the runs of a record to figures per completed order: the median over the runs of a mode, least and most. Pure.
+
+What an idle stack uses is taken off: its polls and heartbeats cost the same for one order a second and for a thousand.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from loadtests.bench.record import Record, Run
+from native_stack.settings import SERVICES
+from sagakit.modes import MODES
+
+DATABASES: Final = tuple(f"{name}-db" for name in SERVICES)
+OURS_BESIDES: Final = ("provider", "console")
+"""Programs of the stack that are neither service nor database nor carrier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """The median of several runs, and the range they lie in."""
+
+    median: float
+    least: float
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service, per completed order (medians): CPU ms of its process and of its database, what passed its door, and
+    what its database wrote down. `batch` is commands per transaction, `seconds` how long one transaction takes."""
+
+    cpu: float
+    database_cpu: float
+    transactions: float
+    batch: float
+    seconds: float
+    writes: float
+    wal_bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One mode, sums over its services. CPU in ms per completed order, `idle` in percent of a core, latency in ms."""
+
+    mode: str
+    runs: int
+    orders: int
+    failed: int
+    consistent: bool
+    cpu: Spread
+    services: Spread
+    databases: Spread
+    carrier: Spread
+    provider: Spread
+    idle: Spread
+    transactions: Spread
+    batch: Spread
+    messages: Spread
+    message_bytes: Spread
+    writes: Spread
+    wal_bytes: Spread
+    rate: Spread
+    p50: Spread
+    p95: Spread
+    p99: Spread
+    parts: Mapping[str, Service]
+
+    @property
+    def substrate(self) -> str:
+        """What carries the messages, as `sagakit.modes` names it."""
+        return MODES[self.mode].substrate
+
+    @property
+    def busiest(self) -> str:
+        """The service whose process needs the most CPU."""
+        return max(self.parts, key=lambda name: self.parts[name].cpu)
+
+
+def summarize(record: Record) -> list[Summary]:
+    """A summary for each mode of the plan with a run in which an order completed, in the order of the plan."""
+    runs = {mode: [run for run in record.runs if run.mode == mode and run.orders] for mode in record.plan.modes}
+    return [_summary(mode, of_mode) for mode, of_mode in runs.items() if of_mode]
+
+
+def net_cpu(run: Run) -> dict[str, float]:
+    """CPU ms per completed order of each program, without what it uses when there is nothing to do; never below 0."""
+    share = run.load.seconds / run.idle.seconds if run.idle.seconds else 0.0
+    return {
+        name: max(used - run.idle.cpu.get(name, 0.0) * share, 0.0) / run.orders for name, used in run.load.cpu.items()
+    }
+
+
+def spread(runs: Sequence[Run], value: Callable[[Run], float]) -> Spread:
+    values = [value(run) for run in runs]
+    return Spread(median(values), min(values), max(values))
+
+
+def _summary(mode: str, runs: Sequence[Run]) -> Summary:
+    def cpu(names: Callable[[str], bool]) -> Spread:
+        return spread(runs, lambda run: sum(used for name, used in net_cpu(run).items() if names(name)))
+
+    return Summary(
+        mode=mode,
+        runs=len(runs),
+        orders=sum(run.orders for run in runs),
+        failed=sum(run.seen.failed for run in runs),
+        consistent=all(run.consistent and run.drained for run in runs),
+        cpu=cpu(lambda name: True),
+        services=cpu(lambda name: name in SERVICES),
+        databases=cpu(lambda name: name in DATABASES),
+        carrier=cpu(lambda name: name not in (*SERVICES, *DATABASES, *OURS_BESIDES)),
+        provider=cpu(lambda name: name == "provider"),
+        idle=spread(runs, _idle),
+        transactions=spread(runs, lambda run: run.door.transactions / run.orders),
+        batch=spread(runs, lambda run: run.door.batch),
+        messages=spread(runs, lambda run: run.door.messages / run.orders),
+        message_bytes=spread(runs, lambda run: run.door.message_bytes / run.orders),
+        writes=spread(runs, lambda run: run.log.writes / run.orders),
+        wal_bytes=spread(runs, lambda run: run.log.wal_bytes / run.orders),
+        rate=spread(runs, lambda run: run.seen.rate),
+        p50=spread(runs, lambda run: run.seen.p50),
+        p95=spread(runs, lambda run: run.seen.p95),
+        p99=spread(runs, lambda run: run.seen.p99),
+        parts={name: _service(name, runs) for name in SERVICES},
+    )
+
+
+def _service(name: str, runs: Sequence[Run]) -> Service:
+    def middle(value: Callable[[Run], float]) -> float:
+        return median(map(value, runs))
+
+    return Service(
+        cpu=middle(lambda run: net_cpu(run)[name]),
+        database_cpu=middle(lambda run: net_cpu(run)[f"{name}-db"]),
+        transactions=middle(lambda run: run.doors[name].transactions / run.orders),
+        batch=middle(lambda run: run.doors[name].batch),
+        seconds=middle(lambda run: run.doors[name].each),
+        writes=middle(lambda run: run.logs[name].writes / run.orders),
+        wal_bytes=middle(lambda run: run.logs[name].wal_bytes / run.orders),
+    )
+
+
+def _idle(run: Run) -> float:
+    """Percent of a core that the stack uses without an order."""
+    return sum(run.idle.cpu.values()) / run.idle.seconds / 10 if run.idle.seconds else 0.0

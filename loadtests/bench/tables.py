@@ -1,0 +1,47 @@
+"""Tables as values, for Markdown and for the terminal; and figures with as many digits as a reader can use. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import floor, log10
+
+from rich import box
+from rich.table import Table as Drawn
+
+from loadtests.bench.summary import Spread
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The first column names what the others are about."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def markdown(self) -> str:
+        """Without the title."""
+        lines = [self.head, ["---", *["---:"] * (len(self.head) - 1)], *self.rows]
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+    def drawn(self) -> Drawn:
+        """For a terminal."""
+        table = Drawn(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
+        for number, name in enumerate(self.head):
+            table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+        for row in self.rows:
+            table.add_row(*(cell.replace("`", "") for cell in row))
+        return table
+
+
+def figure(value: float) -> str:
+    """Three significant digits below a thousand, whole numbers in groups of three above."""
+    if value == 0:
+        return "0"
+    digits = max(2 - floor(log10(abs(value))), 0)
+    return f"{round(value, digits):,.{digits}f}"
+
+
+def ranged(spread: Spread) -> str:
+    """The median, and the range where there is one to tell."""
+    least, most = figure(spread.least), figure(spread.most)
+    return figure(spread.median) if least == most else f"{figure(spread.median)} ({least}–{most})"

@@ -1,0 +1,62 @@
+"""How each order of a load test went, one JSON object a line: `{"kind", "ms", "wrong"}`; and the figures over them.
+
+Locust's own CSV files lack what it counted in the last second or so, and with it the orders that took longest.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import IO
+
+FILE = "orders.jsonl"
+
+
+class Outcomes:
+    """Appends to a file; every line is written whole."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: IO[str] = path.open("w", buffering=1)
+
+    def saw(self, kind: str, milliseconds: float, wrong: str | None) -> None:
+        """`milliseconds` from the first attempt to the last answer; `wrong`: what it should not have come to."""
+        self._file.write(json.dumps({"kind": kind, "ms": round(milliseconds, 2), "wrong": wrong}) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Orders of one kind: how many, how many of them did not end as they must and why, and their times in ms."""
+
+    orders: int
+    failed: int
+    wrong: dict[str, int]
+    p50: float
+    p95: float
+    p99: float
+
+
+def figures(path: Path) -> dict[str, Figures]:
+    """The figures of each kind in a file, in alphabetical order."""
+    times: defaultdict[str, list[float]] = defaultdict(list)
+    wrong: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    with path.open() as lines:
+        for line in lines:
+            order = json.loads(line)
+            times[order["kind"]].append(order["ms"])
+            if order["wrong"]:
+                wrong[order["kind"]][order["wrong"]] += 1
+    return {kind: _figures(sorted(times[kind]), wrong[kind]) for kind in sorted(times)}
+
+
+def _figures(times: Sequence[float], wrong: Counter[str]) -> Figures:
+    def share(part: float) -> float:
+        """The least time that so large a part of the orders did not exceed."""
+        return times[ceil(len(times) * part) - 1]
+
+    return Figures(len(times), wrong.total(), dict(wrong), share(0.50), share(0.95), share(0.99))

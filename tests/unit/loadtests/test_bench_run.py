@@ -1,0 +1,82 @@
+"""A run of a bench, without a stack: when the clock of the CPU stops, and what Locust is asked for."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from checkout_audit.drain import InFlight
+from checkout_audit.target import Target
+from loadtests.bench import run as module
+from loadtests.bench.measure import Reading
+from loadtests.bench.run import Bench, until_drained
+from native_stack.errors import StackError
+from tests.unit.loadtests.seen import PLAN
+
+
+class Watch:
+    """Every reading is a millisecond later."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def read(self) -> Reading:
+        self.at += 1
+        return Reading(self.at, {})
+
+
+@pytest.mark.parametrize(
+    ("looks", "taken", "quiet"),
+    [
+        ([0, 0], 1, True),
+        ([2, 1, 0, 0], 3, True),
+        ([0, 1, 0, 0], 2, True),
+        ([1, 1], 3, False),
+    ],
+)
+def test_the_clock_stops_before_the_looks_that_found_nothing(
+    monkeypatch: pytest.MonkeyPatch, looks: list[int], taken: float, quiet: bool
+) -> None:
+    async def drain(databases: object, seconds: float, looked: Callable[[InFlight], None]) -> InFlight:
+        for orders in looks:
+            looked(InFlight(orders))
+        return InFlight(looks[-1])
+
+    monkeypatch.setattr(module, "drain", drain)
+    reading, done = until_drained(Target({}), Watch())
+    assert (reading.at, done) == (taken, quiet)
+
+
+def _bench(folder: Path) -> Bench:
+    return Bench(PLAN, {}, folder, Console(quiet=True))
+
+
+def test_locust_is_asked_for_good_orders_only_the_same_ones_in_each_mode(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[Mapping[str, str]] = []
+
+    def locust(values: Mapping[str, str], stack: Any, folder: Path, log: Path) -> int:
+        asked.append(values)
+        (folder / "history.jsonl").write_text('{"key": "k", "order_id": null, "seen": "unknown"}\n')
+        return 0
+
+    monkeypatch.setattr(module, "locust", locust)
+    told = [_bench(tmp_path).load({}, 2, 20, tmp_path / mode) for mode in ("a", "b")]
+    assert asked[0] == asked[1]
+    assert (asked[0]["MIX"], asked[0]["RATE"], asked[0]["DURATION"], asked[0]["SHAPE"]) == (
+        "good",
+        "5",
+        "20",
+        "constant",
+    )
+    assert asked[0]["SEED"] == "3"
+    assert [sight.key for sight in told[0]] == ["k"]
+
+
+def test_a_locust_that_could_not_run_ends_the_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(module, "locust", lambda *_: 2)
+    with pytest.raises(StackError, match=r"status 2; see .*locust\.log"):
+        _bench(tmp_path).load({}, 1, 20, tmp_path)

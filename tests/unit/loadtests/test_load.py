@@ -1,0 +1,47 @@
+"""What `make load` says about a run, and when it is content."""
+
+from pathlib import Path
+
+import pytest
+
+from loadtests.outcomes import FILE, Figures, Outcomes, figures
+from loadtests.run import judge
+
+
+def write(folder: Path, *orders: tuple[str, float, str | None]) -> None:
+    outcomes = Outcomes(folder / FILE)
+    for order in orders:
+        outcomes.saw(*order)
+    outcomes.close()
+
+
+def test_figures_are_told_for_each_kind_of_order(tmp_path: Path) -> None:
+    write(tmp_path, ("good", 30, None), ("cancelled", 5.5, None), ("good", 10, "late"), ("good", 20, "late"))
+    assert figures(tmp_path / FILE) == {
+        "cancelled": Figures(1, 0, {}, 5.5, 5.5, 5.5),
+        "good": Figures(3, 2, {"late": 2}, 20, 30, 30),
+    }
+
+
+@pytest.mark.parametrize(
+    ("orders", "objective", "content", "said"),
+    [
+        ([("good", 30.0, None)], None, True, "good"),
+        ([("good", 30.0, None)], 30.0, True, "good"),
+        ([("good", 30.0, None)], 29.0, False, "objective missed"),
+        ([("declined", 30.0, None)], 29.0, True, "declined"),
+        ([("good", 1.0, None), ("flaky-provider", 1.0, "answered 0: None")], None, False, "answered 0: None (1 times)"),
+        ([], None, False, "nothing was measured"),
+    ],
+)
+def test_a_load_is_content_when_every_order_went_well_and_in_time(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    orders: list[tuple[str, float, str | None]],
+    objective: float | None,
+    content: bool,
+    said: str,
+) -> None:
+    write(tmp_path, *orders)
+    assert judge(tmp_path, objective, 1.0) is content
+    assert said in capsys.readouterr().out
