@@ -29,11 +29,7 @@ $(error $(wrong))
 endif
 endif
 
-<<<<<<< HEAD
-.PHONY: help setup setup-dev up down restart status logs clean config token demo test audit load lint lock
-=======
-.PHONY: help setup setup-dev up down status logs clean config token demo test audit load bench lint lock
->>>>>>> dc96b6021cdd36bfd5201a63013d544921889159
+.PHONY: help setup setup-dev up down restart status logs clean config token demo test audit load bench lint lock
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
