@@ -39,7 +39,7 @@ async def reborn(stack: Stack, service: str, before: int, seconds: float = 20) -
         while True:
             if pid(stack, service) not in (0, before):
                 break
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
     await stack.ready(service)
 
 

@@ -13,7 +13,6 @@ from typing import Any, Final
 from native_stack.settings import stack_environment
 from tests.e2e.stack import SERVICES, Stack, basket
 
-PERIOD: Final = 0.25
 KINDS: Final = {
     "good": (basket(quantity=2), None),
     "flaky": (basket(token="tok_flaky"), None),
@@ -27,9 +26,10 @@ KINDS: Final = {
 
 @dataclass
 class Shop:
-    """Places an order of some kind every PERIOD seconds, each until it is accepted; order id -> kind."""
+    """Places an order of some kind every `period` seconds, each until it is accepted; order id -> kind."""
 
     stack: Stack
+    period: float = 0.25
     accepted: dict[str, str] = field(default_factory=dict)
     attempts: int = 0
 
@@ -45,6 +45,12 @@ class Shop:
         order = await self.buy("good")
         assert (await self.stack.settled(order["order_id"]))["status"] == "COMPLETED"
         return order
+
+    async def recovers(self, seconds: float = 60) -> None:
+        """Until a good order of now completes: those before may have met their deadline."""
+        async with asyncio.timeout(seconds):
+            while (await self.stack.settled((await self.buy("good"))["order_id"]))["status"] != "COMPLETED":
+                pass
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -62,13 +68,18 @@ class Shop:
             while not closing.is_set():
                 kinds = tuple(KINDS)
                 customers.create_task(self.buy(kinds[self.attempts % len(kinds)]))
-                await asyncio.sleep(PERIOD)
+                await asyncio.sleep(self.period)
 
-    async def judge(self, seconds: float) -> None:
-        """Every order that was accepted settles, as its kind must."""
+    async def judge(self, seconds: float, late: bool = False) -> None:
+        """Every order that was accepted settles, as its kind must; `late`: or because it met its deadline."""
         orders = await asyncio.gather(*(self.stack.settled(order_id, seconds) for order_id in self.accepted))
         assert len(orders) == self.attempts
-        astray = [order for order in orders if not _as_it_must(order, self.accepted[order["order_id"]])]
+        astray = [
+            order
+            for order in orders
+            if not _as_it_must(order, self.accepted[order["order_id"]])
+            and not (late and order["cancellation_reason"] == "TIMED_OUT")
+        ]
         assert not astray, "\n\n".join([await _story(self.stack, order) for order in astray[:4]])
 
 

@@ -1,60 +1,29 @@
-"""Processes die in mid-saga: everything settles by itself, and the books agree."""
-
-import asyncio
+"""Processes die in mid-saga, one after the other: everything settles by itself, and the books agree."""
 
 import pytest
 
+from native_stack import api
 from sagakit.modes import MODES
-from tests.e2e.shop import audit
-from tests.e2e.stack import SERVICES, Stack, basket
+from tests.e2e.shop import Shop, audit
+from tests.e2e.stack import SERVICES, Stack
 
 BROKERS = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "ministack", "pubsub": "pubsub"}
+GROUND = ("the broker", "provider", "order-db", "payment-db")
 
 
-async def _orders_during(stack: Stack, disturb: object, count: int = 24) -> None:
-    """Place orders of every kind around a disturbance; every one settles."""
-    bodies = [
-        basket(),
-        basket(sku="limited-edition"),
-        basket(token="tok_declined"),
-        basket(country="AQ"),
-        basket(token="tok_flaky"),
-    ]
-
-    async def one(number: int) -> str:
-        await asyncio.sleep(number * 0.08)
-        answer = await stack.order(bodies[number % len(bodies)], wait=None)
-        assert answer.status_code == 202, answer.text
-        return str(answer.json()["order_id"])
-
-    async def later() -> None:
-        await asyncio.sleep(0.7)
-        assert callable(disturb)
-        disturb()
-
-    *order_ids, _ = await asyncio.gather(*(one(number) for number in range(count)), later())
-    orders = await asyncio.gather(*(stack.settled(order_id, 90) for order_id in order_ids if order_id))
-    assert len(orders) == count
-    assert any(order["status"] == "COMPLETED" for order in orders)
-
-
-@pytest.mark.parametrize("service", SERVICES)
-async def test_a_service_killed_in_mid_saga(stack: Stack, service: str) -> None:
-    await _orders_during(stack, lambda: stack.kill(service))
-    await stack.ready(service)
-
-
-async def test_the_broker_is_killed_in_mid_saga(stack: Stack) -> None:
-    await _orders_during(stack, lambda: stack.kill(BROKERS[MODES[stack.mode].substrate]))
-
-
-@pytest.mark.parametrize("service", ["order", "payment"])
-async def test_a_database_is_killed_in_mid_saga(stack: Stack, service: str) -> None:
-    await _orders_during(stack, lambda: stack.kill(f"{service}-db"))
-
-
-async def test_the_provider_is_killed_in_mid_saga(stack: Stack) -> None:
-    await _orders_during(stack, lambda: stack.kill("provider"))
+@pytest.mark.parametrize("victims", [SERVICES, GROUND], ids=["services", "what they stand on"])
+async def test_each_dies_while_orders_come(stack: Stack, victims: tuple[str, ...]) -> None:
+    """The next one when good orders complete again, for which all of them are needed."""
+    shop = Shop(stack, period=0.4)
+    async with shop.open():
+        for name in victims:
+            victim = BROKERS[MODES[stack.mode].substrate] if name == "the broker" else name
+            before = api.processes(stack.folder)[victim]
+            await shop.buy("slow")
+            stack.kill(victim)
+            await shop.recovers()
+            assert api.processes(stack.folder)[victim] != before
+    await shop.judge(90, late=True)
 
 
 async def test_the_books_agree(stack: Stack) -> None:

@@ -18,7 +18,7 @@ PATIENT: Final = {**SETTINGS, "REPLICAS": "2", "SAGA_DEADLINE": "60"}
 @pytest.mark.timeout(240)
 async def test_replicas_are_killed_and_restarted_under_load(stack: Stack) -> None:
     environment = await asyncio.to_thread(api.up, stack.mode, FOLDER, OFFSET, PATIENT)
-    shop = Shop(replace(stack, environment=environment))
+    shop = Shop(replace(stack, environment=environment), period=0.5)
     before = _replicas()
     assert len(before) == 2 * len(SERVICES)
     async with shop.open():

@@ -17,11 +17,10 @@ from sagakit.http import create_app
 from sagakit.participant import Participant
 from sagakit.ports import Mode
 from sagakit.provider import InstantProvider, Provider, ProviderCall, ProviderOutcome
-from sagakit.provider_http import HttpProvider
 from sagakit.rows import Rows
 from sagakit.runtime import Background, serve
 from sagakit.saga import Saga
-from sagakit.service import Service
+from sagakit.service import Service, no_call
 from sagakit.settings import Settings
 from sagakit.sqlstore import SqlStore
 from sagakit.telemetry import Metrics, configure_logging
@@ -68,6 +67,15 @@ class PublishOnly:
         """Others consume."""
 
 
+def _provider(service: Service, settings: Settings, rules: Callable[[ProviderCall], ProviderOutcome]) -> Provider:
+    """An HTTP client only for those who call: to import one is a tenth of what a start costs."""
+    if settings.providers == "instant" or service.call is no_call:
+        return InstantProvider(rules)
+    from sagakit.provider_http import HttpProvider
+
+    return HttpProvider.from_settings(settings)
+
+
 async def host(
     recipe: Recipe,
     settings: Settings,
@@ -89,9 +97,7 @@ async def host(
     mode: Mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
     if settings.role == "api":
         mode = PublishOnly(mode)
-    provider: Provider = (
-        InstantProvider(rules) if settings.providers == "instant" else HttpProvider.from_settings(settings)
-    )
+    provider = _provider(recipe.service, settings, rules)
     participant = Participant(recipe.service, store, mode, provider, store, settings, metrics)
     this = Host(settings, engine, store, participant, metrics)
     fingerprint = digest(recipe.domain)

@@ -133,7 +133,7 @@ class Settings:
     provider_concurrency: int = _setting(_whole(1, 10_000), "calls to a provider at a time", 32)
     saga_deadline: float = _setting(_seconds(), "an order still undecided after this is cancelled", 30.0)
     saga_nudge_after: float = _setting(_seconds(), "an order without progress for this long is nudged", 2.0)
-    saga_nudge_rate: int = _setting(_whole(1, 100_000), "orders nudged per sweep at most", 200)
+    saga_nudge_rate: int = _setting(_whole(1, 100_000), "orders nudged per sweep at most", 50)
     saga_attention_after: float = _setting(_seconds(), "an order unsettled for so long needs attention", 60.0)
     retry_initial: float = _setting(_seconds(), "first pause before a retry", 0.1)
     retry_max: float = _setting(_seconds(), "longest pause between retries", 5.0)

@@ -90,6 +90,30 @@ async def test_a_sweep_is_bounded_and_takes_the_oldest_first(database: Database)
         assert [row.order_id for row in rows] == [f"o{number:02}" for number in range(10)]
 
 
+async def test_reminders_grow_rarer_while_late_orders_do_not_become_fewer(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(40)])
+        await _age(order, 10, "created_at")
+        swept = sweeper(order, rate=40)
+        found = []
+        for _ in range(12):
+            await _age(order, 60, "nudge_at")
+            found.append(await swept.sweep())
+        assert found[0] == 40
+        assert sum(found[6:]) < 20
+
+
+async def test_those_reminded_least_come_first(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Do(place("old")), Do(place("new"))])
+        async with order.engine.begin() as connection:
+            await connection.exec_driver_sql("UPDATE orders SET nudges = 3 WHERE order_id = 'old'")
+        await _age(order, 60, "nudge_at")
+        assert await sweeper(order, rate=1).sweep() == 1
+        rows = await order.rows("SELECT order_id, nudges FROM orders ORDER BY 1")
+        assert [tuple(row) for row in rows] == [("new", 1), ("old", 3)]
+
+
 async def test_a_sweeper_outlives_its_database(postgres: Server, database: Database) -> None:
     async with replica("order", database("order"), saga_deadline=0.5) as order:
         running = sweeper(order, deadline=0.5)
