@@ -23,6 +23,7 @@ SETTINGS = {
     "STACK": "native",
     "REPLICAS": "1",
     "FAULT_INJECTION": "on",
+    "TEMPORAL_UI": "off",
 }
 LAST = ("test_replicas", "test_the_books_agree", "test_switching")
 

@@ -1,4 +1,7 @@
-"""Two replicas of every service, under load: some are killed, then all are restarted one by one; nobody notices."""
+"""Two replicas of every service, under load: some are killed, then all are restarted one by one; nobody notices.
+
+In one mode per carrier, two of each style: what replicas share (groups, leases, the order's row) does not differ further.
+"""
 
 import asyncio
 from dataclasses import replace
@@ -13,6 +16,13 @@ from tests.e2e.stack import SERVICES, Stack
 
 PATIENT: Final = {**SETTINGS, "REPLICAS": "2", "SAGA_DEADLINE": "60"}
 """No order may hide behind its deadline: a good one has to complete."""
+
+
+MODES: Final = ("temporal-orchestration", "kafka-choreography", "sns-sqs-choreography", "pubsub-orchestration")
+
+
+def suits(stack: str, **_: object) -> bool:
+    return stack in MODES
 
 
 @pytest.mark.timeout(240)

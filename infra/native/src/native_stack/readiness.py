@@ -11,7 +11,7 @@ from http.client import HTTPConnection, HTTPException
 
 HOST = "127.0.0.1"
 PROBE_TIMEOUT = 2.0
-INTERVAL = 0.1
+INTERVAL = 0.2
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ TASK_TIMEOUT: Final = timedelta(seconds=5)
 STICKY_TIMEOUT: Final = timedelta(seconds=2)
 LAST_MOMENT: Final = 0.1
 GRACE: Final = timedelta(seconds=2)
+STOP: Final = 8.0  # for all of it: below DRAIN_TIMEOUT
 ACTIVITIES_AT_A_TIME: Final = 200
 AFTER_ANY: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE
 AFTER_FAILED: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
@@ -108,7 +109,11 @@ class TemporalMode:
         try:
             await asyncio.shield(working)
         except asyncio.CancelledError:
-            await worker.shutdown()
+            # a worker that fails while it stops never says that it has stopped
+            stopping = asyncio.create_task(worker.shutdown())
+            stopped, _ = await asyncio.wait({working, stopping}, timeout=STOP, return_when=asyncio.FIRST_COMPLETED)
+            if not stopped:
+                log.warning("the worker did not stop within %g s: what it had in hand goes to the next one", STOP)
             raise
 
     async def close(self) -> None:
