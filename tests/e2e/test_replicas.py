@@ -1,6 +1,6 @@
 """Two replicas of every service, under load: some are killed, then all are restarted one by one; nobody notices.
 
-In one mode per carrier, two of each style: what replicas share (groups, leases, the order's row) does not differ further.
+In one mode per carrier, two of each style: what replicas share (groups, leases, rows) does not differ further.
 """
 
 import asyncio
