@@ -143,3 +143,16 @@ def test_compose_finds_its_file_clean_for_every_mode(tmp_path: Path) -> None:
             env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(tmp_path)},
         )
         assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_plain_compose_means_the_default_stack_unless_the_user_says_otherwise(tmp_path: Path) -> None:
+    link, place = tmp_path / ".env", Layout(tmp_path / ".stack")
+    docker.hand_over(Layout(tmp_path / ".stack" / "another"), tmp_path)
+    assert not link.is_symlink()
+    for _ in range(2):
+        docker.hand_over(place, tmp_path)
+        assert link.readlink() == Path(".stack/data/compose.env")
+    link.unlink()
+    link.write_text("COMPOSE_PROFILES=mine\n")
+    docker.hand_over(place, tmp_path)
+    assert link.read_text() == "COMPOSE_PROFILES=mine\n"

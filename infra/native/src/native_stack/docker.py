@@ -13,7 +13,7 @@ from pathlib import Path
 
 from native_stack.compose import COMPOSE_FILE, Compose
 from native_stack.errors import StackError, usage
-from native_stack.layout import Layout, locked
+from native_stack.layout import REPOSITORY, Layout, locked
 from native_stack.secrets_store import load_or_create, write_private
 from native_stack.settings import PORTS, SERVICES, Settings
 
@@ -119,6 +119,7 @@ def up(settings: Settings, step: Step) -> list[str]:
     place = settings.layout
     with locked(place.root / "stack.lock", "another make that is changing this stack"):
         compose = _prepare(settings)
+        hand_over(place)
         before = _marked(place)
         _record(settings)
         replicas = int(settings["REPLICAS"])
@@ -211,6 +212,14 @@ def _prepare(settings: Settings) -> Compose:
     passed_on = {name: value for name, value in settings.passed_on.items() if name not in NOT_FOR_CONTAINERS}
     write_private(place.run, "settings.env", _env_file(passed_on))
     return Compose(place, _profiles(settings), environment)
+
+
+def hand_over(place: Layout, checkout: Path = REPOSITORY) -> None:
+    """Let plain `docker compose` in the checkout mean its default stack; an `.env` of the user's own is left alone."""
+    link = checkout / ".env"
+    if place.root == checkout / ".stack" and not link.exists():
+        link.unlink(missing_ok=True)  # one that points to nothing
+        link.symlink_to((place.data / "compose.env").relative_to(checkout))
 
 
 def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
