@@ -18,6 +18,7 @@ from sagakit.ports import CALLS, Outgoing, Store, StoreUnavailable
 from sagakit.provider import OutcomeUnknown, Provider, ProviderCall
 from sagakit.service import Service
 from sagakit.telemetry import Metrics
+from sagakit.waiting import set_within
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +110,7 @@ class Caller:
     async def _sleep(self) -> None:
         room = len(self._under_way) < self._concurrency
         wait = max(self._due - asyncio.get_running_loop().time(), 0.001) if room else None
-        try:
-            await asyncio.wait_for(self._wake.wait(), wait)
-        except TimeoutError:
-            return
+        await set_within(self._wake, wait)
 
     async def _call(self, row: Outgoing) -> None:
         call = _decode(row.body)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from sagakit.faults import failpoints
 from sagakit.ports import CALLS, Mode, Outgoing, Store, StoreUnavailable
 from sagakit.telemetry import Metrics
+from sagakit.waiting import set_within
 
 log = logging.getLogger(__name__)
 
@@ -74,10 +75,7 @@ class Relay:
 
     async def _sleep(self, seconds: float) -> None:
         self._wake.clear()
-        try:
-            await asyncio.wait_for(self._wake.wait(), max(seconds, 0.001))
-        except TimeoutError:
-            return
+        await set_within(self._wake, max(seconds, 0.001))
 
     async def _finish(self, rows: list[Outgoing]) -> None:
         task = asyncio.ensure_future(self._publish(rows))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sagakit.message import Event, message_id
 from sagakit.ports import Changes, Store, StoreUnavailable
+from sagakit.waiting import set_within
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,8 @@ class Watcher:
         self._unchecked.update(event_ids)
         self._new.set()
         try:
-            return await asyncio.wait_for(future, seconds)
+            async with asyncio.timeout(seconds):
+                return await future
         except TimeoutError:
             return None
         finally:
@@ -54,10 +56,7 @@ class Watcher:
 
     async def pause(self, stirred: asyncio.Event, seconds: float) -> None:
         """Until the subject stirs, at most so long: another process may have moved it."""
-        try:
-            await asyncio.wait_for(stirred.wait(), seconds)
-        except TimeoutError:
-            return
+        await set_within(stirred, seconds)
 
     def leave(self, subject: str, stirred: asyncio.Event) -> None:
         self._stirred[subject].discard(stirred)
@@ -69,9 +68,7 @@ class Watcher:
         clock = asyncio.get_running_loop().time
         polled = clock()
         while True:
-            try:
-                await asyncio.wait_for(self._new.wait(), max(0.0, polled + self._poll - clock()))
-            except TimeoutError:
+            if not await set_within(self._new, max(0.0, polled + self._poll - clock())):
                 polled = clock()
                 self._unchecked.update(self._waiting)
             self._new.clear()

@@ -1,0 +1,71 @@
+"""What waits for an event can always be stopped, also in the moment in which the event comes."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+import pytest
+
+from sagakit.caller import Caller
+from sagakit.outbox import Relay
+from sagakit.ports import Mode, Store
+from sagakit.service import Service
+from sagakit.telemetry import Metrics
+from sagakit.waiting import set_within
+from sagakit.watcher import Watcher
+
+
+class Empty:
+    """A store in which there is nothing."""
+
+    async def take(self, calls: bool, limit: int) -> list[Any]:
+        return []
+
+    async def recorded(self, event_ids: object) -> dict[str, Any]:
+        return {}
+
+
+STORE = cast(Store, Empty())
+
+
+def watcher() -> tuple[Callable[[], Coroutine[Any, Any, None]], asyncio.Event]:
+    made = Watcher(STORE, poll=60)
+    return made.run, made._new
+
+
+def relay() -> tuple[Callable[[], Coroutine[Any, Any, None]], asyncio.Event]:
+    made = Relay(STORE, cast(Mode, None), Metrics(), poll=60)
+    return made.run, made._wake
+
+
+def caller() -> tuple[Callable[[], Coroutine[Any, Any, None]], asyncio.Event]:
+    made = Caller(cast(Service, None), STORE, cast(Any, None), cast(Any, None), Metrics(), poll=60)
+    return made.run, made._wake
+
+
+@pytest.mark.parametrize("moment", range(6))
+@pytest.mark.parametrize("make", [watcher, relay, caller])
+async def test_a_loop_that_is_woken_and_stopped_at_once_ends(
+    make: Callable[[], tuple[Callable[[], Coroutine[Any, Any, None]], asyncio.Event]], moment: int
+) -> None:
+    run, wake = make()
+    task = asyncio.create_task(run())
+    await asyncio.sleep(0.01)
+    wake.set()
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=1)
+    task.cancel()
+    assert done, "the cancellation was lost"
+    assert task.cancelled()
+
+
+async def test_the_wait_ends_with_the_event_or_the_time() -> None:
+    event = asyncio.Event()
+    assert not await set_within(event, 0.01)
+    assert not await set_within(event, 0)
+    asyncio.get_running_loop().call_later(0.01, event.set)
+    assert await set_within(event, 5)
+    assert await set_within(event, None)
+    assert await set_within(event, 0)
