@@ -22,7 +22,7 @@ Report = Callable[[str], None]
 
 def main(environ: Mapping[str, str]) -> None:
     """Restart the services that `SERVICE` names (all four by default), each replica when the one before is ready."""
-    wanted = [name for name in environ.get("SERVICE", "").replace(",", " ").split() if name] or list(SERVICES)
+    wanted = environ.get("SERVICE", "").replace(",", " ").split() or list(SERVICES)
     if unknown := [name for name in wanted if name not in SERVICES]:
         raise usage(f"SERVICE={unknown[0]} cannot be restarted; valid: {', '.join(SERVICES)}")
     began = time.monotonic()
@@ -61,15 +61,13 @@ def _ready(supervisor: Supervisor, replica: str, port: int, seconds: float) -> N
             answer = json.loads(connection.getresponse().read())
         except (OSError, HTTPException, ValueError) as error:
             said = f"{type(error).__name__}: {error}"
-            time.sleep(INTERVAL)
-            continue
+        else:
+            if answer.get("pid") == pid:  # else another one answered: a later connection may reach this one
+                if answer.get("ready"):
+                    return
+                said = str(answer)
         finally:
             connection.close()
-        if answer.get("pid") != pid:
-            continue  # another one answered: the next connection may reach this one
-        if answer.get("ready"):
-            return
-        said = str(answer)
         time.sleep(INTERVAL)
     raise StackError(f"{replica} is not ready {seconds:.0f} s after its restart: {said}; see make logs")
 

@@ -109,7 +109,8 @@ class TemporalMode:
         try:
             await asyncio.shield(working)
         except asyncio.CancelledError:
-            # a worker that fails while it stops never says that it has stopped
+            # one that fails while it stops never says that it has stopped; one with a local activity that is repeated
+            # for ever never stops
             stopping = asyncio.create_task(worker.shutdown())
             stopped, _ = await asyncio.wait({working, stopping}, timeout=STOP, return_when=asyncio.FIRST_COMPLETED)
             if not stopped:
