@@ -24,6 +24,17 @@ class RowRejected(Exception):
     """The store refused something in the batch (a constraint, a bad value) without naming the culprit."""
 
 
+class RowsLocked(Exception):
+    """Somebody else holds rows that the batch needs: nothing was changed, the same may succeed a moment later.
+
+    `subjects`: those whose rows could not be had; empty if the store did not say which.
+    """
+
+    def __init__(self, subjects: frozenset[str] = frozenset(), detail: str = "") -> None:
+        super().__init__(detail or f"rows of {', '.join(sorted(subjects)[:5])} are locked")
+        self.subjects = subjects
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """An outbox row: a message on its way to a channel, or a call on its way to a provider (channel CALLS).
@@ -146,11 +157,16 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A delivery that could not be handled, and why; `poison` means that no repetition can help."""
+    """A delivery that could not be handled, and why.
+
+    `poison`: no repetition can help. `counts` False: the message is not at fault (its row is locked), so that it
+    comes again as the same attempt, after a pause, and is never given up for it.
+    """
 
     delivery: Delivery
     cause: str
     poison: bool
+    counts: bool = True
 
 
 class Transport(Protocol):
@@ -165,7 +181,10 @@ class Transport(Protocol):
         """Waits for a batch of this party's deliveries; may come back empty after a while."""
 
     async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
-        """Acknowledge `done`. A failure comes again; a poisoned or worn-out one goes to the dead-letter place."""
+        """Acknowledge `done`. A failure comes again; a poisoned or worn-out one goes to the dead-letter place.
+
+        A failure that does not count stays this consumer's, and `receive` returns it once more after a pause.
+        """
 
     async def close(self) -> None: ...
 
