@@ -10,10 +10,11 @@ from sqlalchemy import text
 from checkout.messages import Address, Checkout, Line, Money, PlaceOrder, ReserveStock
 from checkout.provider_rules import decide
 from sagakit.database import engine_for
+from sagakit.door import Item
 from sagakit.host import Host
 from sagakit.message import Event, message_id
 from sagakit.participant import Participant
-from sagakit.ports import Outgoing
+from sagakit.ports import Outgoing, RowsLocked
 from sagakit.provider import InstantProvider, Provider
 from sagakit.settings import Settings
 from sagakit.sqlstore import SqlStore
@@ -107,6 +108,17 @@ async def replica(
         await engine.dispose()
 
 
+async def settled(service: Replica, items: Sequence[Item], seconds: float = 30) -> list[Event | BaseException | None]:
+    """The answers to all items; what is locked by another replica is sent again, as a consumer does."""
+    answers: list[Event | BaseException | None] = list(await service.participant.insist(items))
+    async with asyncio.timeout(seconds):
+        while again := [at for at, answer in enumerate(answers) if isinstance(answer, RowsLocked)]:
+            await asyncio.sleep(0.01)
+            for at, answer in zip(again, await service.participant.insist([items[at] for at in again]), strict=True):
+                answers[at] = answer
+    return answers
+
+
 def basket(*skus: str, customer: str = "alice", country: str = "LV") -> Checkout:
     price = Money(100, "EUR")
     lines = tuple(Line(sku, 1, price) for sku in skus or ("espresso-cup",))
@@ -126,4 +138,4 @@ def names(events: Sequence[object]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-__all__ = ["MemoryMode", "Replica", "basket", "message_id", "names", "place", "replica", "reserve"]
+__all__ = ["MemoryMode", "Replica", "basket", "message_id", "names", "place", "replica", "reserve", "settled"]

@@ -14,7 +14,7 @@ import msgspec
 
 from sagakit.dispatcher import Dispatcher
 from sagakit.faults import failpoints
-from sagakit.ports import CALLS, Outgoing, Store, StoreUnavailable
+from sagakit.ports import CALLS, Outgoing, RowsLocked, Store, StoreUnavailable
 from sagakit.provider import OutcomeUnknown, Provider, ProviderCall
 from sagakit.service import Service
 from sagakit.telemetry import Metrics
@@ -121,7 +121,7 @@ class Caller:
                 outcome = await self._provider.call(call)
             await failpoints.pass_by("after-call")
             await self._dispatcher.do(self._service.outcome(call, outcome), cause=call.key)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, RowsLocked) as error:
             log.warning("the answer to %s is not recorded, it is asked for again: %s", call.key, error)
             await self._put_off(row)
         except Exception as error:

@@ -40,7 +40,14 @@ class Participant:
         self._stopping = False
         self.watcher = Watcher(store)
         self.dispatcher = Dispatcher(
-            service, store, mode, provider.decide_now, self._committed, metrics, settings.batch_max
+            service,
+            store,
+            mode,
+            provider.decide_now,
+            self._committed,
+            metrics,
+            settings.batch_max,
+            patience=settings.door_timeout,
         )
         self._relay = Relay(
             store, mode, metrics, batch=settings.batch_max, poll=settings.outbox_poll, lease=settings.outbox_lease
