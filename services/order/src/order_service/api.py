@@ -53,6 +53,7 @@ from sagakit.message import id_of
 NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
 STATUSES: Final = (PENDING, CONFIRMED, COMPLETED, CANCELLED)
 COLUMNS: Final = "order_id, customer, status, settled, cancellation_reason, checkout, created_at"
+PLACED: Final = "customer IS NOT NULL"  # neither a placeholder nor an order that was never placed
 UNSETTLED: Final = text(
     "SELECT order_id, status, created_at FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND created_at < now() - make_interval(secs => :after) ORDER BY created_at LIMIT 200"
@@ -81,7 +82,7 @@ class Orders:
         self._rows: Coalesced[Any] = Coalesced(
             fetcher(
                 host.engine,
-                f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND status <> 'NEW'",
+                f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND {PLACED}",
             )
         )
         self._prices: dict[str, Money] = {}
@@ -100,6 +101,11 @@ class Orders:
         command = PlaceOrder(order_id, key, fingerprint, await self._checkout(order, caller.subject))
         participant = self._host.participant
         placed = await participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        if isinstance(placed, OrderCancelled):
+            raise conflict(
+                "order_disowned",
+                "Messages about this order came before it, and were undone. Send it again with a new Idempotency-Key.",
+            )
         assert isinstance(placed, OrderPlaced)
         if placed.fingerprint != fingerprint:
             raise Problem(
@@ -132,7 +138,7 @@ class Orders:
         """A page of the caller's orders, newest first; an operator sees all."""
         if status is not None and status not in STATUSES:
             raise invalid("status", f"must be one of {', '.join(STATUSES)}")
-        where, values = ["status <> 'NEW'"], {"limit": limit + 1}
+        where, values = [PLACED], {"limit": limit + 1}
         if not caller.is_admin:
             where.append("customer = :customer")
             values |= {"customer": caller.subject}  # type: ignore[dict-item]

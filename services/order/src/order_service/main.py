@@ -5,13 +5,14 @@ from typing import Any, Final
 
 from order_service import domain, handlers, reactions, store
 from order_service.api import router
+from order_service.disowner import Disowner
 from order_service.service import SERVICE
 from order_service.sweeper import Sweeper
 from sagakit.host import Host, Recipe
 
 
 def works(host: Host) -> Mapping[str, Callable[[], Any]]:
-    """What the order service runs besides its door: the sweeper."""
+    """What the order service runs besides its door: the sweeper, and the disowner of orders that never were."""
     settings = host.settings
     sweeper = Sweeper(
         host.engine,
@@ -20,7 +21,8 @@ def works(host: Host) -> Mapping[str, Callable[[], Any]]:
         nudge_after=settings.saga_nudge_after,
         rate=settings.saga_nudge_rate,
     )
-    return {"sweeper": sweeper.run}
+    disowner = Disowner(host.engine, host.participant.dispatcher, settings.saga_deadline)
+    return {"sweeper": sweeper.run, "disowner": disowner.run}
 
 
 RECIPE: Final = Recipe(
