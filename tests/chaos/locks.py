@@ -81,7 +81,7 @@ async def _place(shop: httpx.AsyncClient, token: str, sku: str) -> str:
     headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid.uuid4().hex}
     async with asyncio.timeout(60):
         while (answer := await shop.post("/orders", headers=headers, json=body)).status_code == 503:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
     answer.raise_for_status()
     return str(answer.json()["order_id"])
 
