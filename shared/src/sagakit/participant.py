@@ -15,6 +15,7 @@ from sagakit.runtime import Background
 from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from sagakit.waiting import Backoff
 from sagakit.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -42,8 +43,15 @@ class Participant:
         self.dispatcher = Dispatcher(
             service, store, mode, provider.decide_now, self._committed, metrics, settings.batch_max
         )
+        backoff = Backoff(settings.retry_initial, settings.retry_max)
         self._relay = Relay(
-            store, mode, metrics, batch=settings.batch_max, poll=settings.outbox_poll, lease=settings.outbox_lease
+            store,
+            mode,
+            metrics,
+            batch=settings.batch_max,
+            poll=settings.outbox_poll,
+            lease=settings.outbox_lease,
+            backoff=backoff,
         )
         self._caller = Caller(
             service,
@@ -54,8 +62,7 @@ class Participant:
             concurrency=settings.provider_concurrency,
             poll=settings.outbox_poll,
             lease=settings.outbox_lease,
-            retry_initial=settings.retry_initial,
-            retry_max=settings.retry_max,
+            backoff=backoff,
         )
         self._door = Background(metrics)
         self._works = Background(metrics, retry_initial=settings.retry_initial, retry_max=settings.retry_max)
