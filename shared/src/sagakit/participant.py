@@ -15,6 +15,7 @@ from sagakit.runtime import Background
 from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from sagakit.waiting import Backoff
 from sagakit.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,15 @@ class Participant:
             settings.batch_max,
             patience=settings.door_timeout,
         )
+        backoff = Backoff(settings.retry_initial, settings.retry_max)
         self._relay = Relay(
-            store, mode, metrics, batch=settings.batch_max, poll=settings.outbox_poll, lease=settings.outbox_lease
+            store,
+            mode,
+            metrics,
+            batch=settings.batch_max,
+            poll=settings.outbox_poll,
+            lease=settings.outbox_lease,
+            backoff=backoff,
         )
         self._caller = Caller(
             service,
@@ -61,8 +69,7 @@ class Participant:
             concurrency=settings.provider_concurrency,
             poll=settings.outbox_poll,
             lease=settings.outbox_lease,
-            retry_initial=settings.retry_initial,
-            retry_max=settings.retry_max,
+            backoff=backoff,
         )
         self._door = Background(metrics)
         self._works = Background(metrics, retry_initial=settings.retry_initial, retry_max=settings.retry_max)
