@@ -24,12 +24,11 @@ from sagakit.waiting import set_within
 log = logging.getLogger(__name__)
 
 COUNTED_EVERY: Final = 2.0
-DEAD_LETTER: Final = "dead-letter"
 TASK: Final = "task"
-KINDS: Final = (DEAD_LETTER, "provider-call", "unpublished", TASK)
+KINDS: Final = ("dead-letter", "provider-call", "unpublished", TASK)
 
 _KNOWN: Final = (
-    "SELECT id COLLATE \"C\" AS id, 'dead-letter' AS kind, at AS since, cause AS detail, "
+    """SELECT id COLLATE "C" AS id, 'dead-letter' AS kind, at AS since, cause AS detail, """
     "CAST(extract(epoch FROM at) AS text) AS mark "
     "FROM dead_letter WHERE resolved_at IS NULL "
     "UNION ALL SELECT id, 'provider-call', created_at, attempts || ' attempts without a definitive answer', "
@@ -38,7 +37,7 @@ _KNOWN: Final = (
     "UNION ALL SELECT id, 'unpublished', created_at, attempts || ' attempts to publish it to ' || channel, "
     "CAST(extract(epoch FROM created_at) AS text) "
     "FROM outbox WHERE NOT is_call AND attempts >= :attempts AND created_at < now() - make_interval(secs => :after) "
-    "UNION ALL SELECT u.id COLLATE \"C\", 'task', u.since, u.error, u.error FROM unnest("
+    """UNION ALL SELECT u.id COLLATE "C", 'task', u.since, u.error, u.error FROM unnest("""
     "CAST(:tasks AS text[]), CAST(:task_since AS timestamptz[]), CAST(:task_errors AS text[])) AS u(id, since, error)"
 )
 _DISMISSED: Final = "SELECT id, kind, since, detail, mark, reason, dismissed_by, at FROM attention_dismissed"

@@ -95,7 +95,7 @@ async def test_all_kinds_are_in_one_list(postgres: Server) -> None:
         await bury(payment, b"x")
         await payment.replica.execute(
             "INSERT INTO outbox (id, channel, key, type, body, is_call, token, attempts, leased_until, created_at) "
-            "SELECT u.id, 'events', 'o', 'X', '', false, 0, u.attempts, now() + interval '1 hour', '2026-01-01T00:00:00Z' "
+            "SELECT u.id, 'events', 'o', 'X', '', false, 0, u.attempts, now() + interval '1 hour', '2026-01-01' "
             "FROM (VALUES ('o2/X', 5), ('o3/X', 4)) AS u(id, attempts)"
         )
         payment.replica.participant.works.start("broken", _failing)
