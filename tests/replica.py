@@ -9,7 +9,9 @@ from sqlalchemy import text
 
 from checkout.messages import Address, Checkout, Line, Money, PlaceOrder, ReserveStock
 from checkout.provider_rules import decide
+from sagakit.attention import Attention
 from sagakit.database import engine_for
+from sagakit.dead_letters import SqlDeadLetters
 from sagakit.door import Item
 from sagakit.host import Host
 from sagakit.message import Event, message_id
@@ -59,6 +61,10 @@ class Replica(Host):
         async with self.engine.connect() as connection:
             return list(await connection.execute(text(statement), values))
 
+    async def execute(self, statement: str) -> None:
+        async with self.engine.begin() as connection:
+            await connection.execute(text(statement))
+
     async def until(self, statement: str, value: object, seconds: float = 15) -> None:
         """Until the first column of the first row has that value."""
         async with asyncio.timeout(seconds):
@@ -92,8 +98,10 @@ async def replica(
     engine = engine_for(url, chosen.db_pool)
     store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=chosen.outbox_lease)
     mode, metrics = MemoryMode(chatty), Metrics()
-    participant = Participant(made.service, store, mode, provider or InstantProvider(decide), store, chosen, metrics)
-    this = Replica(chosen, engine, store, participant, metrics)
+    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide)
+    participant = Participant(made.service, store, mode, outside, letters, chosen, metrics)
+    attention = Attention(engine, participant, made.concerns, period=0.1)
+    this = Replica(chosen, engine, store, letters, participant, attention, metrics)
     object.__setattr__(this, "mode", mode)
     door = asyncio.create_task(participant.dispatcher.run()) if not started else None
     if started:

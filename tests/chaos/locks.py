@@ -80,10 +80,12 @@ async def _place(shop: httpx.AsyncClient, token: str, sku: str) -> str:
     }
     headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid.uuid4().hex}
     async with asyncio.timeout(60):
-        while (answer := await shop.post("/orders", headers=headers, json=body)).status_code == 503:
+        while True:
+            answer = await shop.post("/orders", headers=headers, json=body)
+            if answer.status_code != 503:
+                answer.raise_for_status()
+                return str(answer.json()["order_id"])
             await asyncio.sleep(float(answer.headers["Retry-After"]))
-    answer.raise_for_status()
-    return str(answer.json()["order_id"])
 
 
 async def _end(shop: httpx.AsyncClient, token: str, order_id: str) -> str:

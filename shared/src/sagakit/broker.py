@@ -14,7 +14,7 @@ from sagakit.door import HandlerFailed, Item
 from sagakit.faults import failpoints
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.participant import Participant
-from sagakit.ports import Delivery, Failure, Outgoing, RowRejected, Transport
+from sagakit.ports import Delivery, Failure, Outgoing, RowRejected, StoreUnavailable, Transport
 from sagakit.styles import Style
 
 log = logging.getLogger(__name__)
@@ -58,15 +58,15 @@ class BrokerMode:
     async def close(self) -> None:
         await self._transport.close()
 
-    async def _readmit(self, body: bytes) -> bool:
-        """Handle a dead letter once more; whether it went through."""
+    async def _readmit(self, body: bytes) -> str | None:
+        """Handle a dead letter once more; None when it went through, else why it did not."""
         assert self._participant is not None
         try:
             item = self._style.accept(envelope.decode(body, self._participant.service.wire))
-        except UnknownMessage:
-            return False
+        except UnknownMessage as error:
+            return str(error)
         answers = await self._participant.insist([item] if item else [])
-        return not any(isinstance(answer, BaseException) for answer in answers)
+        return next((str(answer) for answer in answers if isinstance(answer, BaseException)), None)
 
     async def _handle(self, deliveries: Sequence[Delivery]) -> None:
         assert self._participant is not None
@@ -91,8 +91,14 @@ class BrokerMode:
                 failed.append(Failure(delivery, str(answer), poison=False))
             elif not isinstance(answer, BaseException):
                 done.append(delivery)
+        settled: list[Failure] = []
         for failure in failed:
             if failure.poison or failure.delivery.attempt >= self._attempts:
-                await self._participant.bury(failure.delivery.body, failure.cause)
+                try:
+                    await self._participant.bury(failure.delivery.body, failure.cause)
+                except StoreUnavailable as error:
+                    log.warning("left to the broker: %s", error)
+                    continue
+            settled.append(failure)
         await failpoints.pass_by("before-ack")
-        await self._transport.settle(done, failed)
+        await self._transport.settle(done, settled)

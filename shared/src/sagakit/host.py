@@ -12,7 +12,9 @@ from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sagakit import modes
+from sagakit.attention import Attention, Concern
 from sagakit.database import engine_for, healthy
+from sagakit.dead_letters import SqlDeadLetters
 from sagakit.http import create_app
 from sagakit.participant import Participant
 from sagakit.ports import Mode
@@ -34,7 +36,9 @@ class Host:
     settings: Settings
     engine: AsyncEngine
     store: SqlStore
+    dead_letters: SqlDeadLetters
     participant: Participant
+    attention: Attention
     metrics: Metrics
 
 
@@ -47,6 +51,7 @@ class Recipe:
     rows: Callable[[Settings], Rows]
     router: Callable[[Host], APIRouter]
     domain: tuple[ModuleType, ...]
+    concerns: tuple[Concern, ...] = ()
     works: Callable[[Host], Mapping[str, Callable[[], Any]]] = lambda host: {}
     seed: Callable[[AsyncConnection], Awaitable[None]] | None = None
 
@@ -98,8 +103,10 @@ async def host(
     if settings.role == "api":
         mode = PublishOnly(mode)
     provider = _provider(recipe.service, settings, rules)
-    participant = Participant(recipe.service, store, mode, provider, store, settings, metrics)
-    this = Host(settings, engine, store, participant, metrics)
+    letters = SqlDeadLetters(engine)
+    participant = Participant(recipe.service, store, mode, provider, letters, settings, metrics)
+    attention = Attention(engine, participant, recipe.concerns)
+    this = Host(settings, engine, store, letters, participant, attention, metrics)
     fingerprint = digest(recipe.domain)
 
     async def readiness() -> Mapping[str, Any]:
@@ -121,6 +128,7 @@ async def host(
 
     async def startup() -> None:
         await participant.start()
+        participant.works.start("attention", attention.run)
         for work, run in recipe.works(this).items():
             participant.works.start(work, run)
 

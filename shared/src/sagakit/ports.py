@@ -125,25 +125,29 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was given up: a derived id (repeats fall together), its bytes, and why."""
+    """A message that was given up: a derived id (repeats fall together), its bytes, why, since when, and about whom.
+
+    `subject` is None when nobody could tell.
+    """
 
     id: str
     body: bytes
     cause: str
     at: datetime
+    subject: str | None = None
 
 
 class DeadLetters(Protocol):
     """Where a service writes down what it gave up, until an operator has dealt with it."""
 
-    async def add(self, body: bytes, cause: str) -> None: ...
-
-    async def open(self, limit: int = 200) -> Sequence[DeadLetter]: ...
+    async def add(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        """Write a letter down; one that is open stays one letter, one that was resolved is open again."""
 
     async def find(self, letter_id: str) -> DeadLetter | None:
         """The open letter of that id."""
 
-    async def resolve(self, letter_id: str) -> None: ...
+    async def resolve(self, letter_id: str, resolution: str, by: str | None = None) -> None:
+        """Close an open letter: what was done with it, and who did it. Harmless if it is not open."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,7 +166,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=r,
         )
-        self.attention = Gauge("saga_attention", "What needs a human", registry=r)
+        self.attention = Gauge(
+            "saga_attention", "What needs a human in this service; each replica counts all of it", ("kind",), registry=r
+        )
         self.background_restarts = Counter("background_restarts", "Background tasks restarted", ("task",), registry=r)
         self.http_requests = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=r)
         self.http_seconds = Histogram(

@@ -59,6 +59,7 @@ class FakeParticipant:
         self.committed = asyncio.Event()
         self.asked: list[Item] = []
         self.buried: list[str] = []
+        self.unwritable = False
         self.readmit: Any = None
 
     async def insist(self, items: Sequence[Item]) -> list[Any]:
@@ -67,7 +68,9 @@ class FakeParticipant:
         await self.committed.wait()
         return [self.answer(item) if callable(self.answer) else self.answer for item in items]
 
-    async def bury(self, body: bytes, cause: str) -> None:
+    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        if self.unwritable:
+            raise StoreUnavailable("stopping")
         self.buried.append(cause)
 
 
@@ -132,6 +135,16 @@ async def test_poison_is_written_down_and_its_neighbours_go_on() -> None:
     await ended(task)
 
 
+async def test_poison_that_could_not_be_written_down_is_left_to_the_broker_and_its_neighbours_are_not() -> None:
+    transport, door = FakeTransport(CONFIRMED[0], POISON), FakeParticipant()
+    door.unwritable = True
+    door.committed.set()
+    _, task = await started(transport, door)
+    await asyncio.wait_for(transport.settled.wait(), 5)
+    assert (transport.done, transport.failed) == ([CONFIRMED[0]], [])
+    await ended(task)
+
+
 @pytest.mark.parametrize(("attempt", "buried"), [(1, 0), (2, 0), (3, 1)])
 async def test_a_handlers_failure_comes_again_until_it_is_given_up(attempt: int, buried: int) -> None:
     def answer(item: Item) -> Any:
@@ -170,8 +183,8 @@ async def test_a_dead_letter_can_be_handed_to_the_door_again() -> None:
     door = FakeParticipant()
     door.committed.set()
     _, task = await started(FakeTransport(), door)
-    assert await door.readmit(CONFIRMED[0].body) is True
-    assert await door.readmit(POISON.body) is False
+    assert await door.readmit(CONFIRMED[0].body) is None
+    assert "not a CloudEvent" in await door.readmit(POISON.body)
     door.answer = lambda item: HandlerFailed(item, ValueError("still a bug"))
-    assert await door.readmit(CONFIRMED[1].body) is False
+    assert "still a bug" in await door.readmit(CONFIRMED[1].body)
     await ended(task)

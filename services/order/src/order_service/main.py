@@ -8,6 +8,7 @@ from order_service.api import router
 from order_service.disowner import Disowner
 from order_service.service import SERVICE
 from order_service.sweeper import Sweeper
+from order_service.unsettled import UNSETTLED
 from sagakit.host import Host, Recipe
 
 
@@ -32,5 +33,6 @@ RECIPE: Final = Recipe(
     router=router,
     domain=(domain, handlers, reactions),
     seed=store.seed,
+    concerns=(UNSETTLED,),
     works=works,
 )
