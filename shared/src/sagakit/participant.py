@@ -35,7 +35,7 @@ class Participant:
     ) -> None:
         self.service, self.mode, self.settings, self.metrics = service, mode, settings, metrics
         self._dead_letters = dead_letters
-        self.readmit: Callable[[bytes], Awaitable[bool]] | None = None
+        self.readmit: Callable[[bytes], Awaitable[str | None]] | None = None
         self.connected = False
         self._stopping = False
         self.watcher = Watcher(store)
@@ -119,11 +119,11 @@ class Participant:
         letter = await self._dead_letters.find(letter_id)
         if letter is None:
             return False
-        if self.readmit is not None and await self.readmit(letter.body):
+        if self.readmit is not None and await self.readmit(letter.body) is None:
             await self._dead_letters.resolve(letter_id)
         return True
 
-    async def bury(self, body: bytes, cause: str) -> None:
+    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
         """Write down a message that was given up, where `/attention` shows it."""
         self.metrics.dead_letters.labels(self.service.name).inc()
         log.error("dead letter: %s", cause)

@@ -93,9 +93,9 @@ async def test_a_dead_letter_is_listed_with_its_cause_and_redriven(order: Served
     await order.replica.participant.bury(b"second", "cannot be read either")
     handled: list[bytes] = []
 
-    async def readmit(body: bytes) -> bool:
+    async def readmit(body: bytes) -> str | None:
         handled.append(body)
-        return body == b"first"
+        return None if body == b"first" else "cannot be read"
 
     order.replica.participant.readmit = readmit
     items = (await order.get("/attention", ADMIN)).json()["items"]
