@@ -152,11 +152,15 @@ class DeadLetters(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message as a broker delivered it; `receipt` is the transport's own."""
+    """One message as a broker delivered it; `receipt` is the transport's own.
+
+    `broken`: why the transport could not read it; `body` then only says which one it was, and it can but be given up.
+    """
 
     body: bytes
     receipt: Any = None
     attempt: int = 1
+    broken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
