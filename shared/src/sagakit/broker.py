@@ -14,7 +14,7 @@ from sagakit.door import HandlerFailed, Item
 from sagakit.faults import failpoints
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.participant import Participant
-from sagakit.ports import Delivery, Failure, Outgoing, RowRejected, Transport
+from sagakit.ports import Delivery, Failure, Outgoing, Probed, RowRejected, Transport
 from sagakit.styles import Style
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,11 @@ class BrokerMode:
 
     async def close(self) -> None:
         await self._transport.close()
+
+    async def probe(self) -> None:
+        """Raises when the broker does not answer."""
+        if isinstance(self._transport, Probed):
+            await self._transport.probe()
 
     async def _readmit(self, body: bytes) -> bool:
         """Handle a dead letter once more; whether it went through."""
