@@ -16,11 +16,12 @@ import pytest
 from sagakit.ports import Failure, Outgoing, Transport
 from sagakit.topology import Topology
 from tests.modes.corner import ATTEMPTS, CHANGED, IGNORED, MADE, Corner, Server, bodies, settings
+from tests.modes.probes import ProbeConformance
 
 __all__ = ["ATTEMPTS", "Server", "TransportConformance", "settings"]
 
 
-class TransportConformance:
+class TransportConformance(ProbeConformance):
     """Inherit it, name the class Test…, and give it a server."""
 
     survives: frozenset[str] = frozenset({"stop", "kill"})  # after which of these the broker still has its messages

@@ -42,14 +42,14 @@ class InMemoryBroker:
         self._subscriptions.clear()
 
     def ensure(self, topology: Topology) -> None:
-        self._check()
+        self.check()
         for one in topology.subscriptions:
             self._subscriptions.setdefault(one.channel, set()).add(one)
             self._queues.setdefault(one.consumer, _Queue())
 
     def publish(self, rows: Sequence[Outgoing]) -> None:
         """All rows or none: ConnectionError while down, LookupError for a channel that nobody ensured."""
-        self._check()
+        self.check()
         unknown = {row.channel for row in rows} - self._subscriptions.keys()
         if unknown:
             raise LookupError(f"no such channel: {', '.join(sorted(unknown))}")
@@ -58,7 +58,7 @@ class InMemoryBroker:
                 self._queues[consumer].put(Delivery(row.body))
 
     def queue(self, consumer: str) -> _Queue:
-        self._check()
+        self.check()
         if consumer not in self._queues:
             raise LookupError(f"no such consumer: {consumer}")
         return self._queues[consumer]
@@ -67,7 +67,8 @@ class InMemoryBroker:
         """How many deliveries lie in the consumer's queue."""
         return len(self._queues[consumer].waiting) if consumer in self._queues else 0
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """ConnectionError while down."""
         if not self.up:
             raise ConnectionError("the broker is down")
 
@@ -130,6 +131,9 @@ class InMemoryTransport:
     async def close(self) -> None:
         if self._broker.up:
             self._give_back()
+
+    async def probe(self) -> None:
+        self._broker.check()
 
     def _give_back(self) -> None:
         self._broker.ensure(self._topology)

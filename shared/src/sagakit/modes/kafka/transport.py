@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from sagakit.modes.kafka.clients import REQUEST_MS, Listener, new_consumer, new_producer, stop
+from sagakit.modes.kafka.probe import ask_any
 from sagakit.modes.kafka.progress import Progress, Receipt, Record
 from sagakit.modes.kafka.topology import dead_letters_of, ensure, topic_of, topics
 from sagakit.ports import Delivery, Failure, Outgoing
@@ -125,6 +126,10 @@ class KafkaTransport:
         self._drop_producer()
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=CLOSE)
+
+    async def probe(self) -> None:
+        """Raises unless one of the bootstrap servers answers, on a connection of its own."""
+        await ask_any(self._bootstrap)
 
     async def revoked(self) -> None:
         """Partitions are taken away: what is in hand may be finished and committed, within half a session."""

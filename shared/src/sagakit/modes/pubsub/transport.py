@@ -137,6 +137,9 @@ class PubSubTransport:
             log.info("Pub/Sub does not answer: what was in hand comes again when its lease ends")
         await self._client.close()
 
+    async def probe(self) -> None:
+        await self._client.probe(self._names.topic(dead_letters_of(self._topology, self._consumer)))
+
     # --- publishing ----------------------------------------------------------------------------------
 
     async def _send(self, by_topic: dict[str, list[Any]]) -> None:

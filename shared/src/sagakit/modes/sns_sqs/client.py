@@ -85,6 +85,18 @@ class Client:
         )
         return answer.get("Messages") or ()
 
+    async def probe(self) -> None:
+        """Raises unless both services answer about a queue and a topic of ours, be it that there is none."""
+        if not (self._where.queues and self._where.topics):
+            raise ConnectionError("not connected yet")
+        queue, topic = next(iter(self._where.queues.values())), next(iter(self._where.topics.values()))
+        try:
+            await self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+            await self._sns.get_topic_attributes(TopicArn=topic)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in MISSING:
+                raise
+
     async def delete(self, queue: str, receipts: Iterable[str]) -> None:
         """Never fails: what could not be deleted comes again, and is known then."""
         entries = [{"ReceiptHandle": receipt} for receipt in receipts]

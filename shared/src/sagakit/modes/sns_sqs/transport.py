@@ -111,6 +111,9 @@ class SnsSqsTransport:
         self._held.clear()
         await self._client.close()
 
+    async def probe(self) -> None:
+        await self._client.probe()
+
     def _poll_on(self, queue: str) -> None:
         while len(self._polls) < POLLS:
             self._polls.add(asyncio.create_task(self._poll(queue)))
