@@ -89,7 +89,8 @@ async def replica(
     chosen = Settings(jwt_secret=SECRET, service=service, database_url=url, **{"providers": "instant", **settings})
     made = recipe(service)
     engine = engine_for(url, chosen.db_pool)
-    store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=chosen.outbox_lease)
+    lease, pause = chosen.outbox_lease, chosen.retry_max
+    store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=lease, pause=pause)
     mode, metrics = MemoryMode(chatty), Metrics()
     participant = Participant(made.service, store, mode, provider or InstantProvider(decide), store, chosen, metrics)
     this = Replica(chosen, engine, store, participant, metrics)
