@@ -28,6 +28,7 @@ class MemoryMode:
         self.chatty = chatty
         self.published: list[Outgoing] = []
         self.failing = False
+        self.refused: set[str] = set()  # keys of rows that no broker takes
         self.pause = 0.0
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Any]]:
@@ -40,6 +41,8 @@ class MemoryMode:
         await asyncio.sleep(self.pause)
         if self.failing:
             raise ConnectionError("no broker")
+        if self.refused.intersection(row.key for row in rows):
+            raise ValueError("too large")
         self.published.extend(rows)
 
     async def run(self) -> None:

@@ -39,7 +39,7 @@ LEDGER = (
     "CAST(:call_keys AS text[]), CAST(:orders AS text[]), CAST(:providers AS text[]), CAST(:operations AS text[]), "
     "CAST(:outcomes AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]))"
 )
-# Due, or leased for longer than anybody leases: then the clock was set back. Two ranges of one index, no wait for locks.
+# Due, or leased for longer than anybody leases: then the clock was set back. Two index ranges, no wait for a lock.
 TAKE = text(
     "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls AND leased_until < now() "
     "ORDER BY leased_until LIMIT :limit FOR UPDATE SKIP LOCKED), "
