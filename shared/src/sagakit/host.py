@@ -108,7 +108,13 @@ async def host(
     configure_logging(recipe.service.name, name, settings.log_level)
     metrics = Metrics()
     engine = engine_for(settings.database_url, settings.db_pool)
-    store = SqlStore(engine, recipe.service.vocabulary, recipe.rows(settings), lease=settings.outbox_lease)
+    store = SqlStore(
+        engine,
+        recipe.service.vocabulary,
+        recipe.rows(settings),
+        lease=settings.outbox_lease,
+        pause=settings.retry_max,
+    )
     mode: Mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
     if settings.role == "api":
         mode = PublishOnly(mode)

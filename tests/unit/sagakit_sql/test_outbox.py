@@ -1,6 +1,8 @@
 """The outbox table and the relay: leases, tokens, and rows that survive whatever happens while they are published."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -73,6 +75,20 @@ async def test_what_failed_is_published_however_busy_the_relay_is(database: Data
             await order.participant.dispatcher.do(place(f"busy{number}"))
             await asyncio.sleep(0.02)
         assert ID in [row.id for row in order.mode.published]
+
+
+async def test_a_row_that_no_broker_takes_stays_and_keeps_nobody(database: Database) -> None:
+    async with replica("order", database("order"), outbox_poll=0.1, retry_initial=0.05, retry_max=0.2) as order:
+        order.mode.refused = {"o42"}
+        began = time.monotonic()
+        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(100)])
+        await order.until("SELECT count(*) FROM outbox", 1)
+        assert time.monotonic() - began < 2
+        await order.until("SELECT attempts > 6 FROM outbox", True)
+        published = Counter(row.key for row in order.mode.published)
+        assert published == Counter(f"o{number}" for number in range(100) if number != 42)
+        order.mode.refused.clear()
+        await order.drained(2)
 
 
 async def test_what_was_published_is_counted_with_its_bytes_and_what_failed_is_not(database: Database) -> None:
