@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import aioboto3
+import aiohttp
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,7 +24,7 @@ CONNECTIONS = 24
 CALLS = 8  # under way at a time, besides polls
 
 MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException"})
-BROKER_ERRORS = (BotoCoreError, ClientError, TimeoutError, OSError)
+BROKER_ERRORS = (BotoCoreError, ClientError, aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Client:
