@@ -29,7 +29,7 @@ $(error $(wrong))
 endif
 endif
 
-.PHONY: help setup setup-dev up down restart status logs clean config token demo test audit load bench lint lock
+.PHONY: help setup setup-dev up down restart status logs clean config attention token demo test audit load bench lint lock
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -68,6 +68,10 @@ clean: ## stop the stack and delete its data
 config: ## the effective settings, and where each comes from
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) config
+
+attention: ## what needs a human, in all services (RETRY=id, DISMISS=id REASON=..., FORMAT=json)
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) attention
 
 token: ## print a token (CUSTOMER=alice, ROLE=admin for an operator)
 	$(BOOTSTRAP) runtime

@@ -9,11 +9,14 @@ from sqlalchemy import text
 
 from checkout.messages import Address, Checkout, Line, Money, PlaceOrder, ReserveStock
 from checkout.provider_rules import decide
+from sagakit.attention import Attention
 from sagakit.database import engine_for
+from sagakit.dead_letters import SqlDeadLetters
+from sagakit.door import Item
 from sagakit.host import Host
 from sagakit.message import Event, message_id
 from sagakit.participant import Participant
-from sagakit.ports import Outgoing
+from sagakit.ports import Outgoing, RowsLocked
 from sagakit.provider import InstantProvider, Provider
 from sagakit.settings import Settings
 from sagakit.sqlstore import SqlStore
@@ -58,6 +61,10 @@ class Replica(Host):
         async with self.engine.connect() as connection:
             return list(await connection.execute(text(statement), values))
 
+    async def execute(self, statement: str) -> None:
+        async with self.engine.begin() as connection:
+            await connection.execute(text(statement))
+
     async def until(self, statement: str, value: object, seconds: float = 15) -> None:
         """Until the first column of the first row has that value."""
         async with asyncio.timeout(seconds):
@@ -91,8 +98,10 @@ async def replica(
     engine = engine_for(url, chosen.db_pool)
     store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=chosen.outbox_lease)
     mode, metrics = MemoryMode(chatty), Metrics()
-    participant = Participant(made.service, store, mode, provider or InstantProvider(decide), store, chosen, metrics)
-    this = Replica(chosen, engine, store, participant, metrics)
+    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide)
+    participant = Participant(made.service, store, mode, outside, letters, chosen, metrics)
+    attention = Attention(engine, participant, made.concerns, period=0.1)
+    this = Replica(chosen, engine, store, letters, participant, attention, metrics)
     object.__setattr__(this, "mode", mode)
     door = asyncio.create_task(participant.dispatcher.run()) if not started else None
     if started:
@@ -105,6 +114,17 @@ async def replica(
             await asyncio.gather(door, return_exceptions=True)
         await participant.stop()
         await engine.dispose()
+
+
+async def settled(service: Replica, items: Sequence[Item], seconds: float = 30) -> list[Event | BaseException | None]:
+    """The answers to all items; what is locked by another replica is sent again, as a consumer does."""
+    answers: list[Event | BaseException | None] = list(await service.participant.insist(items))
+    async with asyncio.timeout(seconds):
+        while again := [at for at, answer in enumerate(answers) if isinstance(answer, RowsLocked)]:
+            await asyncio.sleep(0.01)
+            for at, answer in zip(again, await service.participant.insist([items[at] for at in again]), strict=True):
+                answers[at] = answer
+    return answers
 
 
 def basket(*skus: str, customer: str = "alice", country: str = "LV") -> Checkout:
@@ -126,4 +146,4 @@ def names(events: Sequence[object]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-__all__ = ["MemoryMode", "Replica", "basket", "message_id", "names", "place", "replica", "reserve"]
+__all__ = ["MemoryMode", "Replica", "basket", "message_id", "names", "place", "replica", "reserve", "settled"]

@@ -22,11 +22,12 @@ from checkout.topology import topology_of
 from inventory_service.domain import Reservation, Shelf, StockItem
 from order_service.domain import Order
 from payment_service.domain import Payment
+from sagakit.dead_letters import MemoryDeadLetters
 from sagakit.message import Command, Event, message_id
 from sagakit.modes.temporal.connection import connect
 from sagakit.modes.temporal.mode import build
 from sagakit.participant import Participant
-from sagakit.ports import CALLS, Changes, Claim, DeadLetter, Outgoing, StoreUnavailable
+from sagakit.ports import CALLS, Changes, Claim, Outgoing, StoreUnavailable
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
 from sagakit.settings import Settings
@@ -176,17 +177,6 @@ class Outside:
         return ProviderOutcome("ok")
 
 
-class Letters:
-    """A ports.DeadLetters that nobody reads."""
-
-    async def add(self, body: bytes, cause: str) -> None: ...
-
-    async def open(self, limit: int = 200) -> Sequence[DeadLetter]:
-        return ()
-
-    async def resolve(self, letter_id: str) -> None: ...
-
-
 class World:
     """The four services under one style; a service may be stopped and started again with what its store holds."""
 
@@ -209,7 +199,7 @@ class World:
             service = SERVICES[name]
             mode = build(self.style, self.settings, service, CHECKOUT, topology_of(self.style))
             self.services[name] = Participant(
-                service, self.stores[name], mode, self.outside, Letters(), self.settings, Metrics()
+                service, self.stores[name], mode, self.outside, MemoryDeadLetters(), self.settings, Metrics()
             )
         await asyncio.gather(*(self.services[name].start() for name in names))
 

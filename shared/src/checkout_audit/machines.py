@@ -8,7 +8,7 @@ from typing import Final
 
 from checkout import messages as m
 from inventory_service.domain import Restock, StockReceived
-from order_service.domain import PaymentSettled, ShipmentSettled, StockSettled
+from order_service.domain import DisownOrder, PaymentSettled, ShipmentSettled, StockSettled
 from payment_service import domain as payment
 from sagakit.message import Message
 from shipping_service import domain as shipping
@@ -28,7 +28,7 @@ def _answers(after: str) -> dict[type[Message], str]:
 MACHINES: Final[Mapping[str, Machine]] = {
     "order": _machine(
         {
-            START: {m.OrderPlaced: "PENDING"},
+            START: {m.OrderPlaced: "PENDING", m.OrderCancelled: "CANCELLED"},  # the latter: disowned, never placed
             "PENDING": {m.OrderConfirmed: "CONFIRMED", m.OrderCancelled: "CANCELLED"},
             "CONFIRMED": _answers("CONFIRMED with one answer"),
             "CONFIRMED with one answer": _answers("CONFIRMED with two answers"),
@@ -115,6 +115,7 @@ EVENTS_OF_COMMAND: Final = _pairs(
         m.PlaceOrder: {m.OrderPlaced: None},
         m.ConfirmOrder: {m.OrderConfirmed: None},
         m.CancelOrder: {m.OrderCancelled: None},
+        DisownOrder: {m.OrderCancelled: None},
         m.RecordStockSettled: {StockSettled: None, m.OrderCompleted: None, m.CancellationSettled: None},
         m.RecordPaymentSettled: {PaymentSettled: None, m.OrderCompleted: None, m.CancellationSettled: None},
         m.RecordShipmentSettled: {ShipmentSettled: None, m.OrderCompleted: None, m.CancellationSettled: None},
@@ -190,14 +191,14 @@ ANSWERED_CALL: Final[Mapping[str, str]] = {
 }
 """Internal command -> the operation whose answer it brings in."""
 
-SPONTANEOUS: Final = frozenset(kind.__name__ for kind in (m.PlaceOrder, m.CancelOrder, Restock))
+SPONTANEOUS: Final = frozenset(kind.__name__ for kind in (m.PlaceOrder, m.CancelOrder, DisownOrder, Restock))
 """Commands that a person or the deadline may give: no message need have led to them."""
 
 CONTESTED: Final = frozenset(kind.__name__ for kind in (m.ConfirmOrder, m.CancelOrder))
 """Commands that may lose against a decision that was taken before."""
 
 COMMANDS: Final[Mapping[str, frozenset[str]]] = {
-    "order": frozenset(kind.__name__ for kind in m.COMMANDS_OF["order"]),
+    "order": frozenset(kind.__name__ for kind in (*m.COMMANDS_OF["order"], DisownOrder)),
     "inventory": frozenset(kind.__name__ for kind in (*m.COMMANDS_OF["inventory"], Restock)),
     "payment": frozenset(
         kind.__name__

@@ -15,6 +15,7 @@ REASONS: Final = frozenset(
         domain.SHIPPING_UNAVAILABLE,
         domain.TIMED_OUT,
         domain.CUSTOMER_REQUESTED,
+        domain.UNKNOWN_ORDER,
     }
 )
 
@@ -44,6 +45,10 @@ def exist_once(snapshot: Snapshot) -> list[Violation]:
             found.append(Violation(order_id, f"was accepted ({source}) and does not exist"))
     owner: dict[tuple[str | None, str], str] = {}
     for row in orders:
+        if row.state.disowned:
+            if row.order_id in evidence or row.customer is not None or row.status != domain.CANCELLED:
+                found.append(Violation(row.order_id, "was placed, and yet disowned as unknown"))
+            continue
         if row.order_id not in evidence:
             found.append(Violation(row.order_id, "exists without ever having been accepted"))
         if not row.state.idempotency_key or row.customer is None:

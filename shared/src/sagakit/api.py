@@ -1,8 +1,8 @@
-"""What every service's HTTP interface has in common: the timeline of an order, and what needs attention."""
+"""What every service's HTTP interface has in common: the timeline of an order, what needs attention,
+failpoints."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import APIRouter, Depends
@@ -11,27 +11,21 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
+from sagakit.attention_api import routes
 from sagakit.database import connected
 from sagakit.faults import POINTS, Failpoint, failpoints
 from sagakit.host import Host
-from sagakit.http import Caller, JsonResponse, not_found, page, require_admin, require_caller
+from sagakit.http import Caller, JsonResponse, iso, not_found, require_admin, require_caller
 
 Row = TypeVar("Row")
 Admin = Annotated[Caller, Depends(require_admin)]
 Anyone = Annotated[Caller, Depends(require_caller)]
 OwnerOf = Callable[[str], Awaitable[str | None]]
-Lister = Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]
-Retrier = Callable[[str], Awaitable[bool]]
 
 TIMELINE = text(
     "SELECT id, 'command' AS kind, cause, claimed_at AS at FROM inbox WHERE id >= :low AND id < :high "
     "UNION ALL SELECT id, 'event', command, recorded_at FROM journal WHERE id >= :low AND id < :high ORDER BY at"
 )
-OPEN_CALLS = text(
-    "SELECT id, attempts, created_at FROM outbox WHERE is_call AND attempts > 0 "
-    "AND created_at < now() - make_interval(secs => :after) ORDER BY created_at LIMIT 200"
-)
-RETRY_CALL = text("UPDATE outbox SET leased_until = now(), attempts = 0 WHERE id = :id AND is_call RETURNING id")
 
 
 class FaultIn(BaseModel):
@@ -94,12 +88,8 @@ def fetcher(engine: AsyncEngine, statement: str) -> Callable[[list[str]], Awaita
     return fetch
 
 
-def iso(at: datetime) -> str:
-    return at.isoformat().replace("+00:00", "Z")
-
-
-def common(host: Host, owner_of: OwnerOf, more: Lister | None = None, retry: Retrier | None = None) -> APIRouter:
-    """`/timeline` and `/attention`. `more` lists further items, `retry` pushes one of those on."""
+def common(host: Host, owner_of: OwnerOf) -> APIRouter:
+    """`/timeline`, `/attention` and, where they may be set, `/faults`."""
     router = APIRouter()
     single = host.engine.execution_options(isolation_level="AUTOCOMMIT")
 
@@ -117,37 +107,6 @@ def common(host: Host, owner_of: OwnerOf, more: Lister | None = None, retry: Ret
             raise not_found("No such order here.")
         return JsonResponse({"order_id": order_id, "service": host.participant.service.name, "items": items})
 
-    async def attention(caller: Admin) -> Response:
-        """What needs a human: dead letters, calls that find no answer, orders that do not settle."""
-        items: list[Mapping[str, Any]] = [
-            {"id": letter.id, "kind": "dead-letter", "since": iso(letter.at), "detail": letter.cause}
-            for letter in await host.store.open()
-        ]
-        async with connected(single) as connection:
-            calls = (await connection.execute(OPEN_CALLS, {"after": host.settings.saga_attention_after})).all()
-        items += [
-            {
-                "id": row.id,
-                "kind": "provider-call",
-                "since": iso(row.created_at),
-                "detail": f"{row.attempts} attempts without a definitive answer",
-            }
-            for row in calls
-        ]
-        if more is not None:
-            items += await more()
-        host.metrics.attention.set(len(items))
-        return JsonResponse(page(items, None))
-
-    async def push(item_id: str, caller: Admin) -> Response:
-        """Try again now; 404 if there is nothing of that id."""
-        async with connected(single) as connection:
-            found = (await connection.execute(RETRY_CALL, {"id": item_id})).first() is not None
-        found = found or await host.participant.redrive(item_id)
-        if not found and not (retry is not None and await retry(item_id)):
-            raise not_found("Nothing of that id needs attention.")
-        return JsonResponse({"id": item_id, "retried": True})
-
     async def faults(caller: Admin) -> Response:
         """The failpoints that are set, and how often each has fired."""
         return JsonResponse({"set": list(failpoints.armed.values()), "fired": failpoints.fired, "points": POINTS})
@@ -161,6 +120,5 @@ def common(host: Host, owner_of: OwnerOf, more: Lister | None = None, retry: Ret
         router.add_api_route("/faults", faults, methods=["GET"], tags=["operations"])
         router.add_api_route("/faults", set_faults, methods=["PUT"], tags=["operations"])
     router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], tags=["orders"])
-    router.add_api_route("/attention", attention, methods=["GET"], tags=["operations"])
-    router.add_api_route("/attention/{item_id:path}/retry", push, methods=["POST"], tags=["operations"])
+    router.include_router(routes(host.attention))
     return router

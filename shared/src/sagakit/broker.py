@@ -1,23 +1,29 @@
 """A mode over a broker: any style on any transport.
 
 A delivery is acknowledged after the commit of what it asked for, never before. While the store is down nothing is
-received, and what is in hand waits; a message that no repetition can help is written down with its cause, so that an
-operator finds it, and goes to the broker's dead-letter place.
+received, and what is in hand waits. Whatever one message raises, while it is read, in a reaction or at the door, is
+that message's fault: it is written down with its cause, so that an operator finds it, and goes to the broker's
+dead-letter place, and its neighbours go on. A message whose rows are locked is not at fault, and comes again.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
 from sagakit import envelope
+from sagakit.dispatcher import Answer
 from sagakit.door import HandlerFailed, Item
 from sagakit.faults import failpoints
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.participant import Participant
-from sagakit.ports import Delivery, Failure, Outgoing, Probed, RowRejected, Transport
+from sagakit.ports import Delivery, Failure, Outgoing, Probed, RowRejected, RowsLocked, StoreUnavailable, Transport
 from sagakit.styles import Style
 
 log = logging.getLogger(__name__)
+
+CAUSE: Final = 1000  # characters of a cause; a stranger's type or id may be as long as its message
 
 
 class BrokerMode:
@@ -63,41 +69,75 @@ class BrokerMode:
         if isinstance(self._transport, Probed):
             await self._transport.probe()
 
-    async def _readmit(self, body: bytes) -> bool:
-        """Handle a dead letter once more; whether it went through."""
+    async def _readmit(self, body: bytes) -> str | None:
+        """Handle a dead letter once more; None when it went through, else why it did not."""
+        try:
+            item, _ = self._read(Delivery(body))
+        except Exception as error:
+            return cause_of(error)
+        if item is None:
+            return None
+        (answer,) = await self._ask([item])
+        return cause_of(answer) if isinstance(answer, BaseException) else None
+
+    def _read(self, delivery: Delivery) -> tuple[Item | None, str]:
+        """What the delivery asks of the door, and its subject; whatever it raises is that delivery's fault."""
+        assert self._participant is not None
+        if delivery.broken is not None:
+            raise UnknownMessage(delivery.broken)
+        read = envelope.decode(delivery.body, self._participant.service.wire)
+        return self._style.accept(read), read.message.subject
+
+    async def _ask(self, items: Sequence[Item]) -> list[Answer | BaseException]:
+        """The door's answers; an item over which asking itself raises is asked for alone, and is its own fault."""
         assert self._participant is not None
         try:
-            item = self._style.accept(envelope.decode(body, self._participant.service.wire))
-        except UnknownMessage:
-            return False
-        answers = await self._participant.insist([item] if item else [])
-        return not any(isinstance(answer, BaseException) for answer in answers)
+            return await self._participant.insist(items)
+        except Exception as error:
+            if len(items) == 1:
+                return [error]
+        return [answer for item in items for answer in await self._ask([item])]
 
     async def _handle(self, deliveries: Sequence[Delivery]) -> None:
-        assert self._participant is not None
         done: list[Delivery] = []
-        failed: list[Failure] = []
+        failed: list[tuple[Failure, str | None]] = []
         items: list[Item] = []
-        carried: list[Delivery] = []
+        carried: list[tuple[Delivery, str]] = []
         for delivery in deliveries:
             try:
-                item = self._style.accept(envelope.decode(delivery.body, self._participant.service.wire))
-            except UnknownMessage as error:
-                failed.append(Failure(delivery, str(error), poison=True))
+                item, subject = self._read(delivery)
+            except Exception as error:
+                failed.append((Failure(delivery, cause_of(error), poison=True), None))
                 continue
             if item is None:
                 done.append(delivery)
             else:
                 items.append(item)
-                carried.append(delivery)
-        answers = await self._participant.insist(items)
-        for delivery, answer in zip(carried, answers, strict=True):
-            if isinstance(answer, HandlerFailed | RowRejected):
-                failed.append(Failure(delivery, str(answer), poison=False))
-            elif not isinstance(answer, BaseException):
+                carried.append((delivery, subject))
+        for (delivery, subject), answer in zip(carried, await self._ask(items) if items else [], strict=True):
+            if not isinstance(answer, BaseException):
                 done.append(delivery)
-        for failure in failed:
-            if failure.poison or failure.delivery.attempt >= self._attempts:
-                await self._participant.bury(failure.delivery.body, failure.cause)
+            elif isinstance(answer, Exception) and not isinstance(answer, StoreUnavailable):
+                counts = not isinstance(answer, RowsLocked)
+                failed.append((Failure(delivery, cause_of(answer), poison=False, counts=counts), subject))
+        failures = [await self._give_up(*one) for one in failed]
         await failpoints.pass_by("before-ack")
-        await self._transport.settle(done, failed)
+        await self._transport.settle(done, failures)
+
+    async def _give_up(self, failure: Failure, subject: str | None) -> Failure:
+        """Write it down if it is worn out or hopeless. What cannot be written down comes again after a pause."""
+        assert self._participant is not None
+        if failure.counts and (failure.poison or failure.delivery.attempt >= self._attempts):
+            try:
+                await self._participant.bury(failure.delivery.body, failure.cause, subject)
+            except Exception as error:
+                log.error("a dead letter could not be written, it comes again: %r", error)
+                return replace(failure, poison=False, counts=False)
+        return failure
+
+
+def cause_of(error: BaseException) -> str:
+    """Why, in a few words that any store and any broker can carry."""
+    known = isinstance(error, UnknownMessage | HandlerFailed | RowRejected | RowsLocked | StoreUnavailable)
+    text = str(error) if known else f"{type(error).__name__}: {error}"
+    return text.encode(errors="replace").decode()[:CAUSE].replace("\0", "?")

@@ -14,11 +14,11 @@ import msgspec
 
 from sagakit.dispatcher import Dispatcher
 from sagakit.faults import failpoints
-from sagakit.ports import CALLS, Outgoing, Store, StoreUnavailable
+from sagakit.ports import CALLS, Outgoing, RowsLocked, Store, StoreUnavailable
 from sagakit.provider import OutcomeUnknown, Provider, ProviderCall
 from sagakit.service import Service
 from sagakit.telemetry import Metrics
-from sagakit.waiting import set_within
+from sagakit.waiting import USUAL, Backoff, set_within
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +39,12 @@ class Caller:
         concurrency: int = 32,
         poll: float = 0.5,
         lease: float = 5.0,
-        retry_initial: float = 0.1,
-        retry_max: float = 5.0,
+        backoff: Backoff = USUAL,
     ) -> None:
         self._service, self._store, self._provider = service, store, provider
         self._dispatcher, self._metrics = dispatcher, metrics
         self._concurrency, self._poll, self._lease = concurrency, poll, lease
-        self._retry_initial, self._retry_max = retry_initial, retry_max
+        self._backoff = backoff
         self._wake = asyncio.Event()
         self._offered: deque[tuple[float, Outgoing]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
@@ -67,7 +66,7 @@ class Caller:
                 try:
                     await self._forget()
                     await self._begin()
-                except StoreUnavailable as error:
+                except (StoreUnavailable, RowsLocked) as error:
                     log.warning("the caller waits for its store: %s", error)
                     await asyncio.sleep(self._poll)
                     continue
@@ -87,8 +86,10 @@ class Caller:
                 self._start(row)
                 room -= 1
         if room and clock() >= self._due:
+            self._due = clock() + self._poll  # before the look: a call that is put off meanwhile may come due earlier
             taken = await self._store.take(calls=True, limit=room)
-            self._due = clock() + (self._poll if len(taken) < room else 0)
+            if len(taken) >= room:
+                self._due = clock()
             for row in taken:
                 self._start(row)
 
@@ -121,7 +122,7 @@ class Caller:
                 outcome = await self._provider.call(call)
             await failpoints.pass_by("after-call")
             await self._dispatcher.do(self._service.outcome(call, outcome), cause=call.key)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, RowsLocked) as error:
             log.warning("the answer to %s is not recorded, it is asked for again: %s", call.key, error)
             await self._put_off(row)
         except Exception as error:
@@ -141,9 +142,9 @@ class Caller:
 
     async def _put_off(self, row: Outgoing) -> None:
         """Let the row come due after a pause; with the store down it does when its lease ends."""
-        pause = min(self._retry_initial * 2 ** min(row.attempts, 20), self._retry_max)
+        pause = self._backoff.pause(row.attempts)
         try:
             await self._store.postpone([row], pause)
-        except StoreUnavailable:
+        except (StoreUnavailable, RowsLocked):
             pause = self._lease
         self._due = min(self._due, asyncio.get_running_loop().time() + pause + 0.005)

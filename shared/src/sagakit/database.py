@@ -8,12 +8,18 @@ import asyncpg
 from sqlalchemy import URL, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from sagakit.ports import RowRejected, StoreUnavailable
+from sagakit.ports import RowRejected, RowsLocked, StoreUnavailable
 
-LIMITS = {"lock_timeout": "5s", "idle_in_transaction_session_timeout": "10s"}
-# SQLSTATE classes that a repeat cannot cure: cardinality, data, integrity, program limit.
+LIMITS = {"lock_timeout": "200ms", "idle_in_transaction_session_timeout": "10s"}
+# By SQLSTATE, or its class. An outage: connection, credentials, no such database, resources, operator's intervention,
+# system error, a server that only reads (after a failover). Whatever stands in no list is a defect, and shows as one.
+OUTAGE = ("08", "28", "3D", "53", "57P", "58", "25006")
+# Rows that somebody else holds: lock not available, deadlock, serialization failure, statement cancelled.
+LOCKED = ("55P03", "40P01", "40001", "57014")
+# What a repeat cannot cure: cardinality, data, integrity, program limit.
 REJECTED = ("21", "22", "23", "54")
 # SQLSTATEs after which no session is worth keeping: read-only (a failover), ended by an operator, a shutdown, a crash.
 STALE = ("25006", "57P")
@@ -32,6 +38,7 @@ def engine_for(url: str | URL, pool: int, overflow: int = 2) -> AsyncEngine:
         pool_timeout=5,
         pool_recycle=RECYCLE,
         pool_pre_ping=False,
+        hide_parameters=True,
         connect_args={"timeout": 5, "command_timeout": 10, "server_settings": LIMITS},
     )
     event.listen(engine.sync_engine, "checkout", _still_open)
@@ -53,17 +60,31 @@ def _still_open(connection: Any, record: Any, proxy: Any) -> None:
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Database errors in the words of the ports: the store is unavailable, or it rejected a row."""
+    """Database errors in the words of the ports; an error that is none of these passes as it is: it is a defect."""
     try:
         yield
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         orig = getattr(error, "orig", None) or error
         code = getattr(orig, "sqlstate", None) or ""
+        if code.startswith(LOCKED):
+            raise RowsLocked(detail=str(orig)) from error
+        if code.startswith(OUTAGE) or (not code and _lost(error, orig)):
+            raise StoreUnavailable(f"{type(orig).__name__}: {orig}") from error
         unsendable = isinstance(orig.__cause__, asyncpg.exceptions.DataError | ValueError | TypeError)
         wrong = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
         if code.startswith(REJECTED) or unsendable or wrong:
             raise RowRejected(str(orig)) from error
-        raise StoreUnavailable(f"{type(orig).__name__}: {orig}") from error
+        raise
+
+
+def _lost(error: BaseException, orig: BaseException) -> bool:
+    """Whether an error without SQLSTATE says that there is no connection, or no answer in time."""
+    cause = orig.__cause__ or orig
+    if isinstance(error, InvalidatePoolError | PoolTimeout) or getattr(error, "connection_invalidated", False):
+        return True
+    if isinstance(cause, asyncpg.exceptions.DataError):
+        return False
+    return isinstance(cause, OSError | TimeoutError | asyncpg.InterfaceError)
 
 
 @asynccontextmanager

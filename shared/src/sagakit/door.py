@@ -148,7 +148,10 @@ def _apply(service: Service, item: Do, working: WorkingSet, changes: Changes, kn
 
 def _forward(service: Service, mode: Mode, item: Forward, working: WorkingSet, changes: Changes) -> Event | None:
     """A hold's answer is carried on only while the order is undecided; a reminder sends what the state owes."""
-    owed = service.owed(working.get(item.subject, None))
+    state = working.get(item.subject, None)
+    owed = service.owed(state)
+    if item.event is not None and service.absent(state):
+        raise LookupError(f"{item.subject} is unknown here")
     if item.event is None:
         if owed is not None:
             _emit(service, mode, owed, item.traceparent, changes, again=True)

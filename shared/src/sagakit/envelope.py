@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from sagakit.message import Message, UnknownMessage, Vocabulary, message_id
+from sagakit.message import UNREADABLE, Message, UnknownMessage, Vocabulary, message_id
 
 TYPE_PREFIX = "quartet."
 VERSION = ".v1"
@@ -69,7 +69,7 @@ def decode(body: bytes, vocabulary: Vocabulary) -> Envelope:
     """The envelope in `body`; UnknownMessage if it is none of ours, of another version, or lies about its id."""
     try:
         wire = _decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UnknownMessage(f"not a CloudEvent: {error}") from error
     if wire.specversion != "1.0":
         raise UnknownMessage(f"CloudEvents version {wire.specversion!r} is not '1.0'")

@@ -13,7 +13,9 @@ from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sagakit import modes
+from sagakit.attention import Attention, Concern
 from sagakit.database import engine_for
+from sagakit.dead_letters import SqlDeadLetters
 from sagakit.http import create_app
 from sagakit.participant import Participant
 from sagakit.peers import Peers, urls_of
@@ -37,7 +39,9 @@ class Host:
     settings: Settings
     engine: AsyncEngine
     store: SqlStore
+    dead_letters: SqlDeadLetters
     participant: Participant
+    attention: Attention
     metrics: Metrics
 
 
@@ -50,6 +54,7 @@ class Recipe:
     rows: Callable[[Settings], Rows]
     router: Callable[[Host], APIRouter]
     domain: tuple[ModuleType, ...]
+    concerns: tuple[Concern, ...] = ()
     works: Callable[[Host], Mapping[str, Callable[[], Any]]] = lambda host: {}
     seed: Callable[[AsyncConnection], Awaitable[None]] | None = None
 
@@ -108,8 +113,10 @@ async def host(
     if settings.role == "api":
         mode = PublishOnly(mode)
     provider = _provider(recipe.service, settings, rules)
-    participant = Participant(recipe.service, store, mode, provider, store, settings, metrics)
-    this = Host(settings, engine, store, participant, metrics)
+    letters = SqlDeadLetters(engine)
+    participant = Participant(recipe.service, store, mode, provider, letters, settings, metrics)
+    attention = Attention(engine, participant, recipe.concerns)
+    this = Host(settings, engine, store, letters, participant, attention, metrics)
     database, peers = (
         DatabaseProbe(engine, recipe.metadata, revisions(folder_of(recipe))),
         Peers(name, urls_of(settings)),
@@ -126,6 +133,7 @@ async def host(
 
     async def startup() -> None:
         await participant.start()
+        participant.works.start("attention", attention.run)
         participant.works.start("peers", peers.run)
         for work, run in recipe.works(this).items():
             participant.works.start(work, run)

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from sagakit.ports import StoreUnavailable
+from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.telemetry import request_id
 
 PROBLEM_JSON: Final = "application/problem+json"
@@ -156,6 +156,8 @@ def _lost_connection(error: BaseException) -> bool:
 
 def from_exception(error: Exception) -> Problem:
     """The problem to answer with when nobody handled `error`."""
+    if isinstance(error, RowsLocked):
+        return unavailable("Another change to the same rows is under way. Repeat the same request.")
     if is_outage(error):
         return unavailable("The service cannot reach its store. Repeat the same request.")
     return Problem(500, "internal", "The service failed; this is a defect. Quote the request id.")

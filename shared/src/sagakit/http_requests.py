@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -106,6 +107,22 @@ def decode_cursor(cursor: str | None, *shape: type[str] | type[int]) -> tuple[An
     if len(parts) != len(shape) or not all(map(_fits, parts, shape)):
         raise _bad_cursor()
     return tuple(parts)
+
+
+def decode_instant(text: str) -> datetime:
+    """The time that a part of a cursor stands for; 422 for one that is not ours."""
+    try:
+        at = datetime.fromisoformat(text)
+        if at.tzinfo is None:
+            raise ValueError(text)
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _bad_cursor() from None
+
+
+def iso(at: datetime) -> str:
+    """A time as answers show it: RFC 3339, in UTC."""
+    return at.isoformat().replace("+00:00", "Z")
 
 
 def page(items: Sequence[Any], next_cursor: str | None) -> dict[str, Any]:

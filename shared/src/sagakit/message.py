@@ -9,6 +9,9 @@ from typing import Any
 
 import msgspec
 
+# What msgspec raises over the bytes of others: brackets a thousand deep are a RecursionError
+UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+
 
 class Message:
     """A frozen dataclass with a subject: the id of the thing it is about, here always an order or a restock."""
@@ -67,5 +70,5 @@ class Vocabulary:
             raise UnknownMessage(f"unknown message type {name!r}")
         try:
             return decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             raise UnknownMessage(f"{name}: {error}") from error

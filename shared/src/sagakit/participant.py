@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from sagakit.caller import Caller
 from sagakit.dependencies import Dependencies, is_connection_error
@@ -10,15 +11,26 @@ from sagakit.dispatcher import Answer, Dispatcher
 from sagakit.door import Item, candidates
 from sagakit.message import Command
 from sagakit.outbox import Relay
-from sagakit.ports import Changes, DeadLetters, Mode, Store, StoreUnavailable
+from sagakit.ports import Changes, DeadLetters, Mode, RowsLocked, Store, StoreUnavailable
 from sagakit.provider import Provider
 from sagakit.runtime import Background
 from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from sagakit.waiting import Backoff
 from sagakit.watcher import Watcher
 
 log = logging.getLogger(__name__)
+
+REDRIVE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What came of an operator's retry: `detail` says what was done, or why it failed."""
+
+    done: bool
+    detail: str
 
 
 class Participant:
@@ -36,15 +48,29 @@ class Participant:
     ) -> None:
         self.service, self.mode, self.settings, self.metrics = service, mode, settings, metrics
         self._dead_letters = dead_letters
-        self.readmit: Callable[[bytes], Awaitable[bool]] | None = None
+        self.readmit: Callable[[bytes], Awaitable[str | None]] | None = None
         self.connected = False
         self._stopping = False
         self.watcher = Watcher(store)
         self.dispatcher = Dispatcher(
-            service, store, mode, provider.decide_now, self._committed, metrics, settings.batch_max
+            service,
+            store,
+            mode,
+            provider.decide_now,
+            self._committed,
+            metrics,
+            settings.batch_max,
+            patience=settings.door_timeout,
         )
+        backoff = Backoff(settings.retry_initial, settings.retry_max)
         self._relay = Relay(
-            store, mode, metrics, batch=settings.batch_max, poll=settings.outbox_poll, lease=settings.outbox_lease
+            store,
+            mode,
+            metrics,
+            batch=settings.batch_max,
+            poll=settings.outbox_poll,
+            lease=settings.outbox_lease,
+            backoff=backoff,
         )
         self._caller = Caller(
             service,
@@ -55,8 +81,7 @@ class Participant:
             concurrency=settings.provider_concurrency,
             poll=settings.outbox_poll,
             lease=settings.outbox_lease,
-            retry_initial=settings.retry_initial,
-            retry_max=settings.retry_max,
+            backoff=backoff,
         )
         self.dependencies = Dependencies(metrics)
         self._door = Background(metrics, excused=self._excused)
@@ -79,7 +104,9 @@ class Participant:
 
     def _excused(self, error: BaseException) -> bool:
         """The store's absence shows by itself, and what is known to be away is not the fault of who misses it."""
-        return isinstance(error, StoreUnavailable) or bool(self.dependencies.away() and is_connection_error(error))
+        return isinstance(error, StoreUnavailable | RowsLocked) or bool(
+            self.dependencies.away() and is_connection_error(error)
+        )
 
     async def start(self) -> None:
         """Open the door, connect the mode (waiting for its broker as long as it takes), start all loops."""
@@ -131,20 +158,43 @@ class Participant:
             for index, answer in zip(open_, again, strict=True):
                 answers[index] = answer
 
-    async def redrive(self, letter_id: str) -> bool:
-        """Hand a dead letter to the door again; whether there was one. It stays open if it fails again."""
+    async def redrive(self, letter_id: str, by: str | None = None, seconds: float = REDRIVE_SECONDS) -> Pushed | None:
+        """Hand a dead letter to the door again; None if there is none. It stays open unless it went through.
+
+        Doing it twice is harmless, as with every message.
+        """
         letter = await self._dead_letters.find(letter_id)
         if letter is None:
-            return False
-        if self.readmit is not None and await self.readmit(letter.body):
-            await self._dead_letters.resolve(letter_id)
-        return True
+            return None
+        if self.readmit is None:
+            return Pushed(False, "this process does not consume messages")
+        try:
+            async with asyncio.timeout(seconds):
+                refusal = await self.readmit(letter.body)
+        except TimeoutError:
+            refusal = f"no answer within {seconds:g} s; it may still go through"
+        if refusal is not None:
+            return Pushed(False, refusal)
+        await self._dead_letters.resolve(letter_id, "redriven", by)
+        return Pushed(True, "done")
 
-    async def bury(self, body: bytes, cause: str) -> None:
-        """Write down a message that was given up, where `/attention` shows it."""
+    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        """Write down a message that was given up, where `/attention` shows it; holds on while the store is down.
+
+        StoreUnavailable is raised only when the participant is stopping: such a message must not be acknowledged.
+        """
         self.metrics.dead_letters.labels(self.service.name).inc()
         log.error("dead letter: %s", cause)
-        await self._dead_letters.add(body, cause)
+        pause = self.settings.retry_initial
+        while True:
+            try:
+                return await self._dead_letters.add(body, cause, subject)
+            except (StoreUnavailable, RowsLocked) as error:
+                if self._stopping:
+                    raise StoreUnavailable(f"stopping, and the dead letter is not written down: {error}") from error
+                log.warning("a dead letter waits for its store: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self.settings.retry_max)
 
     def _committed(self, changes: Changes) -> None:
         self.watcher.committed(changes)

@@ -125,34 +125,42 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that was given up: a derived id (repeats fall together), its bytes, and why."""
+    """A message that was given up: a derived id (repeats fall together), its bytes, why, since when, and about whom.
+
+    `subject` is None when nobody could tell.
+    """
 
     id: str
     body: bytes
     cause: str
     at: datetime
+    subject: str | None = None
 
 
 class DeadLetters(Protocol):
     """Where a service writes down what it gave up, until an operator has dealt with it."""
 
-    async def add(self, body: bytes, cause: str) -> None: ...
-
-    async def open(self, limit: int = 200) -> Sequence[DeadLetter]: ...
+    async def add(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        """Write a letter down; one that is open stays one letter, one that was resolved is open again."""
 
     async def find(self, letter_id: str) -> DeadLetter | None:
         """The open letter of that id."""
 
-    async def resolve(self, letter_id: str) -> None: ...
+    async def resolve(self, letter_id: str, resolution: str, by: str | None = None) -> None:
+        """Close an open letter: what was done with it, and who did it. Harmless if it is not open."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message as a broker delivered it; `receipt` is the transport's own."""
+    """One message as a broker delivered it; `receipt` is the transport's own.
+
+    `broken`: why the transport could not read it; `body` then only says which one it was, and it can but be given up.
+    """
 
     body: bytes
     receipt: Any = None
     attempt: int = 1
+    broken: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

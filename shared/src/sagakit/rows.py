@@ -9,6 +9,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sagakit.message import Command
+from sagakit.ports import RowsLocked
 from sagakit.service import WorkingSet
 
 
@@ -30,7 +31,10 @@ class Rows(Protocol):
     async def load(
         self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
     ) -> WorkingSet:
-        """Lock and load the rows, which are there, in sorted order."""
+        """Lock and load the rows, which are there, in sorted order; RowsLocked if somebody else holds any of them.
+
+        It does not wait for a lock: behind one row that is held for long, all others would wait too.
+        """
 
     def changes(self, working: Any) -> Sequence[Part]:
         """Writes the states that have changed."""
@@ -46,6 +50,23 @@ async def execute(connection: AsyncConnection, parts: Sequence[Part]) -> Any:
     values = {name: value for part in parts for name, value in part.values.items()}
     tables = ", ".join(f"{part.name} AS ({part.sql})" for part in before)
     return await connection.execute(statement(f"WITH {tables} {last.sql}" if before else last.sql), values)
+
+
+async def lock(connection: AsyncConnection, table: str, key: str, columns: str, ids: Sequence[str]) -> Any:
+    """Lock and read the rows of these ids, in sorted order, without those that somebody else holds."""
+    sql = (
+        f"SELECT {key}, {columns} FROM {table} WHERE {key} = ANY(CAST(:ids AS text[])) "
+        f"ORDER BY {key} FOR UPDATE SKIP LOCKED"
+    )
+    return await connection.execute(statement(sql), {"ids": ids})
+
+
+async def held_by_others(connection: AsyncConnection, table: str, key: str, missing: Sequence[str]) -> list[str]:
+    """Those of the ids that `lock` did not find although their rows are there. Asks only if any is missing."""
+    if not missing:
+        return []
+    sql = f"SELECT {key} FROM {table} WHERE {key} = ANY(CAST(:ids AS text[]))"
+    return [row[0] for row in await connection.execute(statement(sql), {"ids": missing})]
 
 
 class EntitySet:
@@ -96,18 +117,15 @@ class EntityRows:
         self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
     ) -> EntitySet:
         columns = ", ".join(name for name, _ in (*self.narrow, *self.wide))
-        rows = await connection.execute(
-            statement(
-                f"SELECT order_id, {columns} FROM {self.table} "
-                "WHERE order_id = ANY(CAST(:ids AS text[])) ORDER BY order_id FOR UPDATE"
-            ),
-            {"ids": sorted({command.subject for command in commands} | set(reminded))},
-        )
+        ids = sorted({command.subject for command in commands} | set(reminded))
+        rows = await lock(connection, self.table, "order_id", columns, ids)
         states: dict[str, Any] = {}
         wide: dict[str, Sequence[Any]] = {}
         for row in rows:
             states[row[0]] = self.read(row)
             wide[row[0]] = row[1 + len(self.narrow) :]
+        if held := await held_by_others(connection, self.table, "order_id", [one for one in ids if one not in states]):
+            raise RowsLocked(frozenset(held))
         return EntitySet(states, wide, self.blank)
 
     def changes(self, working: EntitySet) -> list[Part]:

@@ -1,4 +1,5 @@
-"""The tables of the machinery, in every service's own database: inbox, journal, outbox, dead letters, ledger.
+"""The tables of the machinery, in every service's own database: inbox, journal, outbox, dead letters,
+what an operator put away, ledger.
 
 Ids collate as bytes: sorting them is cheap and the same everywhere, and all that concerns one subject is one range.
 """
@@ -61,7 +62,7 @@ def machinery(metadata: MetaData) -> None:
         Column("created_at", DateTime(timezone=True), nullable=False, server_default=now),
     )
     Index("outbox_due", outbox.c.is_call, outbox.c.leased_until)
-    Table(
+    dead_letter = Table(
         "dead_letter",
         metadata,
         Column("id", Text, primary_key=True),
@@ -69,7 +70,25 @@ def machinery(metadata: MetaData) -> None:
         Column("cause", Text, nullable=False),
         Column("at", DateTime(timezone=True), nullable=False, server_default=now),
         Column("resolved_at", DateTime(timezone=True)),
+        Column("subject", Text),
+        Column("resolution", Text),
+        Column("reason", Text),
+        Column("resolved_by", Text),
     )
+    Index("dead_letter_open", dead_letter.c.at, postgresql_where=dead_letter.c.resolved_at.is_(None))
+    dismissed = Table(
+        "attention_dismissed",
+        metadata,
+        Column("id", Id, primary_key=True),
+        Column("mark", Text, primary_key=True),
+        Column("kind", Text, nullable=False),
+        Column("since", DateTime(timezone=True), nullable=False),
+        Column("detail", Text, nullable=False),
+        Column("reason", Text, nullable=False),
+        Column("dismissed_by", Text, nullable=False),
+        Column("at", DateTime(timezone=True), nullable=False, server_default=now),
+    )
+    Index("attention_dismissed_at", dismissed.c.at)
 
 
 def ledger(metadata: MetaData) -> None:

@@ -49,6 +49,10 @@ def unfinished(state: Any) -> bool:
     return False
 
 
+def present(state: Any) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     """Everything that the machinery needs to run a service, as values and pure functions.
@@ -57,7 +61,8 @@ class Service:
     `private` events are journaled, never published. `reactions` is all that choreography knows here. `call` turns
     a private event into the provider call it asks for, and `outcome` the answer into an internal command. `owed`
     names the event that an unfinished state still owes to the others, and `undecided` tells from it whether an
-    orchestrated hold may go on; to a `finished` state nobody waits for an answer any more.
+    orchestrated hold may go on; to a `finished` state nobody waits for an answer any more. Where the state is `absent`
+    there is nothing of that subject, and a message that takes it for granted cannot be handled.
     """
 
     name: str
@@ -72,3 +77,4 @@ class Service:
     owed: Callable[[Any], Event | None] = nothing_owed
     undecided: Callable[[Event], bool] = undecided
     finished: Callable[[Any], bool] = unfinished
+    absent: Callable[[Any], bool] = present

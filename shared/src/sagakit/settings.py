@@ -138,6 +138,7 @@ class Settings:
     retry_initial: float = _setting(_seconds(), "first pause before a retry", 0.1)
     retry_max: float = _setting(_seconds(), "longest pause between retries", 5.0)
     delivery_attempts: int = _setting(_whole(1, 1000), "failures before a message is a dead letter", 5)
+    door_timeout: float = _setting(_seconds(), "a request that waits longer for its row or its batch gets 503", 5.0)
     batch_max: int = _setting(_whole(1, 10_000), "commands in one transaction at most", 500)
     outbox_lease: float = _setting(_seconds(), "how long a claimed outbox row belongs to its relay", 5.0)
     outbox_poll: float = _setting(_seconds(), "slow poll of the outbox when nothing wakes the relay", 0.5)

@@ -1,6 +1,5 @@
 """The store on PostgreSQL: a handful of set-based statements per batch, through SQLAlchemy Core and asyncpg."""
 
-import hashlib
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sagakit.database import connected
 from sagakit.message import Command, Event, Vocabulary, message_id
-from sagakit.ports import CALLS, Changes, Claim, DeadLetter, LedgerEntry, Outgoing
+from sagakit.ports import CALLS, Changes, Claim, LedgerEntry, Outgoing
 from sagakit.rows import Part, Rows, execute
 from sagakit.service import WorkingSet
 
@@ -142,7 +141,7 @@ async def read_journal(
 
 
 class SqlStore:
-    """ports.Store and ports.DeadLetters on one service's database."""
+    """ports.Store on one service's database."""
 
     def __init__(self, engine: AsyncEngine, vocabulary: Vocabulary, rows: Rows, lease: float = 5.0) -> None:
         self._engine, self._vocabulary, self._rows, self._lease = engine, vocabulary, rows, lease
@@ -179,39 +178,3 @@ class SqlStore:
                     "seconds": float(seconds),
                 },
             )
-
-    async def add(self, body: bytes, cause: str) -> None:
-        async with connected(self._single) as connection:
-            await connection.execute(
-                text(
-                    "INSERT INTO dead_letter (id, body, cause) VALUES (:id, :body, :cause) "
-                    "ON CONFLICT (id) DO UPDATE SET resolved_at = NULL, cause = excluded.cause"
-                ),
-                {"id": hashlib.sha256(body).hexdigest()[:32], "body": body, "cause": _storable(cause[:2000])},
-            )
-
-    async def open(self, limit: int = 200) -> Sequence[DeadLetter]:
-        async with connected(self._single) as connection:
-            rows = await connection.execute(
-                text("SELECT id, body, cause, at FROM dead_letter WHERE resolved_at IS NULL ORDER BY at LIMIT :n"),
-                {"n": limit},
-            )
-            return [DeadLetter(row.id, row.body, row.cause, row.at) for row in rows]
-
-    async def find(self, letter_id: str) -> DeadLetter | None:
-        async with connected(self._single) as connection:
-            rows = await connection.execute(
-                text("SELECT id, body, cause, at FROM dead_letter WHERE resolved_at IS NULL AND id = :id"),
-                {"id": letter_id},
-            )
-            return next((DeadLetter(row.id, row.body, row.cause, row.at) for row in rows), None)
-
-    async def resolve(self, letter_id: str) -> None:
-        async with connected(self._single) as connection:
-            await connection.execute(
-                text("UPDATE dead_letter SET resolved_at = now() WHERE id = :id"), {"id": letter_id}
-            )
-
-
-def _storable(words: str) -> str:
-    return words.replace("\x00", "\ufffd").encode(errors="replace").decode()

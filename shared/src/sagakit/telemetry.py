@@ -166,7 +166,9 @@ class Metrics:
             buckets=_SECONDS,
             registry=r,
         )
-        self.attention = Gauge("saga_attention", "What needs a human", registry=r)
+        self.attention = Gauge(
+            "saga_attention", "What needs a human in this service; each replica counts all of it", ("kind",), registry=r
+        )
         self.background_restarts = Counter("background_restarts", "Background tasks restarted", ("task",), registry=r)
         self.background_failing = Gauge(
             "background_failing", "Whether a background task has failed and is not well again", ("task",), registry=r

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sagakit.message import Event, message_id
-from sagakit.ports import Changes, Store, StoreUnavailable
+from sagakit.ports import Changes, RowsLocked, Store, StoreUnavailable
 from sagakit.waiting import set_within
 
 log = logging.getLogger(__name__)
@@ -68,16 +68,17 @@ class Watcher:
         clock = asyncio.get_running_loop().time
         polled = clock()
         while True:
-            if not await set_within(self._new, max(0.0, polled + self._poll - clock())):
+            await set_within(self._new, max(0.0, polled + self._poll - clock()))
+            self._new.clear()
+            if clock() >= polled + self._poll:  # also when somebody new asks all the time
                 polled = clock()
                 self._unchecked.update(self._waiting)
-            self._new.clear()
             wanted = sorted(self._unchecked & self._waiting.keys())
             self._unchecked.clear()
             if wanted:
                 try:
                     recorded = await self._store.recorded(wanted)
-                except StoreUnavailable as error:
+                except (StoreUnavailable, RowsLocked) as error:
                     log.warning("the watcher waits for its store: %s", error)
                     continue
                 for key, event in recorded.items():

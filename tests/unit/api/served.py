@@ -61,6 +61,7 @@ async def served(service: str, url: str, **settings: Any) -> AsyncIterator[Serve
 
         app = create_app(service, this.settings, readiness, metrics=this.metrics)
         app.include_router(recipe(service).router(this))
+        this.participant.works.start("attention", this.attention.run)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30) as client:
             try:

@@ -78,44 +78,6 @@ async def test_a_timeline_is_its_owners_and_the_operators(order: Served) -> None
     problem(await order.get("/timeline/%00", ADMIN), 404, "not_found")
 
 
-async def test_an_order_that_does_not_settle_needs_attention_and_can_be_pushed(order: Served) -> None:
-    order_id = (await order.place()).json()["order_id"]
-    assert (await order.get("/attention", ADMIN)).json() == {"items": [], "next_cursor": None}
-    await asyncio.sleep(0.3)
-    (item,) = (await order.get("/attention", ADMIN)).json()["items"]
-    assert (item["id"], item["kind"]) == (order_id, "unsettled-order")
-    assert (await order.post(f"/attention/{order_id}/retry", ADMIN)).json() == {"id": order_id, "retried": True}
-    problem(await order.post("/attention/nothing/retry", ADMIN), 404, "not_found")
-
-
-async def test_a_dead_letter_is_listed_with_its_cause_and_redriven(order: Served) -> None:
-    await order.replica.participant.bury(b"first", "cannot be read")
-    await order.replica.participant.bury(b"second", "cannot be read either")
-    handled: list[bytes] = []
-
-    async def readmit(body: bytes) -> bool:
-        handled.append(body)
-        return body == b"first"
-
-    order.replica.participant.readmit = readmit
-    items = (await order.get("/attention", ADMIN)).json()["items"]
-    assert [(item["kind"], item["detail"]) for item in items] == [
-        ("dead-letter", "cannot be read"),
-        ("dead-letter", "cannot be read either"),
-    ]
-    for item in items:
-        assert (await order.post(f"/attention/{item['id']}/retry", ADMIN)).status_code == 200
-    assert handled == [b"first", b"second"]
-    assert [item["id"] for item in (await order.get("/attention", ADMIN)).json()["items"]] == [items[1]["id"]]
-
-
-async def test_a_dead_letter_behind_many_others_can_be_redriven(order: Served) -> None:
-    for number in range(205):
-        await order.replica.participant.bury(str(number).encode(), "cannot be read")
-    last = (await order.replica.rows("SELECT id FROM dead_letter ORDER BY at DESC LIMIT 1"))[0].id
-    assert (await order.post(f"/attention/{last}/retry", ADMIN)).status_code == 200
-
-
 async def test_without_its_database_a_service_says_so_and_keeps_nothing(postgres: Server, order: Served) -> None:
     order_id = (await order.place()).json()["order_id"]
     await order.get("/orders")

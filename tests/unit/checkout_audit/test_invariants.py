@@ -6,14 +6,15 @@ from datetime import timedelta
 
 import pytest
 
+from checkout import messages as m
 from checkout_audit.invariants import INVARIANTS
 from checkout_audit.report import judge
 from checkout_audit.snapshot import DeadLetterRow, Snapshot
 from inventory_service.domain import Reservation
-from order_service.domain import Order
+from order_service.domain import DisownOrder, Order
 from tests.unit.checkout_audit.edits import LONG_AGO, add_row, claim, order, without
 from tests.unit.checkout_audit.mutants import MUTANTS, Mutant
-from tests.unit.checkout_audit.world import every_kind
+from tests.unit.checkout_audit.world import World, change, checkout, every_kind
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +56,42 @@ def test_the_invariants_are_numbered_in_order() -> None:
 def test_a_tombstone_is_no_orphan(clean: Snapshot) -> None:
     tombstone = replace(clean, reservations=(*clean.reservations, Reservation("ghost", "RELEASED", closed=True)))
     assert 7 not in judge(tombstone).violated
+
+
+def _disowned() -> World:
+    """A stranger's StockReserved made payment and shipping act for an order that was never placed."""
+    world = every_kind()
+    world.do(m.AuthorizePayment("ghost", checkout("ghost")), "ghost/StockReserved")
+    world.do(m.BookShipment("ghost", checkout("ghost")), "ghost/PaymentAuthorized")
+    world.do(DisownOrder("ghost"))
+    for undo in (m.ReleaseStock("ghost"), m.VoidPayment("ghost"), m.CancelShipment("ghost")):
+        world.do(undo, "ghost/OrderCancelled")
+    world.do(m.RecordStockSettled("ghost"), "ghost/StockReleased")
+    world.do(m.RecordPaymentSettled("ghost"), "ghost/PaymentVoided")
+    world.do(m.RecordShipmentSettled("ghost"), "ghost/ShipmentCancelled")
+    return world
+
+
+def test_an_order_that_never_was_and_has_been_undone_is_consistent() -> None:
+    assert problems(_disowned().snapshot()) == []
+
+
+def test_an_order_that_never_was_and_still_holds_money_is_caught() -> None:
+    snapshot = _disowned().snapshot()
+    held = replace(snapshot, payments=change(snapshot.payments, "ghost", status="AUTHORIZED", closed=False))
+    assert 4 in judge(held).violated
+
+
+def test_an_order_that_was_placed_cannot_be_disowned(clean: Snapshot) -> None:
+    lost = replace(clean, orders=change(clean.orders, "overdue", cancellation_reason="UNKNOWN_ORDER"))
+    assert 1 in judge(lost).violated
+
+
+def test_a_strangers_message_excuses_no_order_that_was_placed(clean: Snapshot) -> None:
+    journal = clean.services["inventory"].journal
+    without_cause = tuple(row for row in journal if row.id != "completed/StockReserved")
+    records = replace(clean.services["inventory"], journal=without_cause)
+    assert 9 in judge(replace(clean, services={**clean.services, "inventory": records})).violated
 
 
 def test_a_placeholder_is_no_order(clean: Snapshot) -> None:

@@ -157,7 +157,10 @@ class World:
 
     def snapshot(self) -> Snapshot:
         """As the loader would have read it."""
-        orders = tuple(OrderRow(one, one.settled, one.checkout.customer) for one in self.states["order"].values())
+        orders = tuple(
+            OrderRow(one, one.settled, one.checkout.customer if one.checkout else None)
+            for one in self.states["order"].values()
+        )
         totals = [(one, one.checkout.total if one.checkout else None) for one in self.states["payment"].values()]
         return Snapshot(
             orders=orders,

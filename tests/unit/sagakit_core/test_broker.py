@@ -9,15 +9,17 @@ import pytest
 from checkout import messages as m
 from checkout.messages import PUBLIC
 from inventory_service.service import SERVICE
-from sagakit.broker import BrokerMode
+from sagakit.broker import CAUSE, BrokerMode, cause_of
 from sagakit.door import Do, HandlerFailed, Item
 from sagakit.envelope import Envelope, encode
-from sagakit.ports import Delivery, Failure, Outgoing, StoreUnavailable
-from sagakit.styles import Choreography
+from sagakit.ports import Delivery, Failure, Outgoing, RowsLocked, StoreUnavailable
+from sagakit.styles import Choreography, Style
 
 CONFIRMED = [Delivery(encode(Envelope(m.OrderConfirmed(f"o{number}"), "order"), PUBLIC)) for number in range(3)]
 FOREIGN = Delivery(encode(Envelope(m.PaymentCaptured("o9"), "payment"), PUBLIC))
 POISON = Delivery(b"{not an envelope")
+NESTED = Delivery(CONFIRMED[2].body[:-1] + b',"more":' + b"[" * 1000 + b"]" * 1000 + b"}")
+CHOREOGRAPHY = Choreography(SERVICE)
 
 
 class FakeTransport:
@@ -59,20 +61,39 @@ class FakeParticipant:
         self.committed = asyncio.Event()
         self.asked: list[Item] = []
         self.buried: list[str] = []
+        self.subjects: list[str | None] = []
+        self.unwritable = False
+        self.unheard: set[str] = set()
         self.readmit: Any = None
 
     async def insist(self, items: Sequence[Item]) -> list[Any]:
+        if any(item.subject in self.unheard for item in items):
+            raise LookupError("no handler")
         self.asked += items
         self.entered.set()
         await self.committed.wait()
         return [self.answer(item) if callable(self.answer) else self.answer for item in items]
 
-    async def bury(self, body: bytes, cause: str) -> None:
+    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        if self.unwritable:
+            raise ValueError("no store can hold it")
         self.buried.append(cause)
+        self.subjects.append(subject)
 
 
-async def started(transport: FakeTransport, door: FakeParticipant) -> tuple[BrokerMode, asyncio.Task[None]]:
-    mode = BrokerMode(Choreography(SERVICE), transport, frozenset({"known"}), attempts=3)
+class FailingReaction(Choreography):
+    """A table of reactions with a bug for one order."""
+
+    def accept(self, envelope: Envelope) -> Item | None:
+        if envelope.message.subject == "o1":
+            raise KeyError("o1")
+        return super().accept(envelope)
+
+
+async def started(
+    transport: FakeTransport, door: FakeParticipant, style: Style = CHOREOGRAPHY
+) -> tuple[BrokerMode, asyncio.Task[None]]:
+    mode = BrokerMode(style, transport, frozenset({"known"}), attempts=3)
     await mode.start(door)  # type: ignore[arg-type]
     return mode, asyncio.create_task(mode.run())
 
@@ -132,6 +153,82 @@ async def test_poison_is_written_down_and_its_neighbours_go_on() -> None:
     await ended(task)
 
 
+@pytest.mark.parametrize(
+    ("poison", "why"),
+    [
+        (NESTED, "not a CloudEvent: maximum recursion depth"),
+        (Delivery(b""), "not a CloudEvent"),
+        (Delivery(b'{"unreadable": "topic/0/7"}', broken="Invalid CRC"), "Invalid CRC"),
+        (Delivery(CONFIRMED[0].body, broken="Invalid CRC"), "Invalid CRC"),
+        (Delivery(CONFIRMED[1].body), "KeyError: 'o1'"),
+    ],
+)
+async def test_whatever_a_message_raises_is_its_own_fault(poison: Delivery, why: str) -> None:
+    transport, door = FakeTransport(CONFIRMED[0], poison, CONFIRMED[2]), FakeParticipant()
+    door.committed.set()
+    _, task = await started(transport, door, FailingReaction(SERVICE))
+    await asyncio.wait_for(transport.settled.wait(), 5)
+    assert transport.done == [CONFIRMED[0], CONFIRMED[2]]
+    ((failure,), (cause,)) = transport.failed, door.buried
+    assert (failure.delivery, failure.poison, failure.cause) == (poison, True, cause)
+    assert why in cause
+    await ended(task)
+
+
+async def test_an_item_that_the_door_will_not_even_take_fails_alone() -> None:
+    transport, door = FakeTransport(*CONFIRMED), FakeParticipant()
+    door.committed.set()
+    door.unheard.add("o1")
+    _, task = await started(transport, door)
+    await asyncio.wait_for(transport.settled.wait(), 5)
+    assert transport.done == [CONFIRMED[0], CONFIRMED[2]]
+    assert transport.failed == [Failure(CONFIRMED[1], "LookupError: no handler", poison=False)]
+    await ended(task)
+
+
+@pytest.mark.parametrize("attempt", [1, 99])
+async def test_a_message_whose_rows_are_locked_is_not_at_fault_however_often_it_came(attempt: int) -> None:
+    locked = Delivery(CONFIRMED[1].body, attempt=attempt)
+    transport = FakeTransport(CONFIRMED[0], locked)
+    door = FakeParticipant(lambda item: RowsLocked(frozenset({"o1"})) if item.subject == "o1" else None)
+    door.committed.set()
+    _, task = await started(transport, door)
+    await asyncio.wait_for(transport.settled.wait(), 5)
+    assert transport.done == [CONFIRMED[0]]
+    assert transport.failed == [Failure(locked, "rows of o1 are locked", poison=False, counts=False)]
+    assert door.buried == []
+    await ended(task)
+
+
+async def test_a_bug_of_an_unknown_kind_counts_as_a_failure_and_names_the_subject_of_what_is_given_up() -> None:
+    transport, door = FakeTransport(Delivery(CONFIRMED[1].body, attempt=3)), FakeParticipant(KeyError("a bug"))
+    door.committed.set()
+    _, task = await started(transport, door)
+    await asyncio.wait_for(transport.settled.wait(), 5)
+    assert [failure.counts for failure in transport.failed] == [True]
+    assert (door.buried, door.subjects) == (["KeyError: 'a bug'"], ["o1"])
+    await ended(task)
+
+
+async def test_a_dead_letter_that_cannot_be_written_comes_again_and_stops_nobody() -> None:
+    transport, door = FakeTransport(CONFIRMED[0], POISON), FakeParticipant()
+    door.committed.set()
+    door.unwritable = True
+    _, task = await started(transport, door)
+    await asyncio.wait_for(transport.settled.wait(), 5)
+    assert transport.done == [CONFIRMED[0]]
+    assert [(one.delivery, one.poison, one.counts) for one in transport.failed] == [(POISON, False, False)]
+    await ended(task)
+
+
+def test_a_cause_is_short_text_that_any_store_and_broker_can_carry() -> None:
+    error = ValueError("\0 and \ud800 and " + "x" * 100_000)
+    cause = cause_of(error)
+    assert cause.startswith("ValueError: ? and ? and xxx")
+    assert len(cause) == CAUSE
+    assert cause.encode().decode() == cause
+
+
 @pytest.mark.parametrize(("attempt", "buried"), [(1, 0), (2, 0), (3, 1)])
 async def test_a_handlers_failure_comes_again_until_it_is_given_up(attempt: int, buried: int) -> None:
     def answer(item: Item) -> Any:
@@ -170,8 +267,10 @@ async def test_a_dead_letter_can_be_handed_to_the_door_again() -> None:
     door = FakeParticipant()
     door.committed.set()
     _, task = await started(FakeTransport(), door)
-    assert await door.readmit(CONFIRMED[0].body) is True
-    assert await door.readmit(POISON.body) is False
+    assert await door.readmit(CONFIRMED[0].body) is None
+    assert "not a CloudEvent" in await door.readmit(POISON.body)
     door.answer = lambda item: HandlerFailed(item, ValueError("still a bug"))
-    assert await door.readmit(CONFIRMED[1].body) is False
+    assert "ValueError: still a bug" in await door.readmit(CONFIRMED[1].body)
+    door.answer = LookupError("no handler")
+    assert await door.readmit(CONFIRMED[1].body) == "LookupError: no handler"
     await ended(task)

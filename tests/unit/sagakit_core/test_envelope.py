@@ -73,6 +73,24 @@ def test_a_required_attribute_cannot_be_left_out(missing: str) -> None:
         decode(msgspec.json.encode(body), VOCABULARY)
 
 
+DEEP = msgspec.Raw(b"[" * 1000 + b"]" * 1000)
+DEEPER = msgspec.Raw(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)
+
+
+@pytest.mark.parametrize("deep", [DEEP, DEEPER])
+@pytest.mark.parametrize("where", ["data", "subject", "a-field-that-nobody-knows"])
+def test_brackets_in_brackets_are_refused_wherever_they_are(where: str, deep: msgspec.Raw) -> None:
+    with pytest.raises(UnknownMessage):
+        read(**{where: deep})
+
+
+@pytest.mark.parametrize("where", ["thing", "by", "a-field-that-nobody-knows"])
+def test_brackets_in_brackets_are_refused_in_the_data_too(where: str) -> None:
+    data = msgspec.json.encode({"thing": "a", "by": 2, where: DEEP})
+    with pytest.raises(UnknownMessage):
+        VOCABULARY.decode("Counted", data)
+
+
 @given(st.binary())
 def test_no_bytes_raise_anything_but_unknown_message(body: bytes) -> None:
     with pytest.raises(UnknownMessage):

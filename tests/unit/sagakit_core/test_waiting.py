@@ -11,7 +11,7 @@ from sagakit.outbox import Relay
 from sagakit.ports import Mode, Store
 from sagakit.service import Service
 from sagakit.telemetry import Metrics
-from sagakit.waiting import set_within
+from sagakit.waiting import Backoff, set_within
 from sagakit.watcher import Watcher
 
 
@@ -69,3 +69,10 @@ async def test_the_wait_ends_with_the_event_or_the_time() -> None:
     assert await set_within(event, 5)
     assert await set_within(event, None)
     assert await set_within(event, 0)
+
+
+def test_pauses_double_up_to_a_bound_however_many_failures_there_were() -> None:
+    backoff = Backoff(0.1, 5.0)
+    assert [backoff.pause(n) for n in range(7)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0])
+    assert {backoff.pause(n) for n in (20, 1_023, 1_024, 1_000_000)} == {5.0}
+    assert Backoff(0.5, 0.5).pause(0) == 0.5

@@ -3,12 +3,13 @@
 import asyncio
 import signal
 import time
+import traceback
 from collections.abc import Callable
 
 import pytest
 
 from checkout.messages import OrderPlaced
-from sagakit.door import Do
+from sagakit.door import Do, HandlerFailed
 from sagakit.ports import StoreUnavailable
 from tests.postgres import Server
 from tests.replica import Replica, place, replica
@@ -94,13 +95,28 @@ async def test_an_exhausted_pool_is_an_outage(database: Database, monkeypatch: p
         assert isinstance(await order.participant.dispatcher.do(place("o1")), OrderPlaced)
 
 
-async def test_a_lock_held_for_too_long_is_an_outage_and_not_a_bug(database: Database) -> None:
+async def test_an_error_that_nobody_foresaw_is_a_defect_of_the_command_and_not_an_outage(database: Database) -> None:
     async with replica("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do(place("o1"))
-        async with order.engine.connect() as connection:
-            await connection.exec_driver_sql("SELECT 1 FROM orders FOR UPDATE")
-            with pytest.raises(StoreUnavailable, match="lock timeout"):
-                await order.participant.dispatcher.do(place("o1"))
+        async with order.engine.begin() as connection:
+            await connection.exec_driver_sql("ALTER TABLE orders RENAME COLUMN fingerprint TO digest")
+        answers = await order.participant.insist([Do(place("o1")), Do(place("o2"))])
+        assert [type(answer) for answer in answers] == [HandlerFailed, HandlerFailed]
+        assert "digest" in str(answers[0]) or "fingerprint" in str(answers[0])
+        async with order.engine.begin() as connection:
+            await connection.exec_driver_sql("ALTER TABLE orders RENAME COLUMN digest TO fingerprint")
+        assert isinstance(await order.participant.dispatcher.do(place("o1")), OrderPlaced)
+
+
+async def test_an_error_of_the_database_shows_no_values(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        async with order.engine.begin() as connection:
+            await connection.exec_driver_sql("ALTER TABLE journal RENAME COLUMN data TO content")
+        (answer,) = await order.participant.insist([Do(place("o1"))])
+        assert isinstance(answer, HandlerFailed)
+        shown = "".join(traceback.format_exception(answer))
+        assert "content" in shown or "data" in shown
+        assert "tok_visa" not in shown
+        assert "1 Main St" not in shown
 
 
 async def test_a_session_that_sits_in_a_transaction_is_ended_by_the_server(
@@ -109,6 +125,6 @@ async def test_a_session_that_sits_in_a_transaction_is_ended_by_the_server(
     async with replica("order", database("order"), started=False) as order:
         settings = await order.rows("SELECT name, setting FROM pg_settings WHERE name ~ '^(lock|idle_in).*timeout$'")
         assert {row.name: int(row.setting) for row in settings} == {
-            "lock_timeout": 5000,
+            "lock_timeout": 200,
             "idle_in_transaction_session_timeout": 10000,
         }

@@ -117,18 +117,6 @@ async def test_an_offered_row_whose_lease_is_over_is_left_to_whoever_took_it(dat
         assert [row.key for row in slow.mode.published] == ["o0"]
 
 
-async def test_a_dead_letter_keeps_its_cause_whatever_that_holds(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
-        for _ in range(2):
-            await order.participant.bury(b"\x00\xff{}", "unknown type 'a\x00\ud800'")
-        letters = await order.store.open()
-        assert [letter.body for letter in letters] == [b"\x00\xff{}"]
-        await order.store.resolve(letters[0].id)
-        assert await order.store.open() == []
-        await order.participant.bury(b"\x00\xff{}", "again")
-        assert [letter.cause for letter in await order.store.open()] == ["again"]
-
-
 async def test_an_outgoing_row_is_what_was_committed(database: Database) -> None:
     async with replica("order", database("order"), started=False, outbox_lease=0.1) as order:
         await order.participant.dispatcher.do(place("o1"))

@@ -10,7 +10,7 @@ from checkout.messages import CancelOrder, CommitStock, ConfirmOrder, OrderCance
 from sagakit.door import Do, Item
 from sagakit.message import id_of
 from sagakit.ports import Outgoing
-from tests.replica import names, place, replica, reserve
+from tests.replica import names, place, replica, reserve, settled
 
 Database = Callable[[str], str]
 
@@ -27,8 +27,8 @@ async def test_the_same_commands_at_two_replicas_have_one_effect_each(database: 
         for work, expected in ((holds, {"StockReserved"}), (ends, {"StockCommitted", "StockReleased"})):
             shuffled = [chance.sample(work, len(work)) for _ in range(4)]
             answers = await asyncio.gather(
-                *(which.participant.dispatcher.do_all(items) for which in (one, two) for items in shuffled[::2]),
-                *(which.participant.dispatcher.do_all(items) for which in (one, two) for items in shuffled[1::2]),
+                *(settled(which, items) for which in (one, two) for items in shuffled[::2]),
+                *(settled(which, items) for which in (one, two) for items in shuffled[1::2]),
             )
             assert {name for answer in answers for name in names(answer)} == expected
         assert await one.count("journal") == await one.count("inbox") == 400
@@ -40,10 +40,8 @@ async def test_two_replicas_race_for_the_pivot_and_one_decision_wins(database: D
     url = database("order")
     async with replica("order", url) as one, replica("order", url) as two:
         await one.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(100)])
-        confirm = one.participant.dispatcher.do_all([Do(ConfirmOrder(f"o{n}")) for n in range(100)])
-        cancel = two.participant.dispatcher.do_all(
-            [Do(CancelOrder(f"o{n}", "TIMED_OUT")) for n in reversed(range(100))]
-        )
+        confirm = settled(one, [Do(ConfirmOrder(f"o{n}")) for n in range(100)])
+        cancel = settled(two, [Do(CancelOrder(f"o{n}", "TIMED_OUT")) for n in reversed(range(100))])
         confirmed, cancelled = await asyncio.gather(confirm, cancel)
         assert confirmed == cancelled[::-1]
         assert {type(answer) for answer in confirmed} <= {OrderConfirmed, OrderCancelled}
@@ -61,7 +59,7 @@ async def test_sixteen_writers_and_four_relays_lose_nothing(database: Database) 
         async def write(number: int) -> None:
             for batch in range(10):
                 items: list[Item] = [Do(place(f"w{number}-{batch}-{n}")) for n in range(10)]
-                answers = await (writers + relays)[number].participant.insist(items)
+                answers = await settled((writers + relays)[number], items)
                 assert set(names(answers)) == {"OrderPlaced"}
 
         await asyncio.gather(*(write(number) for number in range(16)))
@@ -80,9 +78,7 @@ async def test_large_batches_in_opposite_order_never_deadlock(database: Database
             ]
             ends: list[Item] = [Do(ReleaseStock(f"{round_}-{n}")) for n in range(500)]
             for mine, theirs in ((holds, ends[::-1]), (holds[::-1], holds), (ends, ends[::-1])):
-                answers = await asyncio.gather(
-                    one.participant.dispatcher.do_all(mine), two.participant.dispatcher.do_all(theirs)
-                )
+                answers = await asyncio.gather(settled(one, mine), settled(two, theirs))
                 told = {name for some in answers for name in names(some)}
                 assert told <= {"StockReserved", "StockRejected", "StockReleased"}
         assert await one.count("journal") == 6000

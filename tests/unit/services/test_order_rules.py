@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from checkout import messages as m
-from order_service.domain import Order, PaymentSettled, ShipmentSettled, StockSettled, owed, undecided
+from order_service.domain import DisownOrder, Order, PaymentSettled, ShipmentSettled, StockSettled, owed, undecided
 from order_service.service import SERVICE
 from sagakit.message import Command, Event
 from tests.unit.services.given import CHECKOUT, ORDER, expect, expect_bug, given
@@ -112,3 +112,21 @@ def test_holds_go_on_only_while_the_order_owes_that_it_was_placed() -> None:
 def test_an_event_of_another_service_is_a_bug() -> None:
     with pytest.raises(TypeError, match="StockReserved"):
         SERVICE.evolve(NEW, m.StockReserved(ORDER, CHECKOUT))
+
+
+def test_an_order_that_was_never_placed_is_disowned_and_owes_that_it_is_cancelled() -> None:
+    told = m.OrderCancelled(ORDER, "UNKNOWN_ORDER")
+    disowned = expect(SERVICE, NEW, DisownOrder(ORDER), told)
+    assert (disowned.status, disowned.checkout, disowned.settled) == ("CANCELLED", None, False)
+    assert owed(disowned) == told
+    assert expect(SERVICE, disowned, m.ConfirmOrder(ORDER), told) == disowned
+
+
+def test_an_order_that_was_disowned_is_not_placed_any_more() -> None:
+    told = m.OrderCancelled(ORDER, "UNKNOWN_ORDER")
+    disowned = given(SERVICE, NEW, told)
+    assert expect(SERVICE, disowned, m.PlaceOrder(ORDER, "key", "digest", CHECKOUT), told) == disowned
+
+
+def test_an_order_that_was_placed_is_not_disowned() -> None:
+    expect_bug(SERVICE, PENDING, DisownOrder(ORDER), "has been placed")

@@ -8,7 +8,7 @@ import sys
 
 from native_stack.errors import StackError
 
-# command -> the function that does it; imported only when asked for
+# command -> the function that does it, and may return an exit status; imported only when asked for
 COMMANDS = {
     "up": "native_stack.commands:up",
     "down": "native_stack.commands:down",
@@ -17,6 +17,7 @@ COMMANDS = {
     "status": "native_stack.status:main",
     "logs": "native_stack.logs:main",
     "config": "native_stack.config:main",
+    "attention": "native_stack.attention:main",
     "token": "native_stack.quick:token",
     "check": "native_stack.quick:check",
 }
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
         return 2
     module, _, function = COMMANDS[arguments[0]].partition(":")
     try:
-        getattr(importlib.import_module(module), function)(os.environ)
+        return getattr(importlib.import_module(module), function)(os.environ) or 0
     except StackError as error:
         print(error, file=sys.stderr)
         return error.status
@@ -39,7 +40,6 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from checkout.catalogue import CATALOGUE, CURRENCY
 from checkout.messages import ReleaseStock, ReserveStock
 from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
 from sagakit.message import Command
-from sagakit.rows import EntityRows, EntitySet, Part, statement
+from sagakit.ports import RowsLocked
+from sagakit.rows import EntityRows, EntitySet, Part, held_by_others, lock
 from sagakit.schema import Id, Text, machinery
 
 METADATA: Final = MetaData()
@@ -135,17 +136,17 @@ class InventoryRows:
     async def load(self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]) -> ShelfSet:
         about_orders = [command for command in commands if not isinstance(command, Restock)]
         reservations = await _RESERVATIONS.load(connection, about_orders, reminded)
-        skus: set[str] = set()
-        for command in commands:
-            skus |= named(command) | set(reservations.get(command.subject, command).lines)
-        rows = await connection.execute(
-            statement(
-                "SELECT sku, received, available, reserved, committed FROM stock_items "
-                "WHERE sku = ANY(CAST(:skus AS text[])) ORDER BY sku FOR UPDATE"
-            ),
-            {"skus": sorted(skus)},
-        )
-        return ShelfSet(reservations, {row.sku: StockItem(*row) for row in rows})
+        needs = [
+            (command.subject, named(command) | set(reservations.get(command.subject, command).lines))
+            for command in commands
+        ]
+        skus = sorted({sku for _, wanted in needs for sku in wanted})
+        rows = await lock(connection, "stock_items", "sku", "received, available, reserved, committed", skus)
+        items = {row.sku: StockItem(*row) for row in rows}
+        missing = [sku for sku in skus if sku not in items]
+        if held := set(await held_by_others(connection, "stock_items", "sku", missing)):
+            raise RowsLocked(frozenset(subject for subject, wanted in needs if wanted & held))
+        return ShelfSet(reservations, items)
 
     def changes(self, working: ShelfSet) -> list[Part]:
         parts = _RESERVATIONS.changes(working.reservations)

@@ -1,8 +1,7 @@
 """The order service over HTTP. Whatever changes an order goes through the door; reads that coincide share a query."""
 
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -23,9 +22,8 @@ from checkout.messages import (
 from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUESTED, PENDING
 from order_service.schemas import OrderIn, order_out
 from sagakit import modes, telemetry
-from sagakit.api import Anyone, Coalesced, common, fetcher, iso
+from sagakit.api import Anyone, Coalesced, common, fetcher
 from sagakit.database import connected
-from sagakit.door import Forward
 from sagakit.host import Host
 from sagakit.http import (
     DEFAULT_LIMIT,
@@ -41,9 +39,11 @@ from sagakit.http import (
     ServerSentEvent,
     conflict,
     decode_cursor,
+    decode_instant,
     drain_of,
     encode_cursor,
     invalid,
+    iso,
     not_found,
     page,
     require_customer,
@@ -53,10 +53,7 @@ from sagakit.message import id_of
 NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
 STATUSES: Final = (PENDING, CONFIRMED, COMPLETED, CANCELLED)
 COLUMNS: Final = "order_id, customer, status, settled, cancellation_reason, checkout, created_at"
-UNSETTLED: Final = text(
-    "SELECT order_id, status, created_at FROM orders WHERE NOT settled AND status <> 'NEW' "
-    "AND created_at < now() - make_interval(secs => :after) ORDER BY created_at LIMIT 200"
-)
+PLACED: Final = "customer IS NOT NULL"  # neither a placeholder nor an order that was never placed
 TRANSITIONS: Final = text(
     "SELECT seq, name, recorded_at FROM journal WHERE id >= :low AND id < :high AND seq > :seq ORDER BY seq"
 )
@@ -81,7 +78,7 @@ class Orders:
         self._rows: Coalesced[Any] = Coalesced(
             fetcher(
                 host.engine,
-                f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND status <> 'NEW'",
+                f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND {PLACED}",
             )
         )
         self._prices: dict[str, Money] = {}
@@ -100,6 +97,11 @@ class Orders:
         command = PlaceOrder(order_id, key, fingerprint, await self._checkout(order, caller.subject))
         participant = self._host.participant
         placed = await participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        if isinstance(placed, OrderCancelled):
+            raise conflict(
+                "order_disowned",
+                "Messages about this order came before it, and were undone. Send it again with a new Idempotency-Key.",
+            )
         assert isinstance(placed, OrderPlaced)
         if placed.fingerprint != fingerprint:
             raise Problem(
@@ -132,7 +134,7 @@ class Orders:
         """A page of the caller's orders, newest first; an operator sees all."""
         if status is not None and status not in STATUSES:
             raise invalid("status", f"must be one of {', '.join(STATUSES)}")
-        where, values = ["status <> 'NEW'"], {"limit": limit + 1}
+        where, values = [PLACED], {"limit": limit + 1}
         if not caller.is_admin:
             where.append("customer = :customer")
             values |= {"customer": caller.subject}  # type: ignore[dict-item]
@@ -141,7 +143,7 @@ class Orders:
             values |= {"status": status}  # type: ignore[dict-item]
         if after := decode_cursor(cursor, str, str):
             where.append("(created_at, order_id) < (CAST(:at AS timestamptz), :last)")
-            values |= {"at": _instant(after[0]), "last": after[1]}  # type: ignore[dict-item]
+            values |= {"at": decode_instant(after[0]), "last": after[1]}  # type: ignore[dict-item]
         statement = text(
             f"SELECT {COLUMNS} FROM orders WHERE {' AND '.join(where)} "
             "ORDER BY created_at DESC, order_id DESC LIMIT :limit"
@@ -203,28 +205,6 @@ class Orders:
         finally:
             watcher.leave(order_id, stirred)
 
-    async def unsettled(self) -> Sequence[Mapping[str, Any]]:
-        """Orders that should have settled by now."""
-        after = self._host.settings.saga_attention_after
-        async with connected(self._single) as connection:
-            rows = (await connection.execute(UNSETTLED, {"after": after})).all()
-        return [
-            {
-                "id": row.order_id,
-                "kind": "unsettled-order",
-                "since": iso(row.created_at),
-                "detail": f"{row.status} for too long",
-            }
-            for row in rows
-        ]
-
-    async def nudge(self, order_id: str) -> bool:
-        """Send again what an order owes; whether there is such an order."""
-        if await self._rows.get(order_id) is None:
-            return False
-        await self._host.participant.dispatcher.do_all([Forward(order_id)])
-        return True
-
     async def owner(self, order_id: str) -> str | None:
         row = await self._rows.get(order_id)
         return row.customer if row else None
@@ -260,16 +240,6 @@ class Orders:
         return self._prices.get(sku)
 
 
-def _instant(text: str) -> datetime:
-    try:
-        at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
-            raise ValueError(text)
-        return at.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise invalid("cursor", "must be the next_cursor of a page of this list") from None
-
-
 def router(host: Host) -> APIRouter:
     """All routes of the order service."""
     orders = Orders(host)
@@ -279,5 +249,5 @@ def router(host: Host) -> APIRouter:
     routes.add_api_route("/orders/{order_id}", orders.show, methods=["GET"], tags=["orders"])
     routes.add_api_route("/orders/{order_id}/cancel", orders.cancel, methods=["POST"], tags=["orders"])
     routes.add_api_route("/orders/{order_id}/events", orders.events, methods=["GET"], tags=["orders"])
-    routes.include_router(common(host, orders.owner, orders.unsettled, orders.nudge))
+    routes.include_router(common(host, orders.owner))
     return routes

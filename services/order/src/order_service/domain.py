@@ -12,7 +12,7 @@ from checkout.messages import (
     OrderConfirmed,
     OrderPlaced,
 )
-from sagakit.message import Event
+from sagakit.message import Command, Event
 
 NEW: Final = "NEW"
 PENDING: Final = "PENDING"
@@ -25,6 +25,12 @@ PAYMENT_DECLINED: Final = "PAYMENT_DECLINED"
 SHIPPING_UNAVAILABLE: Final = "SHIPPING_UNAVAILABLE"
 TIMED_OUT: Final = "TIMED_OUT"
 CUSTOMER_REQUESTED: Final = "CUSTOMER_REQUESTED"
+UNKNOWN_ORDER: Final = "UNKNOWN_ORDER"  # never placed here; shown to nobody, but undone by all
+
+
+@dataclass(frozen=True, slots=True)
+class DisownOrder(AboutOrder, Command):
+    """Private: others act for an order that was never placed here, and are to undo what they did for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,11 @@ class Order:
     def settled(self) -> bool:
         """Whether all three participants have answered the decision."""
         return self.stock_settled and self.payment_settled and self.shipment_settled
+
+    @property
+    def disowned(self) -> bool:
+        """Whether it was never placed, and those who act for it have been told so."""
+        return self.cancellation_reason == UNKNOWN_ORDER
 
     @property
     def decided(self) -> bool:
@@ -99,6 +110,10 @@ def owed(order: Order) -> Event | None:
         assert order.cancellation_reason is not None
         return OrderCancelled(order.order_id, order.cancellation_reason)
     return OrderConfirmed(order.order_id)
+
+
+def absent(order: Order) -> bool:
+    return order.status == NEW
 
 
 def undecided(event: Event) -> bool:

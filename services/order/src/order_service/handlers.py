@@ -21,6 +21,8 @@ from order_service.domain import (
     CANCELLED,
     NEW,
     PENDING,
+    UNKNOWN_ORDER,
+    DisownOrder,
     Order,
     PaymentSettled,
     ShipmentSettled,
@@ -31,6 +33,8 @@ from sagakit.service import Handler
 
 
 def place_order(command: PlaceOrder, order: Order) -> Event:
+    if order.disowned:
+        return OrderCancelled(command.order_id, UNKNOWN_ORDER)
     if order.status != NEW:
         raise ValueError(f"order {order.order_id} has been placed already")
     return OrderPlaced(command.order_id, command.checkout, command.idempotency_key, command.fingerprint)
@@ -48,6 +52,13 @@ def cancel_order(command: CancelOrder, order: Order) -> Event:
     if order.status == NEW:
         raise ValueError(f"order {command.order_id} is unknown here")
     return _decision(order) or OrderCancelled(command.order_id, command.reason)
+
+
+def disown_order(command: DisownOrder, order: Order) -> Event:
+    """There is no such order: whatever is held for it is undone. An order that has been placed stands."""
+    if order.status != NEW:
+        raise ValueError(f"order {command.order_id} has been placed")
+    return OrderCancelled(command.order_id, UNKNOWN_ORDER)
 
 
 def _decision(order: Order) -> Event | None:
@@ -89,9 +100,10 @@ def _settlement(order: Order) -> Event | None:
 
 
 COMMANDS: Final[Mapping[type[Command], Handler]] = {
-    PlaceOrder: Handler(place_order, (OrderPlaced,)),
+    PlaceOrder: Handler(place_order, (OrderPlaced, OrderCancelled)),
     ConfirmOrder: Handler(confirm_order, (OrderConfirmed, OrderCancelled)),
     CancelOrder: Handler(cancel_order, (OrderCancelled, OrderConfirmed)),
+    DisownOrder: Handler(disown_order, (OrderCancelled,)),
     RecordStockSettled: Handler(record_stock_settled, (OrderCompleted, CancellationSettled)),
     RecordPaymentSettled: Handler(record_payment_settled, (OrderCompleted, CancellationSettled)),
     RecordShipmentSettled: Handler(record_shipment_settled, (OrderCompleted, CancellationSettled)),

@@ -5,13 +5,15 @@ from typing import Any, Final
 
 from order_service import domain, handlers, reactions, store
 from order_service.api import router
+from order_service.disowner import Disowner
 from order_service.service import SERVICE
 from order_service.sweeper import Sweeper
+from order_service.unsettled import UNSETTLED
 from sagakit.host import Host, Recipe
 
 
 def works(host: Host) -> Mapping[str, Callable[[], Any]]:
-    """What the order service runs besides its door: the sweeper."""
+    """What the order service runs besides its door: the sweeper, and the disowner of orders that never were."""
     settings = host.settings
     sweeper = Sweeper(
         host.engine,
@@ -20,7 +22,8 @@ def works(host: Host) -> Mapping[str, Callable[[], Any]]:
         nudge_after=settings.saga_nudge_after,
         rate=settings.saga_nudge_rate,
     )
-    return {"sweeper": sweeper.run}
+    disowner = Disowner(host.engine, host.participant.dispatcher, settings.saga_deadline)
+    return {"sweeper": sweeper.run, "disowner": disowner.run}
 
 
 RECIPE: Final = Recipe(
@@ -30,5 +33,6 @@ RECIPE: Final = Recipe(
     router=router,
     domain=(domain, handlers, reactions),
     seed=store.seed,
+    concerns=(UNSETTLED,),
     works=works,
 )

@@ -7,8 +7,7 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
 from checkout.messages import Checkout
-from sagakit.api import iso
-from sagakit.http import PrintableText
+from sagakit.http import PrintableText, iso
 
 
 class _Strict(BaseModel):

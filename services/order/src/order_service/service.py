@@ -7,6 +7,7 @@ from order_service.domain import (
     PaymentSettled,
     ShipmentSettled,
     StockSettled,
+    absent,
     evolve,
     owed,
     undecided,
@@ -28,5 +29,6 @@ SERVICE: Final = Service(
     reactions=REACTIONS,
     owed=owed,
     undecided=undecided,
+    absent=absent,
     finished=lambda order: order.settled,
 )

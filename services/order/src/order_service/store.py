@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from checkout.catalogue import CATALOGUE as SEED
 from checkout.catalogue import CURRENCY
 from checkout.messages import Checkout, PlaceOrder
-from order_service.domain import NEW, Order
+from order_service.domain import NEW, DisownOrder, Order
 from sagakit.rows import EntityRows
 from sagakit.schema import Id, Text, machinery
 
@@ -130,7 +130,7 @@ def rows(nudge_after: float) -> EntityRows:
             ("fingerprint", "text"),
             ("checkout", "text"),
         ),
-        creating=(PlaceOrder,),
+        creating=(PlaceOrder, DisownOrder),
         touch="updated_at = now(), nudges = 0, nudge_at = now() + make_interval(secs => :nudge_after)",
         parameters={"nudge_after": nudge_after},
     )

@@ -1,0 +1,26 @@
+"""Orders that should have settled by now, as what needs a human."""
+
+from typing import Final
+
+from sagakit.attention import Concern
+from sagakit.door import Forward
+from sagakit.participant import Participant, Pushed
+from sagakit.ports import StoreUnavailable
+
+ROWS: Final = (
+    "SELECT order_id, 'unsettled-order', created_at, status || ' for too long', status FROM orders "
+    "WHERE NOT settled AND status <> 'NEW' AND created_at < now() - make_interval(secs => :after)"
+)
+
+
+async def nudge(participant: Participant, order_id: str) -> Pushed:
+    """Send again what an order owes."""
+    (answer,) = await participant.dispatcher.do_all([Forward(order_id)])
+    if isinstance(answer, StoreUnavailable):
+        raise answer
+    if isinstance(answer, BaseException):
+        return Pushed(False, str(answer))
+    return Pushed(True, "nudged")
+
+
+UNSETTLED: Final = Concern("unsettled-order", ROWS, nudge)

@@ -1,0 +1,98 @@
+"""Rows that somebody else holds, in all four databases, and the orders that need them."""
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import asyncpg
+import httpx
+
+from sagakit.http import issue_token
+
+SKUS: Final = ("limited-edition", "espresso-cup", "tea-pot", "milk-jug")
+"""Four rows of the stock; the shoppers of a load test want others."""
+
+OWN: Final = (("order", "orders"), ("payment", "payments"), ("shipping", "shipments"))
+"""Six more: two rows of each of these tables, of orders that are under way when the locks are taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Affected:
+    """The orders behind the locks: what each was answered, and how each ended. `rows` that were locked in all."""
+
+    rows: int
+    orders: Mapping[str, str] = field(default_factory=dict)
+
+
+async def hold(stack: Mapping[str, str], seconds: float) -> Affected:
+    """Hold ten rows for so long, and have orders placed meanwhile that need them; how these ended."""
+    token = issue_token(stack["JWT_SECRET"], "behind-the-lock")
+    async with httpx.AsyncClient(base_url=stack["ORDER_URL"], timeout=60) as shop:
+        before = [await _place(shop, token, "item-0001") for _ in range(2)]
+        sessions = [await _session(stack, service) for service in ("inventory", *(one for one, _ in OWN))]
+        held = 0
+        try:
+            stock, *others = sessions
+            held += await _lock(stock, "stock_items", "sku", SKUS)
+            for session, (_, table) in zip(others, OWN, strict=True):
+                held += await _lock(session, table, "order_id", before)
+            behind = [asyncio.create_task(_place(shop, token, sku)) for sku in SKUS]
+            await asyncio.sleep(seconds)  # the locks last as long as they last
+        finally:
+            for session in sessions:
+                await session.close()
+        orders = [*before, *await asyncio.gather(*behind)]
+        return Affected(held, {one: await _end(shop, token, one) for one in orders})
+
+
+async def _session(stack: Mapping[str, str], service: str) -> asyncpg.Connection:
+    url = stack[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "", 1)
+    session = await asyncpg.connect(url, server_settings={"idle_in_transaction_session_timeout": "0"})
+    await session.execute("BEGIN")
+    return session
+
+
+async def _lock(session: asyncpg.Connection, table: str, key: str, keys: Any) -> int:
+    """How many rows are locked; waits for each until it is there."""
+    statement = f"SELECT 1 FROM {table} WHERE {key} = ANY($1::text[]) FOR UPDATE"
+    async with asyncio.timeout(20):
+        while True:
+            rows = len(await session.fetch(statement, list(keys)))
+            if rows == len(keys):
+                return rows
+            await asyncio.sleep(0.02)
+
+
+async def _place(shop: httpx.AsyncClient, token: str, sku: str) -> str:
+    """The id of an order that is accepted sooner or later."""
+    body = {
+        "lines": [{"sku": sku, "quantity": 1}],
+        "payment": {"token": "tok_visa"},
+        "shipping_address": {
+            "name": "A. Customer",
+            "line1": "1 Main St",
+            "city": "Riga",
+            "postal_code": "LV-1010",
+            "country": "LV",
+        },
+    }
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid.uuid4().hex}
+    async with asyncio.timeout(60):
+        while True:
+            answer = await shop.post("/orders", headers=headers, json=body)
+            if answer.status_code != 503:
+                answer.raise_for_status()
+                return str(answer.json()["order_id"])
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
+
+
+async def _end(shop: httpx.AsyncClient, token: str, order_id: str) -> str:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with asyncio.timeout(60):
+        while True:
+            order = (await shop.get(f"/orders/{order_id}", headers=headers)).json()
+            if order["settled"]:
+                return str(order["cancellation_reason"] or order["status"])
+            await asyncio.sleep(0.2)

@@ -1,0 +1,180 @@
+"""What a disturbance costs those whom it does not concern: interleaved runs with and without it, on a stack of its own.
+
+python -m tests.chaos.pairs [MODES=kafka,... PAIRS=7 RATE=10 SEED=1 in the environment]
+
+Each round has three runs under the same arrivals, in an order drawn by seed: quiet; `poison`, a hundred messages that
+nobody can handle; `rows`, ten rows locked for 20 s. Every order of the load must end as its kind must, in every run,
+and the audit must be clean, the poison's dead letters aside. Said at the end, for each mode: the median of the runs'
+95th percentiles. Exit status 1 if an order ended wrongly, the books do not agree, or a bound is missed: poison may
+cost 25 % (and 5 ms, which no clock here tells apart), rows 1 s. Figures go to `reports/pairs-<time>/figures.json`.
+"""
+
+import asyncio
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+import asyncpg
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from checkout_audit.audit import Question, audit
+from checkout_audit.clients import read_history
+from checkout_audit.target import Target
+from loadtests.outcomes import FILE, figures
+from loadtests.run import locust, settings
+from native_stack import api
+from sagakit.modes import MODES, resolve
+from tests.chaos.locks import Affected, hold
+from tests.chaos.poison import poison
+
+SECONDS: Final = {"quiet": 10, "poison": 10, "rows": 22}
+HELD: Final = 20.0
+POISONS: Final = 100
+RATES: Final = {"kafka": 10.0, "pubsub": 10.0, "sns_sqs": 6.0, "temporal": 2.0}
+POISON_MAY_COST: Final = 1.25
+NOISE_MS: Final = 5.0
+ROWS_MAY_COST_MS: Final = 1000.0
+STACK: Final = {"STACK_DIR": ".stack/pairs", "PORT_OFFSET": "15000", "STACK": "native", "PROVIDERS": "instant"}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of one mode. `p95` in ms over the orders that the disturbance does not concern; `wrong` ends of those."""
+
+    mode: str
+    kind: str
+    round: int
+    orders: int
+    wrong: int
+    p95: float
+    consistent: bool
+    affected: Mapping[str, str]
+
+
+def main() -> int:
+    console = Console(highlight=False)
+    modes = [resolve(one) for one in os.environ.get("MODES", "").split(",") if one] or list(MODES)
+    rounds, seed = int(os.environ.get("PAIRS", "7")), int(os.environ.get("SEED", "1"))
+    folder = Path("reports") / f"pairs-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder.mkdir(parents=True)
+    runs: list[Run] = []
+    api.down(STACK["STACK_DIR"], delete_data=True)
+    try:
+        with Progress(console=console, disable=not console.is_terminal) as progress:
+            bar = progress.add_task("", total=len(modes) * rounds * len(SECONDS))
+            for mode in modes:
+                stack = api.up(mode, env=STACK)
+                load(stack, "quiet", 0, folder / mode / "warm-up")
+                for number in range(1, rounds + 1):
+                    for kind in random.Random(f"{seed} {mode} {number}").sample(list(SECONDS), len(SECONDS)):
+                        progress.update(bar, description=f"{mode}: {kind}, round {number}")
+                        run = measure(stack, mode, kind, number, folder / mode / f"{number}-{kind}")
+                        runs.append(run)
+                        progress.advance(bar)
+                        console.print(_line(run), markup=False)
+                        (folder / "figures.json").write_text(json.dumps([asdict(one) for one in runs], indent=1))
+    finally:
+        api.down(STACK["STACK_DIR"], delete_data=True)
+    return 0 if judge(runs, console) else 1
+
+
+def measure(stack: Mapping[str, str], mode: str, kind: str, number: int, folder: Path) -> Run:
+    """One run: the load, the disturbance beside it, drain, audit."""
+    affected: list[Affected] = []
+    disturb: dict[str, Callable[[], None]] = {
+        "quiet": lambda: None,
+        "poison": lambda: asyncio.run(poison(stack, mode, POISONS)),
+        "rows": lambda: affected.append(asyncio.run(hold(stack, HELD))),
+    }
+    thread = threading.Timer(1.0, disturb[kind])
+    thread.start()
+    load(stack, kind, number, folder)
+    thread.join()
+    found = figures(folder / FILE).values()
+    report = audit(
+        Target.from_environment(stack),
+        Question(history=read_history(folder / "history.jsonl"), accounted=asyncio.run(letters(stack))),
+    )
+    if not report.consistent:
+        (folder / "violations.txt").write_text(
+            "\n".join(
+                f"{one.invariant.number}: {v.subject}: {v.what}" for one in report.findings for v in one.violations
+            )
+        )
+    ends = affected[0].orders if affected else {}
+    rows = affected[0].rows if affected else 10
+    return Run(
+        mode,
+        kind,
+        number,
+        orders=sum(one.orders for one in found),
+        wrong=sum(one.failed for one in found),
+        p95=max(one.p95 for one in found),
+        consistent=report.consistent and rows == 10,
+        affected=ends,
+    )
+
+
+def load(stack: Mapping[str, str], kind: str, number: int, folder: Path) -> None:
+    """Good orders only: their times are what is compared."""
+    folder.mkdir(parents=True)
+    rate = os.environ.get("RATE") or str(RATES[MODES[resolve(stack["COORDINATION_MODE"])].substrate])
+    values = {"RATE": rate, "DURATION": str(SECONDS[kind]), "MIX": "good", "SEED": str(number)}
+    locust(settings(values), stack, folder, folder / "locust.log")
+
+
+async def letters(stack: Mapping[str, str]) -> frozenset[str]:
+    """The ids of the dead letters that a stranger's messages have become, in all services."""
+    found: set[str] = set()
+    for service in ("order", "payment", "inventory", "shipping"):
+        session = await asyncpg.connect(stack[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "", 1))
+        try:
+            found |= {row["id"] for row in await session.fetch("SELECT id FROM dead_letter WHERE resolved_at IS NULL")}
+        finally:
+            await session.close()
+    return frozenset(found)
+
+
+def judge(runs: list[Run], console: Console) -> bool:
+    """Print the medians; whether no order ended wrongly, all books agree, and both bounds are kept."""
+    p95: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
+    for run in runs:
+        p95[run.mode, run.kind].append(run.p95)
+    table = Table("mode", "rounds", "quiet p95 ms", "poison p95 ms", "ratio", "rows p95 ms", "more ms", "holds")
+    fine = bool(runs) and all(run.consistent and run.orders and not run.wrong for run in runs)
+    for mode in dict.fromkeys(run.mode for run in runs):
+        quiet, poisoned, locked = (median(p95[mode, kind]) for kind in SECONDS)
+        holds = poisoned <= quiet * POISON_MAY_COST + NOISE_MS and locked - quiet <= ROWS_MAY_COST_MS
+        fine = fine and holds
+        numbers = (
+            f"{quiet:.0f}",
+            f"{poisoned:.0f}",
+            f"{poisoned / quiet:.2f}",
+            f"{locked:.0f}",
+            f"{locked - quiet:.0f}",
+        )
+        table.add_row(mode, str(len(p95[mode, "quiet"])), *numbers, "yes" if holds else "NO")
+    console.print(table)
+    return fine
+
+
+def _line(run: Run) -> str:
+    books = "the books agree" if run.consistent else "THE BOOKS DO NOT AGREE"
+    behind = f"; behind the locks: {', '.join(run.affected.values())}" if run.affected else ""
+    wrong = f"{run.wrong} WRONG, " if run.wrong else ""
+    return f"{run.mode} {run.round} {run.kind}: {run.orders} orders, {wrong}p95 {run.p95:.0f} ms, {books}{behind}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

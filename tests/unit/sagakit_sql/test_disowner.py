@@ -1,0 +1,45 @@
+"""An order that was never placed is disowned once its time is over, and nobody is shown it."""
+
+from collections.abc import Callable
+
+from checkout.messages import StockReserved
+from order_service.disowner import Disowner
+from sagakit.door import Forward
+from tests.replica import Replica, basket, names, place, replica
+
+Database = Callable[[str], str]
+LETTER = (
+    "INSERT INTO dead_letter (id, body, cause, subject, at) "
+    "VALUES ('{0}', '', 'unknown here', '{0}', now() - interval '{1} s')"
+)
+
+
+def disowner(order: Replica) -> Disowner:
+    return Disowner(order.engine, order.participant.dispatcher, deadline=30)
+
+
+async def _write(order: Replica, *letters: tuple[str, int]) -> None:
+    async with order.engine.begin() as connection:
+        for subject, age in letters:
+            await connection.exec_driver_sql(LETTER.format(subject, age))
+
+
+async def test_only_an_order_that_is_not_here_after_the_deadline_is_disowned(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do(place("placed"))
+        await _write(order, ("ghost", 31), ("fresh", 5), ("placed", 31))
+        assert await disowner(order).look() == 1
+        assert await disowner(order).look() == 0
+        rows = await order.rows("SELECT order_id, status, cancellation_reason FROM orders ORDER BY order_id")
+        assert [tuple(row) for row in rows] == [("ghost", "CANCELLED", "UNKNOWN_ORDER"), ("placed", "PENDING", None)]
+        sent = await order.rows("SELECT id FROM outbox WHERE key = 'ghost'")
+        assert [row.id for row in sent] == ["ghost/OrderCancelled"]
+
+
+async def test_a_foreign_event_about_an_order_that_is_not_here_fails(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        answers = await order.participant.dispatcher.do_all(
+            [Forward("ghost", StockReserved("ghost", basket())), Forward("ghost", None)]
+        )
+        assert names(answers) == ["HandlerFailed", "NoneType"]
+        assert "unknown here" in str(answers[0])
