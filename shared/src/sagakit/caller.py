@@ -100,6 +100,8 @@ class Caller:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call %s failed, it comes again when its lease ends", task.get_name(), exc_info=error)
         self._wake.set()
 
     async def _forget(self) -> None:

@@ -61,16 +61,19 @@ class Peers:
             await asyncio.sleep(self._period)
 
     async def _look(self, name: str, url: str) -> None:
-        mode = self._mode
+        other = await self._other(name, url)
+        if other is None:
+            self._others.pop(name, None)
+        else:
+            since = self._others[name][1] if name in self._others else time.monotonic()
+            self._others[name] = other, since
+
+    async def _other(self, name: str, url: str) -> str | None:
+        """The mode that the peer says, unless it is ours or nobody knows."""
         try:
             async with asyncio.timeout(TIMEOUT):
                 _, body = await self._ask(f"{url}/health/live")
             said = msgspec.json.decode(body, type=_Live)
-            mode = said.mode if said.service == name else mode
         except (OSError, msgspec.MsgspecError):
-            pass
-        if mode == self._mode:
-            self._others.pop(name, None)
-        else:
-            since = self._others[name][1] if name in self._others else time.monotonic()
-            self._others[name] = mode, since
+            return None
+        return said.mode if said.service == name and said.mode != self._mode else None

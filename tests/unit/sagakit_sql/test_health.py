@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,7 +12,7 @@ from sqlalchemy.engine import make_url
 from checkout.messages import OrderPlaced
 from sagakit.database import engine_for
 from sagakit.host import folder_of
-from sagakit.ports import StoreUnavailable
+from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.readiness import DatabaseProbe, revisions
 from tests.postgres import Server, recipe
 from tests.replica import Replica, place, replica
@@ -182,3 +182,32 @@ async def test_a_verdict_is_good_for_a_while_and_asked_for_once(postgres: Server
         postgres.query(url, "DROP TABLE dead_letter")
         assert await probe.problem() == ""
         await probe.close()
+
+
+def failing(error: Exception) -> Callable[[], Coroutine[None, None, None]]:
+    async def work() -> None:
+        raise error
+
+    return work
+
+
+async def test_what_is_not_a_tasks_own_fault_does_not_count(database: Database) -> None:
+    async with replica("order", database("order"), retry_initial=0.01, retry_max=0.1) as order:
+        participant, refused = order.participant, ConnectionRefusedError(111, "refused")
+
+        async def away() -> None:
+            raise refused
+
+        participant.dependencies.watch("kafka", away)
+        for name, error in {
+            "store": StoreUnavailable("away"),
+            "rows": RowsLocked(frozenset({"o1"})),
+            "broker": refused,
+            "bug": KeyError("bug"),
+        }.items():
+            participant.works.start(name, failing(error))
+        async with asyncio.timeout(5):
+            while not participant.beyond_bound():  # noqa: ASYNC110 - the pauses of what is watched are real time
+                await asyncio.sleep(0.05)
+        assert participant.ailing().keys() == {"store", "rows", "broker", "bug"}
+        assert participant.beyond_bound().keys() == {"bug"}
