@@ -11,11 +11,12 @@ from sagakit.modes import MODES
 from tests.conftest import worker_number
 from tests.e2e.failpoints import disarm
 from tests.e2e.stack import Stack
+from tests.suite.choice import chosen
 
 FOLDER = Path(f"{os.environ.get('TEST_STACK_DIR', '.stack/test')}-{worker_number()}").resolve()
 OFFSET = int(os.environ.get("TEST_PORT_OFFSET", "10000")) + 100 * worker_number()
 DEADLINE = 8.0
-CHOSEN = [mode for mode in MODES if mode in os.environ.get("TEST_MODES", ",".join(MODES)).split(",")]
+CHOSEN = chosen().modes
 SETTINGS = {
     "SAGA_DEADLINE": str(DEADLINE),
     "SAGA_NUDGE_AFTER": "1",
@@ -50,7 +51,7 @@ def _folder() -> Iterator[None]:
     api.down(stack_dir=FOLDER, delete_data=True)
 
 
-@pytest.fixture(scope="session", params=CHOSEN)
+@pytest.fixture(scope="session", params=list(MODES))
 def stack(request: pytest.FixtureRequest, _folder: None) -> Stack:
     """The stack in one mode. The data lives on from mode to mode, as it does for users; it is deleted at the end."""
     environment = api.up(request.param, stack_dir=FOLDER, port_offset=OFFSET, env=SETTINGS)

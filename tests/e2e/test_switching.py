@@ -22,7 +22,7 @@ STAY: Final = 2.0
 
 
 @pytest.fixture
-def folder() -> Iterator[None]:
+def switching_stack() -> Iterator[None]:
     """One stack at a time is enough for a machine."""
     api.down(stack_dir=FOLDER, delete_data=True)
     yield
@@ -34,7 +34,7 @@ def _up(mode: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(600)
-async def test_nothing_is_lost_while_the_mode_is_switched_under_load(folder: None) -> None:
+async def test_nothing_is_lost_while_the_mode_is_switched_under_load(switching_stack: None) -> None:
     first, *others = CHOSEN
     stack = Stack(first, OWN, await asyncio.to_thread(_up, first), timeout=120)
     shop = Shop(stack)
