@@ -11,12 +11,10 @@ from sagakit.modes import MODES
 from tests.conftest import worker_number
 from tests.e2e.failpoints import disarm
 from tests.e2e.stack import Stack
-from tests.suite.choice import chosen
 
 FOLDER = Path(f"{os.environ.get('TEST_STACK_DIR', '.stack/test')}-{worker_number()}").resolve()
 OFFSET = int(os.environ.get("TEST_PORT_OFFSET", "10000")) + 100 * worker_number()
 DEADLINE = 8.0
-CHOSEN = chosen().modes
 SETTINGS = {
     "SAGA_DEADLINE": str(DEADLINE),
     "SAGA_NUDGE_AFTER": "1",
@@ -33,6 +31,8 @@ LAST = ("test_replicas", "test_the_books_agree", "test_switching")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """At the end of its mode a stack gets replicas and is audited; the switching, on its own, comes after all modes."""
     items[:] = filter(_suits, items)
+    for item in filter(_is_long, items):
+        item.add_marker(pytest.mark.nightly)
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     ranks = {item: next((n for n, name in enumerate(LAST, 1) if name in item.nodeid), 0) for item in here}
     ordered = iter(sorted(here, key=lambda item: ranks[item]))
@@ -41,8 +41,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _suits(item: pytest.Item) -> bool:
     """A module's function `suits(**parameters)` says which modes its tests are about; no other tests are made."""
-    suits, callspec = getattr(getattr(item, "module", None), "suits", None), getattr(item, "callspec", None)
-    return suits is None or callspec is None or bool(suits(**callspec.params))
+    return _says(item, "suits", otherwise=True)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    """A module's function `nightly(**parameters)` says which of its tests only NIGHTLY=1 runs."""
+    return _says(item, "nightly", otherwise=False)
+
+
+def _says(item: pytest.Item, name: str, otherwise: bool) -> bool:
+    says, callspec = getattr(getattr(item, "module", None), name, None), getattr(item, "callspec", None)
+    return otherwise if says is None or callspec is None else bool(says(**callspec.params))
 
 
 @pytest.fixture(scope="session")
