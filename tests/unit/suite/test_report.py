@@ -2,8 +2,10 @@
 
 import pytest
 
-from tests.suite.budgets import BUDGETS, Budget
+from sagakit.modes import MODES
+from tests.suite.budgets import BUDGETS, WORKERS, Budget
 from tests.suite.choice import Choice
+from tests.suite.parts import FOLDERS, POSTGRES, SWITCHING, conformance, end_to_end
 from tests.suite.report import STATIC, WHOLE, Ledger
 
 FEW = {STATIC: Budget(10), "slow": Budget(5, nightly=50), "quick": Budget(5), WHOLE: Budget(100, fast=9)}
@@ -50,8 +52,18 @@ def test_what_was_left_out_is_counted_by_reason(ledger: Ledger) -> None:
     assert list(ledger.lines(1, 1))[-1] == "12 tests deselected, which are long (NIGHTLY=1 runs them)"
 
 
-def test_every_budget_is_positive_and_the_whole_is_eighteen_minutes() -> None:
+def test_the_whole_is_eighteen_minutes_and_fast_ninety_seconds() -> None:
     assert BUDGETS[WHOLE].of(Choice()) == 18 * 60
     assert BUDGETS[WHOLE].of(Choice(fast=True)) == 90
-    for choice in (Choice(), Choice(fast=True), Choice(nightly=True)):
-        assert min(budget.of(choice) for budget in BUDGETS.values()) > 0
+
+
+@pytest.mark.parametrize("choice", [Choice(), Choice(nightly=True)])
+def test_the_parts_fit_into_the_whole_with_its_workers(choice: Choice) -> None:
+    parts = [budget.of(choice) for part, budget in BUDGETS.items() if part not in (STATIC, WHOLE)]
+    assert min(parts) > 0
+    assert sum(parts) <= WORKERS * (BUDGETS[WHOLE].of(choice) - BUDGETS[STATIC].of(choice))
+
+
+def test_every_part_has_a_budget() -> None:
+    carriers = {conformance(mode.substrate) for mode in MODES.values()}
+    assert carriers | set(FOLDERS.values()) | {POSTGRES, SWITCHING, *map(end_to_end, MODES)} <= BUDGETS.keys()
