@@ -106,7 +106,7 @@ class Stack:
     def start(self, name: str) -> None:
         api.start(name, stack_dir=self.folder)
 
-    async def ready(self, name: str, seconds: float = 30) -> None:
+    async def ready(self, name: str, seconds: float = 60) -> None:
         """Until the service says that it is ready, and not only that it takes work."""
         async with asyncio.timeout(seconds), self.client(name) as client:
             while True:

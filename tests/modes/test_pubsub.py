@@ -15,6 +15,8 @@ from tests.modes.conformance import TransportConformance, settings
 from tests.modes.corner import MADE, Corner, bodies
 from tests.modes.servers import ProcessServer, running
 
+pytestmark = pytest.mark.carrier("pubsub")
+
 
 class TestPubSub(TransportConformance):
     survives = frozenset()

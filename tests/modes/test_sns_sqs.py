@@ -19,6 +19,7 @@ from tests.modes.conformance import TransportConformance, settings
 from tests.modes.corner import Corner
 from tests.modes.servers import ProcessServer, running
 
+pytestmark = pytest.mark.carrier("sns_sqs")
 VISIBILITY = settings().sqs_visibility
 
 

@@ -18,12 +18,15 @@ from checkout.messages import PUBLIC, OrderCancelled, OrderPlaced
 from sagakit.dependencies import TIMEOUT
 from sagakit.door import Forward
 from sagakit.envelope import Envelope, encode
+from sagakit.modes import ORCHESTRATION
 from sagakit.modes.temporal.connection import connect
 from sagakit.ports import Outgoing, Probed
 from tests.modes.servers import ProcessServer, running
 from tests.modes.test_temporal_world import SERVICES, World, ended, keep
 
 REPOSITORY = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.carrier("temporal", ORCHESTRATION)
 
 
 @pytest.fixture(scope="module")

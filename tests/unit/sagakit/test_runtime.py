@@ -17,6 +17,7 @@ import pytest
 from sagakit.runtime import Background, listen
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from tests.waits import until
 
 PROGRAM = """
 import asyncio, os, sys
@@ -214,11 +215,10 @@ async def test_background_restarts_with_backoff_and_counts() -> None:
         await asyncio.Event().wait()
 
     background.start("fragile", fragile)
-    await asyncio.sleep(0.02)
+    await until(background.ailing)
     assert background.ailing() == {"fragile": "RuntimeError"}
-    await asyncio.sleep(0.7)
-    assert runs == 4
-    assert background.ailing() == {}
+    await until(lambda: runs == 4)
+    await until(lambda: not background.ailing())
     assert b'background_restarts_total{task="fragile"} 3.0' in metrics.exposition()
     assert not background.failed.is_set()
     with pytest.raises(ValueError, match="runs already"):

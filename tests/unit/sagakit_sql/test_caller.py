@@ -13,6 +13,7 @@ from payment_service.domain import PaymentAuthorizationRequested
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
 from tests.postgres import Server
 from tests.replica import Replica, basket, replica
+from tests.waits import until
 
 Database = Callable[[str], str]
 CALLING: Mapping[str, object] = {"providers": "sandbox", "outbox_lease": 0.5, "retry_max": 0.3}
@@ -66,10 +67,10 @@ async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(database
 
 async def test_a_crash_between_call_and_record_repeats_the_key_and_records_once(database: Database) -> None:
     url = database("payment")
-    crashing, working = Scripted(pause=0.1), Scripted()
+    crashing, working = Scripted(pause=2), Scripted()
     async with replica("payment", url, provider=crashing, **CALLING) as payment:
         assert isinstance(await payment.participant.dispatcher.do(authorize("o1")), PaymentAuthorizationRequested)
-        await asyncio.sleep(0.05)
+        await until(lambda: crashing.calls)
     assert crashing.calls == {"o1/authorize": 1}
     async with replica("payment", url, provider=working, **CALLING) as payment:
         answer = await payment.participant.conclude(authorize("o1"), None, 5)

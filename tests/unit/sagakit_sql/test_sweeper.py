@@ -73,11 +73,11 @@ async def test_nudges_grow_rarer_up_to_a_bound_and_progress_resets_them(database
 async def test_a_nudge_sends_what_is_owed_and_records_nothing(database: Database) -> None:
     async with replica("order", database("order")) as order:
         await order.participant.dispatcher.do_all([Do(place("o1")), Do(ConfirmOrder("o1"))])
-        await asyncio.sleep(0.3)
+        await order.drained()
         order.mode.published.clear()
         await _age(order, 3, "nudge_at")
         await sweeper(order).sweep()
-        await order.drained(2)
+        await order.drained()
         assert [row.id for row in order.mode.published] == ["o1/OrderConfirmed"]
         assert await order.count("journal") == 2
 

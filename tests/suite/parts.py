@@ -1,0 +1,75 @@
+"""Which part of the suite a test belongs to, and what it needs; both follow from where it is and what it uses."""
+
+from pathlib import PurePath
+from typing import Final
+
+import pytest
+
+from sagakit.modes import MODES
+from tests.suite.choice import ALL, Needs
+
+SERVERS: Final = frozenset({"postgres_server", "stack", "switching_stack"})
+"""The fixtures that start servers. A broker's test says with the mark `carrier` what it starts."""
+
+POSTGRES: Final = "unit tests on PostgreSQL"
+SWITCHING: Final = "end to end: switching modes"
+ORPHANS: Final = "other"
+
+
+def needs_of(item: pytest.Item) -> Needs:
+    fixtures = frozenset(getattr(item, "fixturenames", ()))
+    carrier = item.get_closest_marker("carrier")
+    return Needs(
+        servers=carrier is not None or bool(fixtures & SERVERS),
+        modes=_modes(item, fixtures, carrier),
+        nightly=item.get_closest_marker("nightly") is not None,
+    )
+
+
+def _modes(item: pytest.Item, fixtures: frozenset[str], carrier: pytest.Mark | None) -> frozenset[str]:
+    if carrier is not None:
+        substrate, *style = carrier.args
+        specs = [mode for mode in MODES.values() if mode.substrate == substrate]
+        return frozenset(mode.name for mode in specs if not style or mode.style in style)
+    if "stack" in fixtures:
+        return frozenset({item.callspec.params["stack"]})  # type: ignore[attr-defined]
+    return frozenset()
+
+
+def part_of(item: pytest.Item) -> str:
+    """The row of the report, and of the table of budgets, that a test counts for."""
+    fixtures, path = frozenset(getattr(item, "fixturenames", ())), PurePath(item.nodeid.partition("::")[0])
+    carrier = item.get_closest_marker("carrier")
+    if carrier is not None:
+        return conformance(carrier.args[0])
+    if "stack" in fixtures:
+        return end_to_end(item.callspec.params["stack"])  # type: ignore[attr-defined]
+    if "switching_stack" in fixtures:
+        return SWITCHING
+    if "postgres_server" in fixtures:
+        return POSTGRES
+    return FOLDERS.get(path.parts[1] if len(path.parts) > 2 else "", ORPHANS)
+
+
+FOLDERS: Final = {
+    "unit": "unit tests",
+    "contracts": "contracts",
+    "architecture": "architecture",
+    "agreement": "agreement, simulated",
+    "e2e": "agreement, simulated",  # what needs no stack there: the expectations of the others
+    "simulation": "simulation",
+    "modes": "conformance: in memory",
+}
+
+
+def conformance(substrate: str) -> str:
+    return f"conformance: {substrate}"
+
+
+def end_to_end(mode: str) -> str:
+    return f"end to end: {mode}"
+
+
+def is_stack(part: str) -> bool:
+    """Whether it wants the processor all the time; a broker's test waits for restarts."""
+    return part == SWITCHING or part in map(end_to_end, ALL)
