@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -240,12 +240,6 @@ class Fragile:
             raise self.error
         self.running.set()
         await asyncio.Event().wait()
-
-
-async def until(condition: Callable[[], object], seconds: float = 5) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the pauses of what is watched are real time
-            await asyncio.sleep(0.005)
 
 
 async def test_a_task_that_fails_again_and_again_is_beyond_its_bound_until_it_has_worked_for_a_while() -> None:
