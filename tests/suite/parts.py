@@ -8,8 +8,8 @@ import pytest
 from sagakit.modes import MODES
 from tests.suite.choice import ALL, Needs
 
-SERVERS: Final = frozenset({"postgres_server", "stack", "switching_stack"})
-"""The fixtures that start servers. A broker's test says with the mark `carrier` what it starts."""
+SERVERS: Final = frozenset({"postgres_server", "switching_stack"})
+"""The fixtures that start servers, besides `stack` with a mode. The mark `carrier` says what a broker's test starts."""
 
 POSTGRES: Final = "unit tests on PostgreSQL"
 SWITCHING: Final = "end to end: switching modes"
@@ -20,20 +20,25 @@ def needs_of(item: pytest.Item) -> Needs:
     fixtures = frozenset(getattr(item, "fixturenames", ()))
     carrier = item.get_closest_marker("carrier")
     return Needs(
-        servers=carrier is not None or bool(fixtures & SERVERS),
-        modes=_modes(item, fixtures, carrier),
+        servers=carrier is not None or _mode(item) is not None or bool(fixtures & SERVERS),
+        modes=_modes(item, carrier),
         nightly=item.get_closest_marker("nightly") is not None,
     )
 
 
-def _modes(item: pytest.Item, fixtures: frozenset[str], carrier: pytest.Mark | None) -> frozenset[str]:
+def _mode(item: pytest.Item) -> str | None:
+    """The mode of the running stack that a test is made with, if it is."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get("stack") if callspec is not None else None
+
+
+def _modes(item: pytest.Item, carrier: pytest.Mark | None) -> frozenset[str]:
     if carrier is not None:
         substrate, *style = carrier.args
         specs = [mode for mode in MODES.values() if mode.substrate == substrate]
         return frozenset(mode.name for mode in specs if not style or mode.style in style)
-    if "stack" in fixtures:
-        return frozenset({item.callspec.params["stack"]})  # type: ignore[attr-defined]
-    return frozenset()
+    mode = _mode(item)
+    return frozenset() if mode is None else frozenset({mode})
 
 
 def part_of(item: pytest.Item) -> str:
@@ -42,8 +47,8 @@ def part_of(item: pytest.Item) -> str:
     carrier = item.get_closest_marker("carrier")
     if carrier is not None:
         return conformance(carrier.args[0])
-    if "stack" in fixtures:
-        return end_to_end(item.callspec.params["stack"])  # type: ignore[attr-defined]
+    if (mode := _mode(item)) is not None:
+        return end_to_end(mode)
     if "switching_stack" in fixtures:
         return SWITCHING
     if "postgres_server" in fixtures:
