@@ -68,42 +68,57 @@ def _subscriptions(style: str) -> tuple[Subscription, ...]:
 
 
 async def _kafka(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]) -> None:
+    channels = sorted({one.channel for one in _subscriptions(style)})
+    await to_kafka(stack, list(zip(cycle(channels), poisons, strict=False)))
+
+
+async def to_kafka(stack: Mapping[str, str], messages: Sequence[tuple[str, bytes]]) -> None:
+    """Send each body to the topic of its channel."""
     from aiokafka import AIOKafkaProducer
 
     from sagakit.modes.kafka.topology import topic_of
 
-    channels = sorted({one.channel for one in _subscriptions(style)})
     producer = AIOKafkaProducer(bootstrap_servers=stack["KAFKA_BOOTSTRAP"])
     await producer.start()
     try:
-        for channel, body in zip(cycle(channels), poisons, strict=False):
+        for channel, body in messages:
             await producer.send_and_wait(topic_of(channel), body, key=uuid.uuid4().hex.encode())
     finally:
         await producer.stop()
 
 
 async def _sns_sqs(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]) -> None:
+    consumers = sorted({one.consumer for one in _subscriptions(style)})
+    await to_sqs(stack, style, list(zip(cycle(consumers), poisons, strict=False)))
+
+
+async def to_sqs(stack: Mapping[str, str], style: str, messages: Sequence[tuple[str, bytes]]) -> None:
+    """Send each body to the queue of its consumer, as text."""
     import aioboto3
 
-    consumers = sorted({one.consumer for one in _subscriptions(style)})
     session = aioboto3.Session("any", "any", region_name=stack.get("AWS_DEFAULT_REGION", "eu-west-1"))
     async with session.client("sqs", endpoint_url=stack["AWS_ENDPOINT_URL"]) as sqs:
-        for consumer, body in zip(cycle(consumers), poisons, strict=False):
+        for consumer, body in messages:
             url = (await sqs.get_queue_url(QueueName=f"quartet-{style}-{consumer}"))["QueueUrl"]
             text = body.decode(errors="replace").replace("\x00", " ") or " "
             await sqs.send_message(QueueUrl=url, MessageBody=text)
 
 
 async def _pubsub(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]) -> None:
+    channels = sorted({one.channel for one in _subscriptions(style)})
+    await to_pubsub(stack, list(zip(cycle(channels), poisons, strict=False)))
+
+
+async def to_pubsub(stack: Mapping[str, str], messages: Sequence[tuple[str, bytes]]) -> None:
+    """Send each body to the topic of its channel."""
     from sagakit.modes.pubsub.client import Client, new_message
     from sagakit.modes.pubsub.topology import Names, topic_of
 
-    channels = sorted({one.channel for one in _subscriptions(style)})
     client = Client(stack["PUBSUB_EMULATOR_HOST"])
     await client.open()
     names = Names(stack.get("PUBSUB_PROJECT", "quartet"))
     try:
-        for channel, body in zip(cycle(channels), poisons, strict=False):
+        for channel, body in messages:
             message = new_message(data=body, attributes={} if body else {"empty": "yes"})
             await client.publish(names.topic(topic_of(channel)), [message])
     finally:
