@@ -93,14 +93,14 @@ async def test_a_service_without_its_broker_is_degraded_and_takes_orders(order: 
     await asyncio.to_thread(kafka.start)
     assert (await order.says("ready", coordination=True))["away"] == {}
     await asyncio.to_thread(kafka.kill)
-    said = await order.says("degraded", seconds=5, coordination=False)
+    said = await order.says("degraded", seconds=15, coordination=False)
     assert said["away"]["kafka"].startswith("ConnectionRefusedError")
     assert await order.takes_an_order()
     await asyncio.to_thread(kafka.start)
     await order.says("ready", coordination=True)
     kafka.freeze()
     try:
-        said = await order.says("degraded", seconds=8, coordination=False)
+        said = await order.says("degraded", seconds=15, coordination=False)
         assert said["away"] == {"kafka": "no answer within 2 s"}
     finally:
         kafka.thaw()
@@ -118,8 +118,8 @@ async def test_a_service_without_its_database_is_not_ready(
     postgres.query(postgres.url("postgres"), f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     postgres.query(postgres.url("postgres"), end)
-    said = await order.says("not ready", seconds=5, database=False, coordination=True)
+    said = await order.says("not ready", seconds=15, database=False, coordination=True)
     assert "read-only" in said["reason"]
     postgres.query(postgres.url("postgres"), f"ALTER DATABASE {name} RESET default_transaction_read_only")
-    await order.says("ready", seconds=5, database=True)
+    await order.says("ready", seconds=15, database=True)
     assert await order.takes_an_order()

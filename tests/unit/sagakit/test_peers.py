@@ -32,7 +32,7 @@ class Stack:
 
 
 @asynccontextmanager
-async def among(stack: Stack, patience: float = 0.1) -> AsyncIterator[Peers]:
+async def among(stack: Stack, patience: float = 0.6) -> AsyncIterator[Peers]:
     urls = {"payment": "http://payment", "shipping": "http://shipping"}
     peers = Peers(OURS, urls, period=0.01, patience=patience, ask=stack.ask)
     task = asyncio.create_task(peers.run())

@@ -18,7 +18,7 @@ from tests.postgres import Server, recipe
 from tests.replica import Replica, place, replica
 
 Database = Callable[[str], str]
-RECOVERY = 2.0  # seconds after the cause is gone within which writes work again
+RECOVERY = 5.0  # seconds after the cause is gone within which writes work again, on a machine that does much else
 
 
 def end_sessions(postgres: Server, url: str) -> None:
@@ -150,13 +150,13 @@ async def test_readiness_ends_in_time_when_the_server_is_gone_or_silent(postgres
     async with replica("order", database("order"), started=False) as order, probing(order) as probe:
         assert await probe.problem() == ""
         await asyncio.to_thread(postgres.kill)
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(3):
             assert await probe.problem() == "not reachable: ConnectionRefusedError"
         await asyncio.to_thread(postgres.start)
         assert await probe.problem() == ""
         postgres.signal(signal.SIGSTOP)
         for _ in range(3):
-            async with asyncio.timeout(1.5):
+            async with asyncio.timeout(3):
                 assert await probe.problem()
         postgres.signal(signal.SIGCONT)
         assert await said(probe, lambda problem: problem == "")
@@ -165,10 +165,11 @@ async def test_readiness_ends_in_time_when_the_server_is_gone_or_silent(postgres
 async def test_a_pool_that_is_busy_is_no_outage(database: Database) -> None:
     url = database("order")
     async with replica("order", url, started=False, db_pool=1) as order, probing(order) as probe:
-        hogs = [asyncio.create_task(order.rows("SELECT pg_sleep(1)")) for _ in range(5)]
-        await asyncio.sleep(0.2)
-        assert order.engine.pool.checkedout() == 3  # type: ignore[attr-defined]
-        async with asyncio.timeout(0.5):
+        hogs = [asyncio.create_task(order.rows("SELECT pg_sleep(4)")) for _ in range(3)]
+        async with asyncio.timeout(3):
+            while order.engine.pool.checkedout() < 3:  # type: ignore[attr-defined]  # noqa: ASYNC110 - it tells nobody
+                await asyncio.sleep(0.01)
+        async with asyncio.timeout(3):
             assert await probe.problem() == ""
         await asyncio.gather(*hogs)
 
