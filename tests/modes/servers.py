@@ -6,9 +6,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from random import SystemRandom
@@ -49,6 +50,7 @@ class ProcessServer:
         prepare = import_module(f"native_stack.{component}").prepare
         self._program = prepare(settings, user, lambda line: print(f"{component}: {line}"))
         write_scripts(layout, [self._program], user)
+        self.folder = folder
         self._script = layout.scripts / self._program.name
         self._log = folder / "output.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -77,7 +79,12 @@ class ProcessServer:
         self._process.wait(10)
 
     def freeze(self) -> None:
+        """Returns when the last of its threads has stopped: a busy one gets the signal only when it runs next."""
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while running_threads := self._threads() - self._threads("Tt"):
+            assert time.monotonic() < deadline, f"{len(running_threads)} threads are not stopped"
+            time.sleep(0.005)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
@@ -96,6 +103,17 @@ class ProcessServer:
     def _died(self, waiting: object) -> str:
         assert self._process is not None
         return "" if self._process.poll() is None else "it ended"
+
+    def _threads(self, states: str = "") -> set[Path]:
+        """Those of the whole process group, or those of them that are in one of these states of proc(5)."""
+        assert self._process is not None
+        found = set[Path]()
+        for stat in Path("/proc").glob("[0-9]*/task/*/stat"):
+            with suppress(OSError):
+                state, _, group, *_ = stat.read_text().rpartition(")")[2].split()
+                if int(group) == self._process.pid and state in (states or state) and state not in "ZX":
+                    found.add(stat)
+        return found
 
     def _signal(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:
