@@ -16,7 +16,7 @@ from sagakit import envelope
 from sagakit.deadletters import readmit
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.modes import CHOREOGRAPHY
-from sagakit.modes.temporal.activities import activities
+from sagakit.modes.temporal.activities import HEARTBEAT, activities
 from sagakit.modes.temporal.choreography import Member
 from sagakit.modes.temporal.connection import connect, ensure_namespace
 from sagakit.modes.temporal.orchestration import Owner
@@ -93,6 +93,7 @@ class TemporalMode:
             max_concurrent_activities=ACTIVITIES_AT_A_TIME,
             max_concurrent_local_activities=ACTIVITIES_AT_A_TIME,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+            max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT),  # else 0.8 s of its time-out are left to it
             graceful_shutdown_timeout=GRACE,
         )
         working = asyncio.create_task(worker.run())
