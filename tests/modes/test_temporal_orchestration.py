@@ -8,6 +8,7 @@ import contextlib
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from sagakit.dependencies import TIMEOUT
 from sagakit.door import Forward
 from sagakit.envelope import Envelope, encode
 from sagakit.modes import ORCHESTRATION
+from sagakit.modes.temporal.activities import HEARTBEAT_TIMEOUT
 from sagakit.modes.temporal.connection import connect
 from sagakit.ports import Outgoing, Probed
 from tests.modes.servers import ProcessServer, running
@@ -195,6 +197,25 @@ async def test_a_killed_worker_is_noticed_in_seconds(world: World) -> None:
         await child.wait()
     await world.start("payment")
     assert await world.settled(order_id, seconds=12) == "COMPLETED"
+
+
+async def test_a_worker_that_waits_is_heard_of_well_within_the_time_after_which_it_is_taken_for_dead(
+    world: World,
+) -> None:
+    world.outside.silent.add("authorize")
+    order_id = await world.place()
+    await world.until(lambda: order_id in world.stores["payment"].states)
+    handle = (await connect(world.settings)).get_workflow_handle(order_id)
+    beats: dict[float, None] = {}
+    async with asyncio.timeout(20):
+        while len(beats) < 4:
+            for activity in (await handle.describe()).raw_description.pending_activities:
+                if activity.HasField("last_heartbeat_time"):
+                    beats[activity.last_heartbeat_time.ToDatetime().timestamp()] = None
+            await asyncio.sleep(0.1)
+    world.outside.silent.clear()
+    assert sorted(later - earlier for earlier, later in pairwise(beats))[1] < HEARTBEAT_TIMEOUT.total_seconds() / 2
+    assert await world.settled(order_id) == "COMPLETED"
 
 
 async def test_orders_survive_a_killed_server(world: World, server: ProcessServer) -> None:
