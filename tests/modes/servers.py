@@ -22,6 +22,7 @@ from native_stack.readiness import HOST, wait_for
 from native_stack.secrets_store import load_or_create
 from native_stack.services import python_reads
 from native_stack.settings import SERVICES, resolve
+from tests.suite.choice import chosen
 
 START_SECONDS = 60
 # module of native_stack that prepares it -> the ports that it needs, the first of which clients talk to
@@ -107,6 +108,7 @@ def running(component: str) -> Iterator[ProcessServer]:
 
     Where it cannot be had, the tests are skipped with the reason; in CI (variable CI) they fail.
     """
+    assert chosen().allows_servers(), f"FAST=1 starts no servers: mark what uses {component} with `carrier`"
     folder = Path(tempfile.mkdtemp(prefix=f"quartet-{component}-"))
     folder.chmod(0o755)
     try:

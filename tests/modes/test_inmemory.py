@@ -3,9 +3,10 @@
 import pytest
 
 from sagakit.modes.inmemory.transport import InMemoryBroker, InMemoryTransport
-from sagakit.ports import Transport
+from sagakit.ports import Delivery, Transport
 from sagakit.topology import Topology
 from tests.modes.conformance import ATTEMPTS, TransportConformance
+from tests.modes.corner import Corner
 
 
 class BrokerSwitch:
@@ -39,10 +40,17 @@ class TestInMemory(TransportConformance):
         return BrokerSwitch(forgetful=not cls.survives)
 
     def connect(self, server: BrokerSwitch, consumer: str, topology: Topology) -> Transport:
-        return InMemoryTransport(server.address, consumer, topology, attempts=ATTEMPTS)
+        return InMemoryTransport(
+            server.address, consumer, topology, attempts=ATTEMPTS, retry_initial=0.05, retry_max=0.5
+        )
 
     async def dead_letters(self, server: BrokerSwitch, consumer: str) -> list[tuple[bytes, str]]:
         return server.address.dead_letters.get(consumer, [])
+
+    async def publish_as_a_stranger(self, server: BrokerSwitch, corner: Corner) -> int:
+        for body in (b"", b"\xff" * 300_000):
+            server.address.queue(corner.alpha).put(Delivery(body))
+        return 2
 
 
 class TestForgetfulInMemory(TestInMemory):

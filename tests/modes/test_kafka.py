@@ -18,6 +18,7 @@ from tests.modes.servers import ProcessServer, running
 
 # aiokafka leaves sockets to the garbage collector when its start is cancelled, which an outage leads to
 pytestmark = [
+    pytest.mark.carrier("kafka"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
@@ -12,17 +13,22 @@ from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError
 
 from checkout.messages import PUBLIC, OrderCancelled, OrderPlaced
+from sagakit.dependencies import TIMEOUT
 from sagakit.door import Forward
 from sagakit.envelope import Envelope, encode
+from sagakit.modes import ORCHESTRATION
 from sagakit.modes.temporal.activities import HEARTBEAT_TIMEOUT
 from sagakit.modes.temporal.connection import connect
-from sagakit.ports import Outgoing
+from sagakit.ports import Outgoing, Probed
 from tests.modes.servers import ProcessServer, running
 from tests.modes.test_temporal_world import SERVICES, World, ended, keep
 
 REPOSITORY = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.carrier("temporal", ORCHESTRATION)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +110,25 @@ async def test_a_start_that_is_published_twice_changes_nothing(world: World) -> 
     await world.services["order"].mode.publish([row, row])
     description = await (await connect(world.settings)).get_workflow_handle(order_id).describe()
     assert description.status == WorkflowExecutionStatus.COMPLETED
+
+
+async def test_a_probe_tells_whether_the_server_answers(world: World, server: ProcessServer) -> None:
+    mode = world.services["order"].mode
+    assert isinstance(mode, Probed)
+    await world.until(lambda: world.services["order"].connected)
+    await mode.probe()
+    server.freeze()
+    try:
+        with pytest.raises(Exception):  # noqa: B017, PT011 - any: what does not answer is away
+            async with asyncio.timeout(TIMEOUT):
+                await mode.probe()
+    finally:
+        server.thaw()
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(RPCError):
+                await mode.probe()
+                return
 
 
 @pytest.mark.parametrize("silent", ["authorize", "capture"])

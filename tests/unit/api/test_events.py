@@ -10,6 +10,7 @@ from checkout.messages import CancelOrder, ConfirmOrder, RecordPaymentSettled, R
 from sagakit.http import issue_token
 from tests.postgres import SECRET, Server
 from tests.unit.api.served import ADMIN, Served, headers, order_body, problem, served
+from tests.waits import ENDS
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ async def test_events_come_as_they_happen_and_end_with_the_order(order: Served) 
     await asyncio.sleep(0.1)
     assert not stream.done()
     await order.do(RecordPaymentSettled(order_id))
-    answer = await asyncio.wait_for(stream, 3)
+    answer = await asyncio.wait_for(stream, ENDS)
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = _events(answer.text)
     assert [event["event"] for event in events] == [
@@ -57,7 +58,7 @@ async def test_a_cancelled_orders_events_end_when_it_is_settled(order: Served) -
     assert not stream.done()
     for command in (RecordStockSettled, RecordShipmentSettled, RecordPaymentSettled):
         await order.do(command(order_id))
-    names = [event["event"] for event in _events((await asyncio.wait_for(stream, 3)).text)]
+    names = [event["event"] for event in _events((await asyncio.wait_for(stream, ENDS)).text)]
     assert names[-1] == "CancellationSettled"
 
 

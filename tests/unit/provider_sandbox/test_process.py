@@ -17,7 +17,8 @@ import httpx
 import pytest
 
 from checkout.provider_rules import decide
-from sagakit.provider import OutcomeUnknown, ProviderCall
+from sagakit.ports import Probed
+from sagakit.provider import InstantProvider, OutcomeUnknown, ProviderCall
 from sagakit.provider_http import HttpProvider
 
 SECRET = "a-secret-of-sufficient-length-for-hs256"
@@ -150,3 +151,22 @@ def test_a_wrong_setting_ends_with_2_and_one_line() -> None:
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert done.stderr.startswith("JWT_SECRET=")
+
+
+async def test_a_probe_tells_whether_the_provider_answers(process: Process) -> None:
+    provider = HttpProvider(process.url, SECRET, "payment")
+    assert isinstance(provider, Probed)
+    assert not isinstance(InstantProvider(decide), Probed)
+    await provider.probe()
+    process.child.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await provider.probe()
+    finally:
+        process.child.send_signal(signal.SIGCONT)
+    await provider.probe()
+    process.end(signal.SIGKILL)
+    with pytest.raises(ConnectionRefusedError):
+        await provider.probe()
+    await provider.close()

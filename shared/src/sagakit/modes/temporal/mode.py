@@ -113,6 +113,12 @@ class TemporalMode:
         self._client = None
         await asyncio.sleep(LAST_MOMENT)
 
+    async def probe(self) -> None:
+        """Raises unless the server answers, within CALL_TIMEOUT."""
+        if self._client is None:
+            raise ConnectionError("not connected yet")
+        await self._client.service_client.check_health(timeout=CALL_TIMEOUT)
+
     async def _publish(self, row: Outgoing) -> None:
         try:
             parcel = envelope.decode(row.body, self._service.wire)
