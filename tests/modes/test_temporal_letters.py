@@ -224,6 +224,7 @@ async def test_a_command_that_fails_again_and_again_is_written_down_once_and_goe
         assert await participant.readmit(body) is None
         assert await world.settled(order_id) == "COMPLETED"
         assert len(letters()) == 1
+        assert world.letters[service].times[body] == 1
 
 
 async def test_a_retry_says_what_came_of_it(world: World) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -185,14 +186,15 @@ class Outside:
 
 
 class Letters(MemoryDeadLetters):
-    """Remembers what it was given: bytes and cause; nothing is written down twice."""
+    """Remembers what it was given: bytes and cause, and how often. A step of a workflow may be done twice."""
 
     def __init__(self) -> None:
         super().__init__()
         self.kept: dict[bytes, str] = {}
+        self.times: Counter[bytes] = Counter()
 
     async def add(self, body: bytes, cause: str, subject: str | None = None) -> None:
-        assert body not in self.kept, f"written down twice: {body!r}"
+        self.times[body] += 1
         self.kept[body] = cause
         await super().add(body, cause, subject)
 
