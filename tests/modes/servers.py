@@ -79,7 +79,10 @@ class ProcessServer:
         self._process.wait(10)
 
     def freeze(self) -> None:
-        """Returns when the last of its threads has stopped: a busy one gets the signal only when it runs next."""
+        """Returns when its last thread has stopped.
+
+        One thread takes the signal for all; on a busy machine that one waits for its turn, and the others still answer.
+        """
         self._signal(signal.SIGSTOP)
         deadline = time.monotonic() + STOP_SECONDS
         while running_threads := self._threads() - self._threads("Tt"):

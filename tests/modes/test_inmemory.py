@@ -56,7 +56,12 @@ class TestInMemory(TransportConformance):
 
 async def test_at_most_ten_batches_are_kept_back_and_others_wait_only_then() -> None:
     broker = InMemoryBroker()
-    corner = Corner(lambda consumer, topology: InMemoryTransport(broker, consumer, topology, batch=1), 10)
+    corner = Corner(
+        lambda consumer, topology: InMemoryTransport(
+            broker, consumer, topology, batch=1, retry_initial=0.001, retry_max=0.01
+        ),
+        10,
+    )
     alpha = await corner.open(corner.alpha)
     await alpha.publish(rows := corner.rows(corner.one, MOST + 1))
     seen = set[bytes]()
