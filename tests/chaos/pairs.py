@@ -3,7 +3,7 @@
 python -m tests.chaos.pairs [MODES=kafka,... PAIRS=7 RATE=10 SEED=1 in the environment]
 
 Each round has three runs under the same arrivals, in an order drawn by seed: quiet; `poison`, a hundred messages that
-nobody can handle; `rows`, ten rows locked for 20 s. Every order of the load must end as its kind must, in every run,
+nobody can handle, in 8 s; `rows`, ten rows locked for 20 s. Every order of the load must end as its kind must, in every run,
 and the audit must be clean, the poison's dead letters aside. Said at the end, for each mode: the median of the runs'
 95th percentiles. Exit status 1 if an order ended wrongly, the books do not agree, or a bound is missed: poison may
 cost 25 % (and 5 ms, which no clock here tells apart), rows 1 s. Figures go to `reports/pairs-<time>/figures.json`.
@@ -38,7 +38,7 @@ from sagakit.modes import MODES, resolve
 from tests.chaos.locks import Affected, hold
 from tests.chaos.poison import poison
 
-SECONDS: Final = {"quiet": 10, "poison": 10, "rows": 22}
+SECONDS: Final = {"quiet": 10, "poison": 10, "rows": 22}  # of load
 HELD: Final = 20.0
 POISONS: Final = 100
 RATES: Final = {"kafka": 10.0, "pubsub": 10.0, "sns_sqs": 6.0, "temporal": 2.0}
@@ -63,7 +63,7 @@ class Run:
 
 
 def main() -> int:
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     modes = [resolve(one) for one in os.environ.get("MODES", "").split(",") if one] or list(MODES)
     rounds, seed = int(os.environ.get("PAIRS", "7")), int(os.environ.get("SEED", "1"))
     folder = Path("reports") / f"pairs-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -94,7 +94,7 @@ def measure(stack: Mapping[str, str], mode: str, kind: str, number: int, folder:
     affected: list[Affected] = []
     disturb: dict[str, Callable[[], None]] = {
         "quiet": lambda: None,
-        "poison": lambda: asyncio.run(poison(stack, mode, POISONS)),
+        "poison": lambda: asyncio.run(poison(stack, mode, POISONS, SECONDS["poison"] - 2)),
         "rows": lambda: affected.append(asyncio.run(hold(stack, HELD))),
     }
     thread = threading.Timer(1.0, disturb[kind])
