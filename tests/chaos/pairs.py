@@ -3,10 +3,11 @@
 python -m tests.chaos.pairs [MODES=kafka,... PAIRS=7 RATE=10 SEED=1 in the environment]
 
 Each round has three runs under the same arrivals, in an order drawn by seed: quiet; `poison`, a hundred messages that
-nobody can handle, in 8 s; `rows`, ten rows locked for 20 s. Every order of the load must end as its kind must, in every run,
-and the audit must be clean, the poison's dead letters aside. Said at the end, for each mode: the median of the runs'
-95th percentiles. Exit status 1 if an order ended wrongly, the books do not agree, or a bound is missed: poison may
-cost 25 % (and 5 ms, which no clock here tells apart), rows 1 s. Figures go to `reports/pairs-<time>/figures.json`.
+nobody can handle, in 8 s; `rows`, ten rows locked for 20 s. Every order of the load must end as its kind must, in
+every run, and the audit must be clean, the poison's dead letters aside. Said at the end, for each mode: the median of
+the runs' 95th percentiles. Exit status 1 if an order ended wrongly, the books do not agree, or a bound is missed:
+poison may cost 25 % (and 5 ms, which no clock here tells apart), rows 1 s. Figures go to
+`reports/pairs-<time>/figures.json`.
 """
 
 import asyncio

@@ -59,7 +59,7 @@ def messages(how_many: int) -> list[bytes]:
 
 
 async def poison(stack: Mapping[str, str], mode: str, how_many: int, seconds: float) -> None:
-    """Send so many messages in all, one after another over so many seconds, to all channels and consumers of the mode."""
+    """Send so many messages, one after another over so many seconds, to all channels and consumers of the mode."""
     await _SENDERS[MODES[mode].substrate](stack, MODES[mode].style, messages(how_many), seconds / how_many)
 
 
