@@ -18,12 +18,15 @@ import socket
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Final, NoReturn
+from functools import partial
+from typing import Any, Final, NoReturn, cast
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from sagakit.http_connections import Connections
+from sagakit.http_protocol import BoundedProtocol
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 
@@ -87,10 +90,26 @@ class Background:
             pause = min(pause * 2, self._max)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the runtime has its own, which do not raise the signal again."""
+class Server(uvicorn.Server):
+    """uvicorn with bounded connections, and without its signal handlers, which raise the signal again."""
 
     task: asyncio.Task[None] | None = None
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        connections = Connections(settings)
+        config = uvicorn.Config(
+            app,
+            http=cast(type[asyncio.Protocol], partial(BoundedProtocol, connections=connections)),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, int(settings.drain_timeout * _HTTP_SHARE)),
+        )
+        super().__init__(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -121,7 +140,7 @@ async def serve(
     status, server = 0, None
     try:
         if await _unless(stop, startup()):
-            server = _Server(_config(app, settings))
+            server = Server(app, settings)
             status = await _until_stopped(server, listen(settings), stop, background)
     except Exception:
         log.exception("cannot run", extra={"port": settings.http_port})
@@ -180,23 +199,8 @@ def listen(settings: Settings) -> socket.socket:
     return sock
 
 
-def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, int(settings.drain_timeout * _HTTP_SHARE)),
-    )
-
-
 async def _until_stopped(
-    server: _Server, sock: socket.socket, stop: asyncio.Event, background: Background | None
+    server: Server, sock: socket.socket, stop: asyncio.Event, background: Background | None
 ) -> int:
     server.task = asyncio.create_task(server.serve(sockets=[sock]), name="http")
     log.info("serving", extra={"address": "{}:{}".format(*sock.getsockname()[:2])})
