@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -93,35 +90,3 @@ async def test_an_old_client_gets_no_chunks() -> None:
         told = await site.all_of(b"GET /health/live HTTP/1.0\r\n\r\n")
         head, _, body = told.partition(b"\r\n\r\n")
         assert f"content-length: {len(body)}".encode() in head.lower()
-
-
-JAVA = """
-import java.net.URI;
-import java.net.http.*;
-
-public class Order {
-    public static void main(String[] args) throws Exception {
-        HttpClient client = HttpClient.newHttpClient();
-        for (int attempt = 0; attempt < 2; attempt++) {
-            HttpRequest request = HttpRequest.newBuilder(URI.create(args[0]))
-                .header("Content-Type", "application/json")
-                .POST(HttpRequest.BodyPublishers.ofString("{\\"sku\\": \\"espresso-cup\\"}"))
-                .build();
-            HttpResponse<String> answer = client.send(request, HttpResponse.BodyHandlers.ofString());
-            System.out.println(answer.statusCode() + " " + answer.body());
-        }
-    }
-}
-"""
-
-
-async def test_javas_own_client_is_served(tmp_path: Path) -> None:
-    java = shutil.which("java")
-    assert java, "this test runs a Java source file: install a JDK of version 11 or later"
-    source = tmp_path / "Order.java"
-    source.write_text(JAVA)
-    async with serving() as site:
-        command = [java, str(source), f"http://127.0.0.1:{site.port}/echo"]
-        done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=120)
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["200", "200"], done
-    assert site.executed == ['/echo {"sku": "espresso-cup"}'] * 2
