@@ -23,6 +23,7 @@ from sagakit.http import JsonResponse, create_app
 from sagakit.http_connections import Connections
 from sagakit.http_protocol import BoundedProtocol
 from sagakit.settings import Settings
+from sagakit.telemetry import Metrics
 
 _BODY: Final = b'{"sku": "espresso-cup", "quantity": 2, "note": "' + b"x" * 400 + b'"}'
 _HEAD: Final = (
@@ -84,7 +85,7 @@ async def _main(requests: int) -> None:
 
     config = Config(create_app("Cost", settings, ready, routers=[router]), ws="none", lifespan="off", access_log=False)
     logging.disable()
-    connections = Connections(settings)
+    connections = Connections(settings, Metrics())
     kinds: dict[str, Callable[..., Any]] = {
         "httptools": HttpToolsProtocol,
         "bounded": lambda **given: BoundedProtocol(**given, connections=connections),

@@ -12,6 +12,7 @@ from itertools import chain
 from typing import Final, Protocol
 
 from sagakit.settings import Settings
+from sagakit.telemetry import Metrics
 
 _TICK: Final = 1.0
 
@@ -38,8 +39,8 @@ class Connection(Protocol):
 class Connections:
     """The open connections, longest idle first, in two queues: strangers, and those that have authenticated."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self._metrics = settings, metrics
         self._strangers: dict[Connection, None] = {}
         self._known: dict[Connection, None] = {}
         self._tick = min(_TICK, settings.http_head_timeout / 4, settings.http_body_timeout / 4)
@@ -71,6 +72,10 @@ class Connections:
         """The connection has authenticated a request."""
         if self._strangers.pop(connection, connection) is None:
             self._known[connection] = None
+
+    def refused(self, status: int) -> None:
+        """Count a request that no route has seen."""
+        self._metrics.http_requests.labels("OTHER", "refused", str(status)).inc()
 
     def _evict(self) -> None:
         for connection in list(self._strangers):

@@ -29,6 +29,7 @@ from sagakit.http_pieces import HeadTooLong, Splitter, without_upgrade
 from sagakit.http_problems import Problem
 
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~%!$&'()*+,;=:\[\]-]+")
+_LINGER_BYTES: Final = 4 * 1024 * 1024  # and this much may still come meanwhile
 _LINGER: Final = 2.0  # seconds in which a client that is told to go can read why
 _FAREWELL: Final = 1.0  # seconds that a client which does not read its answer has when the process stops
 
@@ -54,7 +55,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._body = False  # between the end of a head and the end of its body
         self._deaf = False  # nothing that comes now is part of a request
-        self._chunked, self._length = False, 0
+        self._chunked, self._length, self._dropped = False, 0, 0
         self._hosts: list[bytes] = []
         self._out: Any = None
 
@@ -79,6 +80,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            self._dropped += len(data)
+            if self._dropped > _LINGER_BYTES:
+                self.drop()
             return
         self._all.stirred(self)
         if self._held:
@@ -235,6 +239,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self._abandon()
             self._finish()
             return
+        if not self._body:
+            self._all.refused(status)
         self._abandon()
         self.scope = {"type": "http", "method": "GET", "http_version": "1.1", "path": "", "state": {}}  # type: ignore[typeddict-item]
         refusal = Problem(status, code, detail, headers={"Connection": "close"}).response()

@@ -13,6 +13,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -38,6 +39,7 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG: Final = 2048
 _HTTP_SHARE: Final = 0.6
 _CLOSING: Final = 5.0
+_OTHER_FILES: Final = 1024  # databases, brokers, providers, and connections that are about to be closed
 
 
 class Background:
@@ -96,7 +98,7 @@ class Server(uvicorn.Server):
     task: asyncio.Task[None] | None = None
 
     def __init__(self, app: FastAPI, settings: Settings) -> None:
-        connections = Connections(settings)
+        connections = Connections(settings, app.state.metrics)
         config = uvicorn.Config(
             app,
             http=cast(type[asyncio.Protocol], partial(BoundedProtocol, connections=connections)),
@@ -140,6 +142,7 @@ async def serve(
     status, server = 0, None
     try:
         if await _unless(stop, startup()):
+            allow_connections(settings)
             server = Server(app, settings)
             status = await _until_stopped(server, listen(settings), stop, background)
     except Exception:
@@ -178,6 +181,17 @@ def run(main: Coroutine[Any, Any, int]) -> NoReturn:
         status = runner.run(main)
         _arm(_CLOSING, status)
     sys.exit(status)
+
+
+def allow_connections(settings: Settings) -> None:
+    """Let the process open as many files as HTTP_CONNECTIONS_MAX needs, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.http_connections_max + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        log.warning("more connections are allowed than the process can open", extra={"wanted": wanted, "limit": hard})
+        wanted = hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(settings: Settings) -> socket.socket:

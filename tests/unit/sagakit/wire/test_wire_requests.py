@@ -75,6 +75,13 @@ async def test_what_is_no_request_gets_400(request_head: bytes) -> None:
         assert site.executed == []
 
 
+async def test_what_no_route_has_seen_is_counted() -> None:
+    async with serving() as site:
+        await site.all_of(b"nonsense\r\n\r\n")
+        told = await site.all_of(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert b'method="OTHER",route="refused",status="400"} 1.0' in told
+
+
 async def test_another_version_gets_505() -> None:
     async with serving() as site:
         assert (await site.all_of(b"GET / HTTP/2.0\r\nHost: a\r\n\r\n")).startswith(b"HTTP/1.1 505 ")
