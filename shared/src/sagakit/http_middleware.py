@@ -16,6 +16,7 @@ from uuid import uuid4
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit.http_problems import Problem, from_exception, not_found
@@ -79,6 +80,8 @@ class Observe:
                 await not_found().response()(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
+        except ClientDisconnect:
+            return  # its request never came whole, and nobody waits for an answer
         except Exception as error:
             problem = from_exception(error)
             level = logging.WARNING if problem.status == 503 else logging.ERROR

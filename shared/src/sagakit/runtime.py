@@ -13,6 +13,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -20,12 +21,15 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from functools import partial
+from typing import Any, Final, NoReturn, cast
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from sagakit.http_connections import Connections
+from sagakit.http_protocol import BoundedProtocol
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 
@@ -37,6 +41,7 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG: Final = 2048
 _HTTP_SHARE: Final = 0.6
 _CLOSING: Final = 5.0
+_OTHER_FILES: Final = 1024  # databases, brokers, providers, and connections that are about to be closed
 FAILURES: Final = 5  # of a background task in a row, until its service is not ready
 FAILING: Final = 10.0  # or so many seconds of them
 
@@ -146,10 +151,26 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the runtime has its own, which do not raise the signal again."""
+class Server(uvicorn.Server):
+    """uvicorn with bounded connections, and without its signal handlers, which raise the signal again."""
 
     task: asyncio.Task[None] | None = None
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        connections = Connections(settings, app.state.metrics)
+        config = uvicorn.Config(
+            app,
+            http=cast(type[asyncio.Protocol], partial(BoundedProtocol, connections=connections)),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, int(settings.drain_timeout * _HTTP_SHARE)),
+        )
+        super().__init__(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -180,7 +201,8 @@ async def serve(
     status, server = 0, None
     try:
         if await _unless(stop, startup()):
-            server = _Server(_config(app, settings))
+            allow_connections(settings)
+            server = Server(app, settings)
             status = await _until_stopped(server, listen(settings), stop, background)
     except Exception:
         log.exception("cannot run", extra={"port": settings.http_port})
@@ -220,6 +242,17 @@ def run(main: Coroutine[Any, Any, int]) -> NoReturn:
     sys.exit(status)
 
 
+def allow_connections(settings: Settings) -> None:
+    """Let the process open as many files as HTTP_CONNECTIONS_MAX needs, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.http_connections_max + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        log.warning("more connections are allowed than the process can open", extra={"wanted": wanted, "limit": hard})
+        wanted = hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def listen(settings: Settings) -> socket.socket:
     """A bound socket; with several replicas they share the port, and the kernel spreads connections.
 
@@ -239,23 +272,8 @@ def listen(settings: Settings) -> socket.socket:
     return sock
 
 
-def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, int(settings.drain_timeout * _HTTP_SHARE)),
-    )
-
-
 async def _until_stopped(
-    server: _Server, sock: socket.socket, stop: asyncio.Event, background: Background | None
+    server: Server, sock: socket.socket, stop: asyncio.Event, background: Background | None
 ) -> int:
     server.task = asyncio.create_task(server.serve(sockets=[sock]), name="http")
     log.info("serving", extra={"address": "{}:{}".format(*sock.getsockname()[:2])})

@@ -62,6 +62,24 @@ async def test_a_cancelled_orders_events_end_when_it_is_settled(order: Served) -
     assert names[-1] == "CancellationSettled"
 
 
+async def test_a_customer_has_so_many_streams_at_a_time(postgres: Server) -> None:
+    async with served("order", postgres.database("order"), streams_per_customer=2) as this:
+        order_id = (await this.place()).json()["order_id"]
+        path = f"/orders/{order_id}/events"
+        streams = [asyncio.create_task(this.get(path)) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        refused = await this.get(path)
+        problem(refused, 429, "too_many_streams")
+        assert int(refused.headers["retry-after"]) >= 1
+        operators = asyncio.create_task(this.get(path, ADMIN))
+        await this.do(CancelOrder(order_id, "OUT_OF_STOCK"))
+        for command in (RecordStockSettled, RecordShipmentSettled, RecordPaymentSettled):
+            await this.do(command(order_id))
+        answers = await asyncio.wait_for(asyncio.gather(*streams, operators), 3)
+        assert {answer.text.count("event: ") for answer in answers} == {5}
+        assert (await this.get(path)).status_code == 200
+
+
 async def test_a_timeline_is_its_owners_and_the_operators(order: Served) -> None:
     order_id = (await order.place()).json()["order_id"]
     await order.do(ConfirmOrder(order_id), f"{order_id}/ShipmentBooked")

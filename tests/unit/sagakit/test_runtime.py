@@ -203,6 +203,31 @@ def test_without_replicas_a_port_in_use_is_refused() -> None:
             listen(settings)
 
 
+FILES = """
+import resource
+from sagakit.runtime import allow_connections
+from sagakit.settings import Settings
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+for most in (10, 1000, 1_000_000):
+    allow_connections(Settings(jwt_secret="x" * 16, http_connections_max=most))
+    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+resource.setrlimit(resource.RLIMIT_NOFILE, (512, 2000))
+allow_connections(Settings(jwt_secret="x" * 16))
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+def test_as_many_files_may_be_open_as_connections_are_allowed() -> None:
+    done = subprocess.run([sys.executable, "-c", FILES], capture_output=True, text=True, check=True, timeout=60)
+    few, many, all_there_may_be, last = map(int, done.stdout.split())
+    assert few >= 256
+    assert few <= many <= all_there_may_be
+    assert many >= min(2000, all_there_may_be)
+    assert last == 2000
+    assert "more connections are allowed than the process can open" in done.stderr
+
+
 async def test_background_restarts_with_backoff_and_counts() -> None:
     metrics, runs = Metrics(), 0
     background = Background(metrics, retry_initial=0.1, retry_max=0.1)
