@@ -24,9 +24,9 @@ class Splitter:
         self._chunked, self._left, self._bare, self._tail = False, 0, 0, b""
 
     @property
-    def partial(self) -> bool:
-        """Whether a head has begun and not ended."""
-        return bool(self._head)
+    def size(self) -> int:
+        """How many bytes are kept of a head that has begun and not ended."""
+        return len(self._head)
 
     def clear(self) -> None:
         """Forget the head that has begun."""

@@ -48,14 +48,14 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._all, self._limits = connections, connections.settings
-        self.deadline = self.stall = inf
+        self.deadline, self.stall, self.unfinished = inf, inf, 0
         self._known = False
         self._pieces = Splitter(self._limits.http_header_max, self._limits.http_headers_max)
         self._held, self._at = b"", 0
         self._running: RequestResponseCycle | None = None
         self._body = False  # between the end of a head and the end of its body
         self._deaf = False  # nothing that comes now is part of a request
-        self._chunked, self._length, self._dropped = False, 0, 0
+        self._chunked, self._length, self._received, self._dropped = False, 0, 0, 0
         self._hosts: list[bytes] = []
         self._out: Any = None
 
@@ -103,7 +103,7 @@ class BoundedProtocol(HttpToolsProtocol):
                 if self.flow.read_paused if self._body else full:
                     self._held, self._at = data, at
                     self.flow.pause_reading()
-                    return
+                    break
                 at = self._take_body(data, at) if self._body else self._take_head(data, at)
         except httptools.HttpParserUpgrade:
             self._refuse(405, "method_not_allowed", "CONNECT is not offered here.")
@@ -112,9 +112,15 @@ class BoundedProtocol(HttpToolsProtocol):
         except HeadTooLong:
             limits = f"{self._limits.http_header_max} bytes and {self._limits.http_headers_max} lines"
             self._refuse(431, "header_too_large", f"The header, and trailers too, may have {limits} at most.")
+        if self._body or self._held or self._pieces.size or self.unfinished:
+            self._account()
+
+    def _account(self) -> None:
+        unread = self.transport.get_write_buffer_size() if self.stall < inf else 0
+        self._all.keeps(self, self._pieces.size + len(self._held) + unread + (self._received if self._body else 0))
 
     def _take_head(self, data: bytes, at: int) -> int:
-        fresh = not self._pieces.partial
+        fresh = not self._pieces.size
         head, at = self._pieces.head(data, at)
         if head == b"\r\n\r\n":
             raise httptools.HttpParserError("empty lines are no request")
@@ -126,6 +132,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _take_body(self, data: bytes, at: int) -> int:
         piece, at = self._pieces.body(data, at)
+        self._received += len(piece)
         self.parser.feed_data(piece)
         return at
 
@@ -163,7 +170,7 @@ class BoundedProtocol(HttpToolsProtocol):
         scope["query_string"] = url.query or b""
         kind = RequestResponseCycle if version == "1.1" else UntilClose
         self.cycle = self._cycle(kind, version == "1.1" and self.parser.should_keep_alive())
-        self._body = True
+        self._body, self._received = True, 0
         self._pieces.begin(self._length, chunked=self._chunked)
         self.deadline = self.loop.time() + self._limits.http_body_timeout
         self._enqueue(self.cycle, self.app)
@@ -215,7 +222,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         if self.pipeline:
             self._enqueue(*self.pipeline.pop())
-        elif not self._body and not self._pieces.partial:
+        elif not self._body and not self._pieces.size:
             self._rest()
         self.flow.resume_reading()
 
@@ -226,10 +233,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         self.stall = self.loop.time() + self._limits.http_body_timeout
         super().pause_writing()
+        self._account()
 
     def resume_writing(self) -> None:
         self.stall = inf
         super().resume_writing()
+        self._account()
 
     # How it ends.
     def _refuse(self, status: int, code: str, detail: str) -> None:
@@ -252,6 +261,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _forget(self) -> None:
         self._deaf, self._held = True, b""
         self._pieces.clear()
+        self._received = 0
 
     def _abandon(self) -> None:
         """Tell the handler of a request whose body will not come that its client has gone."""
@@ -289,7 +299,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def expire(self) -> None:
         """Its time is up: for the head or the body of a request (408), for reading an answer, or for the next one."""
         late = self.deadline <= self.loop.time()
-        if not late or self._deaf or not (self._body or self._pieces.partial):
+        if not late or self._deaf or not (self._body or self._pieces.size):
             self.drop()
         else:
             part = "body" if self._body else "header"

@@ -122,6 +122,9 @@ class Settings:
     http_port: int = _setting(_whole(0, 65535), "port to listen on, 0 for any free one", 8000)
     http_connections_max: int = _setting(_whole(1, 1_000_000), "connections, then the longest idle ends", 4096)
     http_header_max: int = _setting(_whole(1024, 1_048_576), "bytes of a request's header at most, else 431", 32_768)
+    http_unfinished_max: int = _setting(
+        _whole(65_536, 2**40), "bytes kept for strangers: half requests, answers unread; then they are cut", 16_777_216
+    )
     http_headers_max: int = _setting(_whole(8, 10_000), "lines of a request's header at most, else 431", 100)
     http_pipeline_max: int = _setting(_whole(1, 1000), "unanswered requests on a connection, then reading pauses", 8)
     http_head_timeout: float = _setting(_seconds(), "a header that takes longer gets 408", 10.0)

@@ -40,6 +40,10 @@ async def main():
         await asyncio.sleep(0.5)
         return "finished"
 
+    @router.post("/slow")
+    async def take(body: dict):
+        return body
+
     @router.get("/wait")
     async def wait(drain=Depends(drain_of)):
         return {"result": await drain.race(asyncio.sleep(60), 60)}
@@ -177,6 +181,28 @@ async def test_a_stop_that_hangs_is_cut_off_at_the_drain_timeout(processes: list
     status, _, err = process.end()
     assert (status, time.monotonic() - began < 8) == (1, True)
     assert "the stop was not graceful" in err
+
+
+async def test_half_requests_do_not_delay_a_stop(processes: list[Process]) -> None:
+    process = Process()
+    processes.append(process)
+    process.ready()
+    halves = [
+        b"",
+        b"GET",
+        b"GET /slow HTTP/1.1\r\nHost: a\r\n",
+        b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n1",
+    ]
+    opened = [await asyncio.open_connection("127.0.0.1", process.port) for _ in range(20) for _ in halves]
+    for (_, writer), half in zip(opened, halves * 20, strict=True):
+        writer.write(half)
+        await writer.drain()
+    began = time.monotonic()
+    process.child.send_signal(signal.SIGTERM)
+    status, _, err = await asyncio.to_thread(process.end)
+    assert (status, time.monotonic() - began < 4) == (0, True), err
+    for _, writer in opened:
+        writer.close()
 
 
 async def test_replicas_share_the_port(processes: list[Process]) -> None:

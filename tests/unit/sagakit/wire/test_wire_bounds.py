@@ -152,6 +152,29 @@ async def test_half_a_request_does_not_delay_a_stop() -> None:
         assert b"/echo" not in "".join(site.executed).encode()
 
 
+@pytest.mark.parametrize(
+    "half",
+    [
+        get()[:-2] + b"X: " + b"x" * 20_000,
+        post(b"x" * 40_000)[:-20_000],
+        get("/wait") * 2 + post(b"x" * 20_000),
+        get("/big") * 20,
+    ],
+)
+async def test_what_strangers_leave_unfinished_is_bounded_all_together(half: bytes) -> None:
+    async with serving(http_unfinished_max=2_000_000, http_pipeline_max=2) as site:
+        reader, writer = await site.open(get("/mine", AUTHORIZED))
+        assert (await answer(reader))[0] == 200
+        first, _ = await site.open(half)
+        for _ in range(120):
+            await site.open(half)
+        await whole(first)
+        await eventually(lambda: sum(one.unfinished for one in site.server.server_state.connections) <= 2_000_000)
+        site.gate.set()
+        writer.write(get("/mine", AUTHORIZED))
+        assert (await answer(reader))[0] == 200
+
+
 async def test_at_the_bound_the_longest_idle_stranger_goes() -> None:
     async with serving(http_connections_max=4) as site:
         known, knowing = await site.open(get("/mine", AUTHORIZED))
