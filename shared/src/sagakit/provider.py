@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from sagakit.wording import Stated
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall:
@@ -29,11 +31,11 @@ class ProviderOutcome:
     reference: str = ""
 
 
-class OutcomeUnknown(Exception):
+class OutcomeUnknown(Stated):
     """The call may or may not have had its effect; only calling the same key again can tell."""
 
 
-class ProviderRejected(Exception):
+class ProviderRejected(Stated):
     """The provider refused to process the call, without effect: a defect or a wrong setting of ours."""
 
 
