@@ -57,11 +57,13 @@ from sagakit.http_requests import (
 from sagakit.http_stream import Drain, EventStream, ServerSentEvent
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
-from sagakit.texts import PrintableText, visible
+from sagakit.texts import PRINTABLE, VISIBLE
 
 __all__ = [
     "DEFAULT_LIMIT",
     "MAX_BODY",
+    "PRINTABLE",
+    "VISIBLE",
     "Caller",
     "Cursor",
     "Drain",
@@ -70,7 +72,6 @@ __all__ = [
     "JsonResponse",
     "Limit",
     "PreferWait",
-    "PrintableText",
     "Problem",
     "Readiness",
     "Role",
@@ -94,7 +95,6 @@ __all__ = [
     "require_customer",
     "require_service",
     "unavailable",
-    "visible",
 ]
 
 Readiness = Callable[[], Awaitable[Mapping[str, Any]]]

@@ -1,8 +1,8 @@
 """The outside world as a service sees it: calls under a key, and definitive answers.
 
-Guarantee: whoever implements `Provider` gives the same answer to the same key for ever, and tells "no" (an
-outcome) from "nobody knows" (`OutcomeUnknown`: call again, same key) and from "you must not ask this"
-(`ProviderRejected`).
+Guarantee: whoever implements `Provider` gives the same answer to the same key for ever, and tells "no" (an outcome:
+`declined`, or `refused`, a call that will never be processed) from "nobody knows" (`OutcomeUnknown`: call again, same
+key) and from "you must not ask this" (`ProviderRejected`).
 """
 
 from collections.abc import Callable, Mapping

@@ -5,9 +5,9 @@ Source: the Unicode Standard, sections 2.13 (special characters) and 23.7 (nonch
 """
 
 import unicodedata
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")  # of a visible category, but empty to the eye
 _REFUSED: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, halves of a character, separators of lines
@@ -50,10 +50,8 @@ def _printable(text: str) -> str:
     return text
 
 
-def visible(most: int) -> type[str]:
-    """The type of a text of 1 to `most` characters (code points) that a person wrote: a name, a street, a token."""
-    return Annotated[str, Field(min_length=1, max_length=most), AfterValidator(_fit)]  # type: ignore[return-value]
+VISIBLE: Final = AfterValidator(_fit)
+"""For what a person wrote, in any script: `Annotated[str, Field(max_length=200), VISIBLE]`; lengths in characters."""
 
-
-PrintableText = Annotated[str, AfterValidator(_printable)]
-"""A string without control characters that programs make: an id, a key."""
+PRINTABLE: Final = AfterValidator(_printable)
+"""For what programs make, an id or a key: no character that is not printable."""

@@ -12,6 +12,7 @@ from pathlib import PurePath
 from typing import Final
 
 _CODE_MAX: Final = 64
+_IN_CODES: Final = str.maketrans("", "", "_.:-")
 _FRAMES_MAX: Final = 40
 # Codes by which libraries tell their errors apart: PostgreSQL, gRPC, Temporal, Kafka, HTTP
 _CODES: Final = ("sqlstate", "grpc_status_code", "status", "errno", "code")

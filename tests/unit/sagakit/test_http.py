@@ -20,11 +20,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sagakit.http import (
     DEFAULT_LIMIT,
+    PRINTABLE,
     Caller,
     Cursor,
     IdempotencyKey,
     Limit,
-    PrintableText,
     create_app,
     decode_cursor,
     issue_token,
@@ -41,7 +41,7 @@ SETTINGS = Settings(jwt_secret=SECRET, service="order", coordination_mode="kafka
 
 
 class Line(BaseModel):
-    sku: PrintableText
+    sku: Annotated[str, PRINTABLE]
     quantity: int = Field(ge=1, le=100)
 
 

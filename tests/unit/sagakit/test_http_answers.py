@@ -15,19 +15,19 @@ from fastapi import APIRouter, Body, Depends, FastAPI, Header, Query
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from sagakit.http import (
+    PRINTABLE,
+    VISIBLE,
     Caller,
     Cursor,
     EventStream,
     IdempotencyKey,
     Limit,
-    PrintableText,
     ServerSentEvent,
     create_app,
     drain_of,
     issue_token,
     require_admin,
     require_customer,
-    visible,
 )
 from sagakit.settings import Settings
 
@@ -48,7 +48,7 @@ class Everything(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: visible(20) = "a"  # type: ignore[valid-type]
+    name: Annotated[str, Field(min_length=1, max_length=20), VISIBLE] = "a"
     ident: UUID | None = None
     at: datetime | None = None
     number: int = 0
@@ -262,8 +262,8 @@ async def test_who_may_not_is_told_that_before_anything_else(client: httpx.Async
 
 
 class Names(BaseModel):
-    name: visible(20)  # type: ignore[valid-type]
-    key: PrintableText = "k"
+    name: Annotated[str, Field(min_length=1, max_length=20), VISIBLE]
+    key: Annotated[str, PRINTABLE] = "k"
 
 
 @pytest.fixture
