@@ -52,16 +52,21 @@ async def translated() -> AsyncIterator[None]:
         yield
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         orig = getattr(error, "orig", None) or error
-        code = getattr(orig, "sqlstate", None) or ""
+        code, said = getattr(orig, "sqlstate", None) or "", stated(_told(orig))
         if code.startswith(LOCKED):
-            raise RowsLocked(detail=stated(orig)) from error
+            raise RowsLocked(detail=said) from error
         if code.startswith(OUTAGE) or (not code and _lost(error, orig)):
-            raise StoreUnavailable(stated(orig)) from error
+            raise StoreUnavailable(said) from error
         unsendable = isinstance(orig.__cause__, asyncpg.exceptions.DataError | ValueError | TypeError)
         wrong = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
         if code.startswith(REJECTED) or unsendable or wrong:
-            raise RowRejected(stated(orig)) from error
+            raise RowRejected(said) from error
         raise
+
+
+def _told(orig: BaseException) -> BaseException:
+    """The server's or the driver's own error behind SQLAlchemy's, which names the constraint or the column."""
+    return orig.__cause__ or orig
 
 
 def _lost(error: BaseException, orig: BaseException) -> bool:
