@@ -5,6 +5,7 @@ told, where it was raised, and codes that come from a list. An exception of ours
 that its message holds nothing but names, ids and numbers.
 """
 
+import os
 import traceback
 from collections.abc import Iterator
 from enum import Enum
@@ -35,8 +36,8 @@ def stated(error: BaseException, *, placed: bool = False) -> str:
     kind = type(error).__name__
     if isinstance(error, Stated):
         return str(error) or kind
-    if isinstance(error, OSError) and isinstance(error.errno, int) and isinstance(error.strerror, str):
-        return f"{kind}: {error.errno}"
+    if isinstance(error, OSError) and isinstance(error.errno, int):
+        return f"{kind}: {os.strerror(error.errno)}"
     details = [f"{name}={value}" for name, value in _details(error)]
     return f"{kind} ({', '.join(details)})" if details else kind
 

@@ -121,7 +121,7 @@ def test_our_own_words_and_codes_are_logged(log: io.StringIO) -> None:
     said = [json.loads(line)["message"] for line in log.getvalue().splitlines()]
     assert said == [
         "why: the pool is empty",
-        "why: ConnectionRefusedError: 111",
+        "why: ConnectionRefusedError: Connection refused",
         "why: UniqueViolationError (sqlstate=23505, constraint_name=orders_pkey)",
     ]
 
