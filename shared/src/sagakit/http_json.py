@@ -11,30 +11,49 @@ _NAME_MAX: Final = 64
 
 
 class _Twice:
+    """Stands for an object in which `key` is repeated; it hides whatever else is in it."""
+
     def __init__(self, key: str) -> None:
         self.key = key
+
+
+class _Repeated(ValueError):
+    pass
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> Any:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise _Repeated
+    return made
+
+
+def _marked(pairs: Sequence[tuple[str, Any]]) -> Any:
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            return _Twice(key)
+        made[key] = value
+    return made
+
+
+_looks = json.JSONDecoder(object_pairs_hook=_unique).decode
+_finds = json.JSONDecoder(object_pairs_hook=_marked).decode
 
 
 def twice(body: bytes) -> str | None:
     """The dotted path of a key that stands twice in its object; None if there is none, or `body` is no JSON."""
     if body.count(b":") < 2:
         return None
-    found: list[_Twice] = []
-
-    def collect(pairs: Sequence[tuple[str, Any]]) -> Any:
-        made = dict(pairs)
-        if len(made) == len(pairs):
-            return made
-        seen: set[str] = set()
-        key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        found.append(_Twice(key))
-        return found[-1]
-
     try:
-        parsed = json.loads(body, object_pairs_hook=collect)
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        try:
+            _looks(text)
+        except _Repeated:
+            return _path_to(_finds(text))
     except (ValueError, RecursionError):
-        return None
-    return _path_to(parsed) if found else None
+        pass  # whoever reads the body says what is wrong with it
+    return None
 
 
 def field_name(name: str) -> str:
@@ -43,7 +62,7 @@ def field_name(name: str) -> str:
 
 
 def _path_to(parsed: Any) -> str | None:
-    """Where the first object stands in which a key is repeated; it hides whatever is in it."""
+    """Where the first such object stands."""
     stack: list[tuple[Any, tuple[str, ...]]] = [(parsed, ())]
     while stack:
         value, path = stack.pop()

@@ -13,6 +13,7 @@ import logging
 import re
 import secrets
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -165,7 +166,10 @@ def configure_logging(service: str, mode: str, level: str = "INFO", stream: Text
     handler.setFormatter(JsonFormatter(service, mode))
     handler.addFilter(RateLimit())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    sys.excepthook = _uncaught
+    if stream is None:
+        sys.excepthook = _uncaught
+        threading.excepthook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+        sys.unraisablehook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"
@@ -173,10 +177,10 @@ def configure_logging(service: str, mode: str, level: str = "INFO", stream: Text
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
-def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """The process ends of an error: told as any other, in place of Python's own words, which hold values."""
-    if issubclass(kind, Exception):
-        logging.getLogger("sagakit").critical("the process ends", exc_info=(kind, error, trace))
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """An error that ends a process or a thread is told as any other, in place of Python's words, which hold values."""
+    if error is not None and issubclass(kind, Exception):
+        logging.getLogger("sagakit").critical("an error that nobody handled", exc_info=(kind, error, trace))
 
 
 def new_traceparent(entropy: Callable[[int], str] = secrets.token_hex) -> str:

@@ -32,13 +32,12 @@ from sagakit.telemetry import (
 @pytest.fixture
 def log() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    handlers, level, hook = root.handlers[:], root.level, sys.excepthook
+    handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
     configure_logging("order", "kafka-choreography", "DEBUG", stream)
     yield stream
     root.handlers[:] = handlers
     root.setLevel(level)
-    sys.excepthook = hook
 
 
 def test_a_line_is_one_json_object_with_the_fields_of_extra(log: io.StringIO) -> None:
@@ -135,15 +134,25 @@ async def test_what_asyncio_says_of_a_task_names_no_value(log: io.StringIO) -> N
     assert "never retrieved" in log.getvalue()
 
 
-def test_an_error_that_ends_the_process_is_logged_like_any_other() -> None:
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("fails()", 1),
+        ("import threading; one = threading.Thread(target=fails); one.start(); one.join()", 0),
+        ("type('Odd', (), {'__del__': lambda self: fails()})()", 0),
+        ("import asyncio; asyncio.run(asyncio.to_thread(fails))", 1),
+    ],
+)
+def test_an_error_that_nobody_handles_is_logged_like_any_other(end: str, status: int) -> None:
     program = (
         "from sagakit.telemetry import configure_logging\n"
         "configure_logging('order', 'kafka')\n"
-        "street = ' '.join(['4', 'Elm', 'Street'])\n"
-        "raise ValueError(street)\n"
+        "def fails():\n"
+        "    raise ValueError(' '.join(['4', 'Elm', 'Street']))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
+    words = [sys.executable, "-c", program + end]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == status
     assert "4 Elm" not in done.stderr
     assert json.loads(done.stderr)["exception"].endswith("ValueError")
 

@@ -4,7 +4,6 @@ import asyncio
 import io
 import json
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -52,11 +51,11 @@ class Log:
 
 @pytest.fixture
 def log() -> Iterator[Log]:
-    root, hook, log = logging.getLogger(), sys.excepthook, Log()
+    root, log = logging.getLogger(), Log()
     handlers_, level = root.handlers[:], root.level
     configure_logging("payment", "kafka", "DEBUG", log.stream)
     yield log
-    root.handlers[:], sys.excepthook = handlers_, hook
+    root.handlers[:] = handlers_
     root.setLevel(level)
 
 
