@@ -29,6 +29,14 @@ $(error $(wrong))
 endif
 endif
 
+ifneq ($(filter test,$(MAKECMDGOALS)),)
+wrong := $(shell env $(MAKEOVERRIDES) MODE='$(MODE)' FAST='$(FAST)' NIGHTLY='$(NIGHTLY)' PYTHONDONTWRITEBYTECODE=1 \
+	PYTHONPATH=.:shared/src $(PYTHON) -m tests.suite.choice 2>&1)
+ifneq ($(wrong),)
+$(error $(wrong))
+endif
+endif
+
 .PHONY: help setup setup-dev up down restart status logs clean config attention token demo test audit load bench lint lock
 
 help: ## this list
@@ -93,9 +101,9 @@ bench: ## compare the modes (MODES, RUNS, RATE, DURATION, PROVIDERS), on a stack
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m loadtests.bench
 
-test: ## the whole test suite, on a stack of its own
+test: ## the test suite, on a stack of its own (FAST=1 without servers, MODE=kafka one mode, NIGHTLY=1 also what is long)
 	$(BOOTSTRAP) dev
-	@exec tests/run
+	@MODE='$(MODE)' FAST='$(FAST)' NIGHTLY='$(NIGHTLY)' exec tests/run
 
 lint: ## formatting, lint, types, import rules
 	$(BOOTSTRAP) dev

@@ -35,6 +35,7 @@ from sagakit import migrations
 from sagakit.host import Recipe
 from sagakit.settings import Settings
 from tests.modes.servers import free_ports
+from tests.suite.choice import chosen
 
 START_SECONDS = 30
 SECRET = "a-secret-of-sufficient-length-for-hs256"
@@ -166,6 +167,7 @@ def _shared() -> tuple[Server, Path]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
+    assert chosen().allows_servers(), "FAST=1 starts no servers"
     server, folder = _shared()
     server.start()
     yield server

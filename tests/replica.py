@@ -31,6 +31,7 @@ class MemoryMode:
         self.chatty = chatty
         self.published: list[Outgoing] = []
         self.failing = False
+        self.refused: set[str] = set()  # keys of rows that no broker takes
         self.pause = 0.0
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Any]]:
@@ -43,6 +44,8 @@ class MemoryMode:
         await asyncio.sleep(self.pause)
         if self.failing:
             raise ConnectionError("no broker")
+        if self.refused.intersection(row.key for row in rows):
+            raise ValueError("too large")
         self.published.extend(rows)
 
     async def run(self) -> None:
@@ -96,7 +99,8 @@ async def replica(
     chosen = Settings(jwt_secret=SECRET, service=service, database_url=url, **{"providers": "instant", **settings})
     made = recipe(service)
     engine = engine_for(url, chosen.db_pool)
-    store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=chosen.outbox_lease)
+    lease, pause = chosen.outbox_lease, chosen.retry_max
+    store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=lease, pause=pause)
     mode, metrics = MemoryMode(chatty), Metrics()
     letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide)
     participant = Participant(made.service, store, mode, outside, letters, chosen, metrics)

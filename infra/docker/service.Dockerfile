@@ -33,7 +33,7 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HTTP_HOST=0.0.0.0 HTTP_PORT=800
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --start-interval=1s --retries=3 \
-  CMD ["python", "-S", "-c", "import http.client as h, os; c = h.HTTPConnection('127.0.0.1', int(os.environ['HTTP_PORT']), timeout=3); c.request('GET', '/health/ready'); raise SystemExit(c.getresponse().status != 200)"]
+  CMD ["python", "-S", "-c", "import http.client as h, json, os; c = h.HTTPConnection('127.0.0.1', int(os.environ['HTTP_PORT']), timeout=3); c.request('GET', '/health/ready'); raise SystemExit(json.load(c.getresponse())['status'] != 'ready')"]
 
 # The code of one service, with its migrations beside it as in the checkout
 FROM runtime AS service

@@ -45,6 +45,15 @@ class Lanes:
     def all(self) -> tuple[Scenario, ...]:
         return (*self.free, *(one for held in self.held.values() for one in held), *self.scarce)
 
+    def share(self, which: int, of: int) -> "Lanes":
+        """One of `of` shares, which are together all; of what happens in several scenarios, each share has some."""
+
+        def pick(lane: tuple[Scenario, ...]) -> tuple[Scenario, ...]:
+            return tuple(sorted(lane, key=_kind)[which::of])
+
+        held = {point: pick(lane) for point, lane in self.held.items()}
+        return Lanes(pick(self.free), held, pick(self.scarce))
+
 
 def lanes(seed: int = 4, free: int = 172, held: int = 8, scarce: int = 8) -> Lanes:
     """The same for the same arguments, always."""
@@ -55,6 +64,12 @@ def lanes(seed: int = 4, free: int = 172, held: int = 8, scarce: int = 8) -> Lan
         {point: tuple(_held(random, shelf, point, number) for number in range(held)) for point in HELD},
         tuple(_scarce(random, number) for number in range(scarce)),
     )
+
+
+def _kind(scenario: Scenario) -> tuple[str, ...]:
+    """Where it is cancelled, where to it goes, who pays."""
+    first = scenario.purchases[0]
+    return first.cancel_at or "", first.body["shipping_address"]["country"], first.body["payment"]["token"]
 
 
 def _free(random: Random, shelf: Iterator[str], number: int) -> Scenario:

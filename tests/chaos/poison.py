@@ -17,7 +17,7 @@ from sagakit.topology import Subscription
 
 NESTED: Final = 1000
 OVERSIZED: Final = 200_000  # bytes, below what each broker accepts
-Send = Callable[[Mapping[str, str], str, Sequence[bytes]], Awaitable[None]]
+Send = Callable[[Mapping[str, str], str, Sequence[bytes], float], Awaitable[None]]
 
 
 def _event(name: str, data: str, subject: str, version: str = ".v1", identity: str = "") -> bytes:
@@ -58,59 +58,79 @@ def messages(how_many: int) -> list[bytes]:
     return list(islice(cycle(bodies()), how_many))
 
 
-async def poison(stack: Mapping[str, str], mode: str, how_many: int) -> None:
-    """Send so many messages in all, spread over all channels and consumers of the mode."""
-    await _SENDERS[MODES[mode].substrate](stack, MODES[mode].style, messages(how_many))
+async def poison(stack: Mapping[str, str], mode: str, how_many: int, seconds: float) -> None:
+    """Send so many messages, one after another over so many seconds, to all channels and consumers of the mode."""
+    await _SENDERS[MODES[mode].substrate](stack, MODES[mode].style, messages(how_many), seconds / how_many)
 
 
 def _subscriptions(style: str) -> tuple[Subscription, ...]:
     return topology_of(style).subscriptions
 
 
-async def _kafka(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]) -> None:
+async def _kafka(stack: Mapping[str, str], style: str, poisons: Sequence[bytes], pause: float) -> None:
+    channels = sorted({one.channel for one in _subscriptions(style)})
+    await to_kafka(stack, list(zip(cycle(channels), poisons, strict=False)), pause)
+
+
+async def to_kafka(stack: Mapping[str, str], messages: Sequence[tuple[str, bytes]], pause: float = 0.0) -> None:
+    """Send each body to the topic of its channel; `pause`: seconds after each."""
     from aiokafka import AIOKafkaProducer
 
     from sagakit.modes.kafka.topology import topic_of
 
-    channels = sorted({one.channel for one in _subscriptions(style)})
     producer = AIOKafkaProducer(bootstrap_servers=stack["KAFKA_BOOTSTRAP"])
     await producer.start()
     try:
-        for channel, body in zip(cycle(channels), poisons, strict=False):
+        for channel, body in messages:
             await producer.send_and_wait(topic_of(channel), body, key=uuid.uuid4().hex.encode())
+            await asyncio.sleep(pause)
     finally:
         await producer.stop()
 
 
-async def _sns_sqs(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]) -> None:
+async def _sns_sqs(stack: Mapping[str, str], style: str, poisons: Sequence[bytes], pause: float) -> None:
+    consumers = sorted({one.consumer for one in _subscriptions(style)})
+    await to_sqs(stack, style, list(zip(cycle(consumers), poisons, strict=False)), pause)
+
+
+async def to_sqs(
+    stack: Mapping[str, str], style: str, messages: Sequence[tuple[str, bytes]], pause: float = 0.0
+) -> None:
+    """Send each body to the queue of its consumer, as text; `pause`: seconds after each."""
     import aioboto3
 
-    consumers = sorted({one.consumer for one in _subscriptions(style)})
     session = aioboto3.Session("any", "any", region_name=stack.get("AWS_DEFAULT_REGION", "eu-west-1"))
     async with session.client("sqs", endpoint_url=stack["AWS_ENDPOINT_URL"]) as sqs:
-        for consumer, body in zip(cycle(consumers), poisons, strict=False):
+        for consumer, body in messages:
             url = (await sqs.get_queue_url(QueueName=f"quartet-{style}-{consumer}"))["QueueUrl"]
             text = body.decode(errors="replace").replace("\x00", " ") or " "
             await sqs.send_message(QueueUrl=url, MessageBody=text)
+            await asyncio.sleep(pause)
 
 
-async def _pubsub(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]) -> None:
+async def _pubsub(stack: Mapping[str, str], style: str, poisons: Sequence[bytes], pause: float) -> None:
+    channels = sorted({one.channel for one in _subscriptions(style)})
+    await to_pubsub(stack, list(zip(cycle(channels), poisons, strict=False)), pause)
+
+
+async def to_pubsub(stack: Mapping[str, str], messages: Sequence[tuple[str, bytes]], pause: float = 0.0) -> None:
+    """Send each body to the topic of its channel; `pause`: seconds after each."""
     from sagakit.modes.pubsub.client import Client, new_message
     from sagakit.modes.pubsub.topology import Names, topic_of
 
-    channels = sorted({one.channel for one in _subscriptions(style)})
     client = Client(stack["PUBSUB_EMULATOR_HOST"])
     await client.open()
     names = Names(stack.get("PUBSUB_PROJECT", "quartet"))
     try:
-        for channel, body in zip(cycle(channels), poisons, strict=False):
+        for channel, body in messages:
             message = new_message(data=body, attributes={} if body else {"empty": "yes"})
             await client.publish(names.topic(topic_of(channel)), [message])
+            await asyncio.sleep(pause)
     finally:
         await client.close()
 
 
-async def _temporal(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]) -> None:
+async def _temporal(stack: Mapping[str, str], style: str, poisons: Sequence[bytes], pause: float) -> None:
     """Starts and signals whose argument is anything: as a note of a known type, as bytes, under unknown names."""
     from temporalio.client import Client
     from temporalio.common import RawValue, WorkflowIDReusePolicy
@@ -139,11 +159,7 @@ async def _temporal(stack: Mapping[str, str], style: str, poisons: Sequence[byte
             await client.start_workflow(workflow, fine, start_signal="unheard", start_signal_args=[note], **start)
         else:  # a workflow of another name
             await client.start_workflow("Unheard", argument, **start)
+        await asyncio.sleep(pause)
 
 
 _SENDERS: Final[Mapping[str, Send]] = {"kafka": _kafka, "sns_sqs": _sns_sqs, "pubsub": _pubsub, "temporal": _temporal}
-
-
-def main(stack: Mapping[str, str], mode: str, how_many: int) -> None:
-    """`poison`, for callers without an event loop."""
-    asyncio.run(poison(stack, mode, how_many))

@@ -15,7 +15,6 @@ from tests.e2e.stack import Stack
 FOLDER = Path(f"{os.environ.get('TEST_STACK_DIR', '.stack/test')}-{worker_number()}").resolve()
 OFFSET = int(os.environ.get("TEST_PORT_OFFSET", "10000")) + 100 * worker_number()
 DEADLINE = 8.0
-CHOSEN = [mode for mode in MODES if mode in os.environ.get("TEST_MODES", ",".join(MODES)).split(",")]
 SETTINGS = {
     "SAGA_DEADLINE": str(DEADLINE),
     "SAGA_NUDGE_AFTER": "1",
@@ -32,6 +31,8 @@ LAST = ("test_replicas", "test_the_books_agree", "test_switching")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """At the end of its mode a stack gets replicas and is audited; the switching, on its own, comes after all modes."""
     items[:] = filter(_suits, items)
+    for item in filter(_is_long, items):
+        item.add_marker(pytest.mark.nightly)
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
     ranks = {item: next((n for n, name in enumerate(LAST, 1) if name in item.nodeid), 0) for item in here}
     ordered = iter(sorted(here, key=lambda item: ranks[item]))
@@ -40,8 +41,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _suits(item: pytest.Item) -> bool:
     """A module's function `suits(**parameters)` says which modes its tests are about; no other tests are made."""
-    suits, callspec = getattr(getattr(item, "module", None), "suits", None), getattr(item, "callspec", None)
-    return suits is None or callspec is None or bool(suits(**callspec.params))
+    return _says(item, "suits", otherwise=True)
+
+
+def _is_long(item: pytest.Item) -> bool:
+    """A module's function `nightly(**parameters)` says which of its tests only NIGHTLY=1 runs."""
+    return _says(item, "nightly", otherwise=False)
+
+
+def _says(item: pytest.Item, name: str, otherwise: bool) -> bool:
+    says, callspec = getattr(getattr(item, "module", None), name, None), getattr(item, "callspec", None)
+    return otherwise if says is None or callspec is None else bool(says(**callspec.params))
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +60,7 @@ def _folder() -> Iterator[None]:
     api.down(stack_dir=FOLDER, delete_data=True)
 
 
-@pytest.fixture(scope="session", params=CHOSEN)
+@pytest.fixture(scope="session", params=list(MODES))
 def stack(request: pytest.FixtureRequest, _folder: None) -> Stack:
     """The stack in one mode. The data lives on from mode to mode, as it does for users; it is deleted at the end."""
     environment = api.up(request.param, stack_dir=FOLDER, port_offset=OFFSET, env=SETTINGS)

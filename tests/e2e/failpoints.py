@@ -33,7 +33,7 @@ def pid(stack: Stack, service: str) -> int:
     return api.processes(stack.folder).get(service, 0)
 
 
-async def reborn(stack: Stack, service: str, before: int, seconds: float = 20) -> None:
+async def reborn(stack: Stack, service: str, before: int, seconds: float = 60) -> None:
     """Until another process has taken the place of `before`, and is ready."""
     async with asyncio.timeout(seconds):
         while True:

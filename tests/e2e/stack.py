@@ -109,12 +109,12 @@ class Stack:
     def start(self, name: str) -> None:
         api.start(name, stack_dir=self.folder)
 
-    async def ready(self, name: str, seconds: float = 30) -> None:
-        """Until the service says that it is ready."""
+    async def ready(self, name: str, seconds: float = 60) -> None:
+        """Until the service says that it is ready, and not only that it takes work."""
         async with asyncio.timeout(seconds), self.client(name) as client:
             while True:
                 try:
-                    if (await client.get("/health/ready")).status_code == 200:
+                    if (await client.get("/health/ready")).json()["status"] == "ready":
                         return
                 except httpx.TransportError:
                     pass

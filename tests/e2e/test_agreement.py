@@ -7,16 +7,26 @@ import asyncio
 from collections import Counter
 from functools import cache
 
+import pytest
+
+from sagakit.modes import MODES
 from tests.agreement.canon import End, Ending, simulated
 from tests.agreement.expectation import expected
 from tests.agreement.scenarios import Scenario
-from tests.agreement.steady import HELD, Lanes, lanes
+from tests.agreement.steady import AFTERWARDS, HELD, Lanes, lanes
 from tests.e2e.conftest import DEADLINE
 from tests.e2e.drive import AT_A_TIME, Driver, driving
 from tests.e2e.stack import Stack
 from tests.simulation.design import STYLES
+from tests.suite.choice import chosen
 
 LANES = lanes()
+SHARES = {
+    mode: LANES.share(place, len(modes))
+    for modes in ([name for name, spec in MODES.items() if spec.style == style] for style in STYLES)
+    for place, mode in enumerate(modes)
+}
+"""What a mode is driven through in the ordinary run, NIGHTLY=1 drives each through all: a style's modes share them."""
 
 
 @cache
@@ -40,11 +50,24 @@ def test_the_scenarios_reach_every_end_that_does_not_need_luck() -> None:
     assert {end.cancel_won for ending in expectations().values() for end in ending.orders} == {None, True, False}
 
 
+@pytest.mark.parametrize("style", STYLES)
+def test_in_each_style_every_scenario_is_driven_once_in_the_ordinary_run(style: str) -> None:
+    shares = [share for mode, share in SHARES.items() if MODES[mode].style == style]
+    assert sorted(one.name for share in shares for one in share.all) == sorted(one.name for one in LANES.all)
+    for share in shares:
+        assert {purchase.cancel_at for one in share.all for purchase in one.purchases} >= {None, *HELD, *AFTERWARDS}
+        assert "PaymentAuthorizationRequested" in {one.purchases[0].cancel_at for one in share.free}
+        assert len(share.scarce) == 2
+        reasons = {end.reason for one in share.all for end in expectations()[one.name].orders}
+        assert reasons == {None, "OUT_OF_STOCK", "PAYMENT_DECLINED", "SHIPPING_UNAVAILABLE", "CUSTOMER_REQUESTED"}
+
+
 async def test_every_scenario_ends_as_in_every_other_mode(stack: Stack) -> None:
+    driven = LANES if chosen().nightly else SHARES[stack.mode]
     async with driving(stack, DEADLINE) as driver:
-        endings = await _drive(driver, LANES)
-    assert len(driver.timed_out) <= len(LANES.all) // 20, f"the machine is too slow: {len(driver.timed_out)} time-outs"
-    wanted = expectations()
+        endings = await _drive(driver, driven)
+    assert len(driver.timed_out) <= len(driven.all) // 20, f"the machine is too slow: {len(driver.timed_out)} time-outs"
+    wanted = {one.name: expectations()[one.name] for one in driven.all}
     differing = {name: (ending, wanted[name]) for name, ending in endings.items() if ending != wanted[name]}
     assert differing == {}
     assert endings.keys() == wanted.keys()

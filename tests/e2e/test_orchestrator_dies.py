@@ -31,6 +31,12 @@ def suits(stack: str, step: str = "", **_: object) -> bool:
     return MODES[stack].style == ORCHESTRATION and not walked
 
 
+def nightly(stack: str, point: str = "", **_: object) -> bool:
+    """Over a broker the orchestrator is the same code: all of its steps over one, over the others what the broker tells
+    apart, which is when it is told of an event and when it hears of one."""
+    return stack in ("sns-sqs-orchestration", "pubsub-orchestration") and not point
+
+
 def commits(stack: Stack) -> list[str]:
     return [step for step in STEPS if suits(stack.mode, step)]
 

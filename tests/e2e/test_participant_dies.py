@@ -13,6 +13,11 @@ def suits(stack: str, **_: object) -> bool:
     return stack in MODES
 
 
+def nightly(stack: str, point: str, **_: object) -> bool:
+    """The calls of one mode, and of every carrier what it brings again."""
+    return stack != "kafka-choreography" and point != "before-ack"
+
+
 pytestmark = pytest.mark.usefixtures("disarmed")
 
 

@@ -25,6 +25,11 @@ def suits(stack: str, **_: object) -> bool:
     return stack in MODES
 
 
+def nightly(stack: str, **_: object) -> bool:
+    """One of each style; that replicas share what a broker brings is in each carrier's conformance suite."""
+    return stack not in ("temporal-orchestration", "kafka-choreography")
+
+
 @pytest.mark.timeout(240)
 async def test_replicas_are_killed_and_restarted_under_load(stack: Stack) -> None:
     environment = await asyncio.to_thread(api.up, stack.mode, FOLDER, OFFSET, PATIENT)

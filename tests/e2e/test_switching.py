@@ -10,7 +10,8 @@ from typing import Final
 import pytest
 
 from native_stack import api
-from tests.e2e.conftest import CHOSEN, FOLDER, OFFSET, SETTINGS
+from sagakit.modes import MODES
+from tests.e2e.conftest import FOLDER, OFFSET, SETTINGS
 from tests.e2e.shop import Shop, audit
 from tests.e2e.stack import Stack
 
@@ -18,11 +19,17 @@ OWN: Final = FOLDER.with_name(f"{FOLDER.name}-switching")
 PATIENT: Final = {**SETTINGS, "SAGA_DEADLINE": "120"}
 """No order may hide behind its deadline: a good one has to complete, however many switches it lives through."""
 
+ONE_OF_A_CARRIER: Final = (
+    "temporal-orchestration",
+    "kafka-choreography",
+    "sns-sqs-orchestration",
+    "pubsub-choreography",
+)
 STAY: Final = 2.0
 
 
 @pytest.fixture
-def folder() -> Iterator[None]:
+def switching_stack() -> Iterator[None]:
     """One stack at a time is enough for a machine."""
     api.down(stack_dir=FOLDER, delete_data=True)
     yield
@@ -34,8 +41,13 @@ def _up(mode: str) -> dict[str, str]:
 
 
 @pytest.mark.timeout(600)
-async def test_nothing_is_lost_while_the_mode_is_switched_under_load(folder: None) -> None:
-    first, *others = CHOSEN
+@pytest.mark.parametrize(
+    "modes", [ONE_OF_A_CARRIER, pytest.param(tuple(MODES), marks=pytest.mark.nightly)], ids=["carriers", "all"]
+)
+async def test_nothing_is_lost_while_the_mode_is_switched_under_load(
+    switching_stack: None, modes: tuple[str, ...]
+) -> None:
+    first, *others = modes
     stack = Stack(first, OWN, await asyncio.to_thread(_up, first), timeout=120)
     shop = Shop(stack)
     async with shop.open():

@@ -16,11 +16,13 @@ import pytest
 from sagakit.ports import Failure, Outgoing, Transport
 from sagakit.topology import Topology
 from tests.modes.corner import ATTEMPTS, CHANGED, IGNORED, MADE, Corner, Server, bodies, settings
+from tests.modes.faults import FaultConformance
+from tests.modes.probes import ProbeConformance
 
 __all__ = ["ATTEMPTS", "Server", "TransportConformance", "settings"]
 
 
-class TransportConformance:
+class TransportConformance(FaultConformance, ProbeConformance):
     """Inherit it, name the class Test…, and give it a server."""
 
     survives: frozenset[str] = frozenset({"stop", "kill"})  # after which of these the broker still has its messages
@@ -49,13 +51,6 @@ class TransportConformance:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(self.patience):
                     await transport.close()
-
-    async def _dead(self, server: Any, consumer: str, how_many: int) -> list[tuple[bytes, str]]:
-        deadline = time.monotonic() + self.patience
-        while len(letters := await self.dead_letters(server, consumer)) < how_many:
-            assert time.monotonic() < deadline, f"{len(letters)} dead letters instead of {how_many}"
-            await asyncio.sleep(0.2)
-        return letters
 
     # --- who gets what -------------------------------------------------------------------------------
 

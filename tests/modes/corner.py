@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from sagakit.ports import Delivery, Outgoing, Transport
+from sagakit.ports import Delivery, Failure, Outgoing, Transport
 from sagakit.settings import Settings
 from sagakit.topology import Subscription, Topology
 
@@ -130,6 +130,13 @@ class Corner:
         except TimeoutError:
             pytest.fail(f"{len(missing)} of {len(rows)} did not come within {self.patience} s, {len(seen)} came")
         return seen
+
+    async def consume(self, transport: Transport, locked: str) -> None:
+        """Receive until that raises, or time is up; all is settled as locked."""
+        async with asyncio.timeout(self.patience):
+            while True:
+                failures = [Failure(one, locked, poison=False, counts=False) for one in await transport.receive()]
+                await transport.settle([], failures)
 
     async def settle(self, transport: Transport, done: Sequence[Delivery]) -> None:
         with contextlib.suppress(Exception):

@@ -6,9 +6,10 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from random import SystemRandom
@@ -22,6 +23,7 @@ from native_stack.readiness import HOST, wait_for
 from native_stack.secrets_store import load_or_create
 from native_stack.services import python_reads
 from native_stack.settings import SERVICES, resolve
+from tests.suite.choice import chosen
 
 START_SECONDS = 60
 # module of native_stack that prepares it -> the ports that it needs, the first of which clients talk to
@@ -48,6 +50,7 @@ class ProcessServer:
         prepare = import_module(f"native_stack.{component}").prepare
         self._program = prepare(settings, user, lambda line: print(f"{component}: {line}"))
         write_scripts(layout, [self._program], user)
+        self.folder = folder
         self._script = layout.scripts / self._program.name
         self._log = folder / "output.log"
         self._process: subprocess.Popen[bytes] | None = None
@@ -76,7 +79,15 @@ class ProcessServer:
         self._process.wait(10)
 
     def freeze(self) -> None:
+        """Returns when its last thread has stopped.
+
+        One thread takes the signal for all; on a busy machine that one waits for its turn, and the others still answer.
+        """
         self._signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_SECONDS
+        while running_threads := self._threads() - self._threads("Tt"):
+            assert time.monotonic() < deadline, f"{len(running_threads)} threads are not stopped"
+            time.sleep(0.005)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
@@ -96,6 +107,17 @@ class ProcessServer:
         assert self._process is not None
         return "" if self._process.poll() is None else "it ended"
 
+    def _threads(self, states: str = "") -> set[Path]:
+        """Those of the whole process group, or those of them that are in one of these states of proc(5)."""
+        assert self._process is not None
+        found = set[Path]()
+        for stat in Path("/proc").glob("[0-9]*/task/*/stat"):
+            with suppress(OSError):
+                state, _, group, *_ = stat.read_text().rpartition(")")[2].split()
+                if int(group) == self._process.pid and state in (states or state) and state not in "ZX":
+                    found.add(stat)
+        return found
+
     def _signal(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, number)
@@ -107,6 +129,7 @@ def running(component: str) -> Iterator[ProcessServer]:
 
     Where it cannot be had, the tests are skipped with the reason; in CI (variable CI) they fail.
     """
+    assert chosen().allows_servers(), f"FAST=1 starts no servers: mark what uses {component} with `carrier`"
     folder = Path(tempfile.mkdtemp(prefix=f"quartet-{component}-"))
     folder.chmod(0o755)
     try:

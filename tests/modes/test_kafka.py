@@ -1,26 +1,88 @@
 """Kafka keeps what every transport promises, against a real broker."""
 
 import asyncio
-from collections.abc import Iterator
+import json
+import struct
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.codec import zstd_encode
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
-from sagakit.modes.kafka.topology import dead_letters_of, topics
+from sagakit.modes.kafka.topology import dead_letters_of, topic_of, topics
 from sagakit.modes.kafka.transport import KafkaTransport
 from sagakit.ports import Transport
 from sagakit.topology import Topology
 from tests.modes.conformance import TransportConformance, settings
 from tests.modes.corner import Corner
+from tests.modes.faults import Door, envelope
 from tests.modes.servers import ProcessServer, running
 
 # aiokafka leaves sockets to the garbage collector when its start is cancelled, which an outage leads to
 pytestmark = [
+    pytest.mark.carrier("kafka"),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+@asynccontextmanager
+async def producer(server: ProcessServer, **options: Any) -> AsyncIterator[AIOKafkaProducer]:
+    """A stranger's producer."""
+    client = AIOKafkaProducer(bootstrap_servers=server.address, max_request_size=2_000_000, **options)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
+def name_no_text(batch: bytearray) -> None:
+    """The name of the header becomes bytes that are no UTF-8."""
+    at = bytes(batch).rindex(b"name")
+    batch[at : at + 4] = b"\xff\xfe\xff\xfe"
+
+
+async def put(
+    stranger: AIOKafkaProducer,
+    topic: str,
+    partition: int,
+    bodies: Sequence[bytes],
+    codec: int = 0,
+    mend: Callable[[bytearray], None] | None = None,
+) -> None:
+    """One batch, with its own bytes, past whatever a producer would refuse."""
+    batch = stranger.create_batch()
+    builder = DefaultRecordBatchBuilder(
+        magic=2,
+        compression_type=0,
+        is_transactional=0,
+        producer_id=-1,
+        producer_epoch=-1,
+        base_sequence=-1,
+        batch_size=1 << 20,
+    )
+    for at, body in enumerate(bodies):
+        builder.append(at, int(time.time() * 1000), None, body, [("name", b"of a header")])
+        batch.append(timestamp=None, key=None, value=body)
+    batch.close()
+    raw = bytearray(builder.build())
+    if mend is not None:
+        mend(raw)
+    if codec:
+        raw[61:] = zstd_encode(bytes(raw[61:]))
+        struct.pack_into(">i", raw, 8, len(raw) - 12)
+        struct.pack_into(">h", raw, 21, codec)
+    struct.pack_into(">I", raw, 17, calc_crc32c(bytes(raw[21:])))
+    batch._buffer = bytes(raw)
+    await (await stranger.send_batch(batch, topic, partition=partition))
 
 
 class TestKafka(TransportConformance):
@@ -42,10 +104,87 @@ class TestKafka(TransportConformance):
         try:
             reader.assign([partition])
             await reader.seek_to_beginning(partition)
-            records = (await reader.getmany(timeout_ms=1000)).get(partition, [])
+            end = (await reader.end_offsets([partition]))[partition]
+            records = list[Any]()
+            while len(records) < end:
+                records += (await reader.getmany(timeout_ms=1000)).get(partition, [])
             return [(record.value, dict(record.headers)["cause"].decode()) for record in records]
         finally:
             await reader.stop()
+
+    async def publish_as_a_stranger(self, server: ProcessServer, corner: Corner) -> int:
+        topic = topic_of(corner.one)
+        async with producer(server) as stranger:
+            await stranger.send_and_wait(topic, None, b"a key and no value")
+            await stranger.send_and_wait(topic, b"no key", headers=[("type", None), ("type", b""), ("\u00fc", None)])
+            await stranger.send_and_wait(topic, b"long", headers=[("x" * 100_000, b"y" * 100_000)])
+            await stranger.send_and_wait(topic, b"x" * 1_000_000, b"k" * 10_000)
+            await put(stranger, topic, 0, [b"a name of a header that is no text"], mend=name_no_text)
+        return 5
+
+    @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+    async def test_records_of_every_codec_are_read(self, corner: Corner, server: ProcessServer, codec: str) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 20)
+        async with producer(server, compression_type=codec, linger_ms=50) as stranger:
+            await asyncio.gather(*(stranger.send_and_wait(topic_of(corner.one), row.body) for row in rows))
+        await corner.collect(alpha, rows)
+
+    @pytest.mark.parametrize("codec", [0, 4])
+    async def test_what_cannot_be_read_is_a_dead_letter_that_says_where_it_was_and_its_neighbours_arrive(
+        self, corner: Corner, server: ProcessServer, codec: int
+    ) -> None:
+        alpha, door, topic = await corner.open(corner.alpha), Door(), topic_of(corner.one)
+        wanted = set[str]()
+        async with producer(server) as stranger:
+            for number in range(6):
+                names = [f"{number}-{which}" for which in ("before", "unreadable", "after")]
+                bodies_ = [envelope(name) for name in names]
+                await put(stranger, topic, 0, bodies_[:1])
+                await put(stranger, topic, 0, bodies_[1:2], codec, name_no_text)
+                await put(stranger, topic, 0, bodies_[2:])
+                wanted |= {names[0], names[2]}
+        await self._consumed(alpha, door, lambda: wanted <= set(door.asked) and len(door.buried) >= 6)
+        assert set(door.asked) == wanted
+        assert [json.loads(body)["unreadable"] for body, _ in door.buried] == [
+            f"{topic}/0/{3 * n + 1}" for n in range(6)
+        ]
+        assert all("UnicodeDecodeError" in cause and topic in cause for _, cause in door.buried)
+        assert await self._dead(server, corner.alpha, 6) == door.buried
+        await alpha.close()
+        assert not await corner.listen(await corner.open(corner.alpha), self.redelivery + 1)
+
+    async def test_a_batch_that_was_damaged_at_the_broker_is_passed_over(
+        self, corner: Corner, server: ProcessServer
+    ) -> None:
+        alpha, door, topic = await corner.open(corner.alpha), Door(), topic_of(corner.one)
+        async with producer(server) as stranger:
+            for name in ("before", "damaged", "after"):
+                await put(stranger, topic, 0, [envelope(name)])
+        (segment,) = server.folder.rglob(f"{topic}-0/*.log")
+        kept = segment.read_bytes()
+        with segment.open("r+b") as log:
+            log.seek(kept.index(b"damaged"))
+            log.write(b"DAMAGED")
+        await self._consumed(alpha, door, lambda: {"before", "after"} <= set(door.asked) and len(door.buried) == 1)
+        ((body, cause),) = door.buried
+        assert json.loads(body)["unreadable"] == f"{topic}/0/1"
+        assert "CRC" in cause
+        assert await self._dead(server, corner.alpha, 1) == door.buried
+
+    async def test_an_outage_passes_no_record_over(self, corner: Corner, server: ProcessServer) -> None:
+        alpha, door, topic = await corner.open(corner.alpha), Door(), topic_of(corner.one)
+        async with producer(server) as stranger:
+            await put(stranger, topic, 0, [envelope("unreadable")], mend=name_no_text)
+            for number in range(50):
+                await put(stranger, topic, 0, [envelope(str(number))])
+        assert isinstance(alpha, KafkaTransport)
+        reading = asyncio.create_task(self._consumed(alpha, door, lambda: len(set(door.asked)) == 50))
+        for _ in range(3):
+            await asyncio.to_thread(server.kill)
+            await asyncio.to_thread(server.start)
+        await reading
+        assert {json.loads(body)["unreadable"] for body, _ in door.buried} == {f"{topic}/0/0"}
 
     async def test_deleted_topics_are_made_again(self, corner: Corner, server: ProcessServer) -> None:
         alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from unittest.mock import AsyncMock
 
 import pytest
 
-from sagakit.modes.pubsub.client import Client
-from sagakit.modes.pubsub.topology import DEADLINE, FilterChanged, Names
+from sagakit.modes.pubsub.client import Client, new_message
+from sagakit.modes.pubsub.topology import DEADLINE, FilterChanged, Names, topic_of
 from sagakit.modes.pubsub.transport import PubSubTransport
-from sagakit.ports import Transport
+from sagakit.ports import Failure, Transport
 from sagakit.topology import Topology
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.corner import Corner
+from tests.modes.corner import MADE, Corner, bodies
 from tests.modes.servers import ProcessServer, running
+
+pytestmark = pytest.mark.carrier("pubsub")
 
 
 class TestPubSub(TransportConformance):
@@ -33,10 +36,62 @@ class TestPubSub(TransportConformance):
         name = Names("quartet").subscription(f"quartet-test-{consumer}-dead-letters")
         try:
             found = await client.pull(name, 10)
-            await client.extend(name, [one.ack_id for one in found], 0)
+            if found:
+                await client.extend(name, [one.ack_id for one in found], 0)
             return [(one.message.data, one.message.attributes["cause"]) for one in found]
         finally:
             await client.close()
+
+    async def publish_as_a_stranger(self, server: ProcessServer, corner: Corner) -> int:
+        strange = [
+            new_message(data=b"no attributes at all"),
+            new_message(data=b"\xff\x00\xfe", attributes={"type": MADE}),
+            new_message(data=b"many", attributes={"type": MADE} | {f"a{number}": "v" for number in range(99)}),
+            new_message(data=b"long", attributes={"type": MADE, "x" * 256: "\u00fc" * 512}),
+            new_message(attributes={"type": MADE, "why": "no data"}),
+            new_message(
+                data=b"ordered",
+                ordering_key="k" * 1024,
+                attributes={
+                    "type": MADE,
+                },
+            ),
+        ]
+        client = Client(server.address)
+        await client.open()
+        try:
+            for one in strange:
+                await client.publish(Names("quartet").topic(topic_of(corner.one)), [one])
+        finally:
+            await client.close()
+        return len(strange)
+
+    @pytest.mark.parametrize("call", ["pull", "extend"])
+    async def test_a_task_that_fails_by_its_own_fault_fails_the_consumer_and_is_begun_again(
+        self, corner: Corner, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        alpha, other = await corner.open(corner.alpha), await corner.open(corner.alpha)
+        assert isinstance(alpha, PubSubTransport)
+        rows = corner.rows(corner.one, 5)
+        await alpha.publish(rows)
+        held = await corner.hold(alpha, rows)
+        await alpha.settle([], [Failure(one, "locked", poison=False, counts=False) for one in held])
+        with monkeypatch.context() as patch:
+            patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a fault of ours")))
+            with pytest.raises(KeyError, match="a fault of ours"):
+                await corner.consume(alpha, "locked")
+        while True:  # each task that failed is told of once
+            try:
+                again = list(await alpha.receive())
+                break
+            except KeyError:
+                continue
+        await alpha.settle(again, [])
+        await corner.collect(alpha, [row for row in rows if row.body not in bodies(again)])
+        more = corner.rows(corner.one, 5)
+        await alpha.publish(more)
+        await corner.collect(alpha, more)
+        assert not await corner.listen(other, 1)
 
     async def test_a_filter_that_was_changed_is_refused_since_it_would_withhold_messages(self, corner: Corner) -> None:
         await corner.open(corner.alpha)

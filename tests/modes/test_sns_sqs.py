@@ -4,18 +4,22 @@ The emulator writes its state when it is stopped, and only then: a kill loses me
 """
 
 from collections.abc import Iterator
+from typing import Any
+from unittest.mock import AsyncMock
 
 import aioboto3
 import pytest
 
 from sagakit.modes.sns_sqs.topology import dead_letters
 from sagakit.modes.sns_sqs.transport import SnsSqsTransport
+from sagakit.modes.sns_sqs.wire import unpack
 from sagakit.ports import Transport
 from sagakit.topology import Topology
 from tests.modes.conformance import TransportConformance, settings
 from tests.modes.corner import Corner
 from tests.modes.servers import ProcessServer, running
 
+pytestmark = pytest.mark.carrier("sns_sqs")
 VISIBILITY = settings().sqs_visibility
 
 
@@ -37,12 +41,49 @@ class TestSnsSqs(TransportConformance):
         async with session.client("sqs", endpoint_url=f"http://{server.address}") as sqs:
             url = (await sqs.get_queue_url(QueueName=dead_letters(f"quartet-test-{consumer}")))["QueueUrl"]
             found = await sqs.receive_message(
-                QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["cause"]
+                QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
             )
-        return [
-            (one["Body"].encode(), one["MessageAttributes"]["cause"]["StringValue"])
-            for one in found.get("Messages", ())
+        return [(unpack(one), one["MessageAttributes"]["cause"]["StringValue"]) for one in found.get("Messages", ())]
+
+    async def publish_as_a_stranger(self, server: ProcessServer, corner: Corner) -> int:
+        text = {"DataType": "String", "StringValue": "base64"}
+        strange: list[dict[str, Any]] = [
+            {"MessageBody": "no attributes at all"},
+            {"MessageBody": "no base64 \u00fc \U0001f980", "MessageAttributes": {"encoding": text}},
+            {"MessageBody": "=", "MessageAttributes": {"encoding": text}},
+            {"MessageBody": "b", "MessageAttributes": {"encoding": {"DataType": "Binary", "BinaryValue": b"\xff"}}},
+            {"MessageBody": "c", "MessageAttributes": {"encoding": {"DataType": "Number", "StringValue": "7"}}},
+            {"MessageBody": "d", "MessageAttributes": {f"a{number}": text for number in range(10)}},
         ]
+        session = aioboto3.Session("any", "any", region_name="eu-west-1")
+        async with session.client("sqs", endpoint_url=f"http://{server.address}") as sqs:
+            url = (await sqs.get_queue_url(QueueName=f"quartet-test-{corner.alpha}"))["QueueUrl"]
+            for one in strange:
+                await sqs.send_message(QueueUrl=url, **one)
+        return len(strange)
+
+    @pytest.mark.parametrize("call", ["poll", "hide"])
+    async def test_a_task_that_fails_by_its_own_fault_fails_the_consumer_and_is_begun_again(
+        self, corner: Corner, monkeypatch: pytest.MonkeyPatch, call: str
+    ) -> None:
+        alpha = await corner.open(corner.alpha)
+        assert isinstance(alpha, SnsSqsTransport)
+        with monkeypatch.context() as patch:
+            patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a fault of ours")))
+            with pytest.raises(KeyError, match="a fault of ours"):
+                await corner.consume(alpha, "nothing is wrong")
+        while True:  # each task that failed is told of once
+            try:
+                await alpha.receive()
+                break
+            except KeyError:
+                continue
+        rows = corner.rows(corner.one, 5)
+        await alpha.publish(rows)
+        held = await corner.hold(alpha, rows)
+        other = await corner.open(corner.alpha)
+        assert not await corner.listen(other, 2 * VISIBILITY)
+        await alpha.settle(held, [])
 
     async def test_what_a_slow_batch_has_in_hand_is_given_to_nobody_else(self, corner: Corner) -> None:
         slow, other = await corner.open(corner.alpha), await corner.open(corner.alpha)

@@ -10,10 +10,13 @@ import pytest
 
 from checkout.messages import OrderCancelled
 from sagakit.door import Forward
+from sagakit.modes import CHOREOGRAPHY
 from sagakit.modes.temporal import choreography
 from sagakit.modes.temporal.connection import connect
 from tests.modes.servers import ProcessServer, running
 from tests.modes.test_temporal_world import SERVICES, World, ended, keep
+
+pytestmark = pytest.mark.carrier("temporal", CHOREOGRAPHY)
 
 
 @pytest.fixture(scope="module")

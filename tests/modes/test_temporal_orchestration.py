@@ -4,23 +4,31 @@
 """
 
 import asyncio
+import contextlib
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError
 
 from checkout.messages import PUBLIC, OrderCancelled, OrderPlaced
+from sagakit.dependencies import TIMEOUT
 from sagakit.door import Forward
 from sagakit.envelope import Envelope, encode
+from sagakit.modes import ORCHESTRATION
+from sagakit.modes.temporal.activities import HEARTBEAT_TIMEOUT
 from sagakit.modes.temporal.connection import connect
-from sagakit.ports import Outgoing
+from sagakit.ports import Outgoing, Probed
 from tests.modes.servers import ProcessServer, running
 from tests.modes.test_temporal_world import SERVICES, World, ended, keep
 
 REPOSITORY = Path(__file__).parents[2]
+
+pytestmark = pytest.mark.carrier("temporal", ORCHESTRATION)
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +112,25 @@ async def test_a_start_that_is_published_twice_changes_nothing(world: World) -> 
     assert description.status == WorkflowExecutionStatus.COMPLETED
 
 
+async def test_a_probe_tells_whether_the_server_answers(world: World, server: ProcessServer) -> None:
+    mode = world.services["order"].mode
+    assert isinstance(mode, Probed)
+    await world.until(lambda: world.services["order"].connected)
+    await mode.probe()
+    server.freeze()
+    try:
+        with pytest.raises(Exception):  # noqa: B017, PT011 - any: what does not answer is away
+            async with asyncio.timeout(TIMEOUT):
+                await mode.probe()
+    finally:
+        server.thaw()
+    async with asyncio.timeout(20):
+        while True:
+            with contextlib.suppress(RPCError):
+                await mode.probe()
+                return
+
+
 @pytest.mark.parametrize("silent", ["authorize", "capture"])
 async def test_a_lost_workflow_is_started_again_at_what_the_row_says(world: World, silent: str) -> None:
     world.outside.silent.add(silent)
@@ -170,6 +197,25 @@ async def test_a_killed_worker_is_noticed_in_seconds(world: World) -> None:
         await child.wait()
     await world.start("payment")
     assert await world.settled(order_id, seconds=12) == "COMPLETED"
+
+
+async def test_a_worker_that_waits_is_heard_of_well_within_the_time_after_which_it_is_taken_for_dead(
+    world: World,
+) -> None:
+    world.outside.silent.add("authorize")
+    order_id = await world.place()
+    await world.until(lambda: order_id in world.stores["payment"].states)
+    handle = (await connect(world.settings)).get_workflow_handle(order_id)
+    beats: dict[float, None] = {}
+    async with asyncio.timeout(20):
+        while len(beats) < 4:
+            for activity in (await handle.describe()).raw_description.pending_activities:
+                if activity.HasField("last_heartbeat_time"):
+                    beats[activity.last_heartbeat_time.ToDatetime().timestamp()] = None
+            await asyncio.sleep(0.1)
+    world.outside.silent.clear()
+    assert sorted(later - earlier for earlier, later in pairwise(beats))[1] < HEARTBEAT_TIMEOUT.total_seconds() / 2
+    assert await world.settled(order_id) == "COMPLETED"
 
 
 async def test_orders_survive_a_killed_server(world: World, server: ProcessServer) -> None:

@@ -8,6 +8,7 @@ import os
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from sagakit.message import Command, Event, message_id
 from sagakit.modes.temporal.connection import connect
 from sagakit.modes.temporal.mode import build
 from sagakit.participant import Participant
-from sagakit.ports import CALLS, Changes, Claim, Outgoing, StoreUnavailable
+from sagakit.ports import CALLS, Changes, Claim, Outgoing, RowRejected, StoreUnavailable
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
 from sagakit.settings import Settings
@@ -48,10 +49,14 @@ BLANK: Mapping[str, Callable[[str], Any]] = {
 
 
 class MemoryStore:
-    """A ports.Store: all tables are dicts, a transaction is a lock. `down` makes it unavailable."""
+    """A ports.Store: all tables are dicts, a transaction is a lock. `down` makes it unavailable.
+
+    `rejects`: names of commands that it refuses, as a database does that is asked for what it cannot hold.
+    """
 
     def __init__(self, name: str) -> None:
         self.name, self.down = name, False
+        self.rejects: set[str] = set()
         self.states: dict[str, Any] = {}
         self.items = {"TEA": StockItem("TEA", 10**9, 10**9)} if name == "inventory" else {}
         self.inbox: dict[str, Claim] = {}
@@ -106,6 +111,9 @@ class Transaction:
     async def enter(
         self, claims: Sequence[Claim], commands: Sequence[Command], reminded: Sequence[str]
     ) -> tuple[set[str], "Transaction"]:
+        for command in commands:
+            if type(command).__name__ in self._store.rejects:
+                raise RowRejected(f"{type(command).__name__} is refused")
         self._claims = list(claims)
         return {claim.id for claim in claims if claim.id not in self._store.inbox}, self
 
@@ -177,6 +185,20 @@ class Outside:
         return ProviderOutcome("ok")
 
 
+class Letters(MemoryDeadLetters):
+    """Remembers what it was given: bytes and cause, and how often. A step of a workflow may be done twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: dict[bytes, str] = {}
+        self.times: Counter[bytes] = Counter()
+
+    async def add(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        self.times[body] += 1
+        self.kept[body] = cause
+        await super().add(body, cause, subject)
+
+
 class World:
     """The four services under one style; a service may be stopped and started again with what its store holds."""
 
@@ -185,6 +207,7 @@ class World:
         self.settings = Settings(**(values | changes))
         self.style, self.outside = style, Outside()
         self.stores = {name: MemoryStore(name) for name in SERVICES}
+        self.letters = {name: Letters() for name in SERVICES}
         self.services: dict[str, Participant] = {}
 
     async def __aenter__(self) -> "World":
@@ -199,7 +222,7 @@ class World:
             service = SERVICES[name]
             mode = build(self.style, self.settings, service, CHECKOUT, topology_of(self.style))
             self.services[name] = Participant(
-                service, self.stores[name], mode, self.outside, MemoryDeadLetters(), self.settings, Metrics()
+                service, self.stores[name], mode, self.outside, self.letters[name], self.settings, Metrics()
             )
         await asyncio.gather(*(self.services[name].start() for name in names))
 

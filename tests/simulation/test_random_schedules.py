@@ -11,8 +11,9 @@ import pytest
 from tests.simulation.design import STYLES, Design
 from tests.simulation.scenario import scenario_of
 from tests.simulation.schedule import Run, explain, replay, run
+from tests.suite.choice import chosen
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "3000"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", chosen().count(3_000, nightly=30_000)))
 REACHED = (
     "COMPLETED",
     "OUT_OF_STOCK",

@@ -18,7 +18,7 @@ from sagakit.door import Item
 from sagakit.faults import failpoints
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.participant import Participant
-from sagakit.ports import Delivery, Failure, Outgoing, RowsLocked, StoreUnavailable, Transport
+from sagakit.ports import Delivery, Failure, Outgoing, Probed, RowsLocked, StoreUnavailable, Transport
 from sagakit.styles import Style
 from sagakit.wording import stated
 
@@ -64,6 +64,11 @@ class BrokerMode:
 
     async def close(self) -> None:
         await self._transport.close()
+
+    async def probe(self) -> None:
+        """Raises when the broker does not answer."""
+        if isinstance(self._transport, Probed):
+            await self._transport.probe()
 
     async def _readmit(self, body: bytes) -> str | None:
         """Handle a dead letter once more; None when it went through, else why it did not."""

@@ -100,6 +100,8 @@ class Caller:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("call %s failed, it comes again when its lease ends", task.get_name(), exc_info=error)
         self._wake.set()
 
     async def _forget(self) -> None:
@@ -114,7 +116,15 @@ class Caller:
         await set_within(self._wake, wait)
 
     async def _call(self, row: Outgoing) -> None:
-        call = _decode(row.body)
+        try:
+            call = _decode(row.body)
+        except (
+            msgspec.DecodeError,
+            RecursionError,
+        ) as error:  # a bug; it counts attempts, and so comes to an operator's eyes
+            log.error("call %s, attempt %d, cannot be read: %s", row.id, row.attempts + 1, error)
+            await self._put_off(row)
+            return
         count = self._metrics.provider_calls
         try:
             await failpoints.pass_by("before-call")

@@ -1,12 +1,12 @@
 """The connection to a service's own PostgreSQL: a pool in which everything has an end, and errors in our own words."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy import event, text
+from sqlalchemy import URL, event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -22,21 +22,35 @@ OUTAGE = ("08", "28", "3D", "53", "57P", "58", "25006")
 LOCKED = ("55P03", "40P01", "40001", "57014")
 # What a repeat cannot cure: cardinality, data, integrity, program limit.
 REJECTED = ("21", "22", "23", "54")
+# SQLSTATEs after which no session is worth keeping: read-only (a failover), ended by an operator, a shutdown, a crash.
+STALE = ("25006", "57P")
+RECYCLE = 1800.0  # seconds that a session lives
 
 
-def engine_for(url: str, pool: int) -> AsyncEngine:
-    """A pooled engine whose every statement, and every wait for a connection or a lock, has an end."""
+def engine_for(url: str | URL, pool: int, overflow: int = 2) -> AsyncEngine:
+    """A pooled engine whose every statement, and every wait for a connection or a lock, has an end.
+
+    An error after which sessions are useless ends all that are pooled; each ends by its age too.
+    """
     engine = create_async_engine(
         url,
         pool_size=pool,
-        max_overflow=2,
+        max_overflow=overflow,
         pool_timeout=5,
+        pool_recycle=RECYCLE,
         pool_pre_ping=False,
         hide_parameters=True,
         connect_args={"timeout": 5, "command_timeout": 10, "server_settings": LIMITS},
     )
     event.listen(engine.sync_engine, "checkout", _still_open)
+    event.listen(engine.sync_engine, "handle_error", _stale)
     return engine
+
+
+def _stale(context: ExceptionContext) -> None:
+    """Let SQLAlchemy drop all pooled connections after such an error, as it does after a lost one."""
+    if (getattr(context.original_exception, "sqlstate", None) or "").startswith(STALE):
+        context.is_disconnect = True
 
 
 def _still_open(connection: Any, record: Any, proxy: Any) -> None:
@@ -88,13 +102,3 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         except (TimeoutError, OSError):
             await connection.invalidate()
             raise
-
-
-async def healthy(engine: AsyncEngine, seconds: float = 1.0) -> bool:
-    """Whether the database answers in time."""
-    try:
-        async with asyncio.timeout(seconds), connected(engine) as connection:
-            await connection.execute(text("SELECT 1"))
-    except (StoreUnavailable, RowsLocked, TimeoutError):
-        return False
-    return True

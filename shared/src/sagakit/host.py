@@ -3,7 +3,8 @@
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -13,12 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sagakit import modes
 from sagakit.attention import Attention, Concern
-from sagakit.database import engine_for, healthy
+from sagakit.database import engine_for
 from sagakit.dead_letters import SqlDeadLetters
 from sagakit.http import create_app
 from sagakit.participant import Participant
-from sagakit.ports import Mode
+from sagakit.peers import Peers, urls_of
+from sagakit.ports import Mode, Probed
 from sagakit.provider import InstantProvider, Provider, ProviderCall, ProviderOutcome
+from sagakit.readiness import DatabaseProbe, Readiness, revisions
 from sagakit.rows import Rows
 from sagakit.runtime import Background, serve
 from sagakit.saga import Saga
@@ -56,6 +59,11 @@ class Recipe:
     seed: Callable[[AsyncConnection], Awaitable[None]] | None = None
 
 
+def folder_of(recipe: Recipe) -> Path:
+    """`services/<name>/migrations`."""
+    return Path(inspect.getfile(recipe.router)).parents[2] / "migrations"
+
+
 def digest(modules: tuple[ModuleType, ...]) -> str:
     """A digest of the modules' source: the same in every mode, or the comparison is void."""
     source = "".join(inspect.getsource(module) for module in modules)
@@ -67,6 +75,8 @@ class PublishOnly:
 
     def __init__(self, mode: Mode) -> None:
         self.outgoing, self.start, self.publish, self.close = mode.outgoing, mode.start, mode.publish, mode.close
+        if isinstance(mode, Probed):
+            self.probe = mode.probe
 
     async def run(self) -> None:
         """Others consume."""
@@ -94,11 +104,17 @@ async def host(
     door, the relay, the caller of providers and the sweeper, which any number of processes may run at once.
     """
     name = modes.resolve(settings.coordination_mode)
-    spec = modes.MODES[name]
+    settings, spec = replace(settings, coordination_mode=name), modes.MODES[name]
     configure_logging(recipe.service.name, name, settings.log_level)
     metrics = Metrics()
     engine = engine_for(settings.database_url, settings.db_pool)
-    store = SqlStore(engine, recipe.service.vocabulary, recipe.rows(settings), lease=settings.outbox_lease)
+    store = SqlStore(
+        engine,
+        recipe.service.vocabulary,
+        recipe.rows(settings),
+        lease=settings.outbox_lease,
+        pause=settings.retry_max,
+    )
     mode: Mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
     if settings.role == "api":
         mode = PublishOnly(mode)
@@ -107,20 +123,15 @@ async def host(
     participant = Participant(recipe.service, store, mode, provider, letters, settings, metrics)
     attention = Attention(engine, participant, recipe.concerns)
     this = Host(settings, engine, store, letters, participant, attention, metrics)
-    fingerprint = digest(recipe.domain)
-
-    async def readiness() -> Mapping[str, Any]:
-        database = await healthy(engine)
-        return {
-            "ready": database and participant.connected,
-            "service": recipe.service.name,
-            "role": settings.role,
-            "mode": name,
-            "database": database,
-            "coordination": participant.connected,
-            "domain": fingerprint,
-        }
-
+    database, peers = (
+        DatabaseProbe(engine, recipe.metadata, revisions(folder_of(recipe))),
+        Peers(name, urls_of(settings)),
+    )
+    about = {"service": recipe.service.name, "role": settings.role, "mode": name, "domain": digest(recipe.domain)}
+    readiness = Readiness(participant, database, peers, spec.substrate, about)
+    for dependency, outside in ((spec.substrate, mode), ("provider", provider)):
+        if isinstance(outside, Probed):
+            participant.dependencies.watch(dependency, outside.probe)
     app: FastAPI = create_app(recipe.service.name, settings, readiness, metrics=metrics)
     if settings.role != "worker":
         app.include_router(recipe.router(this))
@@ -129,12 +140,14 @@ async def host(
     async def startup() -> None:
         await participant.start()
         participant.works.start("attention", attention.run)
+        participant.works.start("peers", peers.run)
         for work, run in recipe.works(this).items():
             participant.works.start(work, run)
 
     async def shutdown() -> None:
         await participant.stop()
         await provider.close()
+        await database.close()
         await engine.dispose()
 
     return await serve(app, settings, startup, shutdown, background=background)

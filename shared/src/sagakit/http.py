@@ -98,7 +98,8 @@ __all__ = [
 ]
 
 Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
-"""What `/health/ready` shows; not ready if it raises, is slow, or says `"ready": False`."""
+"""What `/health/ready` shows; not ready if it raises, is slow, or says `"ready": False`, degraded if it names what is
+`"away"`."""
 
 READINESS_TIMEOUT: Final = 2.0
 
@@ -157,7 +158,7 @@ def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drai
         return JsonResponse({"status": "live", **about})
 
     async def ready() -> Response:
-        """200 when the service can do its work, 503 otherwise; the body says why."""
+        """200 when the service can take work, even if it is degraded; 503 otherwise. The body says why."""
         if drain.started:
             return _readiness_answer({**about, "ready": False, "reason": "stopping"})
         try:
@@ -184,5 +185,5 @@ def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drai
 
 def _readiness_answer(body: Mapping[str, Any]) -> Response:
     if body["ready"]:
-        return JsonResponse({"status": "ready", **body})
+        return JsonResponse({"status": "degraded" if body.get("away") else "ready", **body})
     return JsonResponse({"status": "not ready", **body}, 503, headers={"Retry-After": "1"})

@@ -135,6 +135,7 @@ def require(*roles: Role) -> Callable[[Request, HTTPAuthorizationCredentials | N
             raise _unauthenticated("Send the header Authorization: Bearer <token>.")
         verifier: Verifier = request.app.state.verifier
         caller = verifier.verify(credentials.credentials)
+        request.state.caller = caller  # the connection is a stranger's no more
         if caller.role not in roles:
             raise Problem(
                 403,

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sagakit.http_auth import refusal
@@ -84,6 +84,8 @@ class Observe:
                 await not_found().response()(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
+        except ClientDisconnect:
+            return  # its request never came whole, and nobody waits for an answer
         except Exception as error:
             problem = from_exception(error)
             level = logging.WARNING if problem.status == 503 else logging.ERROR
@@ -177,7 +179,7 @@ class Head:
         try:
             await self._app(inner, until_answered, without_body)
         finally:
-            scope.update({key: inner[key] for key in ("endpoint", "path_params", "route") if key in inner})
+            scope.update({key: inner[key] for key in ("endpoint", "path_params", "route", "state") if key in inner})
 
 
 def route_template(scope: Scope) -> str:

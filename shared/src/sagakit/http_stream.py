@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -70,16 +70,33 @@ class ServerSentEvent:
 
 
 class EventStream(Response):
-    """Streams `source` as `text/event-stream`, with a comment every `heartbeat` seconds of silence."""
+    """Streams `source` as `text/event-stream`, with a comment every `heartbeat` seconds of silence.
 
-    def __init__(self, source: AsyncIterator[ServerSentEvent], drain: Drain, *, heartbeat: float = HEARTBEAT) -> None:
+    `closed` is called when it has ended, however it ends.
+    """
+
+    def __init__(
+        self,
+        source: AsyncIterator[ServerSentEvent],
+        drain: Drain,
+        *,
+        heartbeat: float = HEARTBEAT,
+        closed: Callable[[], None] = lambda: None,
+    ) -> None:
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(None, 200, headers, "text/event-stream")
         del self.headers["content-length"]
         self._source, self._drain, self._heartbeat = source, drain, heartbeat
+        self._closed = closed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the source ends, the client leaves or the process drains."""
+        try:
+            await self._stream(receive, send)
+        finally:
+            self._closed()
+
+    async def _stream(self, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": b": open\n\n", "more_body": True})
         gone = asyncio.ensure_future(_disconnected(receive))

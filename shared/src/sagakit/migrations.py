@@ -1,7 +1,6 @@
 """Alembic, for a service whose migrations lie beside its `src` folder."""
 
 import asyncio
-import sys
 from pathlib import Path
 
 from alembic import command, context
@@ -9,15 +8,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from sagakit.host import Recipe
+from sagakit.host import Recipe, folder_of
 from sagakit.settings import Settings
-
-
-def folder_of(recipe: Recipe) -> Path:
-    """`services/<name>/migrations`."""
-    module = sys.modules[recipe.router.__module__]
-    assert module.__file__ is not None
-    return Path(module.__file__).parents[2] / "migrations"
 
 
 def upgrade(recipe: Recipe, settings: Settings) -> None:

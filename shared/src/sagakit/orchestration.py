@@ -4,6 +4,9 @@ It keeps no state: what has been decided stands in the row of the saga's owner, 
 step it ends. So a repeated event gives the same commands again, and a late one cannot turn anything back.
 """
 
+import asyncio
+from collections.abc import Awaitable, Callable
+
 from sagakit.message import Command, Event
 from sagakit.saga import Saga
 
@@ -28,3 +31,30 @@ def advance(saga: Saga, event: Event) -> tuple[Command, ...]:
         if kind in (step.settled, step.undone):
             return (step.record(subject),)
     return ()
+
+
+class Walk:
+    """One run through the saga, for whoever can wait for each command's answer. Deterministic, and decides nothing.
+
+    `do(command, cause)` has a command done: its answer, None if there is none to act upon.
+    """
+
+    def __init__(self, saga: Saga, do: Callable[[Command, Event], Awaitable[Event | None]]) -> None:
+        self._saga, self._do = saga, do
+        self.decision: Event | None = None
+
+    def learn(self, event: Event) -> bool:
+        """Whether `event` is one of the pivot's answers; the first one counts."""
+        decides = type(event) in (self._saga.confirmed, self._saga.cancelled)
+        if decides and self.decision is None:
+            self.decision = event
+        return decides
+
+    async def follow(self, event: Event) -> None:
+        """Do all that `event` leads to, at the same time, and whatever the answers lead to."""
+        await asyncio.gather(*(self.step(command, event) for command in advance(self._saga, event)))
+
+    async def step(self, command: Command, cause: Event) -> None:
+        answer = await self._do(command, cause)
+        if answer is not None and not self.learn(answer):
+            await self.follow(answer)

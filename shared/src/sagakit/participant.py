@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from sagakit.caller import Caller
+from sagakit.dependencies import Dependencies, is_connection_error
 from sagakit.dispatcher import Answer, Dispatcher
 from sagakit.door import Item, candidates
 from sagakit.message import Command
@@ -82,21 +83,35 @@ class Participant:
             lease=settings.outbox_lease,
             backoff=backoff,
         )
-        self._door = Background(metrics)
-        self._works = Background(metrics, retry_initial=settings.retry_initial, retry_max=settings.retry_max)
+        self.dependencies = Dependencies(metrics)
+        self._door = Background(metrics, excused=self._excused)
+        self._works = Background(
+            metrics, retry_initial=settings.retry_initial, retry_max=settings.retry_max, excused=self._excused
+        )
 
     @property
     def works(self) -> Background:
         """For what a service runs besides (the order service's sweeper)."""
         return self._works
 
-    def ailing(self) -> Mapping[str, str]:
-        """The background tasks that do not do their work now, each with its last error."""
-        return {**self._door.ailing(), **self._works.ailing()}
+    def ailing(self) -> dict[str, str]:
+        """The tasks that have failed and are not well again, each with the kind of its last error."""
+        return self._door.ailing() | self._works.ailing()
+
+    def beyond_bound(self) -> dict[str, str]:
+        """The tasks that fail by their own fault again and again: the service cannot do its work."""
+        return self._door.beyond_bound() | self._works.beyond_bound()
+
+    def _excused(self, error: BaseException) -> bool:
+        """The store's absence shows by itself, and what is known to be away is not the fault of who misses it."""
+        return isinstance(error, StoreUnavailable | RowsLocked) or bool(
+            self.dependencies.away() and is_connection_error(error)
+        )
 
     async def start(self) -> None:
         """Open the door, connect the mode (waiting for its broker as long as it takes), start all loops."""
         self._door.start("dispatcher", self.dispatcher.run)
+        self._works.start("dependencies", self.dependencies.run)
         self._works.start("watcher", self.watcher.run)
         self._works.start("caller", self._caller.run)
         self._works.start("connect", self._connect)

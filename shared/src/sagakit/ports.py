@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome
@@ -196,6 +196,14 @@ class Transport(Protocol):
         """
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """Something outside that can be asked whether it is there: a broker, a coordinator, a provider."""
+
+    async def probe(self) -> None:
+        """Raises when it does not answer. Cheap, may be cancelled at any time, disturbs no other call."""
 
 
 class Mode(Protocol):

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from sagakit.http_auth import issue_token
+from sagakit.http_get import get
 from sagakit.message import UNREADABLE
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
 from sagakit.settings import Settings, SettingsError
@@ -94,6 +95,12 @@ class HttpProvider:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+    async def probe(self) -> None:
+        """Raises unless `{url}/health/live` answers, whatever it says short of an error of the server's."""
+        status, _ = await get(f"{self._url}/health/live")
+        if status >= 500:
+            raise ConnectionError(f"status {status}")
 
     async def _post_over_http(self, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
         if self._session is None:

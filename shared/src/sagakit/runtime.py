@@ -13,17 +13,23 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from typing import Any, Final, NoReturn
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, NoReturn, cast
 
 import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from sagakit.http_connections import Connections
+from sagakit.http_protocol import BoundedProtocol
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 
@@ -35,29 +41,62 @@ _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG: Final = 2048
 _HTTP_SHARE: Final = 0.6
 _CLOSING: Final = 5.0
+_OTHER_FILES: Final = 1024  # databases, brokers, providers, and connections that are about to be closed
+FAILURES: Final = 5  # of a background task in a row, until its service is not ready
+FAILING: Final = 10.0  # or so many seconds of them
+
+
+@dataclass(slots=True)
+class _Row:
+    """Failures of a task without a good while between them. Those that are excused (`ours` off) are not counted."""
+
+    error: BaseException
+    since: float
+    count: int = 0
+    ours: bool = True
+    began: float | None = None  # when it was started again, if it runs
 
 
 class Background:
     """Named long-running coroutines, restarted with exponential backoff when they raise.
 
-    A task started with `restart=False` that raises sets `failed` instead. A task that returns is done.
+    A task started with `restart=False` that raises sets `failed` instead. A task that returns is done; one that was
+    cancelled by anybody but `stop` has failed. It is well again when it has run for longer than the longest pause.
+    `excused(error)` says that an error is not the task's own fault, because what it depends on is known to be away.
     """
 
-    def __init__(self, metrics: Metrics, *, retry_initial: float = 0.1, retry_max: float = 5.0) -> None:
-        self._metrics, self._initial, self._max = metrics, retry_initial, retry_max
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        retry_initial: float = 0.1,
+        retry_max: float = 5.0,
+        excused: Callable[[BaseException], bool] = lambda error: False,
+    ) -> None:
+        self._metrics, self._initial, self._max, self._excused = metrics, retry_initial, retry_max, excused
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._errors: dict[str, str] = {}
+        self._rows: dict[str, _Row] = {}
         self.failed = asyncio.Event()
 
     def start(self, name: str, work: Work, *, restart: bool = True) -> None:
         """Run `work()` until `stop`; names are unique among what still runs."""
         if name in self._tasks and not self._tasks[name].done():
             raise ValueError(f"the background task {name} runs already")
+        self._metrics.background_failing.labels(name).set_function(lambda: float(name in self._failing()))
         self._tasks[name] = asyncio.create_task(self._keep(name, work, restart), name=name)
 
     def ailing(self) -> dict[str, str]:
-        """The tasks that wait for a restart or have failed, each with the kind of its last error."""
-        return dict(self._errors)
+        """The tasks that have failed and are not well again, each with the kind of its last error."""
+        return {name: type(row.error).__name__ for name, row in self._failing().items()}
+
+    def beyond_bound(self) -> dict[str, str]:
+        """The tasks that fail by their own fault, FAILURES times in a row or for longer than FAILING seconds."""
+        now = time.monotonic()
+        return {
+            name: f"{type(row.error).__name__}, {row.count} times in {now - row.since:.0f} s"
+            for name, row in self._failing().items()
+            if (row.count >= FAILURES or (row.count and now - row.since > FAILING)) and not self._excused(row.error)
+        }
 
     async def stop(self) -> None:
         """Cancel all tasks, and return when the last of them has ended."""
@@ -66,31 +105,72 @@ class Background:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
+        self._rows.clear()
+
+    def _failing(self) -> dict[str, _Row]:
+        now = time.monotonic()
+        return {name: row for name, row in self._rows.items() if row.began is None or now - row.began <= self._max}
 
     async def _keep(self, name: str, work: Work, restart: bool) -> None:
-        pause, clock = self._initial, asyncio.get_running_loop().time
+        pause = self._initial
         while True:
-            began = clock()
+            began = time.monotonic()
+            if name in self._rows:
+                self._rows[name].began = began
             try:
-                self._errors.pop(name, None)
-                return await work()
-            except Exception as error:
-                self._errors[name] = type(error).__name__
+                await work()
+                self._rows.pop(name, None)
+                return
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # a library's own cancellation, or its panic, ends no task unseen
+                if isinstance(error, asyncio.CancelledError) and _cancelled():
+                    raise
+                self._note(name, error, time.monotonic() - began > self._max)
                 log.exception("background task failed", extra={"task": name, "restarts": restart})
             if not restart:
                 self.failed.set()
-                return None
+                return
             self._metrics.background_restarts.labels(name).inc()
-            if clock() - began > self._max:
+            if time.monotonic() - began > self._max:
                 pause = self._initial
             await asyncio.sleep(pause)
             pause = min(pause * 2, self._max)
 
+    def _note(self, name: str, error: BaseException, was_well: bool) -> None:
+        before, ours = self._rows.get(name), not self._excused(error)
+        if before is None or was_well or not ours or not before.ours:
+            self._rows[name] = _Row(error, time.monotonic(), int(ours), ours)
+        else:
+            self._rows[name] = _Row(error, before.since, before.count + 1)
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the runtime has its own, which do not raise the signal again."""
+
+def _cancelled() -> bool:
+    """Whether somebody has asked for the end of the task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Server(uvicorn.Server):
+    """uvicorn with bounded connections, and without its signal handlers, which raise the signal again."""
 
     task: asyncio.Task[None] | None = None
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        connections = Connections(settings, app.state.metrics)
+        config = uvicorn.Config(
+            app,
+            http=cast(type[asyncio.Protocol], partial(BoundedProtocol, connections=connections)),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, int(settings.drain_timeout * _HTTP_SHARE)),
+        )
+        super().__init__(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -121,7 +201,8 @@ async def serve(
     status, server = 0, None
     try:
         if await _unless(stop, startup()):
-            server = _Server(_config(app, settings))
+            allow_connections(settings)
+            server = Server(app, settings)
             status = await _until_stopped(server, listen(settings), stop, background)
     except Exception:
         log.exception("cannot run", extra={"port": settings.http_port})
@@ -161,6 +242,17 @@ def run(main: Coroutine[Any, Any, int]) -> NoReturn:
     sys.exit(status)
 
 
+def allow_connections(settings: Settings) -> None:
+    """Let the process open as many files as HTTP_CONNECTIONS_MAX needs, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.http_connections_max + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        log.warning("more connections are allowed than the process can open", extra={"wanted": wanted, "limit": hard})
+        wanted = hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def listen(settings: Settings) -> socket.socket:
     """A bound socket; with several replicas they share the port, and the kernel spreads connections.
 
@@ -180,23 +272,8 @@ def listen(settings: Settings) -> socket.socket:
     return sock
 
 
-def _config(app: FastAPI, settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        backlog=_BACKLOG,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=max(1, int(settings.drain_timeout * _HTTP_SHARE)),
-    )
-
-
 async def _until_stopped(
-    server: _Server, sock: socket.socket, stop: asyncio.Event, background: Background | None
+    server: Server, sock: socket.socket, stop: asyncio.Event, background: Background | None
 ) -> int:
     server.task = asyncio.create_task(server.serve(sockets=[sock]), name="http")
     log.info("serving", extra={"address": "{}:{}".format(*sock.getsockname()[:2])})

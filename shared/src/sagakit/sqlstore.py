@@ -38,11 +38,15 @@ LEDGER = (
     "CAST(:call_keys AS text[]), CAST(:orders AS text[]), CAST(:providers AS text[]), CAST(:operations AS text[]), "
     "CAST(:outcomes AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]))"
 )
+# Due, or leased for longer than anybody leases: then the clock was set back. Two index ranges, no wait for a lock.
 TAKE = text(
     "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls AND leased_until < now() "
+    "ORDER BY leased_until LIMIT :limit FOR UPDATE SKIP LOCKED), "
+    "stray AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls "
+    "AND leased_until > now() + make_interval(secs => :longest) "
     "ORDER BY leased_until LIMIT :limit FOR UPDATE SKIP LOCKED) "
     "UPDATE outbox SET token = :token, leased_until = now() + make_interval(secs => :lease) "
-    "FROM due WHERE outbox.id = due.id "
+    "FROM (SELECT id FROM due UNION ALL SELECT id FROM stray LIMIT :limit) AS taken WHERE outbox.id = taken.id "
     "RETURNING outbox.id, channel, key, type, body, attempts"
 )
 # A row that somebody holds right now is being given a new token: it is theirs, and never worth a wait (or a deadlock).
@@ -141,10 +145,16 @@ async def read_journal(
 
 
 class SqlStore:
-    """ports.Store on one service's database."""
+    """ports.Store on one service's database.
 
-    def __init__(self, engine: AsyncEngine, vocabulary: Vocabulary, rows: Rows, lease: float = 5.0) -> None:
+    `lease`, and `pause`, the longest that an outbox row is put off: seconds.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, vocabulary: Vocabulary, rows: Rows, lease: float = 5.0, pause: float = 5.0
+    ) -> None:
         self._engine, self._vocabulary, self._rows, self._lease = engine, vocabulary, rows, lease
+        self._longest = max(lease, pause) + 1.0
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
@@ -160,7 +170,8 @@ class SqlStore:
         token = random.getrandbits(62)
         async with connected(self._single) as connection:
             rows = await connection.execute(
-                TAKE, {"token": token, "lease": self._lease, "calls": calls, "limit": limit}
+                TAKE,
+                {"token": token, "lease": self._lease, "longest": self._longest, "calls": calls, "limit": limit},
             )
             return [Outgoing(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
 

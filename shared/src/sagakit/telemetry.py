@@ -233,6 +233,12 @@ class Metrics:
             "saga_attention", "What needs a human in this service; each replica counts all of it", ("kind",), registry=r
         )
         self.background_restarts = Counter("background_restarts", "Background tasks restarted", ("task",), registry=r)
+        self.background_failing = Gauge(
+            "background_failing", "Whether a background task has failed and is not well again", ("task",), registry=r
+        )
+        self.dependency_up = Gauge(
+            "dependency_up", "Whether what the service depends on answers", ("name",), registry=r
+        )
         self.http_requests = Counter("http_requests", "HTTP requests", ("method", "route", "status"), registry=r)
         self.http_seconds = Histogram(
             "http_request_seconds", "HTTP requests", ("method", "route"), buckets=_SECONDS, registry=r

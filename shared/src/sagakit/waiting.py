@@ -1,9 +1,11 @@
 """Waiting with an end: for an event, and before another try."""
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
+T = TypeVar("T")
 _DOUBLINGS: Final = 1000  # 2.0 ** 1024 is no float any more
 
 
@@ -40,3 +42,14 @@ async def set_within(event: asyncio.Event, seconds: float | None) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def company(answer: Coroutine[Any, Any, T], seconds: float, beat: Callable[[], None]) -> T:
+    """The answer; `beat` is called every so many seconds until it is there."""
+    task = asyncio.ensure_future(answer)
+    try:
+        while not (await asyncio.wait({task}, timeout=seconds))[0]:
+            beat()
+        return task.result()
+    finally:
+        task.cancel()

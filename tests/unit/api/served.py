@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from sagakit.http import create_app, issue_token
 from tests.postgres import SECRET, recipe
@@ -37,8 +38,8 @@ def order_body(sku: str = "espresso-cup", quantity: int = 2, **more: Any) -> dic
 class Served:
     """The service behind `client`; `replica` is what is behind the service."""
 
-    def __init__(self, client: httpx.AsyncClient, replica: Replica) -> None:
-        self.client, self.replica = client, replica
+    def __init__(self, client: httpx.AsyncClient, replica: Replica, app: FastAPI) -> None:
+        self.client, self.replica, self.app = client, replica, app
         self.do = replica.participant.dispatcher.do
 
     async def place(self, key: str = "k1", body: Any = None, customer: str = "alice", **more: str) -> httpx.Response:
@@ -65,7 +66,7 @@ async def served(service: str, url: str, **settings: Any) -> AsyncIterator[Serve
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30) as client:
             try:
-                yield Served(client, this)
+                yield Served(client, this, app)
             finally:
                 app.state.drain.start()
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from checkout.messages import AuthorizePayment, CancelOrder
+from sagakit.attention import Attention
 from sagakit.dead_letters import letter_id
 from sagakit.http import encode_cursor
 from tests.postgres import Server
-from tests.replica import basket
+from tests.replica import basket, replica
 from tests.unit.api.served import ADMIN, Served, headers, problem, served
 from tests.unit.sagakit_sql.test_caller import OutcomeUnknown, Scripted
 
@@ -39,6 +40,7 @@ async def pages(this: Served, path: str = "/attention", limit: int = 50) -> list
         body = (await this.get(f"{path}{joint}limit={limit}" + (f"&cursor={cursor}" if cursor else ""), ADMIN)).json()
         assert body.keys() == {"items", "next_cursor"}
         assert len(body["items"]) <= limit
+        assert body["next_cursor"] is None or body["next_cursor"] != cursor
         items += body["items"]
         if (cursor := body["next_cursor"]) is None:
             return items
@@ -78,6 +80,26 @@ async def test_the_metric_says_how_many_there_are_without_anyone_asking(calm: Se
     await counted(calm, "dead-letter", MANY)
     for kind in ("provider-call", "unpublished", "task", "unsettled-order"):
         await counted(calm, kind, 0)
+
+
+async def test_an_operators_act_is_counted_at_once(postgres: Server) -> None:
+    async with replica("order", postgres.database("order"), started=False) as this:
+        attention = Attention(this.engine, this.participant, period=3600.0)
+        counting = asyncio.create_task(attention.run())
+        for body in (b"x", b"y"):
+            await this.participant.bury(body, "cannot be read")
+        gauge = this.metrics.attention.labels("dead-letter")
+        assert await attention.push("nothing", "root") is None
+        for body, left in ((None, 2), (b"x", 1), (b"y", 0)):
+            if body is not None:
+                assert await attention.dismiss(letter_id(body), "ours", "root") is not None
+            async with asyncio.timeout(5):
+                while True:
+                    if gauge._value.get() == left:
+                        break
+                    await asyncio.sleep(0.02)
+        counting.cancel()
+        await asyncio.wait({counting})
 
 
 async def test_letters_that_came_in_the_same_moment_are_all_on_some_page(calm: Served) -> None:

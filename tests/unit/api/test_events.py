@@ -10,6 +10,7 @@ from checkout.messages import CancelOrder, ConfirmOrder, RecordPaymentSettled, R
 from sagakit.http import issue_token
 from tests.postgres import SECRET, Server
 from tests.unit.api.served import ADMIN, Served, headers, order_body, problem, served
+from tests.waits import ENDS
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ async def test_events_come_as_they_happen_and_end_with_the_order(order: Served) 
     await asyncio.sleep(0.1)
     assert not stream.done()
     await order.do(RecordPaymentSettled(order_id))
-    answer = await asyncio.wait_for(stream, 3)
+    answer = await asyncio.wait_for(stream, ENDS)
     assert answer.headers["content-type"].startswith("text/event-stream")
     events = _events(answer.text)
     assert [event["event"] for event in events] == [
@@ -60,8 +61,26 @@ async def test_a_cancelled_orders_events_end_when_it_is_settled(order: Served) -
     assert not stream.done()
     for command in (RecordStockSettled, RecordShipmentSettled, RecordPaymentSettled):
         await order.do(command(order_id))
-    names = [event["event"] for event in _events((await asyncio.wait_for(stream, 3)).text)]
+    names = [event["event"] for event in _events((await asyncio.wait_for(stream, ENDS)).text)]
     assert names[-1] == "CancellationSettled"
+
+
+async def test_a_customer_has_so_many_streams_at_a_time(postgres: Server) -> None:
+    async with served("order", postgres.database("order"), streams_per_customer=2) as this:
+        order_id = (await this.place()).json()["order_id"]
+        path = f"/orders/{order_id}/events"
+        streams = [asyncio.create_task(this.get(path)) for _ in range(2)]
+        await asyncio.sleep(0.2)
+        refused = await this.get(path)
+        problem(refused, 429, "too_many_streams")
+        assert int(refused.headers["retry-after"]) >= 1
+        operators = asyncio.create_task(this.get(path, ADMIN))
+        await this.do(CancelOrder(order_id, "OUT_OF_STOCK"))
+        for command in (RecordStockSettled, RecordShipmentSettled, RecordPaymentSettled):
+            await this.do(command(order_id))
+        answers = await asyncio.wait_for(asyncio.gather(*streams, operators), 3)
+        assert {answer.text.count("event: ") for answer in answers} == {5}
+        assert (await this.get(path)).status_code == 200
 
 
 async def test_a_timeline_is_its_owners_and_the_operators(order: Served) -> None:

@@ -1,13 +1,19 @@
 """What the service images are made of."""
 
 import importlib.util
+import json
 import re
+import subprocess
+import sys
 from importlib.metadata import requires
 from pathlib import Path
 from types import ModuleType
 
+import pytest
+
 from native_stack.layout import REPOSITORY
 from native_stack.settings import SERVICES
+from tests.unit.native_stack.test_readiness import DEGRADED, HTTP_NOT_READY, READY, answering
 
 FOLDER = REPOSITORY / "infra" / "docker"
 RECIPE = (FOLDER / "service.Dockerfile").read_text()
@@ -59,6 +65,18 @@ def test_the_recipe_copies_only_what_the_context_holds() -> None:
     assert sources
     assert set(sources) == set(kept)
     assert all(list(REPOSITORY.glob(pattern)) for pattern in kept)
+
+
+@pytest.mark.parametrize(("answer", "status"), [(READY, 0), (DEGRADED, 1), (HTTP_NOT_READY, 1)])
+def test_the_health_check_waits_for_ready_and_does_not_take_degraded_for_it(answer: bytes, status: int) -> None:
+    found = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", RECIPE, re.MULTILINE)
+    assert found is not None
+    _, *arguments = json.loads(found[1])
+    with answering(answer) as port:
+        done = subprocess.run(
+            [sys.executable, *arguments], env={"HTTP_PORT": str(port)}, capture_output=True, check=False, timeout=30
+        )
+    assert done.returncode == status
 
 
 def test_what_slim_deletes_is_not_what_it_imports() -> None:

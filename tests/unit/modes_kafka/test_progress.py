@@ -60,6 +60,28 @@ def test_what_was_handed_out_and_never_settled_comes_again_in_the_same_attempt()
     assert [delivery.attempt for delivery in progress.due(0.0)] == [1]
 
 
+def test_a_delivery_that_is_kept_back_is_the_same_attempt_and_counts_how_often() -> None:
+    progress = Progress()
+    (delivery,) = progress.hand_out([progress.take(record(0))])
+    for times in range(1, 4):
+        progress.repeat(delivery, due=1.0, failed=False)
+        assert len(progress) == 1
+        (delivery,) = progress.hand_out(progress.due(1.0))
+        assert (delivery.attempt, delivery.receipt.kept, progress.owed()) == (1, times, {})
+    progress.finish(delivery)
+    assert progress.owed() == {P: 1}
+
+
+def test_the_place_that_was_come_to_is_behind_the_last_record_seen() -> None:
+    progress = Progress()
+    assert progress.following(P) is None
+    progress.take(record(3))
+    progress.skip(record(4))
+    assert progress.following(P) == 5
+    progress.forget()
+    assert progress.following(P) is None
+
+
 def test_settling_after_a_revocation_changes_nothing() -> None:
     progress = Progress()
     (stale,) = progress.hand_out([progress.take(record(0))])

@@ -67,3 +67,11 @@ def test_a_dead_letter_is_the_message_with_its_cause_cut_to_the_limit() -> None:
     assert (letter.data, letter.ordering_key, letter.attributes["type"]) == (b"body", "1", "Made")
     assert letter.attributes["subscription"] == "quartet-test-one-alpha"
     assert letter.attributes["cause"] == "ü" * 512
+
+
+def test_a_dead_letter_of_a_stranger_keeps_to_the_limits() -> None:
+    message = new_message(data=b"x" * (MOST_BYTES + 7), attributes={f"a{number}": "v" for number in range(100)})
+    letter = letter_of(Failure(Delivery(message.data, Lease("s/alpha", "ack", message)), "\ud800 why", poison=True))
+    assert len(letter.attributes) == 100
+    assert (letter.attributes["cause"], letter.attributes["subscription"]) == ("? why", "alpha")
+    assert (len(letter.data), letter.attributes["bytes"]) == (MOST_BYTES, str(MOST_BYTES + 7))

@@ -5,7 +5,8 @@ from importlib import import_module
 from checkout.saga import CHECKOUT
 from checkout.topology import topology_of
 from sagakit.modes.temporal.choreography import Member
-from sagakit.modes.temporal.orchestration import Helper, Owner
+from sagakit.modes.temporal.orchestration import Owner
+from sagakit.modes.temporal.wire import Helper
 from sagakit.service import Service
 from sagakit.settings import Settings
 

@@ -46,6 +46,13 @@ def test_a_placed_order_starts_a_workflow_with_what_is_left_of_its_time() -> Non
     assert call.start == Start(note, 0.1, 5.0, 20.0)
 
 
+@pytest.mark.parametrize(("age", "deadline"), [(0.0, 30.0), (29.0, 1.0), (-3600.0, 30.0), (3600.0, 30.0), (30.0, 30.0)])
+def test_a_clock_that_stepped_starts_no_workflow_that_is_over_or_never_is(age: float, deadline: float) -> None:
+    note = note_of(m.PUBLIC, PLACED, None, None)
+    (call,) = owner().calls("temporal.start", Envelope(PLACED, "order"), note, age)
+    assert call.start.deadline == deadline
+
+
 def test_a_decision_tells_the_workflow_and_starts_it_where_it_is_lost() -> None:
     event = m.OrderConfirmed("o1")
     note = note_of(m.PUBLIC, event, None, None)

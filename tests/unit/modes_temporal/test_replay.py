@@ -5,7 +5,7 @@ fails here may belong to orders that are under way somewhere: do not replace it 
 """
 
 import dataclasses
-from collections.abc import Sequence
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from temporalio.worker import Replayer
 from checkout.messages import PUBLIC
 from checkout.saga import CHECKOUT
 from sagakit.modes.temporal.choreography import ReactionsWorkflow, Table
-from sagakit.modes.temporal.orchestration import SagaWorkflow, plan_of
+from sagakit.modes.temporal.orchestration import Plan, SagaWorkflow
 from sagakit.modes.temporal.wire import CONVERTER
 from sagakit.saga import Saga
 from tests.unit.modes_temporal.parts import member
@@ -30,30 +30,30 @@ CHOREOGRAPHED = [
     for service in ("order", "inventory", "payment", "shipping")
     for outcome in ("completed", *REFUSED)
 ]
-WORKFLOWS: Sequence[type[Any]] = (SagaWorkflow, ReactionsWorkflow)
 
 
-async def replay(name: str, workflow_id: str, saga: Saga = CHECKOUT) -> None:
-    SagaWorkflow.plan = plan_of(saga, PUBLIC)
-    history = WorkflowHistory.from_json(workflow_id, (HISTORIES / f"{name}.json").read_text())
-    await Replayer(workflows=WORKFLOWS, data_converter=CONVERTER).replay_workflow(history)
+async def replay(name: str, kind: type[Any], saga: Saga = CHECKOUT) -> None:
+    SagaWorkflow.plan = Plan(saga, PUBLIC)
+    text = (HISTORIES / f"{name}.json").read_text()
+    began = json.loads(text)["events"][0]["workflowExecutionStartedEventAttributes"]
+    history = WorkflowHistory.from_json(began["workflowId"], text)
+    await Replayer(workflows=[kind], data_converter=CONVERTER).replay_workflow(history)
 
 
 @pytest.mark.parametrize("outcome", ORCHESTRATED)
 async def test_an_orchestrated_history_replays(outcome: str) -> None:
-    await replay(f"orchestration-{outcome}", "an-order")
+    await replay(f"orchestration-{outcome}", SagaWorkflow)
 
 
 @pytest.mark.parametrize("what", CHOREOGRAPHED)
 async def test_a_choreographed_history_replays(what: str) -> None:
-    service = what.partition("-")[0]
-    member(service)
-    await replay(f"choreography-{what}", f"{service}/an-order")
+    member(what.partition("-")[0])
+    await replay(f"choreography-{what}", ReactionsWorkflow)
 
 
 async def test_a_saga_in_another_order_does_not_replay() -> None:
     with pytest.raises(workflow.NondeterminismError):
-        await replay("orchestration-completed", "an-order", dataclasses.replace(CHECKOUT, steps=CHECKOUT.steps[::-1]))
+        await replay("orchestration-completed", SagaWorkflow, dataclasses.replace(CHECKOUT, steps=CHECKOUT.steps[::-1]))
 
 
 async def test_a_service_with_other_reactions_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,4 +62,4 @@ async def test_a_service_with_other_reactions_does_not_replay(monkeypatch: pytes
     swapped = dict(zip(table.reactions, reversed([*table.reactions.values()]), strict=True))
     monkeypatch.setitem(ReactionsWorkflow.tables, "payment", Table(table.wire, swapped, table.last))
     with pytest.raises(workflow.NondeterminismError):
-        await replay("choreography-payment-completed", "payment/an-order")
+        await replay("choreography-payment-completed", ReactionsWorkflow)

@@ -15,6 +15,8 @@ from native_stack.readiness import Check, wait_for
 
 HTTP_READY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 HTTP_NOT_READY = b"HTTP/1.1 503 Unavailable\r\nContent-Length: 14\r\n\r\nbroker is away"
+READY = b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"status": "ready"}'
+DEGRADED = b'HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n{"status": "degraded"}'
 POSTGRES_STARTING = b"E\0\0\0\x20SFATAL\0C57P03\0Mstarting up\0\0"
 POSTGRES_ASKS = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
 
@@ -47,6 +49,10 @@ def answering(*answers: bytes) -> Iterator[int]:
     [
         ("http", HTTP_READY, ""),
         ("http", HTTP_NOT_READY, "503 broker is away"),
+        ("ready", READY, ""),
+        ("ready", DEGRADED, '200 {"status": "degraded"}'),
+        ("ready", HTTP_READY, "200 "),
+        ("ready", HTTP_NOT_READY, "503 broker is away"),
         ("postgres", POSTGRES_ASKS, ""),
         ("postgres", POSTGRES_STARTING, "the server is starting"),
         ("kafka", b"\0\0\0\x04\0\0\0\0", ""),

@@ -20,7 +20,8 @@ from checkout.provider_rules import decide
 from provider_sandbox.main import settings_from
 from sagakit.http import Problem, issue_token
 from sagakit.http_auth import Verifier
-from sagakit.provider import OutcomeUnknown, ProviderCall
+from sagakit.ports import Probed
+from sagakit.provider import InstantProvider, OutcomeUnknown, ProviderCall
 from sagakit.provider_http import HttpProvider
 from sagakit.settings import Settings, SettingsError
 
@@ -192,3 +193,22 @@ async def test_calls_are_signed_with_it() -> None:
     await provider.call(authorize(1))
     caller = Verifier(SECRET).verify(seen[0])
     assert (caller.subject, caller.role) == ("payment", "service")
+
+
+async def test_a_probe_tells_whether_the_provider_answers(process: Process) -> None:
+    provider = HttpProvider(process.url, SECRET, "payment")
+    assert isinstance(provider, Probed)
+    assert not isinstance(InstantProvider(decide), Probed)
+    await provider.probe()
+    process.child.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await provider.probe()
+    finally:
+        process.child.send_signal(signal.SIGCONT)
+    await provider.probe()
+    process.end(signal.SIGKILL)
+    with pytest.raises(ConnectionRefusedError):
+        await provider.probe()
+    await provider.close()

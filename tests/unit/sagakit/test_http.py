@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
@@ -260,30 +259,6 @@ async def test_live_ready_and_docs_answer(client: httpx.AsyncClient) -> None:
     assert answer.json() == {**about, "digest": "abc"}
     assert (await client.get("/docs")).status_code == 200
     assert "application/problem+json" in (await client.get("/openapi.json")).text
-
-
-async def _not_ready() -> Mapping[str, Any]:
-    return {"ready": False, "reason": "inventory runs in another mode"}
-
-
-async def _raises() -> Mapping[str, Any]:
-    raise ConnectionRefusedError(111, "refused")
-
-
-async def _hangs() -> Mapping[str, Any]:
-    await asyncio.sleep(60)
-    return {}
-
-
-@pytest.mark.parametrize("readiness", [_not_ready, _raises, _hangs])
-async def test_not_ready_is_503_with_a_reason(readiness: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagakit.http.READINESS_TIMEOUT", 0.05)
-    app = create_app("Order", SETTINGS, readiness)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://order") as client:
-        answer = await client.get("/health/ready")
-    assert answer.status_code == 503
-    assert answer.json()["ready"] is False
-    assert answer.json()["reason"]
 
 
 async def test_a_stopping_process_is_live_and_not_ready(app: FastAPI, client: httpx.AsyncClient) -> None:

@@ -9,6 +9,7 @@ import pytest
 from starlette.types import Message
 
 from sagakit.http import Drain, EventStream, ServerSentEvent
+from tests.waits import ENDS, until
 
 
 class Client:
@@ -48,7 +49,7 @@ class Source:
 
 async def drive(source: Source, client: Client, drain: Drain, heartbeat: float = 15) -> None:
     stream = EventStream(source.stream(), drain, heartbeat=heartbeat)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(ENDS):
         await stream({"type": "http"}, client.receive, client.send)
 
 
@@ -67,22 +68,20 @@ async def test_events_are_sent_in_order_and_the_stream_ends_with_its_source() ->
 async def test_silence_is_filled_with_comments() -> None:
     source, client, drain = Source(), Client(), Drain()
     streaming = asyncio.create_task(drive(source, client, drain, heartbeat=0.01))
-    await asyncio.sleep(0.1)
+    await until(lambda: client.body.count(b": still here\n\n") >= 3)
     drain.start()
     await streaming
-    assert client.body.count(b": still here\n\n") >= 3
 
 
 @pytest.mark.parametrize("ending", ["disconnect", "drain", "cancel"])
 async def test_a_stream_ends_and_closes_its_source_when(ending: str) -> None:
     source, client, drain = Source(ServerSentEvent(1)), Client(), Drain()
     streaming = asyncio.create_task(drive(source, client, drain))
-    await asyncio.sleep(0.02)
-    assert b"data: 1\n\n" in client.body
+    await until(lambda: b"data: 1\n\n" in client.body)
     endings: dict[str, Callable[[], object]]
     endings = {"disconnect": client.gone.set, "drain": drain.start, "cancel": streaming.cancel}
     endings[ending]()
-    await asyncio.wait({streaming}, timeout=2)
+    await asyncio.wait({streaming}, timeout=ENDS)
     assert streaming.done()
     assert source.closed
     assert asyncio.all_tasks() == {asyncio.current_task()}

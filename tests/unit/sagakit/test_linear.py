@@ -17,7 +17,7 @@ from typing import Any, Final
 import pytest
 
 from native_stack.layout import REPOSITORY
-from sagakit import http_middleware, http_requests, telemetry
+from sagakit import http_middleware, http_protocol, http_requests, telemetry
 from sagakit.http import Problem, decode_cursor, parse_prefer_wait
 from sagakit.http_auth import Verifier
 from sagakit.http_json import twice
@@ -51,6 +51,8 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "shared/src/sagakit/telemetry.py:_TRACEPARENT": ("0", "00-", "f"),
     "shared/src/sagakit/modes/sns_sqs/wire.py:_UNLAWFUL": ("\x00", "a", "\ufffe"),
+    "shared/src/sagakit/http_protocol.py:_HOST": ("a", "a.", "[", ":", "%"),
+    "shared/src/sagakit/readiness.py:_REVISION": (),
     "infra/native/src/native_stack/docker.py:match": (),
     "infra/native/src/native_stack/postgres.py:search": (),
     "infra/native/src/native_stack/memory.py:search": (),
@@ -58,6 +60,7 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "shared/src/sagakit/http_middleware.py:_REQUEST_ID": http_middleware._REQUEST_ID.fullmatch,
+    "shared/src/sagakit/http_protocol.py:_HOST": lambda text: http_protocol._HOST.fullmatch(text.encode()),
     "shared/src/sagakit/http_requests.py:_WAIT": http_requests._WAIT.fullmatch,
     "shared/src/sagakit/http_requests.py:_WAIT_NAME": http_requests._WAIT_NAME.match,
     "shared/src/sagakit/telemetry.py:_SECRET_KEY": telemetry._SECRET_KEY.search,

@@ -18,6 +18,7 @@ import pytest
 from sagakit.runtime import Background, listen
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from tests.waits import until
 
 PROGRAM = """
 import asyncio, os, sys
@@ -206,6 +207,31 @@ def test_without_replicas_a_port_in_use_is_refused() -> None:
             listen(settings)
 
 
+FILES = """
+import resource
+from sagakit.runtime import allow_connections
+from sagakit.settings import Settings
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+for most in (10, 1000, 1_000_000):
+    allow_connections(Settings(jwt_secret="x" * 16, http_connections_max=most))
+    print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+resource.setrlimit(resource.RLIMIT_NOFILE, (512, 2000))
+allow_connections(Settings(jwt_secret="x" * 16))
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+
+
+def test_as_many_files_may_be_open_as_connections_are_allowed() -> None:
+    done = subprocess.run([sys.executable, "-c", FILES], capture_output=True, text=True, check=True, timeout=60)
+    few, many, all_there_may_be, last = map(int, done.stdout.split())
+    assert few >= 256
+    assert few <= many <= all_there_may_be
+    assert many >= min(2000, all_there_may_be)
+    assert last == 2000
+    assert "more connections are allowed than the process can open" in done.stderr
+
+
 async def test_background_restarts_with_backoff_and_counts() -> None:
     metrics, runs = Metrics(), 0
     background = Background(metrics, retry_initial=0.1, retry_max=0.1)
@@ -218,14 +244,99 @@ async def test_background_restarts_with_backoff_and_counts() -> None:
         await asyncio.Event().wait()
 
     background.start("fragile", fragile)
-    await asyncio.sleep(0.02)
+    await until(background.ailing)
     assert background.ailing() == {"fragile": "RuntimeError"}
-    await asyncio.sleep(0.7)
-    assert runs == 4
-    assert background.ailing() == {}
+    await until(lambda: runs == 4)
+    await until(lambda: not background.ailing())
     assert b'background_restarts_total{task="fragile"} 3.0' in metrics.exposition()
     assert not background.failed.is_set()
     with pytest.raises(ValueError, match="runs already"):
         background.start("fragile", fragile)
+    await background.stop()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Fragile:
+    """Work that raises `error` at once while it is set, and runs for ever otherwise."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error, self.runs = error, 0
+        self.running = asyncio.Event()
+
+    async def __call__(self) -> None:
+        self.runs += 1
+        if self.error is not None:
+            raise self.error
+        self.running.set()
+        await asyncio.Event().wait()
+
+
+async def test_a_task_that_fails_again_and_again_is_beyond_its_bound_until_it_has_worked_for_a_while() -> None:
+    metrics, work = Metrics(), Fragile(RuntimeError("always"))
+    background = Background(metrics, retry_initial=0.01, retry_max=0.2)
+    background.start("fragile", work)
+    await until(lambda: work.runs == 3)
+    assert background.beyond_bound() == {}
+    assert b'background_failing{task="fragile"} 1.0' in metrics.exposition()
+    await until(background.beyond_bound)
+    assert work.runs >= 5
+    assert background.beyond_bound()["fragile"].startswith("RuntimeError, ")
+    work.error = None
+    await work.running.wait()
+    assert background.beyond_bound()
+    await until(lambda: not background.beyond_bound() and not background.ailing())
+    assert b'background_failing{task="fragile"} 0.0' in metrics.exposition()
+    await background.stop()
+
+
+async def test_a_task_that_fails_for_too_long_is_beyond_its_bound_however_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sagakit.runtime.FAILING", 0.3)
+    background = Background(Metrics(), retry_initial=0.2, retry_max=0.4)
+    work = Fragile(RuntimeError("now and then"))
+    background.start("fragile", work)
+    await until(background.beyond_bound)
+    assert work.runs < 5
+    await background.stop()
+
+
+async def test_what_is_excused_is_shown_and_counts_for_nothing() -> None:
+    """A broker that is known to be away is not the fault of who misses it, and a bug is one even then."""
+    away = True
+    background = Background(
+        Metrics(),
+        retry_initial=0.01,
+        retry_max=0.05,
+        excused=lambda error: away and isinstance(error, ConnectionError),
+    )
+    lost, bug = Fragile(ConnectionResetError("lost")), Fragile(KeyError("bug"))
+    background.start("lost", lost)
+    background.start("bug", bug)
+    await until(lambda: lost.runs > 8 and bug.runs > 8)
+    assert background.ailing() == {"lost": "ConnectionResetError", "bug": "KeyError"}
+    assert background.beyond_bound().keys() == {"bug"}
+    away = False
+    assert background.beyond_bound().keys() == {"bug"}, "what failed while it was away is not counted afterwards"
+    await until(lambda: "lost" in background.beyond_bound())
+    away = True
+    assert background.beyond_bound().keys() == {"bug"}, "what was noticed a moment later is not counted either"
+    await background.stop()
+
+
+class Panic(BaseException):
+    """As a library in another language raises it."""
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), Panic()])
+async def test_only_stop_ends_a_task(error: BaseException) -> None:
+    """A cancellation that leaks out of a library, or its panic, is a failure like any other."""
+    background = Background(Metrics(), retry_initial=0.01)
+    work = Fragile(error)
+    background.start("fragile", work)
+    await until(lambda: work.runs == 2)
+    assert background.ailing() == {"fragile": type(error).__name__}
+    work.error = None
+    await work.running.wait()
     await background.stop()
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -110,14 +110,17 @@ def names(count: int) -> list[str]:
     return [f"row{number:03}" for number in range(count)]
 
 
-@pytest.mark.parametrize("bad", [["row000"], ["row037"], ["row099"], ["row040", "row041"], names(100)[20:30]])
-async def test_rows_that_cannot_be_published_do_not_keep_their_neighbours(bad: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("bad", "seconds"),
+    [(["row000"], 1), (["row037"], 1), (["row099"], 1), (["row040", "row041"], 1), (names(100)[20:30], 3)],
+)
+async def test_rows_that_cannot_be_published_do_not_keep_their_neighbours(bad: list[str], seconds: float) -> None:
     store, broker = Rows(), Broker(set(bad))
     async with relay(store, broker) as made:
         began = time.monotonic()
         made.offer(store.add(*names(100)))
         await store.until(lambda: set(store.rows) == set(bad))
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < seconds
         assert broker.got == Counter(set(names(100)) - set(bad))
 
 

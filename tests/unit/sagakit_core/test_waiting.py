@@ -13,6 +13,7 @@ from sagakit.service import Service
 from sagakit.telemetry import Metrics
 from sagakit.waiting import Backoff, set_within
 from sagakit.watcher import Watcher
+from tests.waits import ENDS
 
 
 class Empty:
@@ -55,7 +56,7 @@ async def test_a_loop_that_is_woken_and_stopped_at_once_ends(
     for _ in range(moment):
         await asyncio.sleep(0)
     task.cancel()
-    done, _ = await asyncio.wait({task}, timeout=1)
+    done, _ = await asyncio.wait({task}, timeout=ENDS)
     task.cancel()
     assert done, "the cancellation was lost"
     assert task.cancelled()

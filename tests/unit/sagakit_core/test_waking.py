@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from sagakit.caller import Caller
 from sagakit.message import Command, Event
@@ -136,6 +137,18 @@ async def test_the_caller_makes_at_once_the_calls_that_are_offered_while_it_asks
     store.during["take"] = offer
     async with running(made.run):
         await store.until(lambda: store.ended == {"a/buy"})
+
+
+DEEP = b'{"key":"bad","provider":"shop","operation":"buy","payload":{"a":' + b"[" * 2_000 + b"]" * 2_000 + b"}}"
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", DEEP], ids=["empty", "list", "deep"])
+async def test_a_call_that_cannot_be_read_counts_its_attempts_and_keeps_no_other(body: bytes) -> None:
+    store = Busy()
+    made = caller(store, Shop())
+    async with running(made.run):
+        made.offer([replace(row("bad", CALLS), body=body), row("a/buy", CALLS)])
+        await store.until(lambda: store.ended == {"a/buy"} and store.postponed == [("bad", 0.01)])
 
 
 async def test_the_caller_does_not_forget_when_a_call_comes_due_that_is_put_off_while_it_asks() -> None:

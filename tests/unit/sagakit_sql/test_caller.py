@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from payment_service.domain import PaymentAuthorizationRequested
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
 from tests.postgres import Server
 from tests.replica import Replica, basket, replica
+from tests.waits import until
 
 Database = Callable[[str], str]
 CALLING: Mapping[str, object] = {"providers": "sandbox", "outbox_lease": 0.5, "retry_max": 0.3}
@@ -117,10 +119,10 @@ async def test_any_other_refusal_waits_for_a_human_and_is_asked_for_again(databa
 
 async def test_a_crash_between_call_and_record_repeats_the_key_and_records_once(database: Database) -> None:
     url = database("payment")
-    crashing, working = Scripted(pause=0.1), Scripted()
+    crashing, working = Scripted(pause=2), Scripted()
     async with replica("payment", url, provider=crashing, **CALLING) as payment:
         assert isinstance(await payment.participant.dispatcher.do(authorize("o1")), PaymentAuthorizationRequested)
-        await asyncio.sleep(0.05)
+        await until(lambda: crashing.calls)
     assert crashing.calls == {"o1/authorize": 1}
     async with replica("payment", url, provider=working, **CALLING) as payment:
         answer = await payment.participant.conclude(authorize("o1"), None, 5)
@@ -187,3 +189,27 @@ async def test_two_replicas_make_each_call_once_while_leases_hold(database: Data
         await _drained(one)
         assert set((one_provider.calls + two_provider.calls).values()) == {1}
         assert len(one_provider.calls) + len(two_provider.calls) == count
+
+
+async def test_a_call_whose_task_fails_is_logged_and_comes_again_when_its_lease_ends(
+    database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One call's bug stops no other call: the caller goes on, and somebody hears of it."""
+    provider = Scripted(OutcomeUnknown("lost"))
+    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+        failures = [RuntimeError("a bug")]
+        postpone = payment.store.postpone
+
+        async def failing(rows: Any, seconds: float) -> None:
+            if failures:
+                raise failures.pop()
+            await postpone(rows, seconds)
+
+        monkeypatch.setattr(payment.store, "postpone", failing)
+        answer = await payment.participant.conclude(authorize("o1"), None, 10)
+        assert isinstance(answer, PaymentAuthorized)
+        await _drained(payment)
+        assert "caller" not in payment.participant.ailing()
+    assert provider.calls == {"o1/authorize": 2}
+    (record,) = [one for one in caplog.records if one.name == "sagakit.caller" and one.exc_info]
+    assert record.getMessage() == "call o1/authorize failed, it comes again when its lease ends"

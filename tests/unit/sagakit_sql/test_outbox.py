@@ -1,6 +1,8 @@
 """The outbox table and the relay: leases, tokens, and rows that survive whatever happens while they are published."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -32,16 +34,16 @@ async def test_a_committed_row_is_leased_until_the_lease_ends(database: Database
 
 
 async def test_a_row_renewed_during_a_publish_outlives_the_old_token(database: Database) -> None:
-    async with replica("order", database("order"), started=False, outbox_lease=0.2) as order:
+    async with replica("order", database("order"), started=False, outbox_lease=0.5) as order:
         await order.participant.dispatcher.do(place("o1"))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
         taken = await order.store.take(calls=False, limit=10)
         await order.participant.dispatcher.do(place("o1"))
         before = await _row(order)
         await order.store.done(taken)
         await order.store.postpone(taken, 60)
         assert await _row(order) == before
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
         assert len(await order.store.take(calls=False, limit=10)) == 1
 
 
@@ -49,16 +51,16 @@ async def test_a_row_put_off_counts_an_attempt_and_comes_due_again(database: Dat
     async with replica("order", database("order"), started=False, outbox_lease=0.1) as order:
         await order.participant.dispatcher.do(place("o1"))
         await asyncio.sleep(0.2)
-        await order.store.postpone(await order.store.take(calls=False, limit=10), 0.3)
+        await order.store.postpone(await order.store.take(calls=False, limit=10), 0.6)
         assert await order.store.take(calls=False, limit=10) == []
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.7)
         assert [row.attempts for row in await order.store.take(calls=False, limit=10)] == [1]
 
 
 async def test_a_taker_gets_no_more_than_it_asked_for(database: Database) -> None:
-    async with replica("order", database("order"), started=False, outbox_lease=0.1) as order:
+    async with replica("order", database("order"), started=False, outbox_lease=0.5) as order:
         await order.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(50)])
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.6)
         first, second = await asyncio.gather(*(order.store.take(calls=False, limit=20) for _ in range(2)))
         assert len({row.id for row in (*first, *second)}) == 40
 
@@ -73,6 +75,20 @@ async def test_what_failed_is_published_however_busy_the_relay_is(database: Data
             await order.participant.dispatcher.do(place(f"busy{number}"))
             await asyncio.sleep(0.02)
         assert ID in [row.id for row in order.mode.published]
+
+
+async def test_a_row_that_no_broker_takes_stays_and_keeps_nobody(database: Database) -> None:
+    async with replica("order", database("order"), outbox_poll=0.1, retry_initial=0.05, retry_max=0.2) as order:
+        order.mode.refused = {"o42"}
+        began = time.monotonic()
+        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(100)])
+        await order.until("SELECT count(*) FROM outbox", 1)
+        assert time.monotonic() - began < 2
+        await order.until("SELECT attempts > 6 FROM outbox", True)
+        published = Counter(row.key for row in order.mode.published)
+        assert published == Counter(f"o{number}" for number in range(100) if number != 42)
+        order.mode.refused.clear()
+        await order.drained(2)
 
 
 async def test_what_was_published_is_counted_with_its_bytes_and_what_failed_is_not(database: Database) -> None:
@@ -100,7 +116,7 @@ async def test_a_relay_survives_its_database_while_publishing_fails(postgres: Se
         await asyncio.sleep(1)
         order.mode.failing = False
         await asyncio.to_thread(postgres.start)
-        await order.drained(3)
+        await order.drained()
         assert [row.id for row in order.mode.published] == [ID]
 
 

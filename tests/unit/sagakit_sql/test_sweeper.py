@@ -1,7 +1,9 @@
 """The sweeper: the overdue are cancelled once, the forgotten are nudged ever more rarely, sweepers share."""
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from checkout.messages import ConfirmOrder, RecordStockSettled
 from order_service.sweeper import Sweeper
@@ -71,11 +73,11 @@ async def test_nudges_grow_rarer_up_to_a_bound_and_progress_resets_them(database
 async def test_a_nudge_sends_what_is_owed_and_records_nothing(database: Database) -> None:
     async with replica("order", database("order")) as order:
         await order.participant.dispatcher.do_all([Do(place("o1")), Do(ConfirmOrder("o1"))])
-        await asyncio.sleep(0.3)
+        await order.drained()
         order.mode.published.clear()
         await _age(order, 3, "nudge_at")
         await sweeper(order).sweep()
-        await order.drained(2)
+        await order.drained()
         assert [row.id for row in order.mode.published] == ["o1/OrderConfirmed"]
         assert await order.count("journal") == 2
 
@@ -124,5 +126,69 @@ async def test_a_sweeper_outlives_its_database(postgres: Server, database: Datab
         await asyncio.sleep(0.5)
         await asyncio.to_thread(postgres.start)
         await order.until("SELECT status FROM orders", "CANCELLED")
+        assert not task.done()
+        task.cancel()
+
+
+@asynccontextmanager
+async def _locked(order: Replica, *order_ids: str) -> AsyncIterator[None]:
+    """Rows held as a door holds them, by a transaction that does not end."""
+    ids = ", ".join(f"'{one}'" for one in order_ids)
+    async with order.engine.connect() as connection:
+        await connection.exec_driver_sql(f"SELECT 1 FROM orders WHERE order_id IN ({ids}) FOR UPDATE")
+        yield
+        await connection.rollback()
+
+
+async def test_a_row_that_somebody_holds_keeps_no_sweeper_from_starting(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(5)])
+        await _age(order, -60, "nudge_at")
+        async with _locked(order, "o2"):
+            began = time.monotonic()
+            await sweeper(order).begin()
+            assert time.monotonic() - began < 1
+        rows = await order.rows("SELECT order_id FROM orders WHERE nudge_at > now() + interval '10 seconds'")
+        assert [row.order_id for row in rows] == ["o2"]
+
+
+async def test_the_start_waits_for_no_lock_while_it_holds_others(database: Database) -> None:
+    """A door that holds the last row and wants the first: whoever took them in another order would deadlock."""
+    async with replica("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(5)])
+        await _age(order, -60, "nudge_at")
+        async with order.engine.begin() as connection:
+            await connection.exec_driver_sql("SELECT 1 FROM orders WHERE order_id = 'o4' FOR UPDATE")
+            await sweeper(order).begin()
+            await connection.exec_driver_sql("SELECT 1 FROM orders WHERE order_id = 'o0' FOR UPDATE")
+
+
+async def test_overdue_orders_whose_rows_somebody_holds_keep_no_others_waiting(database: Database) -> None:
+    async with replica("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(5)])
+        await _age(order, 31)
+        async with _locked(order, "o0", "o1"):
+            began = time.monotonic()
+            await sweeper(order, rate=2).sweep()
+            await sweeper(order, rate=2).sweep()
+            assert time.monotonic() - began < 2
+            rows = await order.rows("SELECT order_id FROM orders WHERE status = 'CANCELLED' ORDER BY 1")
+            assert [row.order_id for row in rows] == ["o2", "o3", "o4"]
+
+
+async def test_a_sweeper_whose_database_is_down_at_the_start_begins_when_it_is_back(
+    postgres: Server, database: Database
+) -> None:
+    async with replica("order", database("order")) as order:
+        await order.participant.dispatcher.do(place("o1"))
+        await _age(order, -60, "nudge_at")
+        await asyncio.to_thread(postgres.kill)
+        running = sweeper(order)
+        running.period = 0.1
+        task = asyncio.create_task(running.run())
+        done, _ = await asyncio.wait({task}, timeout=1)
+        assert not done
+        await asyncio.to_thread(postgres.start)
+        await order.until("SELECT nudge_at < now() + interval '10 seconds' FROM orders", True)
         assert not task.done()
         task.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 import time
@@ -16,7 +17,8 @@ INTERVAL = 0.2
 
 @dataclass(frozen=True)
 class Check:
-    """How to ask a program: `kind` is http (a GET of `path` answers 200), postgres, kafka or tcp."""
+    """How to ask a program: `kind` is ready (a GET of `path` says the status "ready", which one that is degraded does
+    not), http (it answers 200), postgres, kafka or tcp."""
 
     kind: str
     port: int
@@ -52,14 +54,27 @@ def wait_for(
 
 
 def _http(check: Check) -> str:
+    status, body = _get(check)
+    return "" if status == 200 else f"{status} {body.decode(errors='replace')}"
+
+
+def _ready(check: Check) -> str:
+    status, body = _get(check)
+    try:
+        said = json.loads(body)["status"]
+    except (ValueError, LookupError, TypeError):
+        said = ""
+    return "" if (status, said) == (200, "ready") else f"{status} {body.decode(errors='replace')}"
+
+
+def _get(check: Check) -> tuple[int, bytes]:
     connection = HTTPConnection(HOST, check.port, timeout=PROBE_TIMEOUT)
     try:
         connection.request("GET", check.path)
         answer = connection.getresponse()
-        body = answer.read(2000)
+        return answer.status, answer.read(20_000)
     finally:
         connection.close()
-    return "" if answer.status == 200 else f"{answer.status} {body.decode(errors='replace')}"
 
 
 def _tcp(check: Check) -> str:
@@ -89,6 +104,7 @@ def _kafka(check: Check) -> str:
 
 _PROBES: dict[str, Callable[[Check], str]] = {
     "http": _http,
+    "ready": _ready,
     "tcp": _tcp,
     "postgres": _postgres,
     "kafka": _kafka,

@@ -63,7 +63,7 @@ def _ready(supervisor: Supervisor, replica: str, port: int, seconds: float) -> N
             said = f"{type(error).__name__}: {error}"
         else:
             if answer.get("pid") == pid:  # else another one answered: a later connection may reach this one
-                if answer.get("ready"):
+                if answer.get("status") == "ready":
                     return
                 said = str(answer)
         finally:

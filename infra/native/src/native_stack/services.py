@@ -115,7 +115,7 @@ def _python(
         kind=kind,
         command=(sys.executable, "-m", package),
         directory=settings.layout.data,
-        check=Check("http", port),
+        check=Check("ready", port),
         environment={**environment, "HTTP_HOST": HOST, "HTTP_PORT": str(port)},
         ports={variable: port},
         reads=python_reads(settings),

@@ -1,23 +1,29 @@
 """One thread that owns the database, and commits all that arrives while it commits together.
 
 Guarantee: `run` returns after the commit that holds the work is on disk; a killed process loses nothing that
-was answered. Work is done one piece at a time, so a piece sees all that came before it.
+was answered. Work is done one piece at a time, so a piece sees all that came before it. The thread outlives every
+error of the database.
 """
 
 import asyncio
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from provider_sandbox.records import SCHEMA
 from sagakit.http import unavailable
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
+Item = tuple[Work, asyncio.Future[Any]]
+Result = tuple[asyncio.Future[Any], Any]
 _BATCH: Final = 500
 
 
@@ -26,7 +32,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._queue: queue.SimpleQueue[tuple[Work, asyncio.Future[Any]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
 
     async def open(self) -> None:
@@ -58,32 +64,46 @@ class Ledger:
 
     def _own(self, loop: asyncio.AbstractEventLoop, opened: asyncio.Future[None]) -> None:
         try:
-            db = sqlite3.connect(self._path, isolation_level=None)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-            db.executescript(SCHEMA)
+            db: sqlite3.Connection | None = self._connect()
         except (sqlite3.Error, OSError) as error:
             _tell(loop, [(opened, error)])
             return
         _tell(loop, [(opened, None)])
-        with contextlib.closing(db):
-            while (first := self._queue.get()) is not None:
-                batch, last = [first], False
-                while len(batch) < _BATCH and not self._queue.empty():
-                    item = self._queue.get()
-                    if item is None:
-                        last = True
-                        break
-                    batch.append(item)
-                _tell(loop, _commit(db, batch))
-                if last:
-                    return
+        last = False
+        while not last and (first := self._queue.get()) is not None:
+            batch = [first]
+            while len(batch) < _BATCH and not self._queue.empty():
+                item = self._queue.get()
+                if item is None:
+                    last = True
+                    break
+                batch.append(item)
+            try:
+                db = db or self._connect()
+                results = _commit(db, batch)
+            except Exception as error:  # what cannot even be rolled back is closed, and opened for the next batch
+                log.error("the ledger is opened anew: %r", error)
+                results = _refuse(batch, error)
+                _close(db)
+                db = None
+            _tell(loop, results)
+        _close(db)
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.executescript(SCHEMA)
+        except BaseException:
+            _close(db)
+            raise
+        return db
 
 
-def _commit(
-    db: sqlite3.Connection, batch: list[tuple[Work, asyncio.Future[Any]]]
-) -> list[tuple[asyncio.Future[Any], Any]]:
-    results: list[tuple[asyncio.Future[Any], Any]] = []
+def _commit(db: sqlite3.Connection, batch: Sequence[Item]) -> list[Result]:
+    """What came of each piece of work; raises when the database is in a state that nobody knows."""
+    results: list[Result] = []
     try:
         db.execute("BEGIN IMMEDIATE")
         for work, future in batch:
@@ -97,13 +117,24 @@ def _commit(
     except sqlite3.Error as error:
         if db.in_transaction:
             db.execute("ROLLBACK")
-        problem = unavailable("The ledger cannot be written.")
-        problem.__cause__ = error
-        return [(future, problem) for _, future in batch]
+        return _refuse(batch, error)
     return results
 
 
-def _tell(loop: asyncio.AbstractEventLoop, results: list[tuple[asyncio.Future[Any], Any]]) -> None:
+def _refuse(batch: Sequence[Item], error: Exception) -> list[Result]:
+    problem = unavailable("The ledger cannot be written.")
+    problem.__cause__ = error
+    return [(future, problem) for _, future in batch]
+
+
+def _close(db: sqlite3.Connection | None) -> None:
+    """Without a commit, which leaves the transaction that is open undone."""
+    if db is not None:
+        with contextlib.suppress(sqlite3.Error):
+            db.close()
+
+
+def _tell(loop: asyncio.AbstractEventLoop, results: Sequence[Result]) -> None:
     def tell() -> None:
         for future, result in results:
             if future.done():

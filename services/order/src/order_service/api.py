@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query
@@ -26,6 +27,7 @@ from order_service.schemas import OrderBody, OrderIn, Unfit, order_out
 from sagakit import modes, telemetry
 from sagakit.api import Anyone, Coalesced, common, fetcher
 from sagakit.database import connected
+from sagakit.feeds import Feeds, StreamLimit
 from sagakit.host import Host
 from sagakit.http import (
     DEFAULT_LIMIT,
@@ -84,6 +86,8 @@ class Orders:
             )
         )
         self._prices: dict[str, Money] = {}
+        self._feeds = Feeds(self._news, host.participant.watcher, STREAM_POLL)
+        self._streams = StreamLimit(host.settings.streams_per_customer)
 
     async def place(
         self,
@@ -203,24 +207,18 @@ class Orders:
         after = int(last) if last and last.isdecimal() and len(last) < 19 else 0
         if after and order.settled and not await self._later(order_id, after):
             return Response(status_code=204)  # tells an EventSource not to come again
-        return EventStream(self._transitions(order_id, after), drain)
+        leave = self._streams.admit(caller.subject)
+        return EventStream(self._transitions(order_id, after), drain, closed=leave)
 
     async def _transitions(self, order_id: str, seq: int) -> AsyncIterator[ServerSentEvent]:
-        watcher = self._host.participant.watcher
-        stirred = watcher.listen(order_id)
-        try:
-            while True:
-                stirred.clear()
-                row = await self._present(order_id)
-                for one in await self._later(order_id, seq):
-                    seq = one.seq
-                    data = {"order_id": order_id, "event": one.name, "at": iso(one.recorded_at)}
-                    yield ServerSentEvent(data, event=one.name, id=str(one.seq))
-                if row.settled:
-                    return
-                await watcher.pause(stirred, STREAM_POLL)
-        finally:
-            watcher.leave(order_id, stirred)
+        async with aclosing(self._feeds.follow(order_id, seq)) as entries:
+            async for one in entries:
+                data = {"order_id": order_id, "event": one.name, "at": iso(one.recorded_at)}
+                yield ServerSentEvent(data, event=one.name, id=str(one.seq))
+
+    async def _news(self, order_id: str, seq: int) -> tuple[Sequence[Any], bool]:
+        row = await self._present(order_id)  # before its transitions: once it is settled, they are all there
+        return await self._later(order_id, seq), row.settled
 
     async def _later(self, order_id: str, seq: int) -> Sequence[Any]:
         values = {"low": f"{order_id}/", "high": f"{order_id}0", "seq": seq}

@@ -15,7 +15,13 @@ def build(
 ) -> Mode:
     """The mode of one service over a broker that all services of one event loop share."""
     transport = InMemoryTransport(
-        broker, service.name, topology, attempts=settings.delivery_attempts, batch=settings.batch_max
+        broker,
+        service.name,
+        topology,
+        attempts=settings.delivery_attempts,
+        batch=settings.batch_max,
+        retry_initial=settings.retry_initial,
+        retry_max=settings.retry_max,
     )
     return BrokerMode(
         style_of(style, service, saga), transport, frozenset(topology.channels), settings.delivery_attempts

@@ -5,8 +5,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sagakit.delayed import MOST, Delayed
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.topology import Subscription, Topology
+from sagakit.waiting import set_within
 
 POLL = 0.5
 
@@ -42,14 +44,14 @@ class InMemoryBroker:
         self._subscriptions.clear()
 
     def ensure(self, topology: Topology) -> None:
-        self._check()
+        self.check()
         for one in topology.subscriptions:
             self._subscriptions.setdefault(one.channel, set()).add(one)
             self._queues.setdefault(one.consumer, _Queue())
 
     def publish(self, rows: Sequence[Outgoing]) -> None:
         """All rows or none: ConnectionError while down, LookupError for a channel that nobody ensured."""
-        self._check()
+        self.check()
         unknown = {row.channel for row in rows} - self._subscriptions.keys()
         if unknown:
             raise LookupError(f"no such channel: {', '.join(sorted(unknown))}")
@@ -58,7 +60,7 @@ class InMemoryBroker:
                 self._queues[consumer].put(Delivery(row.body))
 
     def queue(self, consumer: str) -> _Queue:
-        self._check()
+        self.check()
         if consumer not in self._queues:
             raise LookupError(f"no such consumer: {consumer}")
         return self._queues[consumer]
@@ -67,7 +69,8 @@ class InMemoryBroker:
         """How many deliveries lie in the consumer's queue."""
         return len(self._queues[consumer].waiting) if consumer in self._queues else 0
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """ConnectionError while down."""
         if not self.up:
             raise ConnectionError("the broker is down")
 
@@ -83,10 +86,13 @@ class InMemoryTransport:
         *,
         attempts: int = 5,
         batch: int = 500,
+        retry_initial: float = 0.1,
+        retry_max: float = 5.0,
     ) -> None:
         self._broker, self._consumer, self._topology = broker, consumer, topology
         self._attempts, self._batch = attempts, batch
         self._in_hand: dict[int, Delivery] = {}
+        self._delayed = Delayed(retry_initial, retry_max)
 
     async def start(self) -> None:
         while not self._broker.up:  # noqa: ASYNC110 - the switch belongs to a test, in any thread
@@ -102,15 +108,13 @@ class InMemoryTransport:
             await asyncio.sleep(POLL)
             return []
         self._give_back()
-        queue = self._broker.queue(self._consumer)
-        if not queue.waiting:
+        queue, now = self._broker.queue(self._consumer), asyncio.get_running_loop().time
+        room = self._batch if len(self._delayed) < MOST * self._batch else 0
+        if not (queue.waiting and room):
             queue.filled.clear()
-            try:
-                async with asyncio.timeout(POLL):
-                    await queue.filled.wait()
-            except TimeoutError:
-                return []
-        batch = [queue.waiting.popleft() for _ in range(min(len(queue.waiting), self._batch))]
+            await set_within(queue.filled, self._delayed.wait(now(), POLL))
+        batch = self._delayed.due(now())
+        batch += [queue.waiting.popleft() for _ in range(min(len(queue.waiting), room))]
         self._in_hand = {id(delivery): delivery for delivery in batch}
         return batch
 
@@ -118,10 +122,15 @@ class InMemoryTransport:
         queue = self._broker.queue(self._consumer)
         for delivery in done:
             self._in_hand.pop(id(delivery), None)
+            self._delayed.drop([id(delivery)])
         for failure in failed:
             delivery = failure.delivery
             if self._in_hand.pop(id(delivery), None) is None:
                 continue
+            if not failure.counts:
+                self._delayed.keep(id(delivery), delivery, asyncio.get_running_loop().time())
+                continue
+            self._delayed.drop([id(delivery)])
             if failure.poison or delivery.attempt >= self._attempts:
                 self._broker.dead_letters.setdefault(self._consumer, []).append((delivery.body, failure.cause))
             else:
@@ -129,12 +138,17 @@ class InMemoryTransport:
 
     async def close(self) -> None:
         if self._broker.up:
+            self._in_hand |= {id(delivery): delivery for delivery in self._delayed.clear()}
             self._give_back()
+
+    async def probe(self) -> None:
+        self._broker.check()
 
     def _give_back(self) -> None:
         self._broker.ensure(self._topology)
         queue = self._broker.queue(self._consumer)
         queue.waiting.extendleft(reversed(self._in_hand.values()))
+        self._delayed.drop(self._in_hand)
         self._in_hand = {}
         if queue.waiting:
             queue.filled.set()

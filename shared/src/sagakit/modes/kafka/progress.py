@@ -17,10 +17,11 @@ Record: TypeAlias = Any  # aiokafka.ConsumerRecord, which has no types
 
 
 class Receipt(NamedTuple):
-    """A record, and the assignment under which it was received."""
+    """A record, the assignment under which it was received, and how often it was kept back without having failed."""
 
     term: int
     record: Record
+    kept: int = 0
 
     @property
     def partition(self) -> TopicPartition:
@@ -51,10 +52,10 @@ class Progress:
         self._in_hand: dict[tuple[TopicPartition, int], Delivery] = {}
         self._again: list[tuple[float, Delivery]] = []
 
-    def take(self, record: Record) -> Delivery:
-        """A record that is to be handled."""
+    def take(self, record: Record, broken: str | None = None) -> Delivery:
+        """A record that is to be handled; or given up, if it is `broken`."""
         self._seen(record).open[record.offset] = record
-        return Delivery(record.value or b"", Receipt(self._term, record))
+        return Delivery(record.value or b"", Receipt(self._term, record), broken=broken)
 
     def skip(self, record: Record) -> None:
         """A record that is nothing to this consumer: done as soon as it is seen."""
@@ -75,7 +76,18 @@ class Progress:
     def repeat(self, delivery: Delivery, due: float, *, failed: bool = True) -> None:
         """Let it come again at `due`; as a later attempt if the handler has failed."""
         if self.put_down(delivery):
-            self._again.append((due, replace(delivery, attempt=delivery.attempt + failed)))
+            receipt: Receipt = delivery.receipt
+            receipt = receipt._replace(kept=receipt.kept + (not failed))
+            self._again.append((due, replace(delivery, receipt=receipt, attempt=delivery.attempt + failed)))
+
+    def __len__(self) -> int:
+        """How many are to come again."""
+        return len(self._again)
+
+    def following(self, name: TopicPartition) -> int | None:
+        """The offset behind the last record that was seen; None if none was."""
+        partition = self._partitions.get(name)
+        return partition.following if partition else None
 
     def put_down(self, delivery: Delivery) -> bool:
         """No longer in hand; False if it is no longer this consumer's either."""

@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from sagakit.delayed import MOST
 from sagakit.modes.kafka.clients import REQUEST_MS, Listener, new_consumer, new_producer, stop
-from sagakit.modes.kafka.progress import Progress, Receipt, Record
+from sagakit.modes.kafka.letters import letter_of
+from sagakit.modes.kafka.probe import ask_any
+from sagakit.modes.kafka.progress import Progress
+from sagakit.modes.kafka.reading import Reader
 from sagakit.modes.kafka.topology import dead_letters_of, ensure, topic_of, topics
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
@@ -38,6 +42,7 @@ class KafkaTransport:
         self._types = {topic_of(one.channel): {t.encode() for t in one.types} for one in topology.of(consumer)}
         self._dead_letters, self._group = dead_letters_of(consumer), group or f"quartet.{consumer}"
         self._progress, self._sending = Progress(), asyncio.Lock()
+        self._reader = Reader(self._progress, self._types, self._batch)
         self._ensured = False
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
@@ -77,23 +82,22 @@ class KafkaTransport:
         progress.reclaim()
         try:
             consumer = await self._joined()
+            if len(progress) < MOST * self._batch:
+                consumer.resume(*consumer.paused())
+            else:
+                consumer.pause(*consumer.assignment())
             pause = progress.pause(now(), POLL)
-            async with asyncio.timeout(pause + JOIN):  # getmany waits for the end of a rebalance
-                # nothing may be awaited between here and `take`: the records belong to the present assignment
-                fetched = await consumer.getmany(timeout_ms=int(pause * 1000), max_records=self._batch)
-        except Exception as error:
+            async with asyncio.timeout(pause + JOIN):
+                deliveries = await self._reader.read(consumer, pause)
+        except (KafkaError, OSError, TimeoutError) as error:
             log.warning("the consumer is opened anew: %r", error)
             self._drop_consumer()
             await asyncio.sleep(self._backoff(1))
             return []
-        deliveries = progress.due(now())
-        for records in fetched.values():
-            for record in records:
-                if self._wants(record):
-                    deliveries.append(progress.take(record))
-                else:
-                    progress.skip(record)
-        progress.hand_out(deliveries)
+        except Exception:  # a fault of ours, for whoever keeps this going to tell of
+            self._drop_consumer()
+            raise
+        deliveries += progress.hand_out(progress.due(now()))
         if not deliveries:
             await self._commit()
             if any(consumer.partitions_for_topic(topic) is None for topic in self._types):
@@ -108,13 +112,14 @@ class KafkaTransport:
         progress, now = self._progress, asyncio.get_running_loop().time()
         for delivery in done:
             progress.finish(delivery)
-        given_up = [f for f in failed if f.poison or f.delivery.attempt >= self._attempts]
-        if given_up and await self._bury(given_up):
-            for failure in given_up:
-                progress.finish(failure.delivery)
+        given_up = [f for f in failed if f.counts and (f.poison or f.delivery.attempt >= self._attempts)]
+        for failure in await self._bury(given_up):
+            progress.finish(failure.delivery)
         for failure in failed:
             delivery = failure.delivery
-            progress.repeat(delivery, now + self._backoff(delivery.attempt), failed=failure not in given_up)
+            again = failure.counts and failure not in given_up
+            pause = self._backoff(delivery.attempt if again else delivery.receipt.kept + 1)
+            progress.repeat(delivery, now + pause, failed=again)
         if self._committing is None or self._committing.done():
             self._committing = asyncio.ensure_future(self._commit())
 
@@ -126,6 +131,10 @@ class KafkaTransport:
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=CLOSE)
 
+    async def probe(self) -> None:
+        """Raises unless one of the bootstrap servers answers, on a connection of its own."""
+        await ask_any(self._bootstrap)
+
     async def revoked(self) -> None:
         """Partitions are taken away: what is in hand may be finished and committed, within half a session."""
         try:
@@ -136,10 +145,6 @@ class KafkaTransport:
         finally:
             await self._commit()
             self._progress.forget()
-
-    def _wants(self, record: Record) -> bool:
-        kind = next((value for name, value in record.headers if name == "type"), None)
-        return kind is None or kind in self._types[record.topic]
 
     async def _commit(self) -> None:
         owed = self._progress.owed()
@@ -153,26 +158,19 @@ class KafkaTransport:
         else:
             self._progress.committed(owed)
 
-    async def _bury(self, failures: Sequence[Failure]) -> bool:
-        letters: list[Message] = []
-        for failure in failures:
-            receipt: Receipt = failure.delivery.receipt
-            place = f"{receipt.record.topic}/{receipt.record.partition}/{receipt.record.offset}"
-            cause = [("cause", failure.cause.encode()), ("from", place.encode())]
-            letters.append(
-                (
-                    self._dead_letters,
-                    receipt.record.key,
-                    failure.delivery.body,
-                    [*receipt.record.headers, *cause],
-                )
-            )
+    async def _bury(self, failures: Sequence[Failure]) -> Sequence[Failure]:
+        """Those that are dead letters now. One that is refused hinders no other."""
         try:
-            await self._send(letters)
+            if failures:
+                await self._send([(self._dead_letters, *letter_of(failure)) for failure in failures])
+            return failures
+        except MessageSizeTooLargeError as error:
+            if len(failures) > 1:
+                return [one for failure in failures for one in await self._bury([failure])]
+            log.error("a dead letter is refused, and comes again: %r", error)
         except Exception as error:
-            log.warning("%d dead letters could not be written, and come again: %r", len(letters), error)
-            return False
-        return True
+            log.warning("%d dead letters could not be written, and come again: %r", len(failures), error)
+        return []
 
     async def _send(self, messages: Sequence[Message]) -> None:
         try:

@@ -5,10 +5,12 @@ Messages are handled as plain protocol buffers: the client's wrapper classes cos
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import google.auth
 import grpc.aio  # type: ignore[import-untyped]
+from google.api_core.exceptions import NotFound
 from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient, types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
@@ -78,6 +80,13 @@ class Client:
             subscription=subscription, ack_ids=ack_ids, ack_deadline_seconds=seconds
         )
         await self.subscriber.modify_ack_deadline(request, timeout=CALL, retry=None)
+
+    async def probe(self, topic: str) -> None:
+        """Raises unless the server answers; that it has no such topic is an answer too."""
+        if self._channel is None:
+            raise ConnectionError("not connected yet")
+        with suppress(NotFound):
+            await self.publisher.get_topic(types.GetTopicRequest(topic=topic), timeout=CALL, retry=None)
 
     async def close(self) -> None:
         if self._channel is not None:

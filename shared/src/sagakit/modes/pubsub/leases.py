@@ -70,6 +70,19 @@ class Leases:
         self._rests.add(task)
         task.add_done_callback(self._rests.discard)
 
+    def set_aside(self, leases: Iterable[Lease]) -> set[Lease]:
+        """They count as in hand no longer, and stay leased all the same, until they are taken up. Those it could."""
+        known = self._let_go(leases)
+        self._resting |= known
+        return known
+
+    def take_up(self, leases: Iterable[Lease]) -> set[Lease]:
+        """In hand again, those that were set aside and not forgotten since."""
+        known = self._resting.intersection(leases)
+        self._resting -= known
+        self._held |= known
+        return known
+
     def _let_go(self, leases: Iterable[Lease]) -> set[Lease]:
         known = {lease for lease in leases if lease in self._held or lease in self._fading}
         self._held -= known

@@ -3,12 +3,14 @@
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from google.api_core.exceptions import DeadlineExceeded, InvalidArgument, NotFound
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, InvalidArgument, NotFound
+from google.auth.exceptions import GoogleAuthError
 
+from sagakit.delayed import MOST, Delayed
 from sagakit.modes.pubsub.client import Client
 from sagakit.modes.pubsub.leases import Lease, Leases
 from sagakit.modes.pubsub.topology import (
@@ -23,6 +25,7 @@ from sagakit.modes.pubsub.wire import batches, letter_of, message_of
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
 from sagakit.topology import Subscription, Topology
+from sagakit.waiting import set_within
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,8 @@ LEAVE: Final = 1.5  # for the last pulls to end by themselves: the emulator stil
 GIVE_BACK: Final = 2.0
 PULLS: Final = 2  # at a time and subscription: the emulator looks every 50 ms, for each at another moment
 REMEMBERED: Final = 10_000
+KEEPER: Final = "keeper"
+AWAY: Final = (GoogleAPIError, GoogleAuthError, OSError)  # it heals by itself; anything else is a fault of ours
 
 T = TypeVar("T")
 
@@ -49,9 +54,9 @@ class PubSubTransport:
         self._handed: list[Lease] = []
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
         self._failures: dict[str, int] = {}  # handler failures by the broker's message id
+        self._delayed = Delayed(settings.retry_initial, settings.retry_max)
         self._mending, self._mended = asyncio.Lock(), 0
-        self._pulls: list[asyncio.Task[None]] = []
-        self._keeper: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # the pulls, and the keeper of the leases
         self._away = self._closing = False
 
     async def start(self) -> None:
@@ -79,27 +84,35 @@ class PubSubTransport:
         await self._send(by_topic)
 
     async def receive(self) -> Sequence[Delivery]:
-        """What an earlier call returned and nobody has settled comes again when its lease ends."""
+        """What an earlier call returned and nobody has settled comes again when its lease ends.
+
+        A pull or a keeper of leases that failed by a fault of its own fails this call; the next one begins another.
+        """
+        now = asyncio.get_running_loop().time
         self._leases.fade(self._handed)
+        self._delayed.drop(self._handed)
         self._handed = []
-        if not self._pulls:
-            self._listen()
-        try:
-            async with asyncio.timeout(WAIT):
-                await self._arrived.wait()
-        except TimeoutError:
-            return []
+        self._keep_on()
+        await set_within(self._arrived, self._delayed.wait(now(), WAIT))
+        self._check()
         batch = [self._ready.popleft() for _ in range(min(len(self._ready), self._settings.batch_max))]
         if not self._ready:
             self._arrived.clear()
-        self._handed = batch
-        return [Delivery(one.message.data, one, self._failures.get(one.message.message_id, 0) + 1) for one in batch]
+        deliveries = [
+            Delivery(one.message.data, one, self._failures.get(one.message.message_id, 0) + 1) for one in batch
+        ]
+        again = self._delayed.due(now())
+        known = self._leases.take_up(delivery.receipt for delivery in again)
+        deliveries += [delivery for delivery in again if delivery.receipt in known]
+        self._handed = [delivery.receipt for delivery in deliveries]
+        return deliveries
 
     async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
         """Never raises for Pub/Sub's sake: what could not be acknowledged comes again."""
         finished: list[Lease] = [delivery.receipt for delivery in done]
         hopeless, again = list[Failure](), defaultdict[float, list[Lease]](list)
-        for failure in failed:
+        self._delay([failure.delivery for failure in failed if not failure.counts])
+        for failure in (failure for failure in failed if failure.counts):
             attempt, message = failure.delivery.attempt, failure.delivery.receipt.message
             self._failures[message.message_id] = attempt
             if failure.poison or attempt >= self._settings.delivery_attempts:
@@ -107,13 +120,15 @@ class PubSubTransport:
             else:
                 pause = self._backoff(attempt) if self._emulated else 0.0
                 again[pause].append(failure.delivery.receipt)
-        leases = [failure.delivery.receipt for failure in hopeless]
-        if await self._bury(hopeless):
-            finished += leases
-        else:
-            again[self._settings.retry_max] += leases
+        buried = await self._bury(hopeless)
+        finished += buried
+        again[self._settings.retry_max] += [
+            one.delivery.receipt for one in hopeless if one.delivery.receipt not in buried
+        ]
         for pause, resting in again.items():
+            self._delayed.drop(resting)
             self._leases.rest(resting, pause)
+        self._delayed.drop(finished)
         for lease in finished:
             self._failures.pop(lease.message.message_id, None)
         while len(self._failures) > REMEMBERED:
@@ -125,17 +140,21 @@ class PubSubTransport:
         """Nothing stays leased: what is in hand goes back, to be delivered again at once."""
         self._closing = True
         self._room.set()
-        if self._pulls:
-            await asyncio.wait(self._pulls, timeout=LEAVE)
-        for task in (tasks := [*self._pulls, *self._keeper]):
+        if pulls := [task for name, task in self._tasks.items() if name != KEEPER]:
+            await asyncio.wait(pulls, timeout=LEAVE)
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._delayed.clear()
         try:
             async with asyncio.timeout(GIVE_BACK):
                 await self._leases.close()
         except TimeoutError:
             log.info("Pub/Sub does not answer: what was in hand comes again when its lease ends")
         await self._client.close()
+
+    async def probe(self) -> None:
+        await self._client.probe(self._names.topic(dead_letters_of(self._topology, self._consumer)))
 
     # --- publishing ----------------------------------------------------------------------------------
 
@@ -150,26 +169,54 @@ class PubSubTransport:
         for batch in batches(messages):
             await self._healing(partial(self._client.publish, topic, batch))
 
-    async def _bury(self, failures: Sequence[Failure]) -> bool:
-        """Whether Pub/Sub has them as dead letters, each with its cause."""
-        letters = [letter_of(failure) for failure in failures]
+    async def _bury(self, failures: Sequence[Failure]) -> list[Lease]:
+        """Those that Pub/Sub has as dead letters now, each with its cause. One that it refuses hinders no other."""
+        if not failures:
+            return []
         try:
-            if letters:
-                topic = dead_letters_of(self._topology, self._consumer)
-                await self._send({self._names.topic(topic): letters})
-            return True
+            topic = dead_letters_of(self._topology, self._consumer)
+            await self._send({self._names.topic(topic): [letter_of(failure) for failure in failures]})
+            return [failure.delivery.receipt for failure in failures]
+        except InvalidArgument as error:
+            if len(failures) > 1:
+                return [lease for failure in failures for lease in await self._bury([failure])]
+            log.error("a dead letter is refused, and tried again: %r", error)
         except Exception as error:
-            log.error("%d dead letters are tried again: %r", len(letters), error)
-            return False
+            log.error("%d dead letters are tried again: %r", len(failures), error)
+        return []
 
     # --- receiving -----------------------------------------------------------------------------------
 
-    def _listen(self) -> None:
+    def _keep_on(self) -> None:
+        """Begin the tasks that are not running."""
         self._make_room()
-        self._keeper = [asyncio.create_task(self._leases.keep())]
         own = self._topology.of(self._consumer)
         limit = max(1, self._settings.batch_max // max(1, len(own) * PULLS))
-        self._pulls = [asyncio.create_task(self._pull(one, limit)) for one in own for _ in range(PULLS)]
+        works: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {KEEPER: self._leases.keep}
+        for one in own:
+            for number in range(PULLS):
+                works[f"{subscription_of(one)} {number}"] = partial(self._pull, one, limit)
+        for name, work in works.items():
+            if name not in self._tasks:
+                self._tasks[name] = asyncio.create_task(work(), name=name)
+                self._tasks[name].add_done_callback(lambda _: self._arrived.set())
+
+    def _check(self) -> None:
+        """Raise what ended a task, once for each."""
+        for name, task in list(self._tasks.items()):
+            if task.done() and not self._closing:
+                del self._tasks[name]
+                if task.cancelled():  # as calls are when their channel is gone; that is not the end of this consumer
+                    raise RuntimeError(f"{name} was cancelled")
+                task.result()
+
+    def _delay(self, deliveries: Sequence[Delivery]) -> None:
+        now = asyncio.get_running_loop().time()
+        known = self._leases.set_aside(delivery.receipt for delivery in deliveries)
+        self._handed = [lease for lease in self._handed if lease not in known]
+        for delivery in deliveries:
+            if delivery.receipt in known:
+                self._delayed.keep(delivery.receipt, delivery, now)
 
     async def _pull(self, subscription: Subscription, limit: int) -> None:
         name, failures = self._names.subscription(subscription_of(subscription)), 0
@@ -184,7 +231,7 @@ class PubSubTransport:
                 self._away = False
             except DeadlineExceeded:
                 continue
-            except Exception as error:
+            except AWAY as error:
                 self._lost(error)
                 failures += 1
                 await asyncio.sleep(self._backoff(failures))
@@ -202,7 +249,8 @@ class PubSubTransport:
             await self._leases.acknowledge(set(leases).difference(wanted))
 
     def _make_room(self) -> None:
-        if len(self._leases) < self._settings.batch_max:
+        most = self._settings.batch_max
+        if len(self._leases) < most and len(self._delayed) < MOST * most:
             self._room.set()
         else:
             self._room.clear()
@@ -230,6 +278,7 @@ class PubSubTransport:
         log.warning("Pub/Sub is away: %r", error)
         if self._emulated:
             self._leases.forget()
+            self._delayed.clear()
             self._ready.clear()
             self._arrived.clear()
             self._failures.clear()

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import aioboto3
+import aiohttp
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -23,7 +24,7 @@ CONNECTIONS = 24
 CALLS = 8  # under way at a time, besides polls
 
 MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException"})
-BROKER_ERRORS = (BotoCoreError, ClientError, TimeoutError, OSError)
+BROKER_ERRORS = (BotoCoreError, ClientError, aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Client:
@@ -84,6 +85,18 @@ class Client:
             POLL_SECONDS + CALL_SECONDS,
         )
         return answer.get("Messages") or ()
+
+    async def probe(self) -> None:
+        """Raises unless both services answer about a queue and a topic of ours, be it that there is none."""
+        if not (self._where.queues and self._where.topics):
+            raise ConnectionError("not connected yet")
+        queue, topic = next(iter(self._where.queues.values())), next(iter(self._where.topics.values()))
+        try:
+            await self._sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+            await self._sns.get_topic_attributes(TopicArn=topic)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in MISSING:
+                raise
 
     async def delete(self, queue: str, receipts: Iterable[str]) -> None:
         """Never fails: what could not be deleted comes again, and is known then."""

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
+from sagakit.delayed import MOST, Delayed
 from sagakit.modes.sns_sqs.client import BROKER_ERRORS, POLL_SECONDS, Client
 from sagakit.modes.sns_sqs.topology import dead_letters, plan
-from sagakit.modes.sns_sqs.wire import Packed, cut, pack, unpack
+from sagakit.modes.sns_sqs.wire import Packed, cut, letter, pack, unpack
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
 from sagakit.topology import Topology
@@ -25,7 +26,7 @@ class NotPublished(Exception):
 
 @dataclass(slots=True)
 class _Held:
-    """A message in hand: hidden from others `until` then, extended while a poll or a batch has it."""
+    """A message in hand: hidden from others `until` then, extended while a poll or a batch has it, or it is delayed."""
 
     until: float
     given: bool = False
@@ -42,13 +43,12 @@ class SnsSqsTransport:
         self._client = Client(settings, self._plan, self._visibility)
         self._polls: set[asyncio.Task[list[Delivery]]] = set()
         self._held: dict[str, _Held] = {}
+        self._delayed = Delayed(settings.retry_initial, settings.retry_max)
         self._heartbeat: asyncio.Task[None] | None = None
         self._closing = False
 
     async def start(self) -> None:
         await self._client.open()
-        if self._heartbeat is None:
-            self._heartbeat = asyncio.create_task(self._beat())
 
     async def publish(self, rows: Sequence[Outgoing]) -> None:
         targets: dict[str, list[Packed]] = {}
@@ -65,18 +65,30 @@ class SnsSqsTransport:
                 raise NotPublished(str(answer["Failed"]))
 
     async def receive(self) -> Sequence[Delivery]:
-        """What the polls have brought; those that go on keep theirs for the next call.
+        """What the polls have brought, and what is due again; polls that go on keep theirs for the next call.
 
-        What an earlier call returned and nobody settled is extended no more: it comes again.
+        What an earlier call returned and nobody settled is extended no more: it comes again. A poll or a heartbeat
+        that failed by a fault of its own fails this call, and the next one begins another.
         """
         if self._queue is None or self._closing:
             await asyncio.sleep(POLL_SECONDS)
             return ()
+        now = asyncio.get_running_loop().time
+        self._delayed.drop(receipt for receipt, held in self._held.items() if held.given)
         self._held = {receipt: held for receipt, held in self._held.items() if not held.given}
-        self._poll_on(self._queue)
-        done, self._polls = await asyncio.wait(self._polls, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        self._poll_on(self._queue)
-        deliveries = [delivery for poll in done for delivery in poll.result()]
+        self._keep_on(self._queue)
+        tasks = {*self._polls, *([self._heartbeat] if self._heartbeat else [])}
+        wait = self._delayed.wait(now(), POLL_SECONDS)
+        done, _ = await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task.cancelled() or task.exception() is not None:
+                self._forget(task)
+                raise (None if task.cancelled() else task.exception()) or RuntimeError("a poll was cancelled")
+        brought = self._polls & done
+        self._polls -= brought
+        self._keep_on(self._queue)
+        deliveries = [delivery for poll in brought for delivery in poll.result()]
+        deliveries += [one for one in self._delayed.due(now()) if one.receipt in self._held]
         for delivery in deliveries:
             self._held[delivery.receipt].given = True
         return deliveries
@@ -85,12 +97,18 @@ class SnsSqsTransport:
         """Never fails: what the broker could not be told of comes again."""
         if self._queue is None:
             return
-        limit = self._settings.delivery_attempts
+        limit, now = self._settings.delivery_attempts, asyncio.get_running_loop().time()
+        for one in (one.delivery for one in failed if not one.counts):
+            if one.receipt in self._held:
+                self._held[one.receipt].given = False
+                self._delayed.keep(one.receipt, one, now)
+        failed = [one for one in failed if one.counts]
         worn_out = [one for one in failed if one.poison or one.delivery.attempt >= limit]
         again = [one.delivery for one in failed if not one.poison and one.delivery.attempt < limit]
         buried = await self._bury(self._queue, worn_out)
         for delivery in (*done, *(one.delivery for one in failed)):
             self._held.pop(delivery.receipt, None)
+            self._delayed.drop([delivery.receipt])
         await asyncio.gather(
             self._client.delete(self._queue, [delivery.receipt for delivery in (*done, *buried)]),
             self._client.hide(self._queue, {one.receipt: self._pause(one.attempt) for one in again}),
@@ -109,19 +127,31 @@ class SnsSqsTransport:
             await self._client.hide(self._queue, dict.fromkeys(self._held, 0))
         self._polls, self._heartbeat = set(), None
         self._held.clear()
+        self._delayed.clear()
         await self._client.close()
 
-    def _poll_on(self, queue: str) -> None:
-        while len(self._polls) < POLLS:
-            self._polls.add(asyncio.create_task(self._poll(queue)))
+    async def probe(self) -> None:
+        await self._client.probe()
+
+    def _keep_on(self, queue: str) -> None:
+        if self._heartbeat is None:
+            self._heartbeat = asyncio.create_task(self._beat())
+        if len(self._delayed) < MOST * self._settings.batch_max:
+            while len(self._polls) < POLLS:
+                self._polls.add(asyncio.create_task(self._poll(queue)))
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._polls.discard(task)
+        if task is self._heartbeat:
+            self._heartbeat = None
 
     async def _poll(self, queue: str) -> list[Delivery]:
-        """Poll until there is something. Never fails: it tries again, after longer and longer pauses."""
+        """Poll until there is something, for as long as it takes: while the broker is away, at growing intervals."""
         pause = self._settings.retry_initial
         while not self._closing:
             try:
                 messages = await self._client.poll(queue)
-            except Exception as error:
+            except BROKER_ERRORS as error:
                 first = pause == self._settings.retry_initial
                 log.log(logging.WARNING if first else logging.DEBUG, "receiving failed, trying on: %r", error)
                 await asyncio.sleep(pause)
@@ -133,9 +163,9 @@ class SnsSqsTransport:
         return []
 
     def _hold(self, message: Any) -> Delivery:
-        receipt = message["ReceiptHandle"]
+        receipt, times = message["ReceiptHandle"], message.get("Attributes", {}).get("ApproximateReceiveCount", 1)
         self._held[receipt] = _Held(asyncio.get_running_loop().time() + self._visibility)
-        return Delivery(unpack(message), receipt, int(message["Attributes"]["ApproximateReceiveCount"]))
+        return Delivery(unpack(message), receipt, int(times))
 
     async def _beat(self) -> None:
         """Extend the visibility of what is in hand when half of it is over."""
@@ -152,7 +182,7 @@ class SnsSqsTransport:
         """Send to the dead-letter queue with the causes; returns what is there now, the rest comes again."""
         buried: list[Delivery] = []
         remaining = iter(failures)
-        for batch in cut([pack(one.delivery.body, cause=one.cause) for one in failures]):
+        for batch in cut([letter(one.delivery.body, one.cause) for one in failures]):
             deliveries = [next(remaining).delivery for _ in batch]
             try:
                 answer = await self._client.put(dead_letters(queue), batch)

@@ -7,25 +7,23 @@ by telling each subscriber's workflow, which is started if it does not run.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from temporalio import workflow
+from temporalio.common import RawValue
 
 from sagakit.envelope import Envelope
-from sagakit.message import Command, Event, Message, Vocabulary, message_id
+from sagakit.message import Command, Event, Message, UnknownMessage, Vocabulary, message_id
 from sagakit.modes import CHOREOGRAPHY
-from sagakit.modes.temporal.activities import Activity, entering, local
-from sagakit.modes.temporal.wire import Call, Note, Start, message_of, note_of
-from sagakit.participant import Participant
+from sagakit.modes.temporal.activities import ask
+from sagakit.modes.temporal.listening import IDLE, UNREADABLE, Listener
+from sagakit.modes.temporal.wire import Call, Helper, Note, Start, note_of
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.styles import events_channel
 from sagakit.topology import Topology
-
-WORKFLOW: Final = "Reactions"
-HEARD_SIGNAL: Final = "heard"
-IDLE: Final = 60.0
+from sagakit.wording import stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,42 +38,49 @@ class Table:
     last: Mapping[Any, bool]
 
 
-@workflow.defn(name=WORKFLOW, sandboxed=False)
-class ReactionsWorkflow:
+@workflow.defn(dynamic=True, sandboxed=False)
+class ReactionsWorkflow(Listener):
     """Its id is `<service>/<subject>`. Ends after the last step, or when idle; a later signal starts it again."""
 
+    KIND, SIGNAL = "Reactions", "heard"
     tables: ClassVar[dict[str, Table]] = {}
-
-    @workflow.init
-    def __init__(self, start: Start) -> None:
-        self._start, self._done = start, False
-        self._table = self.tables[workflow.info().workflow_id.partition("/")[0]]
+    _done = False
 
     @workflow.run
-    async def run(self, start: Start) -> str:
-        with suppress(TimeoutError):  # what comes later starts the next run
-            await workflow.wait_condition(lambda: self._done, timeout=IDLE)
+    async def run(self, args: Sequence[RawValue]) -> str:
+        if self._fault:
+            await self._bury(args, self._fault)
+        else:
+            with suppress(TimeoutError):  # what comes later starts the next run
+                await workflow.wait_condition(lambda: self._done, timeout=IDLE)
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return "done" if self._done else "idle"
+        return UNREADABLE if self._fault else "done" if self._done else "idle"
 
-    @workflow.signal(name=HEARD_SIGNAL)
-    async def heard(self, note: Note) -> None:
-        event = message_of(self._table.wire, note)
+    def _opened(self, workflow_id: str) -> tuple[Vocabulary, str]:
+        service, _, subject = workflow_id.partition("/")
+        if service not in self.tables or not subject:
+            raise UnknownMessage(f"{workflow_id} is not <service>/<subject>")
+        self._table = self.tables[service]
+        return self._table.wire, subject
+
+    async def _hear(self, event: Event, note: Note) -> None:
         reaction = self._table.reactions.get(type(event))
         if reaction is None:
             return
-        command = reaction(event)
+        try:
+            command = reaction(event)
+        except Exception as error:
+            raise UnknownMessage(f"{note.type}: {stated(error)}") from error
         asked = note_of(self._table.wire, command, message_id(event), note.traceparent)
-        answer = await local(asked, self._start)
+        answer = await ask(asked.type, asked, self._start)
         answered = self._table.last.get(type(command))
-        self._done = self._done or answered is False or (answered is True and answer is not None)
+        self._done = self._done or answered is False or (answered is True and bool(answer.payload.data))
 
 
-class Member:
+class Member(Helper):
     """A service that tells its events to those who listen, and listens itself."""
 
-    local_only = True
-    workflows: Sequence[type[Any]] = (ReactionsWorkflow,)
+    workflows = (ReactionsWorkflow,)
 
     def __init__(self, settings: Settings, service: Service, saga: Saga, topology: Topology) -> None:
         self._retries = (settings.retry_initial, settings.retry_max)
@@ -94,12 +99,9 @@ class Member:
         """A signal to the workflow of each listener."""
         if channel != self._channel:
             return ()
-        subject, start = envelope.message.subject, Start(None, *self._retries)
+        subject, start, told = envelope.message.subject, Start(None, *self._retries), ReactionsWorkflow
         return [
-            Call(f"{one.consumer}/{subject}", one.consumer, WORKFLOW, start, (HEARD_SIGNAL, note))
+            Call(f"{one.consumer}/{subject}", one.consumer, told.KIND, start, (told.SIGNAL, note))
             for one in self._listeners
             if note.type in one.types
         ]
-
-    def activities(self, participant: Participant) -> Sequence[Activity]:
-        return entering(participant)

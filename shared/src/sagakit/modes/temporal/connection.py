@@ -14,7 +14,7 @@ from sagakit.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RETENTION = timedelta(days=3)
+RETENTION = 3 * 24 * 3600
 
 
 async def connect(settings: Settings) -> Client:
@@ -47,7 +47,6 @@ async def ensure_namespace(client: Client) -> None:
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
-        retention = Duration()
-        retention.FromTimedelta(RETENTION)
-        new = RegisterNamespaceRequest(namespace=client.namespace, workflow_execution_retention_period=retention)
+        kept = Duration(seconds=RETENTION)
+        new = RegisterNamespaceRequest(namespace=client.namespace, workflow_execution_retention_period=kept)
         await service.register_namespace(new, timeout=timeout)

@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Final
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
@@ -12,19 +13,20 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.worker import Worker
 
 from sagakit import envelope
-from sagakit.envelope import Envelope
+from sagakit.deadletters import readmit
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.modes import CHOREOGRAPHY
-from sagakit.modes.temporal.activities import Activity
+from sagakit.modes.temporal.activities import HEARTBEAT, activities
 from sagakit.modes.temporal.choreography import Member
 from sagakit.modes.temporal.connection import connect, ensure_namespace
-from sagakit.modes.temporal.orchestration import Helper, Owner
-from sagakit.modes.temporal.wire import QUEUE, Call, Note, note_of
+from sagakit.modes.temporal.orchestration import Owner
+from sagakit.modes.temporal.wire import QUEUE, Call, Helper, note_of
 from sagakit.participant import Participant
 from sagakit.ports import Mode, Outgoing
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
+from sagakit.styles import Style, style_of
 from sagakit.topology import Topology
 
 log = logging.getLogger(__name__)
@@ -42,25 +44,11 @@ AFTER_ANY: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE
 AFTER_FAILED: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
 
 
-class Part(Protocol):
-    """What a service does in a style. `local_only`: it runs activities only for workflows of its own."""
-
-    local_only: bool
-    workflows: Sequence[type[Any]]
-
-    def outgoing(self, event: Event, again: bool) -> Sequence[tuple[str, Message]]: ...
-
-    def calls(self, channel: str, envelope: Envelope, note: Note, age: float) -> Sequence[Call]:
-        """The workflows to be started for a row on `channel`, written `age` seconds ago."""
-
-    def activities(self, participant: Participant) -> Sequence[Activity]: ...
-
-
 class TemporalMode:
     """Publishing is starting a workflow under a derived id: once or twice is the same."""
 
-    def __init__(self, settings: Settings, service: Service, part: Part) -> None:
-        self._settings, self._service, self._part = settings, service, part
+    def __init__(self, settings: Settings, service: Service, part: Helper, style: Style) -> None:
+        self._settings, self._service, self._part, self._style = settings, service, part, style
         self._calls = asyncio.Semaphore(CALLS_AT_A_TIME)
         self._had: set[bytes] = set()
         self._client: Client | None = None
@@ -73,6 +61,7 @@ class TemporalMode:
     async def start(self, participant: Participant) -> None:
         """Wait for the server, as long as it takes."""
         self._participant = participant
+        participant.readmit = partial(readmit, participant, self._style)
         self._client = await connect(self._settings)
 
     async def publish(self, rows: Sequence[Outgoing]) -> None:
@@ -94,15 +83,17 @@ class TemporalMode:
         assert self._client is not None
         assert self._participant is not None
         await ensure_namespace(self._client)
+        own = bool(self._part.workflows)  # then it runs activities for these only
         worker = Worker(
             self._client,
             task_queue=QUEUE.format(self._service.name),
             workflows=self._part.workflows,
-            activities=self._part.activities(self._participant),
-            no_remote_activities=self._part.local_only,
+            activities=activities(self._participant, own),
+            no_remote_activities=own,
             max_concurrent_activities=ACTIVITIES_AT_A_TIME,
             max_concurrent_local_activities=ACTIVITIES_AT_A_TIME,
             sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+            max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT),  # else 0.8 s of its time-out are left to it
             graceful_shutdown_timeout=GRACE,
         )
         working = asyncio.create_task(worker.run())
@@ -122,20 +113,22 @@ class TemporalMode:
         self._client = None
         await asyncio.sleep(LAST_MOMENT)
 
-    def _calls_of(self, row: Outgoing) -> Sequence[Call]:
-        wire = self._service.wire
-        try:
-            parcel = envelope.decode(row.body, wire)
-        except UnknownMessage as error:
-            log.warning("row %s dropped, to be derived again: %s", row.id, error)
-            return ()
-        age = (datetime.now(UTC) - parcel.time).total_seconds() if parcel.time else 0.0
-        note = note_of(wire, parcel.message, parcel.cause, parcel.traceparent)
-        return self._part.calls(row.channel, parcel, note, age)
+    async def probe(self) -> None:
+        """Raises unless the server answers, within CALL_TIMEOUT."""
+        if self._client is None:
+            raise ConnectionError("not connected yet")
+        await self._client.service_client.check_health(timeout=CALL_TIMEOUT)
 
     async def _publish(self, row: Outgoing) -> None:
-        for call in self._calls_of(row):
-            await self._call(call)
+        try:
+            parcel = envelope.decode(row.body, self._service.wire)
+        except UnknownMessage as error:
+            log.warning("row %s dropped, to be derived again: %s", row.id, error)
+        else:
+            age = (datetime.now(UTC) - parcel.time).total_seconds() if parcel.time else 0.0
+            note = note_of(self._service.wire, parcel.message, parcel.cause, parcel.traceparent)
+            for call in self._part.calls(row.channel, parcel, note, age):
+                await self._call(call)
         self._had.add(row.body)
 
     async def _call(self, call: Call) -> None:
@@ -160,9 +153,9 @@ class TemporalMode:
 
 def build(style: str, settings: Settings, service: Service, saga: Saga, topology: Topology) -> Mode:
     """The mode of `service`; nothing is connected yet."""
-    part: Part
+    part: Helper
     if style == CHOREOGRAPHY:
         part = Member(settings, service, saga, topology)
     else:
         part = Owner(settings, service, saga) if service.name == saga.owner else Helper()
-    return TemporalMode(settings, service, part)
+    return TemporalMode(settings, service, part, style_of(style, service, saga))

@@ -4,21 +4,27 @@ Guarantee: what was written can be read by later versions, as long as fields are
 the stored histories in the tests hold this.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 from temporalio.converter import (
     BinaryNullPayloadConverter,
     CompositePayloadConverter,
     DataConverter,
-    EncodingPayloadConverter,
+    JSONPlainPayloadConverter,
 )
 
-from sagakit.message import Message, Vocabulary
+from sagakit.envelope import Envelope
+from sagakit.message import UNREADABLE, Event, Message, UnknownMessage, Vocabulary, unreadable
 
+T = TypeVar("T")
+Letter = tuple[bytes, str, str | None]  # what nobody can read, why, and whom it is about
 QUEUE: Final = "quartet-{}"
+LONGEST: Final = 1e6  # seconds: the server takes no time that is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +45,8 @@ class Start:
     """
 
     note: Note | None
-    retry_initial: float
-    retry_max: float
+    retry_initial: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
+    retry_max: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
     deadline: float | None = None
 
 
@@ -55,6 +61,19 @@ class Call:
     signal: tuple[str, Note] | None = None
 
 
+class Helper:
+    """What a participant does in orchestration: what activities ask for, and their results are its answers."""
+
+    workflows: Sequence[type[Any]] = ()
+
+    def outgoing(self, event: Event, again: bool) -> Sequence[tuple[str, Message]]:
+        return ()
+
+    def calls(self, channel: str, envelope: Envelope, note: Note, age: float) -> Sequence[Call]:
+        """The workflows to be started or told for a row on `channel`, written `age` seconds ago."""
+        return ()
+
+
 def note_of(wire: Vocabulary, message: Message, cause: str | None, traceparent: str | None) -> Note:
     return Note(type(message).__name__, msgspec.Raw(wire.encode(message)), cause, traceparent)
 
@@ -64,12 +83,22 @@ def message_of(wire: Vocabulary, note: Note) -> Any:
     return wire.decode(note.type, note.data)
 
 
-class _Json(EncodingPayloadConverter):
-    """Everything as `json/plain`, read by type hint."""
+def read(args: Sequence[RawValue], kind: type[T]) -> T:
+    """The one argument, as that kind; UnknownMessage if it is anything else."""
+    try:
+        (arg,) = args
+        return msgspec.json.decode(arg.payload.data, type=kind)
+    except UNREADABLE as error:
+        raise UnknownMessage(f"cannot be read: {unreadable(error)}") from error
 
-    @property
-    def encoding(self) -> str:
-        return "json/plain"
+
+def body_of(args: Sequence[RawValue]) -> bytes:
+    """What a dead letter shows of them."""
+    return b"\n".join(arg.payload.data for arg in args)
+
+
+class _Json(JSONPlainPayloadConverter):
+    """Everything as `json/plain`, read by type hint."""
 
     def to_payload(self, value: Any) -> Payload:
         return Payload(metadata={"encoding": b"json/plain"}, data=msgspec.json.encode(value))

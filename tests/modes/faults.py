@@ -1,0 +1,190 @@
+"""What every transport must do with messages that are at fault, and with those that are not but cannot be handled yet.
+
+Part of `TransportConformance`, which provides the fixtures and the hooks.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from checkout import messages as m
+from checkout.messages import PUBLIC
+from inventory_service.service import SERVICE
+from sagakit.broker import BrokerMode
+from sagakit.door import Do, Item
+from sagakit.envelope import Envelope, encode
+from sagakit.ports import Failure, Outgoing, RowsLocked, Transport
+from sagakit.styles import Choreography
+from tests.modes.corner import ATTEMPTS, MADE, Corner, bodies
+
+MORE_THAN_ANY_BOUND = 4 * ATTEMPTS  # a broker may have a bound of its own, of twice the attempts
+
+
+def envelope(subject: str) -> bytes:
+    return encode(Envelope(m.OrderConfirmed(subject), "order"), PUBLIC)
+
+
+GOOD = envelope("good")
+POISON = {
+    b"not an envelope",
+    b"\xff\xfe\x00",
+    b"[" * 1000 + b"]" * 1000,
+    GOOD[:-1] + b',"more":' + b"[" * 1000 + b"]" * 1000 + b"}",
+    GOOD[:-1] + b',"more":' + b'{"a":' * 20_000 + b"1" + b"}" * 20_000 + b"}",
+    GOOD.replace(b"1.0", b"9.9"),
+}
+
+
+class Door:
+    """A participant that does what it is told at once, and writes down who asked and what was given up."""
+
+    def __init__(self, answer: Callable[[str], Any] = lambda subject: None) -> None:
+        self.service, self.readmit, self._answer = SERVICE, None, answer
+        self.asked: list[str] = []
+        self.buried: list[tuple[bytes, str]] = []
+
+    async def insist(self, items: Sequence[Item]) -> list[Any]:
+        self.asked += [item.subject for item in items]
+        return [self._answer(item.subject) if isinstance(item, Do) else None for item in items]
+
+    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        self.buried.append((body, cause))
+
+
+class FaultConformance:
+    """See the module; the fixtures are those of `TransportConformance`."""
+
+    patience: float
+    redelivery: float
+
+    async def dead_letters(self, server: Any, consumer: str) -> list[tuple[bytes, str]]:
+        raise NotImplementedError
+
+    async def publish_as_a_stranger(self, server: Any, corner: Corner) -> int:
+        """Put what our own `publish` never would into channel one; returns how many dead letters come of it."""
+        raise NotImplementedError
+
+    async def _dead(self, server: Any, consumer: str, how_many: int) -> list[tuple[bytes, str]]:
+        deadline = time.monotonic() + self.patience
+        while len(letters := await self.dead_letters(server, consumer)) < how_many:
+            assert time.monotonic() < deadline, f"{len(letters)} dead letters instead of {how_many}"
+            await asyncio.sleep(0.2)
+        return letters
+
+    def _rows(self, corner: Corner, bodies_: Sequence[bytes]) -> list[Outgoing]:
+        return [
+            Outgoing(f"{corner.name}-{at}/{MADE}", corner.one, corner.name, MADE, one) for at, one in enumerate(bodies_)
+        ]
+
+    async def _until(self, work: Callable[[], Awaitable[Any]], met: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + self.patience
+        while not met():
+            assert time.monotonic() < deadline, what
+            await work()
+
+    async def _consumed(self, transport: Transport, door: Door, met: Callable[[], bool]) -> None:
+        """Let a mode consume until `met`; its loop must not end by itself."""
+        mode = BrokerMode(Choreography(SERVICE), transport, frozenset(), ATTEMPTS)
+        await mode.start(door)  # type: ignore[arg-type]
+        loop = asyncio.create_task(mode.run())
+        try:
+            await self._until(lambda: asyncio.sleep(0.05), lambda: met() or loop.done(), f"{door.asked} {door.buried}")
+            assert not loop.done(), f"the consumer ended: {loop.exception()!r}"
+        finally:
+            loop.cancel()
+            await asyncio.gather(loop, return_exceptions=True)
+
+    # --- not at fault --------------------------------------------------------------------------------
+
+    async def test_a_failure_that_does_not_count_comes_again_for_as_long_as_it_takes(
+        self, corner: Corner, server: Any
+    ) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 3)
+        await alpha.publish(rows)
+        locked, *others = await corner.hold(alpha, rows)
+        attempts, neighbours, seen = [locked.attempt], list[Outgoing](), set[bytes]()
+        await alpha.settle(others, [Failure(locked, "locked", poison=False, counts=False)])
+        began = time.monotonic()
+        while len(attempts) < MORE_THAN_ANY_BOUND:
+            assert time.monotonic() - began < self.patience, f"it came {len(attempts)} times"
+            neighbours += (more := corner.rows(corner.one, 1))
+            await alpha.publish(more)
+            batch = await alpha.receive()
+            again = [delivery for delivery in batch if delivery.body == locked.body]
+            attempts += [delivery.attempt for delivery in again]
+            seen |= bodies(batch)
+            failures = [Failure(delivery, "locked", poison=False, counts=False) for delivery in again]
+            await alpha.settle([delivery for delivery in batch if delivery not in again], failures)
+        assert set(attempts) == {locked.attempt}
+        assert time.monotonic() - began > 2.5, "the pauses do not grow"
+        assert len(seen & bodies(neighbours)) > MORE_THAN_ANY_BOUND / 2, "neighbours waited"
+        last = [row for row in rows if row.body == locked.body] + [row for row in neighbours if row.body not in seen]
+        await corner.collect(alpha, last)
+        assert not await corner.listen(alpha, self.redelivery + 1)
+        assert not await self.dead_letters(server, corner.alpha)
+
+    async def test_what_is_kept_back_is_given_to_nobody_else_until_its_consumer_goes(self, corner: Corner) -> None:
+        first = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 10)
+        await first.publish(rows)
+        held = await corner.hold(first, rows)
+        await first.settle([], [Failure(one, "locked", poison=False, counts=False) for one in held])
+        again = await corner.hold(first, rows)
+        assert bodies(again) == bodies(held)
+        await first.settle([], [Failure(one, "locked", poison=False, counts=False) for one in again])
+        await first.close()
+        await corner.collect(await corner.open(corner.alpha), rows)
+
+    async def test_a_kept_delivery_that_then_fails_counts_from_there(self, corner: Corner, server: Any) -> None:
+        alpha = await corner.open(corner.alpha)
+        rows = corner.rows(corner.one, 1)
+        await alpha.publish(rows)
+        (delivery,) = await corner.hold(alpha, rows)
+        await alpha.settle([], [Failure(delivery, "locked", poison=False, counts=False)])
+        (again,) = await corner.hold(alpha, rows)
+        await alpha.settle([], [Failure(again, "unknown version", poison=True)])
+        assert await self._dead(server, corner.alpha, 1) == [(rows[0].body, "unknown version")]
+
+    async def test_a_mode_lets_others_pass_a_message_whose_rows_are_locked(self, corner: Corner, server: Any) -> None:
+        alpha, tries = await corner.open(corner.alpha), list[str]()
+
+        def answer(subject: str) -> Any:
+            tries.append(subject)
+            locked = subject == "locked" and tries.count("locked") < MORE_THAN_ANY_BOUND
+            return RowsLocked(frozenset({subject})) if locked else None
+
+        door = Door(answer)
+        await alpha.publish(self._rows(corner, [envelope("locked"), *(envelope(f"other-{n}") for n in range(20))]))
+        await self._consumed(alpha, door, lambda: tries.count("locked") >= MORE_THAN_ANY_BOUND)
+        assert {f"other-{n}" for n in range(20)} <= set(tries)
+        assert door.buried == []
+        assert not await corner.listen(alpha, self.redelivery + 1)
+
+    # --- at fault ------------------------------------------------------------------------------------
+
+    async def test_a_mode_buries_what_it_cannot_read_and_its_neighbours_go_on(
+        self, corner: Corner, server: Any
+    ) -> None:
+        alpha, door = await corner.open(corner.alpha), Door()
+        poison = sorted(POISON)
+        mixed = [body for at, one in enumerate(poison) for body in (envelope(f"o{at}"), one)]
+        await alpha.publish(self._rows(corner, [*mixed, envelope("last")]))
+        wanted = {"last", *(f"o{at}" for at in range(len(poison)))}
+        await self._consumed(alpha, door, lambda: wanted <= set(door.asked) and len(door.buried) >= len(poison))
+        assert set(dict(door.buried)) == POISON
+        letters = await self._dead(server, corner.alpha, len(poison))
+        assert set(letters) == set(door.buried)
+        assert not await corner.listen(alpha, self.redelivery + 1)
+
+    async def test_a_strangers_messages_stop_nobody(self, corner: Corner, server: Any) -> None:
+        alpha, door = await corner.open(corner.alpha), Door()
+        await alpha.publish(self._rows(corner, [envelope("before")]))
+        strange = await self.publish_as_a_stranger(server, corner)
+        await alpha.publish(self._rows(corner, [envelope("after")]))
+        await self._consumed(
+            alpha, door, lambda: {"before", "after"} <= set(door.asked) and len(door.buried) >= strange
+        )
+        await self._dead(server, corner.alpha, strange)
+        assert not await corner.listen(alpha, self.redelivery + 1)

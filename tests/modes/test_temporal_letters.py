@@ -1,0 +1,234 @@
+"""What Temporal brings and nobody can read, in both styles: written down, passed over, and nobody else notices."""
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Final
+
+import msgspec
+import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.client import Client
+from temporalio.common import RawValue
+
+from checkout.messages import PUBLIC
+from sagakit.envelope import decode
+from sagakit.modes.temporal.connection import connect
+from sagakit.modes.temporal.wire import Start, note_of
+from tests.modes.servers import running
+from tests.modes.test_temporal_world import World, ended
+
+STYLES: Final = ("orchestration", "choreography")
+KIND: Final = {"orchestration": "Saga", "choreography": "Reactions"}
+SIGNAL: Final = {"orchestration": "decided", "choreography": "heard"}
+NESTED: Final = "[" * 1000 + "]" * 1000
+
+
+def note(kind: str, data: str) -> bytes:
+    return json.dumps({"type": kind, "data": "DATA"}).replace('"DATA"', data).encode()
+
+
+def raw(data: bytes, encoding: bytes = b"json/plain") -> RawValue:
+    return RawValue(Payload(metadata={"encoding": encoding}, data=data))
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[dict[str, str]]:
+    """One for each style: what the other began, none can finish."""
+    with running("temporal") as one, running("temporal") as another:
+        yield dict(zip(STYLES, (one.address, another.address), strict=True))
+
+
+@pytest.fixture(params=STYLES)
+async def world(servers: dict[str, str], request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    async with World(servers[request.param], request.param) as world:
+        yield world
+
+
+@pytest.fixture
+async def orchestrated(servers: dict[str, str]) -> AsyncIterator[World]:
+    async with World(servers["orchestration"]) as world:
+        yield world
+
+
+def workflow_id(world: World, order_id: str) -> str:
+    return order_id if world.style == "orchestration" else f"order/{order_id}"
+
+
+def unreadable(order_id: str, event: str) -> dict[bytes, RawValue]:
+    bodies = [
+        note("Nonsense", json.dumps({"order_id": order_id})),
+        note(event, json.dumps({"order_id": 5, "of": order_id})),
+        note(event, f'{{"order_id": {NESTED}}}'),
+        note(event, json.dumps({"order_id": "another", "reason": "CUSTOMER_REQUESTED", "of": order_id})),
+        b"\xff{ " + order_id.encode(),
+        b"{ " + order_id.encode(),
+        json.dumps([order_id]).encode(),
+        json.dumps({"of": order_id}).encode(),
+    ]
+    found = {body: raw(body) for body in bodies}
+    encrypted = b"? " + order_id.encode()
+    return found | {encrypted: raw(encrypted, b"binary/encrypted")}
+
+
+async def hold(world: World) -> str:
+    """A new order, of which it is known that its workflow runs, and that it cannot end."""
+    world.outside.silent.add("authorize")
+    order_id = await world.place()
+    await world.until(lambda: order_id in world.stores["payment"].states)
+    return order_id
+
+
+async def begin(world: World, client: Client, order_id: str) -> None:
+    """In choreography the owner's workflow is not running yet: it has heard nothing."""
+    if world.style == "choreography":
+        start = {"note": None, "retry_initial": 0.1, "retry_max": 5.0}
+        await client.start_workflow("Reactions", start, id=f"order/{order_id}", task_queue="quartet-order")
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_signals_that_cannot_be_read_are_written_down_and_the_order_ends(world: World, cancelled: bool) -> None:
+    client = await connect(world.settings)
+    order_id = await hold(world)
+    await begin(world, client, order_id)
+    handle = client.get_workflow_handle(workflow_id(world, order_id))
+    event = "OrderCancelled" if world.style == "orchestration" else "StockReleased"
+    bad = unreadable(order_id, event)
+    for value in bad.values():
+        await handle.signal(SIGNAL[world.style], value)
+    unknown = json.dumps({"for": order_id, "by": "name"}).encode()
+    await handle.signal("whatever", raw(unknown))
+    two = json.dumps({"of": order_id, "two": 2}).encode()
+    await handle.signal(SIGNAL[world.style], args=[raw(two), raw(two)])
+    if cancelled:
+        await world.cancel(order_id)
+    world.outside.silent.clear()
+    assert await world.settled(order_id) == ("CUSTOMER_REQUESTED" if cancelled else "COMPLETED")
+    await ended(world, workflow_id(world, order_id))
+    kept = world.letters["order"].kept
+    assert {*bad, unknown, two + b"\n" + two} == kept.keys()
+    assert all(f"signal {SIGNAL[world.style]}: " in kept[body] for body in bad), kept
+    assert kept[unknown] == "signal whatever: unknown"
+    assert not any(letters.kept for name, letters in world.letters.items() if name != "order")
+
+
+async def test_starts_that_cannot_be_read_are_written_down_and_end(world: World) -> None:
+    client = await connect(world.settings)
+
+    async def start(kind: str, argument: RawValue | None, key: str) -> str:
+        arguments = [] if argument is None else [argument]
+        handle = await client.start_workflow(kind, args=arguments, id=key, task_queue="quartet-order")
+        async with asyncio.timeout(20):
+            return str(await handle.result())
+
+    async def begun(body: bytes, kind: str = KIND[world.style], key: str | None = None) -> tuple[bytes, str]:
+        return body, await start(kind, raw(body), key or workflow_id(world, str(uuid.uuid4())))
+
+    def beginning(note: bytes, **changes: Any) -> bytes:
+        start = {"note": None, "retry_initial": 0.1, "retry_max": 5.0, "deadline": 20.0} | changes
+        return json.dumps({**start, "note": "NOTE"}).replace('"NOTE"', note.decode()).encode()
+
+    order_id = str(uuid.uuid4())
+    bodies = [
+        begun(b"\xff{"),
+        begun(b'{"nothing": 1}'),
+        begun(beginning(note("Nonsense", "{}"))),
+        begun(beginning(note("OrderPlaced", '{"order_id": 5}'))),
+        begun(beginning(note("OrderPlaced", f'{{"order_id": {NESTED}}}'))),
+        begun(beginning(b"null", retry_initial=-1.0)),
+        begun(beginning(b"null", retry_max=1e30)),
+        begun(beginning(b"null", of=1), "Nonsense"),
+    ]
+    if world.style == "choreography":
+        bodies += [begun(beginning(b"null", of=2), key=f"nobody/{order_id}"), begun(beginning(b"null", of=3), key="x")]
+    neighbour = await world.place()
+    answers = await asyncio.gather(*bodies)
+    assert all(answer == "unreadable" for _, answer in answers), answers
+    assert await start(KIND[world.style], None, workflow_id(world, str(uuid.uuid4()))) == "unreadable"
+    assert await world.settled(neighbour) == "COMPLETED"
+    assert world.letters["order"].kept.keys() == {b"", *(body for body, _ in answers)}
+
+
+async def restarted(world: World, client: Client, order_id: str, argument: bytes, *signal: RawValue) -> str:
+    """The order's workflow is lost and started again with that argument; what it ends with."""
+    await client.get_workflow_handle(order_id).terminate("lost")
+    handle = await client.start_workflow(
+        "Saga",
+        raw(argument),
+        id=order_id,
+        task_queue="quartet-order",
+        start_signal="decided" if signal else None,
+        start_signal_args=signal,
+    )
+    world.outside.silent.clear()
+    async with asyncio.timeout(20):
+        return str(await handle.result())
+
+
+async def test_a_decision_settles_an_order_whose_start_could_not_be_read(orchestrated: World) -> None:
+    world = orchestrated
+    client, order_id = await connect(world.settings), await hold(world)
+    decision = note("OrderCancelled", json.dumps({"order_id": order_id, "reason": "CUSTOMER_REQUESTED"}))
+    await world.stop("payment")
+    await world.cancel(order_id)
+    await world.until(lambda: not any(row.channel == "temporal.decided" for row, _ in rows(world)))
+    answer = asyncio.create_task(restarted(world, client, order_id, b"nothing", raw(decision)))
+    await world.until(lambda: bool(world.letters["order"].kept))
+    await world.start("payment")
+    assert await answer == "OrderCancelled"
+    assert await world.settled(order_id) == "CUSTOMER_REQUESTED"
+    assert list(world.letters["order"].kept) == [b"nothing"]
+
+
+def rows(world: World) -> list[Any]:
+    return list(world.stores["order"].outbox.values())
+
+
+async def test_a_start_with_a_nonsensical_deadline_is_held_to_a_bound(orchestrated: World) -> None:
+    world = orchestrated
+    client, order_id = await connect(world.settings), await hold(world)
+    placed = world.stores["order"].events[f"{order_id}/OrderPlaced"]
+    start = Start(note_of(PUBLIC, placed, None, None), 0.1, 5.0, 1e300)
+    assert await restarted(world, client, order_id, msgspec.json.encode(start)) == "OrderConfirmed"
+    assert await world.settled(order_id) == "COMPLETED"
+
+
+FAILING: Final = [("payment", "AuthorizePayment"), ("payment", "CapturePayment"), ("order", "RecordStockSettled")]
+
+
+@pytest.mark.parametrize(("service", "command"), FAILING)
+@pytest.mark.parametrize("style", STYLES)
+async def test_a_command_that_fails_again_and_again_is_written_down_once_and_goes_on_when_it_can(
+    servers: dict[str, str], style: str, service: str, command: str
+) -> None:
+    async with World(servers[style], style, delivery_attempts=3, retry_max=0.2) as world:
+        world.stores[service].rejects.add(command)
+        order_id = await world.place()
+
+        def letters() -> list[tuple[bytes, str]]:
+            return [(body, why) for body, why in world.letters[service].kept.items() if order_id.encode() in body]
+
+        await world.until(lambda: bool(letters()))
+        ((body, cause),) = letters()
+        parcel = decode(body, PUBLIC)
+        assert parcel.id == f"{order_id}/{command}"
+        assert parcel.cause
+        assert "3 attempts" in cause
+        participant = world.services[service]
+        assert participant.readmit is not None
+        refused = await participant.readmit(body)
+        assert refused is not None
+        assert "is refused" in refused
+        world.stores[service].rejects.clear()
+        assert await participant.readmit(body) is None
+        assert await world.settled(order_id) == "COMPLETED"
+        assert len(letters()) == 1
+        assert world.letters[service].times[body] == 1
+
+
+async def test_a_retry_says_what_came_of_it(world: World) -> None:
+    readmit = world.services["order"].readmit
+    assert readmit is not None
+    for body in (b"nothing", note("Nonsense", "{}"), note("OrderCancelled", '{"order_id": 5}')):
+        assert "not a CloudEvent" in str(await readmit(body)), body

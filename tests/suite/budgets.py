@@ -1,0 +1,51 @@
+"""How long each part of the suite may take; `make test` reports what it took. docs/testing.md explains the choices.
+
+Seconds on the clock, summed over the tests of a part as they are measured in a run of `make test` with three workers
+on two cores that do nothing else. Together they are what three workers have in the budget of the whole. A part that
+grows beyond its own gets faster, or its longest tests move to NIGHTLY=1; or it is raised in a commit that says why.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from tests.suite.choice import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """In seconds. `nightly`, `fast`: where they differ."""
+
+    ordinary: int
+    nightly: int | None = None
+    fast: int | None = None
+
+    def of(self, choice: Choice) -> int:
+        chosen = self.fast if choice.fast else self.nightly if choice.nightly else None
+        return self.ordinary if chosen is None else chosen
+
+
+WORKERS: Final = 3
+BUDGETS: Final[dict[str, Budget]] = {
+    "static checks": Budget(45, fast=25),
+    "unit tests": Budget(90),
+    "unit tests on PostgreSQL": Budget(140),
+    "contracts": Budget(5),
+    "architecture": Budget(5),
+    "agreement, simulated": Budget(10),
+    "simulation": Budget(80, nightly=250),
+    "conformance: in memory": Budget(50),
+    "conformance: kafka": Budget(150),
+    "conformance: sns_sqs": Budget(200),
+    "conformance: pubsub": Budget(190),
+    "conformance: temporal": Budget(150),
+    "end to end: temporal-orchestration": Budget(340, nightly=420),
+    "end to end: kafka-choreography": Budget(270, nightly=300),
+    "end to end: sns-sqs-choreography": Budget(150, nightly=330),
+    "end to end: pubsub-choreography": Budget(180, nightly=330),
+    "end to end: kafka-orchestration": Budget(250, nightly=330),
+    "end to end: sns-sqs-orchestration": Budget(210, nightly=400),
+    "end to end: pubsub-orchestration": Budget(180, nightly=420),
+    "end to end: temporal-choreography": Budget(140, nightly=230),
+    "end to end: switching modes": Budget(170, nightly=450),
+    "the whole run": Budget(18 * 60, nightly=35 * 60, fast=90),
+}

@@ -1,0 +1,76 @@
+"""What a run of the suite is asked for: FAST, MODE and NIGHTLY, read from the environment in this place only."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sagakit.modes import MODES, resolve
+
+YES: Final = ("1", "on", "true", "yes")
+NO: Final = ("", "0", "off", "false", "no")
+ALL: Final = tuple(MODES)
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a test is about: a server of any kind, the modes whose conformance or stack it tries (none: of no mode)."""
+
+    servers: bool = False
+    modes: frozenset[str] = frozenset()
+    nightly: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """`fast`: no servers; `modes`: of the tests with servers those of these modes; `nightly`: also what is long."""
+
+    fast: bool = False
+    modes: tuple[str, ...] = ALL
+    nightly: bool = False
+
+    def leaves_out(self, needs: Needs) -> str | None:
+        """The reason for which a test is not run, in the words of the report; None: it is run."""
+        if needs.nightly and not self.nightly:
+            return "are long (NIGHTLY=1 runs them)"
+        if needs.servers and self.fast:
+            return "need a server (FAST=1)"
+        if needs.servers and self.modes != ALL and not needs.modes & set(self.modes):
+            return "need a server and are not about MODE"
+        return None
+
+    def allows_servers(self) -> bool:
+        """What starts a server asks first, so that a test that does it unmarked fails under FAST."""
+        return not self.fast
+
+    def count(self, ordinary: int, nightly: int) -> int:
+        """How many schedules, orders or tries a test makes."""
+        return nightly if self.nightly else ordinary
+
+
+def choice_of(environ: Mapping[str, str]) -> Choice:
+    """ValueError with one line for a value that is unknown. MODE: a mode or alias, or several with commas."""
+    names = {resolve(name.strip()) for name in environ.get("MODE", "").split(",") if name.strip()}
+    modes = tuple(mode for mode in MODES if mode in names) if names else ALL
+    return Choice(_flag(environ, "FAST"), modes, _flag(environ, "NIGHTLY"))
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    value = environ.get(name, "").lower()
+    if value not in (*YES, *NO):
+        valid = ", ".join(filter(None, YES + NO))
+        raise ValueError(f"{name}={environ[name]!r} is neither on nor off; valid are: {valid}")
+    return value in YES
+
+
+def chosen() -> Choice:
+    """The choice of this process; a worker has the environment of the process that started it."""
+    return choice_of(os.environ)
+
+
+if __name__ == "__main__":  # make and tests/run ask before anything is set up
+    try:
+        chosen()
+    except ValueError as wrong:
+        print(wrong)
+        raise SystemExit(2) from None

@@ -1,0 +1,130 @@
+"""pytest's side of it: what is run, in which order over the workers, and the report. `tests/conftest.py` loads it.
+
+`tests/run` starts the workers (TEST_WORKERS); without them, `pytest` runs everything in one process as usual.
+"""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Generator, Mapping
+from pathlib import PurePath
+from typing import Any, Final
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+from sagakit.modes import MODES
+from tests.suite.budgets import BUDGETS, Budget
+from tests.suite.choice import Choice, chosen
+from tests.suite.parts import is_stack, needs_of, part_of
+from tests.suite.report import Ledger
+from tests.suite.turns import turns
+
+STATIC_SECONDS: Final = "TEST_STATIC_SECONDS"
+"""tests/run says in it what it has spent before; without it there is no report."""
+
+LEFT_OUT: Final = "tests_left_out"
+UNKNOWN: Final = Budget(60)
+CHOICE: Final = pytest.StashKey[Choice]()
+
+
+class Groups(LoadScopeScheduling):
+    """Gives whole groups to workers, in the order of the collection, each to the first that has nothing left to do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group(nodeid)
+
+
+def group(nodeid: str) -> str:
+    """The tests of a mode's running stack, those of a file, or those of a folder of unit tests."""
+    path, _, parameters = nodeid.partition("[")
+    file = path.partition("::")[0]
+    if file.startswith("tests/e2e/"):
+        return next((mode for mode in MODES if mode in parameters), file)
+    return str(PurePath(file).parent) if file.startswith("tests/unit/") else file
+
+
+class Report:
+    """In the process that the workers report to, or the only one: keeps the ledger and prints it."""
+
+    def __init__(self, ledger: Ledger, static: float) -> None:
+        self._ledger, self._static, self._began = ledger, static, time.monotonic()
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        part = getattr(report, "part", None)
+        if part is not None:
+            self._ledger.add(part, report.nodeid, report.duration)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Every worker has collected, and left out, the same."""
+        self.left_out(getattr(node, "workeroutput", {}).get(LEFT_OUT, {}))
+
+    def left_out(self, reasons: Mapping[str, int]) -> None:
+        self._ledger.left_out = reasons or self._ledger.left_out
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        terminalreporter.section("time budgets")
+        whole = self._static + time.monotonic() - self._began
+        for line in self._ledger.lines(self._static, whole):
+            terminalreporter.line(line)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "nightly: long; run by NIGHTLY=1 only")
+    config.addinivalue_line("markers", "carrier(substrate, style): starts a broker, and tries what it carries")
+    try:
+        config.stash[CHOICE] = choice = chosen()
+    except ValueError as wrong:
+        raise pytest.UsageError(str(wrong)) from None
+    static = os.environ.get(STATIC_SECONDS)
+    if static and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Report(Ledger(choice), float(static)), "suite-report")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
+    return Groups(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """After all others: those of the folders say which tests there are, and in which order within a group."""
+    select(config, items)
+    if hasattr(config, "workerinput"):
+        in_turn(items, config.workerinput["workercount"])
+
+
+def select(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect what the choice leaves out, and count it by reason."""
+    choice = config.stash[CHOICE]
+    verdicts = [(item, choice.leaves_out(needs_of(item))) for item in items]
+    items[:] = [item for item, reason in verdicts if reason is None]
+    gone = [item for item, reason in verdicts if reason is not None]
+    if gone:
+        config.hook.pytest_deselected(items=gone)
+    reasons = dict(Counter(reason for _, reason in verdicts if reason is not None))
+    if hasattr(config, "workeroutput"):
+        config.workeroutput[LEFT_OUT] = reasons
+    elif (report := config.pluginmanager.get_plugin("suite-report")) is not None:
+        report.left_out(reasons)
+
+
+def in_turn(items: list[pytest.Item], workers: int) -> None:
+    """Sort whole groups; a group's share of its part's budget is what it is expected to take."""
+    parts = [(group(item.nodeid), part_of(item)) for item in items]
+    tests, seconds = Counter(part for _, part in parts), Counter[str]()
+    for name, part in parts:
+        seconds[name] += BUDGETS.get(part, UNKNOWN).of(chosen()) / tests[part]  # type: ignore[assignment]
+    stacks = {name for name, part in parts if is_stack(part)}
+    places = {name: place for place, name in enumerate(turns(seconds, stacks.__contains__, workers))}
+    items.sort(key=lambda item: places[group(item.nodeid)])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Workers report in UTF-8, which cannot say all that some tests are about."""
+    report = yield
+    report.part = part_of(item)  # type: ignore[attr-defined]
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
