@@ -66,7 +66,7 @@ async def translated() -> AsyncIterator[None]:
         yield
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         orig = getattr(error, "orig", None) or error
-        code, said = getattr(orig, "sqlstate", None) or "", stated(_told(orig))
+        code, said = getattr(orig, "sqlstate", None) or "", stated(orig)
         if code.startswith(LOCKED):
             raise RowsLocked(detail=said) from error
         if code.startswith(OUTAGE) or (not code and _lost(error, orig)):
@@ -76,11 +76,6 @@ async def translated() -> AsyncIterator[None]:
         if code.startswith(REJECTED) or unsendable or wrong:
             raise RowRejected(said) from error
         raise
-
-
-def _told(orig: BaseException) -> BaseException:
-    """The server's or the driver's own error behind SQLAlchemy's, which names the constraint or the column."""
-    return orig.__cause__ or orig
 
 
 def _lost(error: BaseException, orig: BaseException) -> bool:

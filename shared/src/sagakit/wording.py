@@ -15,6 +15,8 @@ from typing import Final
 _CODE_MAX: Final = 64
 _IN_CODES: Final = str.maketrans("", "", "_.:-")
 _FRAMES_MAX: Final = 40
+_SAID_MAX: Final = 300
+_OF_STATEMENTS: Final = "42"  # SQLSTATEs of wrong statements, of which PostgreSQL quotes names: values are parameters
 # Codes by which libraries tell their errors apart: PostgreSQL, gRPC, Temporal, Kafka, HTTP
 _CODES: Final = ("sqlstate", "grpc_status_code", "status", "errno", "code")
 _PLACES: Final = ("schema_name", "table_name", "column_name", "constraint_name")
@@ -38,8 +40,12 @@ def stated(error: BaseException, *, placed: bool = False) -> str:
         return str(error) or kind
     if isinstance(error, OSError) and isinstance(error.errno, int):
         return f"{kind}: {os.strerror(error.errno)}"
-    details = [f"{name}={value}" for name, value in _details(error)]
-    return f"{kind} ({', '.join(details)})" if details else kind
+    source = _source(error)
+    details = [f"{name}={value}" for name, value in _details(source)]
+    said = f"{kind} ({', '.join(details)})" if details else kind
+    if str(getattr(source, "sqlstate", "")).startswith(_OF_STATEMENTS) and source.args:
+        said = f"{said}: {source.args[0]}".partition("\n")[0][:_SAID_MAX]
+    return said
 
 
 def trace_of(error: BaseException) -> str:
@@ -75,6 +81,13 @@ def code_of(value: object) -> str:
     ):
         return value
     return ""
+
+
+def _source(error: BaseException) -> BaseException:
+    """The server's own error behind those of SQLAlchemy and its adapter, where there is one."""
+    orig: BaseException = getattr(error, "orig", None) or error
+    cause = orig.__cause__
+    return cause if cause is not None and isinstance(getattr(cause, "sqlstate", None), str) else orig
 
 
 def _details(error: BaseException) -> Iterator[tuple[str, object]]:
