@@ -99,6 +99,10 @@ class Server:
         self.signal(signal.SIGCONT)
         self.kill()
 
+    def log(self) -> str:
+        """All that the server has said."""
+        return self._log.read_text(errors="replace")
+
     def url(self, database: str) -> str:
         return f"postgresql+asyncpg://postgres:{self._secrets['postgres']}@127.0.0.1:{self.port}/{database}"
 

@@ -3,17 +3,17 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.responses import Response
 
 from sagakit.attention import Attention, Place
 from sagakit.http import (
     DEFAULT_LIMIT,
+    VISIBLE,
     Caller,
     Cursor,
     JsonResponse,
     Limit,
-    PrintableText,
     decode_cursor,
     decode_instant,
     encode_cursor,
@@ -32,7 +32,7 @@ class DismissalIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
-    reason: Annotated[PrintableText, StringConstraints(strip_whitespace=True), Field(min_length=1, max_length=500)]
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), VISIBLE]
 
 
 def routes(attention: Attention) -> APIRouter:

@@ -14,12 +14,13 @@ from typing import Final
 
 from sagakit import envelope
 from sagakit.dispatcher import Answer
-from sagakit.door import HandlerFailed, Item
+from sagakit.door import Item
 from sagakit.faults import failpoints
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.participant import Participant
-from sagakit.ports import Delivery, Failure, Outgoing, Probed, RowRejected, RowsLocked, StoreUnavailable, Transport
+from sagakit.ports import Delivery, Failure, Outgoing, Probed, RowsLocked, StoreUnavailable, Transport
 from sagakit.styles import Style
+from sagakit.wording import stated
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +139,4 @@ class BrokerMode:
 
 def cause_of(error: BaseException) -> str:
     """Why, in a few words that any store and any broker can carry."""
-    known = isinstance(error, UnknownMessage | HandlerFailed | RowRejected | RowsLocked | StoreUnavailable)
-    text = str(error) if known else f"{type(error).__name__}: {error}"
-    return text.encode(errors="replace").decode()[:CAUSE].replace("\0", "?")
+    return stated(error, placed=True).encode(errors="replace").decode()[:CAUSE].replace("\0", "?")

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sagakit.ports import RowRejected, RowsLocked, StoreUnavailable
+from sagakit.wording import stated
 
 LIMITS = {"lock_timeout": "200ms", "idle_in_transaction_session_timeout": "10s"}
 # By SQLSTATE, or its class. An outage: connection, credentials, no such database, resources, operator's intervention,
@@ -65,15 +66,15 @@ async def translated() -> AsyncIterator[None]:
         yield
     except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
         orig = getattr(error, "orig", None) or error
-        code = getattr(orig, "sqlstate", None) or ""
+        code, said = getattr(orig, "sqlstate", None) or "", stated(orig)
         if code.startswith(LOCKED):
-            raise RowsLocked(detail=str(orig)) from error
+            raise RowsLocked(detail=said) from error
         if code.startswith(OUTAGE) or (not code and _lost(error, orig)):
-            raise StoreUnavailable(f"{type(orig).__name__}: {orig}") from error
+            raise StoreUnavailable(said) from error
         unsendable = isinstance(orig.__cause__, asyncpg.exceptions.DataError | ValueError | TypeError)
         wrong = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
         if code.startswith(REJECTED) or unsendable or wrong:
-            raise RowRejected(str(orig)) from error
+            raise RowRejected(said) from error
         raise
 
 

@@ -13,7 +13,8 @@ from sagakit import envelope
 from sagakit.message import Command, Event, id_of, message_id
 from sagakit.ports import CALLS, Changes, Claim, Entry, LedgerEntry, Mode, Outgoing
 from sagakit.provider import ProviderCall, ProviderOutcome
-from sagakit.service import Service, WorkingSet
+from sagakit.service import OutOfTurn, Service, WorkingSet
+from sagakit.wording import Stated, stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,11 @@ class Forward:
 Item = Do | Forward
 
 
-class HandlerFailed(Exception):
+class HandlerFailed(Stated):
     """A handler raised: a bug. `item` names the culprit; nothing of its batch was kept."""
 
     def __init__(self, item: Item, error: Exception) -> None:
-        super().__init__(f"{describe(item)}: {type(error).__name__}: {error}")
+        super().__init__(f"{describe(item)}: {stated(error, placed=True)}")
         self.item = item
 
 
@@ -151,7 +152,7 @@ def _forward(service: Service, mode: Mode, item: Forward, working: WorkingSet, c
     state = working.get(item.subject, None)
     owed = service.owed(state)
     if item.event is not None and service.absent(state):
-        raise LookupError(f"{item.subject} is unknown here")
+        raise OutOfTurn(f"{item.subject} is unknown here")
     if item.event is None:
         if owed is not None:
             _emit(service, mode, owed, item.traceparent, changes, again=True)

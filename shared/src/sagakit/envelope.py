@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from sagakit.message import UNREADABLE, Message, UnknownMessage, Vocabulary, message_id
+from sagakit.message import UNREADABLE, Message, UnknownMessage, Vocabulary, message_id, unreadable
 
 TYPE_PREFIX = "quartet."
 VERSION = ".v1"
@@ -70,7 +70,7 @@ def decode(body: bytes, vocabulary: Vocabulary) -> Envelope:
     try:
         wire = _decoder.decode(body)
     except UNREADABLE as error:
-        raise UnknownMessage(f"not a CloudEvent: {error}") from error
+        raise UnknownMessage(f"not a CloudEvent: {unreadable(error)}") from error
     if wire.specversion != "1.0":
         raise UnknownMessage(f"CloudEvents version {wire.specversion!r} is not '1.0'")
     if not (wire.type.startswith(TYPE_PREFIX) and wire.type.endswith(VERSION)):

@@ -23,14 +23,14 @@ from sagakit.http_auth import (
     Role,
     Verifier,
     issue_token,
-    refusal,
     require,
     require_admin,
     require_caller,
     require_customer,
     require_service,
 )
-from sagakit.http_middleware import MAX_BODY, LimitBody, Observe
+from sagakit.http_errors import on_http_exception, on_invalid, on_problem
+from sagakit.http_middleware import MAX_BODY, Head, LimitBody, Observe
 from sagakit.http_problems import (
     PROBLEM_RESPONSES,
     JsonResponse,
@@ -39,9 +39,6 @@ from sagakit.http_problems import (
     invalid,
     is_outage,
     not_found,
-    on_http_exception,
-    on_invalid,
-    on_problem,
     unavailable,
 )
 from sagakit.http_requests import (
@@ -50,7 +47,6 @@ from sagakit.http_requests import (
     IdempotencyKey,
     Limit,
     PreferWait,
-    PrintableText,
     decode_cursor,
     decode_instant,
     encode_cursor,
@@ -61,10 +57,13 @@ from sagakit.http_requests import (
 from sagakit.http_stream import Drain, EventStream, ServerSentEvent
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from sagakit.texts import PRINTABLE, VISIBLE
 
 __all__ = [
     "DEFAULT_LIMIT",
     "MAX_BODY",
+    "PRINTABLE",
+    "VISIBLE",
     "Caller",
     "Cursor",
     "Drain",
@@ -73,7 +72,6 @@ __all__ = [
     "JsonResponse",
     "Limit",
     "PreferWait",
-    "PrintableText",
     "Problem",
     "Readiness",
     "Role",
@@ -128,16 +126,16 @@ def create_app(
         redirect_slashes=False,
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
-        middleware=[Middleware(Observe, metrics=measured), Middleware(LimitBody, limit=body_limit)],
+        middleware=[Middleware(Observe, metrics=measured), Middleware(LimitBody, limit=body_limit), Middleware(Head)],
         exception_handlers={
             Problem: on_problem,
             HTTPException: on_http_exception,
-            RequestValidationError: _on_invalid,
+            RequestValidationError: on_invalid,
         },
     )
     app.state.settings = settings
     app.state.metrics = measured
-    app.state.verifier = Verifier(settings.jwt_secret)
+    app.state.verifier = Verifier(settings.jwt_secret, leeway=settings.jwt_leeway)
     app.state.drain = Drain()
     app.include_router(_operations(settings, readiness, measured, app.state.drain))
     for router in routers:
@@ -149,12 +147,6 @@ async def drain_of(request: Request) -> Drain:
     """The process's `Drain`, for handlers that wait; usable as a dependency."""
     drain: Drain = request.app.state.drain
     return drain
-
-
-async def _on_invalid(request: Request, error: Exception) -> Response:
-    """A body is read before anybody asks who sent it; whoever may not use the route is told that first."""
-    refused = await refusal(request)
-    return refused.response() if refused is not None else await on_invalid(request, error)
 
 
 def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drain: Drain) -> APIRouter:

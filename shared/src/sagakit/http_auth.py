@@ -1,29 +1,34 @@
 """Who calls: bearer tokens (JWT, HS256), verified once and remembered until they expire.
 
 Guarantee: a handler behind one of these dependencies runs only for a verified caller in one of the named
-roles; everyone else gets 401 with `WWW-Authenticate`, or 403.
+roles; everyone else gets 401 with `WWW-Authenticate`, or 403. Whatever a client sends as a token is answered, never an
+error of ours. Clocks may differ by `leeway` seconds.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import jwt
 from fastapi import Depends
 from fastapi.dependencies.models import Dependant
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.requests import Request
+from starlette.routing import Match
 
 from sagakit.http_problems import Problem
+from sagakit.http_routes import routes_at
 
 ISSUER: Final = "quartet"
 AUDIENCE: Final = "quartet"
 Role = Literal["customer", "admin", "service"]
 _ROLES: Final[tuple[Role, ...]] = ("customer", "admin", "service")
 _REMEMBERED: Final = 10_000
+_TOKEN_MAX: Final = 8192  # characters
+_LATEST: Final = 253_402_300_799  # the last second of the year 9999
 _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token from `make -s token`")
 
 
@@ -52,8 +57,8 @@ def issue_token(
 class Verifier:
     """Verifies tokens under one secret; a token once verified is remembered until it expires."""
 
-    def __init__(self, secret: str, clock: Callable[[], float] = time.time) -> None:
-        self._secret, self._clock = secret, clock
+    def __init__(self, secret: str, clock: Callable[[], float] = time.time, leeway: float = 5.0) -> None:
+        self._secret, self._clock, self._leeway = secret, clock, leeway
         self._known: dict[str, tuple[Caller, float]] = {}
 
     def verify(self, token: str) -> Caller:
@@ -61,27 +66,57 @@ class Verifier:
         known = self._known.get(token)
         if known is not None and known[1] > self._clock():
             return known[0]
+        claims = self._claims(token)
+        subject, role, ends = claims.get("sub"), claims.get("role"), self._ends(claims)
+        if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
+            raise _unauthenticated("The token names no known subject and role.", "invalid_token")
+        if not isinstance(role, str) or role not in _ROLES:
+            raise _unauthenticated("The token names no known subject and role.", "invalid_token")
+        caller = Caller(subject, role)
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[token] = (caller, ends)
+        return caller
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        """What a token says that we, or those whom we trust, have signed."""
         try:
-            claims = jwt.decode(
+            if len(token) > _TOKEN_MAX:
+                raise ValueError("too long")
+            claims: Mapping[str, Any] = jwt.decode(
                 token,
                 self._secret,
                 algorithms=["HS256"],
                 issuer=ISSUER,
                 audience=AUDIENCE,
-                options={"require": ["exp", "sub", "iss", "aud"]},
+                options={
+                    "require": ["exp", "sub", "iss", "aud"],
+                    # times are compared below, by our clock and within bounds
+                    "verify_exp": False,
+                    "verify_nbf": False,
+                    "verify_iat": False,
+                },
             )
-        except jwt.ExpiredSignatureError:
-            raise _unauthenticated("The token has expired.", "invalid_token") from None
-        except jwt.PyJWTError:
+        except Exception:  # whatever a reader makes of a stranger's bytes, the token is not valid
             raise _unauthenticated("The token is not valid.", "invalid_token") from None
-        subject, role = claims["sub"], claims.get("role")
-        if role not in _ROLES or not subject or len(subject) > 255 or not subject.isprintable():
-            raise _unauthenticated("The token names no known subject and role.", "invalid_token")
-        caller = Caller(subject, cast(Role, role))
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        self._known[token] = (caller, float(claims["exp"]))
-        return caller
+        return claims
+
+    def _ends(self, claims: Mapping[str, Any]) -> float:
+        """When we stop believing it; raises `Problem` 401 if that is past, or it is not valid yet."""
+        now, times = self._clock(), {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
+        if not all(_is_time(value) for value in times.values()):
+            raise _unauthenticated("The token is not valid.", "invalid_token")
+        ends = float(times["exp"]) + self._leeway
+        if ends <= now:
+            raise _unauthenticated("The token has expired.", "invalid_token")
+        if max(times.get("nbf", 0), times.get("iat", 0)) > now + self._leeway:
+            raise _unauthenticated("The token is not valid yet.", "invalid_token")
+        return ends
+
+
+def _is_time(value: object) -> bool:
+    """Whether it is a NumericDate (RFC 7519) of this age; NaN is in no range."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _LATEST
 
 
 def _unauthenticated(detail: str, error: str = "") -> Problem:
@@ -114,19 +149,27 @@ def require(*roles: Role) -> Callable[[Request, HTTPAuthorizationCredentials | N
 
 
 async def refusal(request: Request) -> Problem | None:
-    """Why this caller may not use the route, if it is one for the authenticated and they are not."""
-    dependant = getattr(request.scope.get("route"), "dependant", None)
-    if dependant is None or not _guarded(dependant):
+    """Why this caller may not use the route: not authenticated, or of another role. None if they may."""
+    asked = next((route for match, route in routes_at(request.scope) if match == Match.FULL), None)
+    dependant: Dependant | None = getattr(asked, "dependant", None)
+    if dependant is None:
         return None
     try:
-        await require(*_ROLES)(request, await _bearer(request))
+        credentials = await _bearer(request)
+        for guard in _guards(dependant):
+            await guard(request, credentials)
     except Problem as problem:
         return problem
     return None
 
 
-def _guarded(dependant: Dependant) -> bool:
-    return dependant.call is _bearer or any(map(_guarded, dependant.dependencies))
+def _guards(dependant: Dependant) -> Iterator[Callable[..., Awaitable[Caller]]]:
+    """The dependencies made by `require` that stand before a handler."""
+    for inner in dependant.dependencies:
+        if any(one.call is _bearer for one in inner.dependencies):
+            yield cast(Callable[..., Awaitable[Caller]], inner.call)
+        else:
+            yield from _guards(inner)
 
 
 require_customer = require("customer")

@@ -7,6 +7,7 @@ never read whole.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -16,9 +17,12 @@ from uuid import uuid4
 
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sagakit.http_auth import refusal
+from sagakit.http_errors import KeyTwice, is_json
+from sagakit.http_json import twice
 from sagakit.http_problems import Problem, from_exception, not_found
 from sagakit.telemetry import Metrics, child_traceparent, request_id, traceparent
 
@@ -85,7 +89,7 @@ class Observe:
         except Exception as error:
             problem = from_exception(error)
             level = logging.WARNING if problem.status == 503 else logging.ERROR
-            log.log(level, "request failed", exc_info=error, extra={"path": scope["path"]})
+            log.log(level, "request failed", exc_info=error, extra={"route": route_template(scope)})
             if status():
                 raise
             await problem.response()(scope, receive, send)
@@ -97,11 +101,14 @@ class Observe:
         self._metrics.http_seconds.labels(method, route).observe(seconds)
         if log.isEnabledFor(logging.DEBUG) and not route.startswith(_QUIET):
             extra = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
-            log.debug("%s %s", method, scope["path"], extra=extra)
+            log.debug("%s %s", method, route, extra=extra)
 
 
 class LimitBody:
-    """Refuses bodies over `limit` bytes with 413, by declared length or, when chunked, on arrival."""
+    """Refuses bodies over `limit` bytes with 413, by declared length or, when chunked, on arrival.
+
+    A JSON body in which a key stands twice is refused too, when it has arrived: readers differ about which one counts.
+    """
 
     def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
         self._app, self._limit = app, limit
@@ -111,23 +118,68 @@ class LimitBody:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        headers = Headers(scope=scope)
         detail = f"The body may have {self._limit} bytes at most."
-        declared = Headers(scope=scope).get("content-length", "")
+        declared = headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:18]) > self._limit:
-            problem = Problem(413, "body_too_large", detail, headers={"Connection": "close"})
+            refused = await refusal(Request(scope))
+            problem = refused or Problem(413, "body_too_large", detail)
+            problem.headers["Connection"] = "close"
             await problem.response()(scope, receive, send)
             return
-        received = 0
+        parts: list[bytes] = []
+        received, checked = 0, is_json(headers)
 
         async def limited() -> Message:
             nonlocal received
             message = await receive()
-            received += len(message.get("body", b""))
+            part = message.get("body", b"")
+            received += len(part)
             if received > self._limit:
                 raise HTTPException(413, detail, headers={"Connection": "close"})
+            if checked and message["type"] == "http.request":
+                parts.append(part)
+                if not message.get("more_body", False) and (field := twice(b"".join(parts))):
+                    raise KeyTwice(field)
             return message
 
         await self._app(scope, limited, send)
+
+
+class Head:
+    """Answers HEAD as GET is answered, without the body; what would be streamed ends at once."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        inner = {**scope, "method": "GET"}
+        answered = asyncio.Event()
+
+        async def until_answered() -> Message:
+            asked = asyncio.ensure_future(receive())
+            answer = asyncio.ensure_future(answered.wait())
+            try:
+                await asyncio.wait({asked, answer}, return_when=asyncio.FIRST_COMPLETED)
+                return asked.result() if asked.done() and not answered.is_set() else {"type": "http.disconnect"}
+            finally:
+                asked.cancel()
+                answer.cancel()
+
+        async def without_body(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body", "body": b""})
+                answered.set()
+
+        try:
+            await self._app(inner, until_answered, without_body)
+        finally:
+            scope.update({key: inner[key] for key in ("endpoint", "path_params", "route", "state") if key in inner})
 
 
 def route_template(scope: Scope) -> str:

@@ -6,36 +6,17 @@ answer repeats what the client sent: it could be a secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
 from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.telemetry import request_id
 
 PROBLEM_JSON: Final = "application/problem+json"
-_MAX_ERRORS: Final = 20
-_CODES: Final = {
-    400: "bad_request",
-    401: "unauthenticated",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    408: "request_timeout",
-    409: "conflict",
-    413: "body_too_large",
-    415: "unsupported_media_type",
-    422: "validation",
-    429: "too_many_requests",
-    431: "header_too_large",
-    503: "unavailable",
-}
 # SQLSTATE classes that a repeat can cure: connection, rollback, resources, object in use, operator, system.
 _TRANSIENT: Final = ("08", "40", "53", "55", "57", "58")
 
@@ -164,50 +145,3 @@ def from_exception(error: Exception) -> Problem:
     if is_outage(error):
         return unavailable("The service cannot reach its store. Repeat the same request.")
     return Problem(500, "internal", "The service failed; this is a defect. Quote the request id.")
-
-
-async def on_problem(_: Request, error: Exception) -> Response:
-    """Exception handler of `Problem`."""
-    assert isinstance(error, Problem)
-    return error.response()
-
-
-async def on_http_exception(_: Request, error: Exception) -> Response:
-    """Exception handler of the framework's own errors: unknown path, wrong method, unreadable body."""
-    assert isinstance(error, HTTPException)
-    code = _CODES.get(error.status_code, "http_error")
-    detail = {
-        404: "There is nothing at this path.",
-        405: f"Allowed here: {(error.headers or {}).get('Allow', 'another method')}.",
-    }.get(error.status_code, error.detail)
-    return Problem(error.status_code, code, detail, headers=error.headers).response()
-
-
-async def on_invalid(request: Request, error: Exception) -> Response:
-    """Exception handler of validation errors: 400 for malformed JSON, 415 for another format, else 422."""
-    assert isinstance(error, RequestValidationError)
-    raised = error.errors()
-    if any(one["type"] == "json_invalid" for one in raised):
-        return Problem(400, "malformed_json", "The body is not valid JSON.").response()
-    has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-    if has_body and any(one["loc"] == ("body",) for one in raised) and not is_json(request):
-        return Problem(415, "unsupported_media_type", "Send the body as application/json.").response()
-    errors = [{"field": _dotted(one["loc"]), "message": _sentence(one)} for one in raised[:_MAX_ERRORS]]
-    more = f" (and {len(raised) - 1} more)" if len(raised) > 1 else ""
-    detail = f"{errors[0]['field']}: {errors[0]['message']}{more}"
-    return Problem(422, "validation", detail, errors=errors).response()
-
-
-def is_json(request: Request) -> bool:
-    """Whether the request says that its body is JSON."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
-
-
-def _dotted(loc: Sequence[int | str]) -> str:
-    inner = loc[1:] if loc and loc[0] in ("body", "query", "path", "header", "cookie") else loc
-    return ".".join(map(str, inner)) or "body"
-
-
-def _sentence(one: Mapping[str, Any]) -> str:
-    return str(one["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")

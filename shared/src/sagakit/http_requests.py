@@ -9,33 +9,23 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import Depends, Header, Query
-from pydantic import AfterValidator
 from starlette.requests import Request
 
 from sagakit.http_problems import Problem, invalid
 
 MAX_WAIT: Final = 60
-_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
-_PREFERENCES: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+KEY_MAX: Final = 255
+PREFER_MAX: Final = 8192  # characters of all `Prefer` headers together that are looked at
 _WAIT: Final = re.compile(r'\s*wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE)
 _WAIT_NAME: Final = re.compile(r"\s*wait\s*(?:[=;]|$)", re.IGNORECASE)
 _INT64: Final = 2**63
 
-
-def _no_control(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("Input should consist of printable characters")
-    return text
-
-
-PrintableText = Annotated[str, AfterValidator(_no_control)]
-"""A string without control characters: safe in a database (no NUL) and in a log line."""
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Items per page")]
 Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")]
@@ -46,17 +36,28 @@ async def _idempotency_key(
     request: Request,
     _: Annotated[
         str | None,
-        Header(alias="Idempotency-Key", description="Required; 1 to 255 printable ASCII characters"),
+        Header(alias="Idempotency-Key", description="Required; 1 to 255 printable characters (UTF-8)"),
     ] = None,
 ) -> str:
     given = request.headers.getlist("idempotency-key")
     if not given or not given[0]:
-        detail = "Send the header Idempotency-Key: 1 to 255 printable ASCII characters, new for each new request."
+        detail = f"Send the header Idempotency-Key: 1 to {KEY_MAX} printable characters, new for each new request."
         raise Problem(400, "idempotency_key_missing", detail)
-    if len(given) > 1 or not _KEY.fullmatch(given[0]):
-        message = "must be given once, as 1 to 255 printable ASCII characters"
+    key = _header_text(given[0])
+    if len(given) > 1 or len(key) > KEY_MAX or not key.isprintable():
+        message = f"must be given once, as 1 to {KEY_MAX} printable characters"
         raise invalid("Idempotency-Key", message, "idempotency_key_invalid")
-    return given[0]
+    return key
+
+
+def _header_text(given: str) -> str:
+    """The characters that a client meant: UTF-8, or where that cannot be, ISO 8859-1, as which a header is read."""
+    if given.isascii():
+        return given
+    try:
+        return given.encode("latin-1").decode()
+    except UnicodeError:
+        return given
 
 
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
@@ -66,14 +67,33 @@ IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 def parse_prefer_wait(values: Iterable[str]) -> int | None:
     """The seconds of `Prefer: wait=N` (RFC 7240), at most `MAX_WAIT`; None when absent or malformed.
 
-    Of several preferences of that name the first counts, as the RFC demands, even when it is malformed.
+    Of several preferences of that name the first counts, as the RFC demands, even when it is malformed. What stands
+    beyond `PREFER_MAX` characters is not looked at: a server may ignore any preference.
     """
+    room = PREFER_MAX
     for value in values:
-        for preference in _PREFERENCES.findall(value):
+        for preference in _preferences(value[:room]):
             if _WAIT_NAME.match(preference):
                 found = _WAIT.fullmatch(preference)
                 return min(int(found[2][:9]), MAX_WAIT) if found else None
+        room = max(room - len(value), 0)
     return None
+
+
+def _preferences(value: str) -> Iterator[str]:
+    """The parts between commas, other than those in quotes; a quotation without end hides what comes after it."""
+    start, quoted, escaped = 0, False, False
+    for at, character in enumerate(value):
+        if escaped:
+            escaped = False
+        elif quoted and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            yield value[start:at]
+            start = at + 1
+    yield value[start:]
 
 
 async def _prefer_wait(

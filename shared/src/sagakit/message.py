@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from sagakit.wording import Stated
+
 # What msgspec raises over the bytes of others: brackets a thousand deep are a RecursionError
 UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 
@@ -44,8 +46,14 @@ def id_of(subject: str, kind: type[Message]) -> str:
     return f"{subject}/{kind.__name__}"
 
 
-class UnknownMessage(ValueError):
+class UnknownMessage(Stated, ValueError):
     """A name outside the vocabulary, or data that does not fit it."""
+
+
+def unreadable(error: Exception) -> str:
+    """Why bytes could not be read: the place and the kind of value, never the value itself."""
+    text = str(error) if isinstance(error, msgspec.MsgspecError | RecursionError) else type(error).__name__
+    return "a value that is not valid" if "value '" in text or "value `" in text else text
 
 
 class Vocabulary:
@@ -71,4 +79,4 @@ class Vocabulary:
         try:
             return decoder.decode(data)
         except UNREADABLE as error:
-            raise UnknownMessage(f"{name}: {error}") from error
+            raise UnknownMessage(f"{name}: {unreadable(error)}") from error

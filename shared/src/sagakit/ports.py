@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import WorkingSet
+from sagakit.wording import Stated
 
 if TYPE_CHECKING:
     from sagakit.participant import Participant
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
 CALLS = "provider"
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(Stated):
     """The store could not be reached or did not answer in time: nothing was changed, or the outcome is unknown."""
 
 
-class RowRejected(Exception):
+class RowRejected(Stated):
     """The store refused something in the batch (a constraint, a bad value) without naming the culprit."""
 
 
-class RowsLocked(Exception):
+class RowsLocked(Stated):
     """Somebody else holds rows that the batch needs: nothing was changed, the same may succeed a moment later.
 
     `subjects`: those whose rows could not be had; empty if the store did not say which.

@@ -1,13 +1,15 @@
 """The outside world as a service sees it: calls under a key, and definitive answers.
 
-Guarantee: whoever implements `Provider` gives the same answer to the same key for ever, and tells "no" (an
-outcome) from "nobody knows" (`OutcomeUnknown`: call again, same key) and from "you must not ask this"
-(`ProviderRejected`).
+Guarantee: whoever implements `Provider` gives the same answer to the same key for ever, and tells "no" (an outcome:
+`declined`, or `refused`, a call that will never be processed) from "nobody knows" (`OutcomeUnknown`: call again, same
+key) and from "you must not ask this" (`ProviderRejected`).
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+from sagakit.wording import Stated
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +31,11 @@ class ProviderOutcome:
     reference: str = ""
 
 
-class OutcomeUnknown(Exception):
+class OutcomeUnknown(Stated):
     """The call may or may not have had its effect; only calling the same key again can tell."""
 
 
-class ProviderRejected(Exception):
+class ProviderRejected(Stated):
     """The provider refused to process the call, without effect: a defect or a wrong setting of ours."""
 
 

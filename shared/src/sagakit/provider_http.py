@@ -1,7 +1,9 @@
 """A provider behind HTTP: `POST {url}/{provider}/{operation}` with the call's key as `Idempotency-Key`.
 
-Guarantee: only a complete, well-formed 200 is an outcome. A time-out, a broken connection, a 5xx, 408, 425 or
-429 is `OutcomeUnknown`; any other answer is `ProviderRejected`. No call lasts longer than its time-out.
+Guarantee: only a complete, well-formed 200 or a definitive refusal is an outcome. A time-out, a broken connection, a
+5xx, 408, 425 or 429 is `OutcomeUnknown`. A refusal of the call as such (400, 402, 404, 410, 413, 422 ...) had no effect
+and will never have one: it is an outcome, `refused`, with the provider's code. An answer that is about us (401, 403,
+407) or another call (409, a key used before) is `ProviderRejected`. No call lasts longer than its time-out.
 """
 
 import asyncio
@@ -14,12 +16,16 @@ import msgspec
 
 from sagakit.http_auth import issue_token
 from sagakit.http_get import get
+from sagakit.message import UNREADABLE
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
-from sagakit.settings import Settings
+from sagakit.settings import Settings, SettingsError
 from sagakit.telemetry import traceparent
+from sagakit.wording import code_of
 
 _TOKEN_TTL: Final = 3600.0
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
+_NOT_ABOUT_THE_CALL: Final = frozenset({401, 403, 407, 409})
+_OF_ANOTHER_CALL: Final = frozenset({"key_reused", "idempotency_key_reused"})  # there may be an effect under this key
 _decode = msgspec.json.Decoder(ProviderOutcome).decode
 Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[tuple[int, bytes]]]
 """Sends a body to a path: the status and the whole body of the answer, or an error of the connection."""
@@ -45,10 +51,20 @@ class HttpProvider:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The provider at PROVIDER_URL, with PROVIDER_TIMEOUT and PROVIDER_CONCURRENCY."""
+        """The provider at PROVIDER_URL, with PROVIDER_TIMEOUT and PROVIDER_CONCURRENCY.
+
+        Its tokens are signed with PROVIDER_JWT_SECRET: the provider could sign whatever it can verify, so it knows
+        no secret of ours. Raises SettingsError if that is missing, or the same.
+        """
+        if not settings.provider_jwt_secret:
+            raise SettingsError("PROVIDER_JWT_SECRET is required where PROVIDERS=sandbox: at least 16 characters")
+        if settings.provider_jwt_secret == settings.jwt_secret:
+            raise SettingsError(
+                "PROVIDER_JWT_SECRET must not be JWT_SECRET: the provider could sign an operator's token"
+            )
         return cls(
             settings.provider_url,
-            settings.jwt_secret,
+            settings.provider_jwt_secret,
             settings.service,
             time_limit=settings.provider_timeout,
             concurrency=settings.provider_concurrency,
@@ -104,13 +120,16 @@ class HttpProvider:
 def _outcome(call: ProviderCall, status: int, body: bytes) -> ProviderOutcome:
     if status == 200:
         try:
-            return _decode(body)
-        except msgspec.MsgspecError as error:
+            told = _decode(body)
+            return ProviderOutcome(told.outcome, code_of(told.code), code_of(told.reference))
+        except UNREADABLE as error:
             raise OutcomeUnknown(f"{call.key}: an answer that cannot be read") from error
     if status >= 500 or status in _TRY_AGAIN:
         raise OutcomeUnknown(f"{call.key}: status {status}")
     try:
-        code = msgspec.json.decode(body, type=dict[str, object]).get("code", "")
-    except msgspec.MsgspecError:
+        code = code_of(msgspec.json.decode(body, type=dict[str, object]).get("code"))
+    except UNREADABLE:
         code = ""
+    if 400 <= status < 500 and status not in _NOT_ABOUT_THE_CALL and code not in _OF_ANOTHER_CALL:
+        return ProviderOutcome("refused", code or f"status_{status}")
     raise ProviderRejected(f"{call.key}: status {status} {code}".rstrip())

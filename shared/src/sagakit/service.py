@@ -6,6 +6,11 @@ from typing import Any, Protocol
 
 from sagakit.message import Command, Event, Vocabulary
 from sagakit.provider import ProviderCall, ProviderOutcome
+from sagakit.wording import Stated
+
+
+class OutOfTurn(Stated, ValueError):
+    """A message that its subject's state does not expect: a bug, or there is no such subject. Names ids and states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ def no_call(event: Event) -> ProviderCall | None:
 
 
 def no_outcome(call: ProviderCall, outcome: ProviderOutcome) -> Command:
-    raise LookupError(f"{call.key}: this service calls nobody")
+    raise OutOfTurn(f"{call.key}: this service calls nobody")
 
 
 def nothing_owed(state: Any) -> Event | None:

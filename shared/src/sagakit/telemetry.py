@@ -1,7 +1,9 @@
 """What a process tells about itself: JSON logs on stderr, Prometheus metrics, W3C trace context.
 
-Guarantee: no bearer token, password or payment token reaches the log, even when one stands in a message or a
-traceback; a logger that repeats itself is limited, and says how often it was silenced.
+Guarantee: what is logged is chosen: a line holds the text that stands in the code, and of its arguments names, ids and
+numbers; an error is told by its type, its place and its code (`sagakit.wording`), an object by its type. What still
+looks like a secret is redacted. A line is bounded; a logger that repeats itself is limited, and says how often it was
+silenced.
 """
 
 from __future__ import annotations
@@ -11,16 +13,23 @@ import logging
 import re
 import secrets
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import UTC, datetime
-from typing import TextIO
+from datetime import UTC, date, datetime
+from enum import Enum
+from pathlib import PurePath
+from types import TracebackType
+from typing import Final, TextIO
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
+
+from sagakit.wording import stated, trace_of
 
 NOISY = ("aiokafka", "kafka", "botocore", "aiobotocore", "google", "temporalio", "sqlalchemy.pool")
 
@@ -31,11 +40,13 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _SECRET_KEY = re.compile(r"token|secret|password|authorization|cookie|jwt", re.IGNORECASE)
 _SECRET_TEXT = (
     (re.compile(r"(?i)\bbearer\s+[\w.~+/=-]+"), "Bearer [redacted]"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]*"), "[redacted]"),
+    (re.compile(r"(?<![\w-])eyJ[\w-]+\.[\w-]+\.[\w-]*"), "[redacted]"),
     (re.compile(r"(://[^:/@\s]+):[^@/\s]+@"), r"\1:[redacted]@"),
     (re.compile(r"\btok_\w+"), "[redacted]"),
 )
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+TEXT_MAX: Final = 8192  # characters of a message, of a field, and of either end of a traceback
+_SHOWN: Final = (str, int, float, bool, type(None), Enum, PurePath, UUID, date)
 
 
 def redact(text: str) -> str:
@@ -58,18 +69,60 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": redact(record.getMessage()),
+            "message": _bounded(redact(_message(record))),
             **self._common,
         }
         if current := request_id.get():
             line["request_id"] = current
         for key, value in vars(record).items():
             if key not in _STANDARD and not key.startswith("_"):
-                secret = _SECRET_KEY.search(key)
-                line[key] = "[redacted]" if secret else redact(value) if isinstance(value, str) else value
-        if record.exc_info:
-            line["exception"] = redact(self.formatException(record.exc_info))
-        return json.dumps(line, default=lambda value: redact(str(value)), ensure_ascii=False)
+                line[key] = "[redacted]" if _SECRET_KEY.search(key[:TEXT_MAX]) else _field(value)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["exception"] = _bounded(redact(trace_of(record.exc_info[1])))
+        return json.dumps(line, default=str, ensure_ascii=False)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The text in the code with its arguments. asyncio's own text describes objects from its second line on."""
+    text, arguments = str(_chosen(record.msg)), record.args
+    if arguments:
+        named = isinstance(arguments, dict)
+        chosen = {name: _chosen(one) for name, one in arguments.items()} if named else tuple(map(_chosen, arguments))  # type: ignore[union-attr]
+        try:
+            text = text % chosen
+        except (TypeError, ValueError):
+            text = f"{text} (its arguments do not fit it)"
+    return text.partition("\n")[0] if record.name == "asyncio" else text
+
+
+class _Words(str):
+    """Words that are shown as they are, also where the text asks for %r."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _chosen(value: object) -> object:
+    if isinstance(value, BaseException):
+        return _Words(stated(value))
+    return value if isinstance(value, _SHOWN) else _Words(f"<{type(value).__name__}>")
+
+
+def _field(value: object, depth: int = 3) -> object:
+    if isinstance(value, str):
+        return _bounded(redact(value))
+    if isinstance(value, dict) and depth:
+        return {str(key): _field(one, depth - 1) for key, one in list(value.items())[:50]}
+    if isinstance(value, list | tuple | set | frozenset) and depth:
+        return [_field(one, depth - 1) for one in list(value)[:50]]
+    return _chosen(value)
+
+
+def _bounded(text: str) -> str:
+    """The text, or its two ends; where an error was raised stands at the end."""
+    if len(text) <= 2 * TEXT_MAX:
+        return text
+    return f"{text[:TEXT_MAX]} … {len(text) - 2 * TEXT_MAX} characters … {text[-TEXT_MAX:]}"
 
 
 class RateLimit(logging.Filter):
@@ -113,11 +166,21 @@ def configure_logging(service: str, mode: str, level: str = "INFO", stream: Text
     handler.setFormatter(JsonFormatter(service, mode))
     handler.addFilter(RateLimit())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    if stream is None:
+        sys.excepthook = _uncaught
+        threading.excepthook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
+        sys.unraisablehook = lambda told: _uncaught(told.exc_type, told.exc_value, told.exc_traceback)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = name != "uvicorn.access"
     for name in ("httpx", "httpcore", *NOISY):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+def _uncaught(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
+    """An error that ends a process or a thread is told as any other, in place of Python's words, which hold values."""
+    if error is not None and issubclass(kind, Exception):
+        logging.getLogger("sagakit").critical("an error that nobody handled", exc_info=(kind, error, trace))
 
 
 def new_traceparent(entropy: Callable[[int], str] = secrets.token_hex) -> str:

@@ -45,7 +45,10 @@ async def test_events_come_as_they_happen_and_end_with_the_order(order: Served) 
     ]
     rest = await order.get(f"/orders/{order_id}/events", headers(Last_Event_ID=events[2]["id"]))
     assert [event["event"] for event in _events(rest.text)] == ["ShipmentSettled", "OrderCompleted"]
-    for odd in ("x", "-1", "9" * 30):
+    for last in (events[-1]["id"], "9" * 18):
+        nothing = await order.get(f"/orders/{order_id}/events", headers(Last_Event_ID=last))
+        assert (nothing.status_code, nothing.content) == (204, b"")
+    for odd in ("x", "-1", "9" * 30, "0", ""):
         again = await order.get(f"/orders/{order_id}/events", headers(Last_Event_ID=odd))
         assert len(_events(again.text)) == 5
 

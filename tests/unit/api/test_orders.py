@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from checkout.messages import CancelOrder, ConfirmOrder, RecordPaymentSettled, RecordShipmentSettled, RecordStockSettled
+from checkout.messages import (
+    CancelOrder,
+    ConfirmOrder,
+    RecordPaymentSettled,
+    RecordShipmentSettled,
+    RecordStockSettled,
+)
 from tests.postgres import Server
 from tests.unit.api.served import ADMIN, Served, headers, order_body, problem, served
 
@@ -138,6 +144,10 @@ def _with(value: Any, *path: Any) -> Any:
         (_with("Ri\nga", "shipping_address", "city"), "shipping_address.city"),
         (_with("x" * 201, "shipping_address", "name"), "shipping_address.name"),
         (_with(1, "price"), "price"),
+        (_with("   ", "shipping_address", "name"), "shipping_address.name"),
+        (_with("\u200d", "payment", "token"), "payment.token"),
+        (_with("a\uffff", "shipping_address", "line1"), "shipping_address.line1"),
+        (_with("\u2028", "shipping_address", "postal_code"), "shipping_address.postal_code"),
     ],
 )
 async def test_a_bad_body_is_422_and_names_the_field(order: Served, body: Any, field: str) -> None:
@@ -195,7 +205,9 @@ async def test_who_may_not_is_told_so(order: Served) -> None:
     problem(await order.client.post("/orders", json=order_body(), headers=headers()), 400, "idempotency_key_missing")
     problem(await order.place("k" * 256), 422, "idempotency_key_invalid")
     assert (await order.place("k" * 255)).status_code == 202
-    problem(await order.client.delete("/orders", headers=headers()), 405, "method_not_allowed")
+    answer = await order.client.delete("/orders", headers=headers())
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
 async def test_a_cancel_wins_once_and_is_told_again(order: Served) -> None:

@@ -11,6 +11,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 
 from checkout import messages as m
+from sagakit.broker import cause_of
 from sagakit.door import Do, HandlerFailed
 from sagakit.envelope import decode
 from sagakit.modes.temporal.activities import activities
@@ -97,7 +98,7 @@ async def test_the_last_of_the_attempts_writes_it_down_as_it_can_be_sent_again_a
     ((body, cause, subject),) = worker.door.letters
     parcel = decode(body, m.PUBLIC)
     assert (parcel.message, parcel.cause, subject) == (COMMAND, "o1/OrderConfirmed", "o1")
-    assert str(fault) in cause
+    assert cause_of(fault) in cause
 
 
 async def test_two_workers_write_the_same_bytes() -> None:

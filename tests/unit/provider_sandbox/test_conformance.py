@@ -7,8 +7,11 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import ValidationError
 
+from checkout import limits
 from checkout.provider_rules import decide
+from order_service.schemas import OrderIn
 from sagakit.provider import (
     InstantProvider,
     OutcomeUnknown,
@@ -139,4 +142,77 @@ async def test_anything_but_a_whole_answer_is_unknown(transport: httpx.MockTrans
     provider = HttpProvider("http://sandbox", "x" * 32, "payment", post=over(transport))
     with pytest.raises(OutcomeUnknown):
         await provider.call(call("book"))
+    await provider.close()
+
+
+@pytest.mark.parametrize("status", [400, 402, 404, 405, 410, 411, 413, 414, 415, 422, 431, 451])
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b'{"code": "too_long"}', "too_long"),
+        (b'{"code": "4 Elm Street"}', None),
+        (b'{"code": ["tok_visa"]}', None),
+        (b'["code"]', None),
+        (b"<html>", None),
+        (b"[" * 10_000, None),
+        (b"", None),
+    ],
+)
+async def test_a_definitive_refusal_is_an_outcome(status: int, content: bytes, code: str | None) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
+    provider = HttpProvider("http://sandbox", "x" * 32, "payment", post=over(transport))
+    got = await provider.call(call("book", country="LV"))
+    assert got == ProviderOutcome("refused", code or f"status_{status}")
+    await provider.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(401, "unauthenticated"), (403, "forbidden"), (407, "proxy"), (409, "busy"), (422, "key_reused"), (302, "moved")],
+)
+async def test_what_is_about_us_or_another_call_is_rejected(status: int, code: str) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, json={"code": code}))
+    provider = HttpProvider("http://sandbox", "x" * 32, "payment", post=over(transport))
+    with pytest.raises(ProviderRejected, match=f"status {status} {code}"):
+        await provider.call(call("book", country="LV"))
+    await provider.close()
+
+
+LONGEST = {
+    "token": limits.TOKEN,
+    "name": limits.NAME,
+    "line1": limits.LINE1,
+    "city": limits.CITY,
+    "postal_code": limits.POSTAL_CODE,
+}
+CHARACTERS = ("x", "\U00020bb7", '"', "\\", "'", "\u00e9", "\u3000x", "e\u0301", "</script>", "%s{}")
+
+
+def order(token: str) -> dict[str, Any]:
+    address = {name: "x" for name in LONGEST if name != "token"} | {"country": "LV"}
+    return {"lines": [{"sku": "cup", "quantity": 1}], "payment": {"token": token}, "shipping_address": address}
+
+
+@pytest.mark.parametrize("unit", [*CHARACTERS, "\x00", "\n", "\x7f", "\ud800", "\uffff", " ", "\u200d"])
+@pytest.mark.parametrize("more", [0, 1])
+async def test_a_token_that_is_let_in_is_answered_for_good(sandbox: Sandbox, unit: str, more: int) -> None:
+    token = (unit * limits.TOKEN)[: limits.TOKEN + more] if len(unit) > 1 else unit * (limits.TOKEN + more)
+    provider = HttpProvider("http://sandbox", sandbox.secret, "payment", post=over(sandbox.transport))
+    try:
+        OrderIn.model_validate(order(token))
+    except ValidationError:
+        assert more or unit not in CHARACTERS
+    else:
+        assert (await provider.call(call("authorize", amount=EUR, token=token))).outcome == "declined"
+    await provider.close()
+
+
+async def test_the_largest_amount_and_every_country_are_answered_for_good(sandbox: Sandbox) -> None:
+    provider = HttpProvider("http://sandbox", sandbox.secret, "payment", post=over(sandbox.transport))
+    most = {"amount": limits.AMOUNT, "currency": "EUR"}
+    assert (await provider.call(call("authorize", amount=most, token="tok_visa"))).outcome == "ok"
+    assert (await provider.call(call("book", country="ZZ"))).outcome == "ok"
+    beyond = {"amount": limits.AMOUNT + 1, "currency": "EUR"}
+    refused = await provider.call(call("authorize", "o2", amount=beyond, token="tok_visa"))
+    assert refused == ProviderOutcome("refused", "validation")
     await provider.close()

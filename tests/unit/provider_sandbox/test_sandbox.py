@@ -206,3 +206,30 @@ async def test_faults_fire_are_counted_and_end(sandbox: Sandbox, as_role: AsRole
 async def test_unknown_faults_are_refused(sandbox: Sandbox, as_role: AsRole) -> None:
     answer = await sandbox.client.put("/faults", json={"latency": 5}, headers=as_role("admin"))
     assert answer.json()["errors"][0]["field"] == "latency"
+
+
+@pytest.mark.parametrize("how", ["no key", "malformed", "too large", "not json", "invalid", "twice"])
+@pytest.mark.parametrize("path", ["/payment/authorize", "/carrier/book", "/payment/nonsense", "/faults"])
+async def test_who_may_not_call_is_told_that_before_anything_else(
+    sandbox: Sandbox, as_role: AsRole, path: str, how: str
+) -> None:
+    content = {"malformed": b"{", "too large": b" " * 70_000, "not json": b"x", "twice": b'{"order_id":1,"order_id":2}'}
+    headers = {"Content-Type": "text/plain" if how == "not json" else "application/json", "Idempotency-Key": "k"}
+    if how == "no key":
+        del headers["Idempotency-Key"]
+    method = "PUT" if path == "/faults" else "POST"
+    del sandbox.client.headers["Authorization"]
+    for given, status in (({}, 401), ({"Authorization": "Bearer x"}, 401), (as_role("customer"), 403)):
+        sent = content.get(how, b"{}")
+        answer = await sandbox.client.request(method, path, content=sent, headers=headers | given)
+        assert answer.status_code == status, answer.text
+
+
+async def test_a_key_that_stands_twice_is_refused(sandbox: Sandbox, as_role: AsRole) -> None:
+    headers = {"Content-Type": "application/json", "Idempotency-Key": "o1/book"}
+    body = '{"order_id": "o1", "more": {"a": 1, "a": 2}, "country": "LV"}'
+    answer = await sandbox.client.post("/carrier/book", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "more.a")
+    body = '{"error_rate": 0, "error_rate": 1}'
+    answer = await sandbox.client.put("/faults", content=body, headers=headers | as_role("admin"))
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "error_rate")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 import httpx
-import jwt
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel, Field
@@ -18,11 +15,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from sagakit.http import (
     DEFAULT_LIMIT,
+    PRINTABLE,
     Caller,
     Cursor,
     IdempotencyKey,
     Limit,
-    PrintableText,
     create_app,
     decode_cursor,
     issue_token,
@@ -38,7 +35,7 @@ SETTINGS = Settings(jwt_secret=SECRET, service="order", coordination_mode="kafka
 
 
 class Line(BaseModel):
-    sku: PrintableText
+    sku: Annotated[str, PRINTABLE]
     quantity: int = Field(ge=1, le=100)
 
 
@@ -164,7 +161,7 @@ async def test_an_unknown_path_and_a_wrong_method_are_problems(client: httpx.Asy
     assert_problem(await client.get("/shop/baskets/a%00b", headers=bearer()), 404, "not_found")
     answer = await client.put("/shop/admin")
     assert_problem(answer, 405, "method_not_allowed")
-    assert answer.headers["allow"] == "GET"
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 async def test_a_body_beyond_the_limit_is_refused_by_its_declared_length(client: httpx.AsyncClient) -> None:
@@ -212,61 +209,13 @@ async def test_no_token_is_401_with_a_challenge(client: httpx.AsyncClient) -> No
     assert answer.headers["www-authenticate"] == 'Bearer realm="quartet"'
 
 
-def claims(**changed: Any) -> dict[str, Any]:
-    given = {"iss": "quartet", "aud": "quartet", "sub": "alice", "role": "customer", "exp": time.time() + 60}
-    return {key: value for key, value in {**given, **changed}.items() if value is not None}
-
-
-@pytest.mark.parametrize(
-    ("changed", "secret", "algorithm"),
-    [
-        ({"exp": 1}, SECRET, "HS256"),
-        ({"exp": None}, SECRET, "HS256"),
-        ({"sub": None}, SECRET, "HS256"),
-        ({"sub": ""}, SECRET, "HS256"),
-        ({"iss": "other"}, SECRET, "HS256"),
-        ({"aud": "other"}, SECRET, "HS256"),
-        ({"role": "root"}, SECRET, "HS256"),
-        ({"role": None}, SECRET, "HS256"),
-        ({}, "another-secret-of-sufficient-length!!", "HS256"),
-        ({}, SECRET * 2, "HS512"),
-        ({}, "", "none"),
-    ],
-)
-async def test_a_bad_token_is_401(
-    client: httpx.AsyncClient, changed: dict[str, Any], secret: str, algorithm: str
-) -> None:
-    token = jwt.encode(claims(**changed), secret, algorithm=algorithm)
-    answer = await client.get("/shop/baskets/1", headers={"Authorization": f"Bearer {token}"})
-    assert_problem(answer, 401, "unauthenticated")
-    assert 'error="invalid_token"' in answer.headers["www-authenticate"]
-
-
-async def test_a_verified_token_is_believed_only_until_it_expires(app: FastAPI, client: httpx.AsyncClient) -> None:
-    token = {"Authorization": f"Bearer {issue_token(SECRET, 'alice', ttl=1)}"}
-    assert (await client.get("/shop/baskets/1", headers=token)).json() == {"ident": "1", "subject": "alice"}
-    app.state.verifier._clock = lambda: time.time() + 2
-    known = dict(app.state.verifier._known)
-    await asyncio.sleep(1.1)
-    assert_problem(await client.get("/shop/baskets/1", headers=token), 401, "unauthenticated")
-    assert known
-
-
-async def test_roles_are_kept_apart(client: httpx.AsyncClient) -> None:
-    assert (await client.get("/shop/admin", headers=bearer("admin"))).status_code == 200
-    assert (await client.get("/shop/customer", headers=bearer("customer"))).status_code == 200
-    assert_problem(await client.get("/shop/admin", headers=bearer("customer")), 403, "forbidden")
-    assert_problem(await client.get("/shop/customer", headers=bearer("admin")), 403, "forbidden")
-    assert_problem(await client.get("/shop/baskets/1", headers=bearer("service")), 403, "forbidden")
-
-
 async def test_the_idempotency_key_is_required(client: httpx.AsyncClient) -> None:
     for headers in ({}, {"Idempotency-Key": ""}):
         body = assert_problem(await client.post("/shop/keyed", headers=headers), 400, "idempotency_key_missing")
         assert "Idempotency-Key" in body["detail"]
 
 
-@pytest.mark.parametrize("key", [b"x" * 256, "gr\u00fcn".encode(), b"a\tb"])
+@pytest.mark.parametrize("key", [b"x" * 256, b"\xc3\xbc" * 256, b"a\tb", b"a\xc2\x85b", b"\x7f", b"\xe2\x80\xa8"])
 async def test_a_malformed_idempotency_key_is_refused(client: httpx.AsyncClient, key: bytes) -> None:
     answer = await client.post("/shop/keyed", headers={b"Idempotency-Key": key})
     body = assert_problem(answer, 422, "idempotency_key_invalid")
@@ -278,9 +227,15 @@ async def test_two_idempotency_keys_are_refused(client: httpx.AsyncClient) -> No
     assert_problem(answer, 422, "idempotency_key_invalid")
 
 
-@pytest.mark.parametrize("key", ["x", "x" * 255, "a b ~!"])
+@pytest.mark.parametrize("key", ["x", "x" * 255, "a b ~!", "gr\u00fcn", "\u00fc" * 255, "\u5c71\u7530-1", "\U0001f98a"])
 async def test_a_printable_idempotency_key_is_taken_as_it_is(client: httpx.AsyncClient, key: str) -> None:
-    assert (await client.post("/shop/keyed", headers={"Idempotency-Key": key})).json() == {"key": key}
+    answer = await client.post("/shop/keyed", headers={b"Idempotency-Key": key.encode()})
+    assert answer.json() == {"key": key}
+
+
+async def test_a_key_in_the_old_charset_of_headers_is_the_same_key(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/shop/keyed", headers={b"Idempotency-Key": "gr\u00fcn".encode("latin-1")})
+    assert answer.json() == {"key": "gr\u00fcn"}
 
 
 async def test_the_limit_of_a_page_is_bounded(client: httpx.AsyncClient) -> None:

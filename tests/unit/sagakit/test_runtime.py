@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -167,7 +168,10 @@ async def test_a_failed_start_closes_what_was_opened_and_ends_with_1(processes: 
     processes.append(process)
     status, out, err = process.end()
     assert (status, out) == (1, "closed\n")
-    assert "cannot start" in err
+    told = json.loads(err.splitlines()[0])
+    assert told["message"] == "cannot run"
+    assert "RuntimeError" in told["exception"]
+    assert "cannot start" not in err
 
 
 async def test_a_stop_that_hangs_is_cut_off_at_the_drain_timeout(processes: list[Process]) -> None:

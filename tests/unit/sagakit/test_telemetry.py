@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
+import aiohttp
+import asyncpg
+import httpx
+import msgspec
 import pytest
 
+from sagakit.ports import StoreUnavailable
 from sagakit.telemetry import (
     Metrics,
     RateLimit,
@@ -42,13 +52,109 @@ def test_a_line_is_one_json_object_with_the_fields_of_extra(log: io.StringIO) ->
 def test_secrets_never_reach_the_log(log: io.StringIO) -> None:
     logger = logging.getLogger("x")
     logger.info("Authorization: Bearer abc.def paid with tok_visa", extra={"payment_token": "hunter2"})
+    logger.error("cannot reach postgresql://quartet:hunter2@db/order with eyJhbGci.eyJzdWIi.c2ln")
     try:
-        raise RuntimeError("cannot reach postgresql://quartet:hunter2@db/order with eyJhbGci.eyJzdWIi.c2ln")
+        raise RuntimeError("hunter2")
     except RuntimeError:
         logger.exception("failed", extra={"url": "http://a:hunter2@b"})
     for secret in ("abc.def", "tok_visa", "hunter2", "eyJ"):
         assert secret not in log.getvalue()
     assert "quartet:[redacted]@db/order" in log.getvalue()
+
+
+@dataclass
+class Card:
+    number: str
+
+
+async def _fails() -> None:
+    raise ValueError("4 Elm Street")
+
+
+VALUES: tuple[Any, ...] = (
+    Card("4 Elm Street"),
+    [Card("4 Elm Street")],
+    {"card": Card("4 Elm Street")},
+    b"4 Elm Street",
+    ValueError("4 Elm Street"),
+    KeyError("4 Elm Street"),
+    msgspec.ValidationError("Invalid enum value '4 Elm Street'"),
+    json.JSONDecodeError("bad", "4 Elm Street", 0),
+    UnicodeEncodeError("ascii", "4 Elm Street", 0, 1, "odd"),
+    ConnectionError("4 Elm Street"),
+    ExceptionGroup("4 Elm Street", [ValueError("4 Elm Street")]),
+    asyncpg.exceptions.DataError("invalid input for query argument $1: '4 Elm Street'"),
+    aiohttp.ClientPayloadError("4 Elm Street"),
+    httpx.RequestError("4 Elm Street"),
+)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
+def test_of_an_object_or_an_error_the_kind_is_logged_and_no_value(log: io.StringIO, value: Any) -> None:
+    logger = logging.getLogger("x")
+    for text in ("it was %s", "it was %r"):
+        logger.warning(text, value, extra={"thing": value})
+    logger.warning(value)
+    logger.warning("it was %(thing)s", {"thing": value})
+    try:
+        try:
+            raise value if isinstance(value, Exception) else ValueError(value)
+        except Exception as error:
+            raise RuntimeError(f"because of {error}") from error
+    except RuntimeError:
+        logger.exception("failed")
+    assert "Elm" not in log.getvalue()
+    lines = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert {"dict": "Card"}.get(kind := type(value).__name__, kind) in lines[0]["message"]
+    assert "RuntimeError" in lines[-1]["exception"]
+    assert "test_telemetry.py:" in lines[-1]["exception"]
+
+
+def test_our_own_words_and_codes_are_logged(log: io.StringIO) -> None:
+    logger = logging.getLogger("x")
+    logger.warning("why: %s", StoreUnavailable("the pool is empty"))
+    logger.warning("why: %r", ConnectionRefusedError(111, "refused"))
+    violation = asyncpg.exceptions.UniqueViolationError("Key (street)=(4 Elm Street) exists")
+    violation.constraint_name = "orders_pkey"
+    logger.warning("why: %s", violation)
+    said = [json.loads(line)["message"] for line in log.getvalue().splitlines()]
+    assert said == [
+        "why: the pool is empty",
+        "why: ConnectionRefusedError: Connection refused",
+        "why: UniqueViolationError (sqlstate=23505, constraint_name=orders_pkey)",
+    ]
+
+
+async def test_what_asyncio_says_of_a_task_names_no_value(log: io.StringIO) -> None:
+    task = asyncio.ensure_future(_fails())
+    await asyncio.wait({task})
+    said = f"Task exception was never retrieved\nfuture: {task!r}"
+    logging.getLogger("asyncio").error(said, exc_info=task.exception())
+    assert "Elm" not in log.getvalue()
+    assert "never retrieved" in log.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("end", "status"),
+    [
+        ("fails()", 1),
+        ("import threading; one = threading.Thread(target=fails); one.start(); one.join()", 0),
+        ("type('Odd', (), {'__del__': lambda self: fails()})()", 0),
+        ("import asyncio; asyncio.run(asyncio.to_thread(fails))", 1),
+    ],
+)
+def test_an_error_that_nobody_handles_is_logged_like_any_other(end: str, status: int) -> None:
+    program = (
+        "from sagakit.telemetry import configure_logging\n"
+        "configure_logging('order', 'kafka')\n"
+        "def fails():\n"
+        "    raise ValueError(' '.join(['4', 'Elm', 'Street']))\n"
+    )
+    words = [sys.executable, "-c", program + end]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == status
+    assert "4 Elm" not in done.stderr
+    assert json.loads(done.stderr)["exception"].endswith("ValueError")
 
 
 def test_a_value_that_json_cannot_hold_does_not_lose_the_line(log: io.StringIO) -> None:

@@ -13,6 +13,7 @@ from sagakit.broker import CAUSE, BrokerMode, cause_of
 from sagakit.door import Do, HandlerFailed, Item
 from sagakit.envelope import Envelope, encode
 from sagakit.ports import Delivery, Failure, Outgoing, RowsLocked, StoreUnavailable
+from sagakit.service import OutOfTurn
 from sagakit.styles import Choreography, Style
 
 CONFIRMED = [Delivery(encode(Envelope(m.OrderConfirmed(f"o{number}"), "order"), PUBLIC)) for number in range(3)]
@@ -160,7 +161,7 @@ async def test_poison_is_written_down_and_its_neighbours_go_on() -> None:
         (Delivery(b""), "not a CloudEvent"),
         (Delivery(b'{"unreadable": "topic/0/7"}', broken="Invalid CRC"), "Invalid CRC"),
         (Delivery(CONFIRMED[0].body, broken="Invalid CRC"), "Invalid CRC"),
-        (Delivery(CONFIRMED[1].body), "KeyError: 'o1'"),
+        (Delivery(CONFIRMED[1].body), "KeyError in FailingReaction."),
     ],
 )
 async def test_whatever_a_message_raises_is_its_own_fault(poison: Delivery, why: str) -> None:
@@ -182,7 +183,8 @@ async def test_an_item_that_the_door_will_not_even_take_fails_alone() -> None:
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert transport.done == [CONFIRMED[0], CONFIRMED[2]]
-    assert transport.failed == [Failure(CONFIRMED[1], "LookupError: no handler", poison=False)]
+    assert transport.failed == [Failure(CONFIRMED[1], transport.failed[0].cause, poison=False)]
+    assert transport.failed[0].cause.startswith("LookupError in FakeParticipant.")
     await ended(task)
 
 
@@ -206,7 +208,7 @@ async def test_a_bug_of_an_unknown_kind_counts_as_a_failure_and_names_the_subjec
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert [failure.counts for failure in transport.failed] == [True]
-    assert (door.buried, door.subjects) == (["KeyError: 'a bug'"], ["o1"])
+    assert (door.buried, door.subjects) == (["KeyError"], ["o1"])
     await ended(task)
 
 
@@ -222,9 +224,9 @@ async def test_a_dead_letter_that_cannot_be_written_comes_again_and_stops_nobody
 
 
 def test_a_cause_is_short_text_that_any_store_and_broker_can_carry() -> None:
-    error = ValueError("\0 and \ud800 and " + "x" * 100_000)
+    error = StoreUnavailable("\0 and \ud800 and " + "x" * 100_000)
     cause = cause_of(error)
-    assert cause.startswith("ValueError: ? and ? and xxx")
+    assert cause.startswith("? and ? and xxx")
     assert len(cause) == CAUSE
     assert cause.encode().decode() == cause
 
@@ -269,8 +271,8 @@ async def test_a_dead_letter_can_be_handed_to_the_door_again() -> None:
     _, task = await started(FakeTransport(), door)
     assert await door.readmit(CONFIRMED[0].body) is None
     assert "not a CloudEvent" in await door.readmit(POISON.body)
-    door.answer = lambda item: HandlerFailed(item, ValueError("still a bug"))
-    assert "ValueError: still a bug" in await door.readmit(CONFIRMED[1].body)
+    door.answer = lambda item: HandlerFailed(item, OutOfTurn("still a bug"))
+    assert "CommitStock: still a bug" in await door.readmit(CONFIRMED[1].body)
     door.answer = LookupError("no handler")
-    assert await door.readmit(CONFIRMED[1].body) == "LookupError: no handler"
+    assert await door.readmit(CONFIRMED[1].body) == "LookupError"
     await ended(task)

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from checkout.messages import AuthorizePayment, PaymentAuthorized, PaymentVoided, VoidPayment
+from checkout.messages import (
+    AuthorizePayment,
+    BookShipment,
+    CapturePayment,
+    PaymentAuthorized,
+    PaymentDeclined,
+    PaymentVoided,
+    ShipmentRefused,
+    VoidPayment,
+)
 from checkout.provider_rules import decide
 from payment_service.domain import PaymentAuthorizationRequested
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
@@ -63,6 +72,49 @@ async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(database
         await _drained(payment)
         assert provider.calls == {"o1/authorize": 4}
         assert await payment.count("journal") == 2
+
+
+class Refusing(Scripted):
+    """Will never process calls of these operations, and says so."""
+
+    def __init__(self, *operations: str) -> None:
+        super().__init__()
+        self.operations = operations
+
+    async def call(self, call: ProviderCall) -> ProviderOutcome:
+        answer = await super().call(call)
+        return ProviderOutcome("refused", "token_too_long") if call.operation in self.operations else answer
+
+
+async def test_a_refusal_to_authorize_declines_the_payment(database: Database) -> None:
+    provider = Refusing("authorize")
+    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+        answer = await payment.participant.conclude(authorize("o1"), None, 5)
+        assert answer == PaymentDeclined("o1", "token_too_long")
+        await _drained(payment)
+        assert provider.calls == {"o1/authorize": 1}
+
+
+async def test_a_refusal_to_book_refuses_the_shipment(database: Database) -> None:
+    provider = Refusing("book")
+    async with replica("shipping", database("shipping"), provider=provider, **CALLING) as shipping:
+        answer = await shipping.participant.conclude(BookShipment("o1", basket()), None, 5)
+        assert answer == ShipmentRefused("o1", "token_too_long")
+
+
+@pytest.mark.parametrize("operation", ["capture", "void"])
+async def test_any_other_refusal_waits_for_a_human_and_is_asked_for_again(database: Database, operation: str) -> None:
+    provider = Refusing(operation)
+    after = CapturePayment("o1") if operation == "capture" else VoidPayment("o1")
+    settings = {**CALLING, "saga_attention_after": 0.1}
+    async with replica("payment", database("payment"), provider=provider, **settings) as payment:
+        await payment.participant.conclude(authorize("o1"), None, 5)
+        await payment.participant.dispatcher.do(after)
+        await payment.until("SELECT count(*) > 0 FROM outbox WHERE is_call AND attempts > 1", True, 10)
+        items = [(row.id, row.kind) for row in await payment.attention.page(None, 10)]
+        assert items == [(f"o1/{operation}", "provider-call")]
+        provider.operations = ()
+        await _drained(payment)
 
 
 async def test_a_crash_between_call_and_record_repeats_the_key_and_records_once(database: Database) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from checkout import limits
 from checkout.provider_rules import OPERATIONS, QUIRKS
 from provider_sandbox import records
 from provider_sandbox.faults import Faults, FaultSettings
@@ -19,13 +20,14 @@ from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
 from sagakit.http import (
     DEFAULT_LIMIT,
+    PRINTABLE,
+    VISIBLE,
     Caller,
     Cursor,
     Drain,
     IdempotencyKey,
     JsonResponse,
     Limit,
-    PrintableText,
     Problem,
     decode_cursor,
     drain_of,
@@ -50,8 +52,8 @@ class Amount(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    amount: int = Field(ge=0, le=10**15, strict=True)
-    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    amount: int = Field(ge=0, le=limits.AMOUNT, strict=True)
+    currency: str = Field(pattern=limits.CURRENCY)
 
 
 class CallBody(BaseModel):
@@ -59,10 +61,10 @@ class CallBody(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    order_id: Annotated[PrintableText, Field(min_length=1, max_length=100)]
+    order_id: Annotated[str, Field(min_length=1, max_length=limits.ORDER_ID), PRINTABLE]
     amount: Amount | None = None
-    token: Annotated[PrintableText | None, Field(max_length=100)] = None
-    country: Annotated[PrintableText | None, Field(max_length=100)] = None
+    token: Annotated[str, Field(min_length=1, max_length=limits.TOKEN), VISIBLE] | None = None
+    country: Annotated[str, Field(pattern=limits.COUNTRY)] | None = None
 
 
 class Silence(Response):
@@ -141,7 +143,7 @@ def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, hold: flo
         return await call(body, key, operation, "carrier", drain)
 
     async def recorded(
-        key: Annotated[PrintableText, Path(max_length=255)],
+        key: Annotated[str, Path(max_length=255), PRINTABLE],
         _: Annotated[Caller, Depends(require("service", "admin"))],
     ) -> Response:
         """What is on record under a key; 404 is no answer: the call may still be under way."""
@@ -158,7 +160,7 @@ def oracle(ledger: Ledger) -> APIRouter:
     router = APIRouter(tags=["ledger"], dependencies=[Depends(require_admin)])
 
     async def entries(
-        order_id: Annotated[PrintableText | None, Query(max_length=100)] = None,
+        order_id: Annotated[Annotated[str, PRINTABLE] | None, Query(max_length=limits.ORDER_ID)] = None,
         cursor: Cursor = None,
         limit: Limit = DEFAULT_LIMIT,
     ) -> Response:

@@ -59,7 +59,7 @@ class SandboxProvider:
     async def _slowly(self, call: ProviderCall, fingerprint: bytes) -> Record:
         joined = self._under_way.get(call.key)
         if joined is not None and joined[0] != fingerprint:
-            raise _other_content(call.key)
+            raise _other_content()
         if joined is None:
             task = asyncio.create_task(self._later(call, fingerprint), name=call.key)
             self._under_way[call.key] = joined = (fingerprint, task)
@@ -76,7 +76,7 @@ class SandboxProvider:
         known = records.find(db, call.key)
         if known is not None:
             if known.fingerprint != fingerprint:
-                raise _other_content(call.key)
+                raise _other_content()
             return known, False
         if (
             QUIRKS.get(call.payload.get("token") or "") == "fail_twice"
@@ -88,7 +88,7 @@ class SandboxProvider:
         try:
             outcome = judge(call, history)
         except NotAllowed as error:
-            raise conflict(error.code, error.detail, key=call.key) from error
+            raise conflict(error.code, error.detail) from error
         record = Record(
             call.key,
             order_id,
@@ -110,5 +110,5 @@ def _fingerprint(call: ProviderCall) -> bytes:
     return hashlib.sha256(content.encode()).digest()
 
 
-def _other_content(key: str) -> Problem:
-    return Problem(422, "key_reused", f"Idempotency-Key: {key} was used with other content before.")
+def _other_content() -> Problem:
+    return Problem(422, "key_reused", "Idempotency-Key: was used with other content before.")

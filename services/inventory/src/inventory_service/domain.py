@@ -6,6 +6,7 @@ from typing import Final
 
 from checkout.messages import StockCommitted, StockRejected, StockReleased, StockReserved
 from sagakit.message import Command, Event
+from sagakit.service import OutOfTurn
 
 NEW: Final = "NEW"
 RESERVED: Final = "RESERVED"
@@ -52,7 +53,7 @@ class StockItem:
 
     def reserve(self, quantity: int) -> "StockItem":
         if quantity > self.available:
-            raise ValueError(f"{self.sku}: {quantity} wanted, {self.available} available")
+            raise OutOfTurn(f"{self.sku}: {quantity} wanted, {self.available} available")
         return replace(self, available=self.available - quantity, reserved=self.reserved + quantity)
 
     def commit(self, quantity: int) -> "StockItem":

@@ -15,7 +15,7 @@ from checkout.messages import (
 )
 from inventory_service.domain import NEW, RESERVED, Restock, Shelf, StockReceived
 from sagakit.message import Command, Event
-from sagakit.service import Handler
+from sagakit.service import Handler, OutOfTurn
 
 
 def reserve_stock(command: ReserveStock, shelf: Shelf) -> Event:
@@ -24,7 +24,7 @@ def reserve_stock(command: ReserveStock, shelf: Shelf) -> Event:
     if reservation.closed:
         return StockRejected(command.order_id, (), command.checkout.customer)
     if reservation.status != NEW:
-        raise ValueError(f"stock for order {command.order_id} is {reservation.status} already")
+        raise OutOfTurn(f"stock for order {command.order_id} is {reservation.status} already")
     wanted: Counter[str] = Counter()
     for line in command.checkout.lines:
         wanted[line.sku] += line.quantity
@@ -40,20 +40,20 @@ def reserve_stock(command: ReserveStock, shelf: Shelf) -> Event:
 
 def commit_stock(command: CommitStock, shelf: Shelf) -> Event:
     if shelf.reservation.status != RESERVED:
-        raise ValueError(f"stock for order {command.order_id} is {shelf.reservation.status}, not RESERVED")
+        raise OutOfTurn(f"stock for order {command.order_id} is {shelf.reservation.status}, not RESERVED")
     return StockCommitted(command.order_id)
 
 
 def release_stock(command: ReleaseStock, shelf: Shelf) -> Event:
     """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
     if shelf.reservation.closed:
-        raise ValueError(f"stock for order {command.order_id} is {shelf.reservation.status} already")
+        raise OutOfTurn(f"stock for order {command.order_id} is {shelf.reservation.status} already")
     return StockReleased(command.order_id)
 
 
 def restock(command: Restock, shelf: Shelf) -> Event:
     if command.sku not in shelf.items:
-        raise ValueError(f"there is no SKU {command.sku}")
+        raise OutOfTurn(f"there is no SKU {command.sku}")
     return StockReceived(command.restock_id, command.sku, command.quantity)
 
 

@@ -6,9 +6,11 @@ from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query
+from fastapi.exceptions import RequestValidationError
 from sqlalchemy import text
 from starlette.responses import Response
 
+from checkout import limits
 from checkout.messages import Address as AddressMessage
 from checkout.messages import (
     CancelOrder,
@@ -21,7 +23,7 @@ from checkout.messages import (
     PlaceOrder,
 )
 from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUESTED, PENDING
-from order_service.schemas import OrderIn, order_out
+from order_service.schemas import OrderBody, OrderIn, Unfit, order_out
 from sagakit import modes, telemetry
 from sagakit.api import Anyone, Coalesced, common, fetcher
 from sagakit.database import connected
@@ -54,7 +56,7 @@ from sagakit.message import id_of
 
 NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
 STATUSES: Final = (PENDING, CONFIRMED, COMPLETED, CANCELLED)
-COLUMNS: Final = "order_id, customer, status, settled, cancellation_reason, checkout, created_at"
+COLUMNS: Final = "order_id, customer, status, settled, cancellation_reason, checkout, fingerprint, created_at"
 PLACED: Final = "customer IS NOT NULL"  # neither a placeholder nor an order that was never placed
 TRANSITIONS: Final = text(
     "SELECT seq, name, recorded_at FROM journal WHERE id >= :low AND id < :high AND seq > :seq ORDER BY seq"
@@ -89,7 +91,7 @@ class Orders:
 
     async def place(
         self,
-        order: OrderIn,
+        order: OrderBody,
         caller: Customer,
         key: IdempotencyKey,
         wait: PreferWait,
@@ -97,23 +99,14 @@ class Orders:
     ) -> Response:
         """Accept an order. The same key with the same body gives the same order, with another body 422."""
         order_id = order_id_of(caller.subject, key)
-        fingerprint = order.fingerprint()
-        command = PlaceOrder(order_id, key, fingerprint, await self._checkout(order, caller.subject))
-        participant = self._host.participant
-        placed = await participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
-        if isinstance(placed, OrderCancelled):
-            raise conflict(
-                "order_disowned",
-                "Messages about this order came before it, and were undone. Send it again with a new Idempotency-Key.",
-            )
-        assert isinstance(placed, OrderPlaced)
-        if placed.fingerprint != fingerprint:
+        if await self._placed(order_id, order, caller.subject, key) != order.fingerprint():
             raise Problem(
                 422,
                 "idempotency_key_reused",
                 "Idempotency-Key: was used for another order; send a new key with a new order.",
                 errors=[{"field": "Idempotency-Key", "message": "was used with another body"}],
             )
+        participant = self._host.participant
         if wait:
             ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
             await drain.race(participant.watcher.wait(ends, wait), wait)
@@ -123,6 +116,28 @@ class Orders:
         if wait is not None and (ended or not drain.started):
             headers["Preference-Applied"] = f"wait={wait}"
         return JsonResponse(order_out(row, self._mode), 200 if ended else 202, headers=headers)
+
+    async def _placed(self, order_id: str, order: OrderIn | Unfit, customer: str, key: str) -> str:
+        """Place the order if it is new; the fingerprint of the request that placed it.
+
+        What can change (prices, the catalogue, bounds) is judged for new orders only: one that was placed stands.
+        """
+        try:
+            checkout = await self._checkout(order, customer)
+        except (Problem, RequestValidationError):
+            known = await self._rows.get(order_id)
+            if known is None:
+                raise
+            return str(known.fingerprint)
+        command = PlaceOrder(order_id, key, order.fingerprint(), checkout)
+        placed = await self._host.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        if isinstance(placed, OrderCancelled):
+            raise conflict(
+                "order_disowned",
+                "Messages about this order came before it, and were undone. Send it again with a new Idempotency-Key.",
+            )
+        assert isinstance(placed, OrderPlaced)
+        return placed.fingerprint
 
     async def show(self, order_id: str, caller: Anyone) -> Response:
         """One order; somebody else's is not found."""
@@ -184,9 +199,14 @@ class Orders:
         drain: Draining,
         last: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
     ) -> Response:
-        """Each transition as it happens, from the first one or after Last-Event-ID, until the order has ended."""
-        await self._own(order_id, caller)
+        """Each transition as it happens, from the first one or after Last-Event-ID, until the order has ended.
+
+        204 when it has ended, and nothing came after Last-Event-ID.
+        """
+        order = await self._own(order_id, caller)
         after = int(last) if last and last.isdecimal() and len(last) < 19 else 0
+        if after and order.settled and not await self._later(order_id, after):
+            return Response(status_code=204)  # tells an EventSource not to come again
         leave = self._streams.admit(caller.subject)
         return EventStream(self._transitions(order_id, after), drain, closed=leave)
 
@@ -221,14 +241,18 @@ class Orders:
             raise not_found("No such order.")
         return row
 
-    async def _checkout(self, order: OrderIn, customer: str) -> Checkout:
+    async def _checkout(self, order: OrderIn | Unfit, customer: str) -> Checkout:
+        if isinstance(order, Unfit):
+            raise order.refusal()
         lines = []
         for position, line in enumerate(order.lines):
             price = await self._price(line.sku)
             if price is None:
-                raise invalid(f"lines.{position}.sku", f"{line.sku!r} is not in the catalogue; GET /stock lists it")
+                raise invalid(f"lines.{position}.sku", "is not in the catalogue; GET /stock lists it")
             lines.append(Line(line.sku, line.quantity, price))
         total = Money(sum(line.quantity * line.unit_price.amount for line in lines), lines[0].unit_price.currency)
+        if total.amount > limits.AMOUNT:
+            raise invalid("lines", f"cost more than {limits.AMOUNT} {total.currency} in minor units")
         address = AddressMessage(**order.shipping_address.model_dump())
         return Checkout(customer, tuple(lines), total, order.payment.token, address)
 

@@ -29,35 +29,35 @@ from order_service.domain import (
     StockSettled,
 )
 from sagakit.message import Command, Event
-from sagakit.service import Handler
+from sagakit.service import Handler, OutOfTurn
 
 
 def place_order(command: PlaceOrder, order: Order) -> Event:
     if order.disowned:
         return OrderCancelled(command.order_id, UNKNOWN_ORDER)
     if order.status != NEW:
-        raise ValueError(f"order {order.order_id} has been placed already")
+        raise OutOfTurn(f"order {order.order_id} has been placed already")
     return OrderPlaced(command.order_id, command.checkout, command.idempotency_key, command.fingerprint)
 
 
 def confirm_order(command: ConfirmOrder, order: Order) -> Event:
     """The last hold asks the pivot; a decision that has been taken stands."""
     if order.status == NEW:
-        raise ValueError(f"order {command.order_id} is unknown here")
+        raise OutOfTurn(f"order {command.order_id} is unknown here")
     return _decision(order) or OrderConfirmed(command.order_id)
 
 
 def cancel_order(command: CancelOrder, order: Order) -> Event:
     """A refusal, the deadline or the customer asks the pivot; a decision that has been taken stands."""
     if order.status == NEW:
-        raise ValueError(f"order {command.order_id} is unknown here")
+        raise OutOfTurn(f"order {command.order_id} is unknown here")
     return _decision(order) or OrderCancelled(command.order_id, command.reason)
 
 
 def disown_order(command: DisownOrder, order: Order) -> Event:
     """There is no such order: whatever is held for it is undone. An order that has been placed stands."""
     if order.status != NEW:
-        raise ValueError(f"order {command.order_id} has been placed")
+        raise OutOfTurn(f"order {command.order_id} has been placed")
     return OrderCancelled(command.order_id, UNKNOWN_ORDER)
 
 
@@ -87,7 +87,7 @@ def record_shipment_settled(command: RecordShipmentSettled, order: Order) -> Eve
 
 def _expect(order: Order, done: bool) -> None:
     if not order.decided or done:
-        raise ValueError(f"order {order.order_id} is {order.status} and expects no such answer")
+        raise OutOfTurn(f"order {order.order_id} is {order.status} and expects no such answer")
 
 
 def _settlement(order: Order) -> Event | None:

@@ -1,47 +1,107 @@
 """What a client may send and what it gets. Every bound is named in the problem that a violation is answered with."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from checkout import limits
 from checkout.messages import Checkout
-from sagakit.http import PrintableText, iso
+from sagakit.http import VISIBLE, iso
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-_Short = Annotated[PrintableText, Field(min_length=1, max_length=200)]
-
-
 class LineIn(_Strict):
-    sku: Annotated[PrintableText, Field(min_length=1, max_length=100)]
-    quantity: Annotated[int, Field(ge=1, le=100)]
+    sku: Annotated[str, Field(min_length=1, max_length=limits.SKU), VISIBLE]
+    quantity: Annotated[int, Field(ge=1, le=limits.QUANTITY)]
 
 
 class PaymentIn(_Strict):
-    token: _Short
+    token: Annotated[str, Field(min_length=1, max_length=limits.TOKEN), VISIBLE]
 
 
 class AddressIn(_Strict):
-    name: _Short
-    line1: _Short
-    city: _Short
-    postal_code: Annotated[PrintableText, Field(min_length=1, max_length=32)]
-    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166-1 alpha-2")]
+    name: Annotated[str, Field(min_length=1, max_length=limits.NAME), VISIBLE]
+    line1: Annotated[str, Field(min_length=1, max_length=limits.LINE1), VISIBLE]
+    city: Annotated[str, Field(min_length=1, max_length=limits.CITY), VISIBLE]
+    postal_code: Annotated[str, Field(min_length=1, max_length=limits.POSTAL_CODE), VISIBLE]
+    country: Annotated[str, Field(pattern=limits.COUNTRY, description="ISO 3166-1 alpha-2")]
 
 
 class OrderIn(_Strict):
-    lines: Annotated[list[LineIn], Field(min_length=1, max_length=50)]
+    lines: Annotated[list[LineIn], Field(min_length=1, max_length=limits.LINES)]
     payment: PaymentIn
     shipping_address: AddressIn
 
     def fingerprint(self) -> str:
         """A digest of the validated body: the same order gives the same, however it was written."""
-        return hashlib.sha256(msgspec.json.encode(self.model_dump(), order="deterministic")).hexdigest()
+        return _digest(self)
+
+
+class _Line(_Strict):
+    sku: str
+    quantity: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+
+
+class _Payment(_Strict):
+    token: str
+
+
+class _Address(_Strict):
+    name: str
+    line1: str
+    city: str
+    postal_code: str
+    country: str
+
+
+class OrderShape(_Strict):
+    """An order whatever its bounds were when it was sent first: the fields of OrderIn, and their types."""
+
+    lines: list[_Line]
+    payment: _Payment
+    shipping_address: _Address
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """An order that could not be placed now, and why. It may have been placed when it could."""
+
+    shape: OrderShape
+    error: ValidationError
+
+    def fingerprint(self) -> str:
+        """As OrderIn.fingerprint."""
+        return _digest(self.shape)
+
+    def refusal(self) -> RequestValidationError:
+        """What its sender is told if it is new."""
+        errors = self.error.errors(include_url=False, include_context=False, include_input=False)
+        return RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in errors])
+
+
+def _fit_or_not(data: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return read(data)
+    except ValidationError as error:
+        try:
+            return Unfit(OrderShape.model_validate(data), error)
+        except ValidationError:
+            raise error from None
+
+
+OrderBody = Annotated[OrderIn, WrapValidator(_fit_or_not)]
+"""The body of an order: OrderIn, or Unfit, about which is decided when its key is known."""
+
+
+def _digest(model: BaseModel) -> str:
+    return hashlib.sha256(msgspec.json.encode(model.model_dump(), order="deterministic")).hexdigest()
 
 
 _checkout: Final = msgspec.json.Decoder(Checkout)

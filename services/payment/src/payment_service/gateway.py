@@ -9,7 +9,7 @@ from payment_service.domain import (
     RecordVoid,
 )
 from sagakit.message import Command, Event
-from sagakit.provider import ProviderCall, ProviderOutcome
+from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
 
 PROVIDER = "payment"
 
@@ -28,8 +28,13 @@ def call(event: Event) -> ProviderCall | None:
 
 
 def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
-    """The internal command that brings the provider's definitive answer through the door."""
+    """The internal command that brings the provider's definitive answer through the door.
+
+    A refusal to authorize is an answer; of anything later it is not, a human has to see why: raises ProviderRejected.
+    """
     order_id = str(made.payload["order_id"])
+    if made.operation != "authorize" and answer.outcome != "ok":
+        raise ProviderRejected(f"{made.key}: {answer.outcome} {answer.code}".rstrip())
     if made.operation == "authorize":
         return RecordAuthorization(order_id, answer.outcome, answer.code or "")
     if made.operation == "capture":

@@ -28,7 +28,7 @@ from payment_service.domain import (
     RecordVoid,
 )
 from sagakit.message import Command, Event
-from sagakit.service import Handler
+from sagakit.service import Handler, OutOfTurn
 
 
 def authorize_payment(command: AuthorizePayment, payment: Payment) -> Event:
@@ -36,14 +36,14 @@ def authorize_payment(command: AuthorizePayment, payment: Payment) -> Event:
     if payment.closed:
         return PaymentDeclined(command.order_id, "order_cancelled")
     if payment.status != NEW:
-        raise ValueError(f"payment of order {command.order_id} is {payment.status} already")
+        raise OutOfTurn(f"payment of order {command.order_id} is {payment.status} already")
     return PaymentAuthorizationRequested(command.order_id, command.checkout)
 
 
 def record_authorization(command: RecordAuthorization, payment: Payment) -> Event:
     """If the payment is to be void by now, a late authorization is voided at the provider first."""
     if payment.status != AUTHORIZING:
-        raise ValueError(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZING")
+        raise OutOfTurn(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZING")
     authorized = command.outcome == "ok"
     if payment.void_wanted:
         return _void_requested(payment) if authorized else PaymentVoided(command.order_id)
@@ -55,21 +55,21 @@ def record_authorization(command: RecordAuthorization, payment: Payment) -> Even
 
 def capture_payment(command: CapturePayment, payment: Payment) -> Event:
     if payment.status != AUTHORIZED or payment.open:
-        raise ValueError(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZED")
+        raise OutOfTurn(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZED")
     total = _total(payment)
     return PaymentCaptureRequested(command.order_id, total.amount, total.currency)
 
 
 def record_capture(command: RecordCapture, payment: Payment) -> Event:
     if command.outcome != "ok" or payment.status != AUTHORIZED:
-        raise ValueError(f"capture for order {command.order_id} ended {command.outcome} while {payment.status}")
+        raise OutOfTurn(f"capture for order {command.order_id} ended {command.outcome} while {payment.status}")
     return PaymentCaptured(command.order_id)
 
 
 def void_payment(command: VoidPayment, payment: Payment) -> Event:
     """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
     if payment.closed or payment.void_wanted or payment.status == CAPTURED:
-        raise ValueError(f"payment of order {command.order_id} is {payment.status} and cannot be voided")
+        raise OutOfTurn(f"payment of order {command.order_id} is {payment.status} and cannot be voided")
     if payment.status == AUTHORIZING:
         return PaymentVoidDeferred(command.order_id)
     if payment.status == AUTHORIZED:
@@ -79,7 +79,7 @@ def void_payment(command: VoidPayment, payment: Payment) -> Event:
 
 def record_void(command: RecordVoid, payment: Payment) -> Event:
     if command.outcome != "ok" or not payment.void_wanted or payment.closed:
-        raise ValueError(f"void for order {command.order_id} ended {command.outcome} while {payment.status}")
+        raise OutOfTurn(f"void for order {command.order_id} ended {command.outcome} while {payment.status}")
     return PaymentVoided(command.order_id)
 
 

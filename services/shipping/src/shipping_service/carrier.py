@@ -1,7 +1,7 @@
 """The port to the carrier: which private event asks for which call, and what its answer means. Pure."""
 
 from sagakit.message import Command, Event
-from sagakit.provider import ProviderCall, ProviderOutcome
+from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
 from shipping_service.domain import (
     RecordBooking,
     RecordCancellation,
@@ -27,8 +27,13 @@ def call(event: Event) -> ProviderCall | None:
 
 
 def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
-    """The internal command that brings the carrier's definitive answer through the door."""
+    """The internal command that brings the carrier's definitive answer through the door.
+
+    A refusal to book is an answer; of anything later it is not, a human has to see why: raises ProviderRejected.
+    """
     order_id = str(made.payload["order_id"])
+    if made.operation != "book" and answer.outcome != "ok":
+        raise ProviderRejected(f"{made.key}: {answer.outcome} {answer.code}".rstrip())
     if made.operation == "book":
         return RecordBooking(order_id, answer.outcome, answer.code or "")
     if made.operation == "dispatch":

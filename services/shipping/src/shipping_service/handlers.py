@@ -13,7 +13,7 @@ from checkout.messages import (
     ShipmentRefused,
 )
 from sagakit.message import Command, Event
-from sagakit.service import Handler
+from sagakit.service import Handler, OutOfTurn
 from shipping_service.domain import (
     BOOKED,
     BOOKING,
@@ -35,14 +35,14 @@ def book_shipment(command: BookShipment, shipment: Shipment) -> Event:
     if shipment.closed:
         return ShipmentRefused(command.order_id, "order_cancelled")
     if shipment.status != NEW:
-        raise ValueError(f"shipment of order {command.order_id} is {shipment.status} already")
+        raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status} already")
     return ShipmentBookingRequested(command.order_id, command.checkout)
 
 
 def record_booking(command: RecordBooking, shipment: Shipment) -> Event:
     """If the shipment is to be cancelled by now, a late booking is cancelled at the carrier first."""
     if shipment.status != BOOKING:
-        raise ValueError(f"shipment of order {command.order_id} is {shipment.status}, not BOOKING")
+        raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status}, not BOOKING")
     booked = command.outcome == "ok"
     if shipment.cancel_wanted:
         order_id = command.order_id
@@ -54,20 +54,20 @@ def record_booking(command: RecordBooking, shipment: Shipment) -> Event:
 
 def dispatch_shipment(command: DispatchShipment, shipment: Shipment) -> Event:
     if shipment.status != BOOKED or shipment.open:
-        raise ValueError(f"shipment of order {command.order_id} is {shipment.status}, not BOOKED")
+        raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status}, not BOOKED")
     return ShipmentDispatchRequested(command.order_id)
 
 
 def record_dispatch(command: RecordDispatch, shipment: Shipment) -> Event:
     if command.outcome != "ok" or shipment.status != BOOKED:
-        raise ValueError(f"dispatch for order {command.order_id} ended {command.outcome} while {shipment.status}")
+        raise OutOfTurn(f"dispatch for order {command.order_id} ended {command.outcome} while {shipment.status}")
     return ShipmentDispatched(command.order_id)
 
 
 def cancel_shipment(command: CancelShipment, shipment: Shipment) -> Event:
     """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
     if shipment.closed or shipment.cancel_wanted or shipment.status == DISPATCHED:
-        raise ValueError(f"shipment of order {command.order_id} is {shipment.status} and cannot be cancelled")
+        raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status} and cannot be cancelled")
     if shipment.status == BOOKING:
         return ShipmentCancellationDeferred(command.order_id)
     if shipment.status == BOOKED:
@@ -77,7 +77,7 @@ def cancel_shipment(command: CancelShipment, shipment: Shipment) -> Event:
 
 def record_cancellation(command: RecordCancellation, shipment: Shipment) -> Event:
     if command.outcome != "ok" or not shipment.cancel_wanted or shipment.closed:
-        raise ValueError(f"cancellation for order {command.order_id} ended {command.outcome} while {shipment.status}")
+        raise OutOfTurn(f"cancellation for order {command.order_id} ended {command.outcome} while {shipment.status}")
     return ShipmentCancelled(command.order_id)
 
 

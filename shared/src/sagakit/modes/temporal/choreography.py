@@ -69,7 +69,7 @@ class ReactionsWorkflow(Listener):
         try:
             command = reaction(event)
         except Exception as error:
-            raise UnknownMessage(f"{note.type}: {type(error).__name__}: {error}") from error
+            raise UnknownMessage(f"{note.type}: {type(error).__name__}") from error
         asked = note_of(self._table.wire, command, message_id(event), note.traceparent)
         answer = await ask(asked.type, asked, self._start)
         answered = self._table.last.get(type(command))

@@ -19,7 +19,7 @@ from temporalio.converter import (
 )
 
 from sagakit.envelope import Envelope
-from sagakit.message import UNREADABLE, Event, Message, UnknownMessage, Vocabulary
+from sagakit.message import UNREADABLE, Event, Message, UnknownMessage, Vocabulary, unreadable
 
 T = TypeVar("T")
 Letter = tuple[bytes, str, str | None]  # what nobody can read, why, and whom it is about
@@ -89,7 +89,7 @@ def read(args: Sequence[RawValue], kind: type[T]) -> T:
         (arg,) = args
         return msgspec.json.decode(arg.payload.data, type=kind)
     except UNREADABLE as error:
-        raise UnknownMessage(f"cannot be read: {error}") from error
+        raise UnknownMessage(f"cannot be read: {unreadable(error)}") from error
 
 
 def body_of(args: Sequence[RawValue]) -> bytes:
