@@ -81,7 +81,7 @@ attention: ## what needs a human, in all services (RETRY=id, DISMISS=id REASON=.
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) attention
 
-token: ## print a token (CUSTOMER=alice, ROLE=admin for an operator, FOR=provider for the sandbox)
+token: ## print a token (CUSTOMER=alice, ROLE=admin for an operator)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) token
 

@@ -31,7 +31,7 @@ class Driver:
     timed_out: list[str] = field(default_factory=list)
 
     async def get(self, service: str, path: str, **role: Any) -> Any:
-        answer = await self.clients[service].get(path, headers=self.stack.headers(service=service, **role))
+        answer = await self.clients[service].get(path, headers=self.stack.headers(**role))
         if answer.status_code == 404:
             return None
         answer.raise_for_status()

@@ -45,11 +45,8 @@ class Stack:
     timeout: float = 60.0
     keys: list[str] = field(default_factory=list)
 
-    def headers(
-        self, customer: str = "alice", role: Any = "customer", service: str = "order", **more: str
-    ) -> dict[str, str]:
-        secret = self.environment["PROVIDER_JWT_SECRET" if service == "provider" else "JWT_SECRET"]
-        token = issue_token(secret, customer, role)
+    def headers(self, customer: str = "alice", role: Any = "customer", **more: str) -> dict[str, str]:
+        token = issue_token(self.environment["JWT_SECRET"], customer, role)
         return {"Authorization": f"Bearer {token}", **more}
 
     @asynccontextmanager
@@ -85,7 +82,7 @@ class Stack:
 
     async def get(self, path: str, service: str = "order", customer: str = "alice", role: Any = "customer") -> Any:
         """The JSON at `path`, or None for 404."""
-        answer = await self.insist("GET", path, self.headers(customer, role, service), service=service)
+        answer = await self.insist("GET", path, self.headers(customer, role), service=service)
         if answer.status_code == 404:
             return None
         answer.raise_for_status()

@@ -18,7 +18,7 @@ from sagakit.http_auth import issue_token
 from sagakit.http_get import get
 from sagakit.message import UNREADABLE
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
-from sagakit.settings import Settings, SettingsError
+from sagakit.settings import Settings
 from sagakit.telemetry import traceparent
 from sagakit.wording import code_of
 
@@ -51,20 +51,10 @@ class HttpProvider:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """The provider at PROVIDER_URL, with PROVIDER_TIMEOUT and PROVIDER_CONCURRENCY.
-
-        Its tokens are signed with PROVIDER_JWT_SECRET: the provider could sign whatever it can verify, so it knows
-        no secret of ours. Raises SettingsError if that is missing, or the same.
-        """
-        if not settings.provider_jwt_secret:
-            raise SettingsError("PROVIDER_JWT_SECRET is required where PROVIDERS=sandbox: at least 16 characters")
-        if settings.provider_jwt_secret == settings.jwt_secret:
-            raise SettingsError(
-                "PROVIDER_JWT_SECRET must not be JWT_SECRET: the provider could sign an operator's token"
-            )
+        """The provider at PROVIDER_URL, with PROVIDER_TIMEOUT and PROVIDER_CONCURRENCY."""
         return cls(
             settings.provider_url,
-            settings.provider_jwt_secret,
+            settings.jwt_secret,
             settings.service,
             time_limit=settings.provider_timeout,
             concurrency=settings.provider_concurrency,

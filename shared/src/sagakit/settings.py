@@ -148,9 +148,6 @@ class Settings:
     db_pool: int = _setting(_whole(1, 500), "database connections per process", 6)
     jwt_secret: str = _setting(_text(16), "signs and verifies access tokens (HS256)", secret=True)
     jwt_leeway: float = _setting(_leeway(), "how far the clocks of those who sign tokens may be off", 5.0)
-    provider_jwt_secret: str = _setting(
-        _text(16), "signs calls to the provider sandbox, which verifies with it (HS256)", "", secret=True
-    )
     providers: str = _setting(_one_of("sandbox", "instant"), "payment provider and carrier", "sandbox")
     provider_url: str = _setting(_http(), "provider sandbox", "http://127.0.0.1:8005")
     provider_timeout: float = _setting(_seconds(), "a longer call to a provider is of unknown outcome", 2.0)

@@ -76,7 +76,7 @@ async def test_only_with_instant_providers_may_the_sandbox_be_down() -> None:
     assert await Target({}, nowhere, SECRET, instant=True).ledger() is None
     with pytest.raises(Unreachable, match="ledger"):
         await Target({}, nowhere, SECRET, instant=False).ledger()
-    with pytest.raises(Unreachable, match="PROVIDER_JWT_SECRET"):
+    with pytest.raises(Unreachable, match="JWT_SECRET"):
         await Target({}, nowhere, "", instant=False).ledger()
 
 

@@ -19,7 +19,7 @@ from tests.unit.checkout_audit.world import every_kind
 NOWHERE = {
     f"{service}_DATABASE_URL": f"postgresql://nobody:hidden@127.0.0.1:1/{service.lower()}"
     for service in ("ORDER", "PAYMENT", "INVENTORY", "SHIPPING")
-} | {"PROVIDER_JWT_SECRET": "a-secret-of-sufficient-length", "AUDIT_WAIT": "0"}
+} | {"JWT_SECRET": "a-secret-of-sufficient-length", "AUDIT_WAIT": "0"}
 
 
 @pytest.fixture(scope="module")

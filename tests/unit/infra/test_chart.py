@@ -64,19 +64,7 @@ def test_values_hold_no_secret_and_name_the_variables_that_services_read() -> No
         re.findall(r"- name: ([A-Z_]+)$", helpers, re.M)
     )
     assert named <= known
-    assert {"ROLE", "COORDINATION_MODE", "DATABASE_URL", "JWT_SECRET", "PROVIDER_JWT_SECRET"} <= named
-
-
-def test_providers_are_spoken_to_over_https_by_those_who_call_them_with_a_secret_for_that() -> None:
-    deployed = of_kind(render(REAL[0]), "Deployment")
-    for name, text in deployed.items():
-        calling = bool(re.search("-(payment|shipping)-", name))
-        assert ("key: PROVIDER_JWT_SECRET" in text) == calling
-        assert 'name: PROVIDER_URL, value: "https://' in text
-    assert not any("key: PROVIDER_JWT_SECRET" in text for text in render(REAL[0], "providers=instant"))
-    policies = of_kind(render(REAL[0]), "NetworkPolicy")
-    assert policies
-    assert not any(re.search(r"port: 80\b", text) for text in policies.values())
+    assert {"ROLE", "COORDINATION_MODE", "DATABASE_URL", "JWT_SECRET"} <= named
 
 
 def test_the_chart_passes_the_linter() -> None:
@@ -172,6 +160,14 @@ def test_one_service_can_be_set_apart() -> None:
     deployments = of_kind(documents, "Deployment")
     assert "replicas: 5" in deployments["quartet-inventory-worker"]
     assert "replicas: 2" in deployments["quartet-payment-worker"]
+
+
+def test_providers_are_spoken_to_over_https() -> None:
+    deployed, policies = (of_kind(render(REAL[0]), kind) for kind in ("Deployment", "NetworkPolicy"))
+    assert deployed
+    assert all('name: PROVIDER_URL, value: "https://' in text for text in deployed.values())
+    assert policies
+    assert not any(re.search(r"port: 80\b", text) for text in policies.values())
 
 
 def test_a_mode_that_is_not_known_is_refused() -> None:

@@ -40,19 +40,12 @@ def test_every_published_port_is_of_this_machine_only_and_can_be_changed() -> No
 
 
 @pytest.mark.parametrize(
-    "secret",
-    ["JWT_SECRET", "PROVIDER_JWT_SECRET", "POSTGRES_PASSWORD", *(f"{name.upper()}_DB_PASSWORD" for name in SERVICES)],
+    "secret", ["JWT_SECRET", "POSTGRES_PASSWORD", *(f"{name.upper()}_DB_PASSWORD" for name in SERVICES)]
 )
 def test_no_secret_has_a_default(secret: str) -> None:
     uses = re.findall(rf"\$\{{{secret}[^}}]*\}}", TEXT)
     assert uses
     assert all(use.startswith(f"${{{secret}:?") for use in uses)
-
-
-def test_who_calls_the_provider_has_the_secret_for_it_and_the_provider_no_other() -> None:
-    assert "JWT_SECRET: ${JWT_SECRET" not in BLOCKS["provider"].replace("PROVIDER_JWT_SECRET: ", "")
-    having = {name for name, text in BLOCKS.items() if "  PROVIDER_JWT_SECRET: ${" in text}
-    assert having == {"payment", "shipping", "provider"}
 
 
 def test_everything_is_hardened() -> None:

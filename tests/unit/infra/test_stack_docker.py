@@ -68,7 +68,6 @@ def test_compose_gets_every_secret_and_port_and_one_project_per_stack(tmp_path: 
     assert all(environment[name] == str(default + 100) for name, default in PORTS.items())
     assert len({environment[f"{name.upper()}_DB_PASSWORD"] for name in SERVICES}) == len(SERVICES)
     assert environment["JWT_SECRET"] == secrets["jwt"]
-    assert environment["PROVIDER_JWT_SECRET"] == secrets["provider_jwt"]
     second = docker.environment_of(settings(tmp_path / "b", REPLICAS="3"), secrets)
     assert second["COMPOSE_PROJECT_NAME"] != environment["COMPOSE_PROJECT_NAME"]
     assert second["COMPOSE_PROFILES"] == "temporal-orchestration,workers"
@@ -84,12 +83,9 @@ def test_the_services_with_a_port_can_leave_consuming_to_workers(tmp_path: Path)
 
 
 def test_a_given_secret_wins(tmp_path: Path) -> None:
-    given = settings(tmp_path, JWT_SECRET="a-secret-of-the-caller", PROVIDER_JWT_SECRET="another-of-the-caller")
+    given = settings(tmp_path, JWT_SECRET="a-secret-of-the-caller")
     environment = docker.environment_of(given, load_or_create(given.layout, SERVICES))
     assert environment["JWT_SECRET"] == "a-secret-of-the-caller"
-    assert environment["PROVIDER_JWT_SECRET"] == "another-of-the-caller"
-    docker._prepare(given)
-    assert "SECRET" not in (tmp_path / "run" / "settings.env").read_text()
 
 
 def test_files_for_compose_are_private_and_leave_out_what_is_of_this_machine(tmp_path: Path) -> None:

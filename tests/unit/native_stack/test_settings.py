@@ -71,7 +71,7 @@ def test_settings_of_the_services_are_passed_on_and_ours_are_not() -> None:
     assert resolve(given).passed_on == {"SAGA_DEADLINE": "30", "TEMPORAL_ACTIVITIES": "local"}
 
 
-@pytest.mark.parametrize("name", ["JWT_SECRET", "PROVIDER_JWT_SECRET", "ORDER_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"])
+@pytest.mark.parametrize("name", ["JWT_SECRET", "ORDER_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"])
 def test_secrets_are_recognised_by_name(name: str) -> None:
     assert is_secret(name)
     assert not is_secret("ORDER_URL")

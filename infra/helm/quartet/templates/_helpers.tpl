@@ -63,10 +63,6 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 - name: JWT_SECRET
   valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: JWT_SECRET}}
-{{- if and (eq $values.providers "sandbox") (has .service (list "payment" "shipping")) }}
-- name: PROVIDER_JWT_SECRET
-  valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: PROVIDER_JWT_SECRET}}
-{{- end }}
 - name: DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: {{ upper .service }}_DATABASE_URL}}
 {{- end }}

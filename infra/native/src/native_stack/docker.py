@@ -15,7 +15,7 @@ from native_stack.compose import COMPOSE_FILE, Compose
 from native_stack.errors import StackError, usage
 from native_stack.layout import REPOSITORY, Layout, locked
 from native_stack.secrets_store import load_or_create, write_private
-from native_stack.settings import PORTS, SERVICES, TOKEN_SECRETS, Settings, with_given
+from native_stack.settings import PORTS, SERVICES, Settings
 
 ANSWER_SECONDS = 10
 OLDEST_COMPOSE = (2, 24)  # optional files of settings
@@ -24,7 +24,7 @@ WORKERS = tuple(f"{name}-worker" for name in SERVICES)
 # what carries the messages -> its container
 BROKERS = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "ministack", "pubsub": "pubsub"}
 HANDED_ON = ("COORDINATION_MODE", "PROVIDERS", "FAULT_INJECTION", "LOG_LEVEL", *PORTS)
-NOT_FOR_CONTAINERS = (*TOKEN_SECRETS, "PYTHONPATH", "SERVICE_ROLE")
+NOT_FOR_CONTAINERS = ("JWT_SECRET", "PYTHONPATH", "SERVICE_ROLE")
 ROLES = ("all", "api", "worker")
 
 Step = Callable[[str, str], None]  # (what, how far)
@@ -234,7 +234,7 @@ def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, 
         **{name: settings[name] for name in HANDED_ON},
         "SERVICE_ROLE": role,
         "QUARTET_SETTINGS": str(place.run / "settings.env"),
-        **{variable: with_given(settings, secrets)[name] for variable, name in TOKEN_SECRETS.items()},
+        "JWT_SECRET": settings.passed_on.get("JWT_SECRET") or secrets["jwt"],
         "POSTGRES_PASSWORD": secrets["postgres"],
         **{f"{name.upper()}_DB_PASSWORD": secrets[name] for name in SERVICES},
     }
@@ -248,8 +248,9 @@ def _record(settings: Settings) -> None:
     """What tools get from `stack_environment()`: the same as of a native stack, for the same ports are published."""
     from native_stack.services import recorded_environment
 
-    secrets = with_given(settings, load_or_create(settings.layout, SERVICES))
-    environment = {**recorded_environment(settings, secrets), "STACK": "docker"}
+    secrets = load_or_create(settings.layout, SERVICES)
+    jwt = settings.passed_on.get("JWT_SECRET") or secrets["jwt"]
+    environment = {**recorded_environment(settings, {**secrets, "jwt": jwt}), "STACK": "docker"}
     record = {"environment": environment, "ports": [], "programs": {}}
     write_private(settings.layout.run, "stack.json", json.dumps(record, indent=1))
 

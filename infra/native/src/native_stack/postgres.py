@@ -47,10 +47,6 @@ OPTIONS = {
     "password_encryption": "scram-sha-256",
     "log_line_prefix": "%m [%p] ",
     "log_checkpoints": "off",
-    # the detail of an error is the row, the statement may hold values: neither is for a log
-    "log_error_verbosity": "terse",
-    "log_min_error_statement": "panic",
-    "log_parameter_max_length_on_error": "0",
 }
 
 

@@ -15,32 +15,23 @@ def check(environ: Mapping[str, str]) -> None:
     docker.choose(settings.resolve(environ)["STACK"])
 
 
-MEANT_FOR = {"services": "JWT_SECRET", "provider": "PROVIDER_JWT_SECRET"}
-
-
 def token(environ: Mapping[str, str]) -> None:
-    """Print a token for `CUSTOMER` (default alice) in `ROLE` (default customer), and nothing else.
-
-    `FOR=provider`: one for the provider sandbox, which does not know what signs those for the services.
-    """
+    """Print a token for `CUSTOMER` (default alice) in `ROLE` (default customer), and nothing else."""
     role = environ.get("ROLE") or "customer"
     if role not in tokens.ROLES:
         raise usage(f"ROLE={role} is not known; valid: {', '.join(tokens.ROLES)}")
     default_name = "operator" if role == "admin" else "alice"
-    meant = environ.get("FOR") or "services"
-    if meant not in MEANT_FOR:
-        raise usage(f"FOR={meant} is not known; valid: {', '.join(MEANT_FOR)}")
-    print(tokens.make_token(_secret(environ, MEANT_FOR[meant]), environ.get("CUSTOMER") or default_name, role))
+    print(tokens.make_token(_secret(environ), environ.get("CUSTOMER") or default_name, role))
 
 
-def _secret(environ: Mapping[str, str], variable: str) -> str:
-    if environ.get(variable):
-        return environ[variable]
+def _secret(environ: Mapping[str, str]) -> str:
+    if environ.get("JWT_SECRET"):
+        return environ["JWT_SECRET"]
     place = layout(environ)
     try:
         if place.record.exists():
-            return str(json.loads(place.record.read_text())["environment"][variable])
-        return str(json.loads(place.secrets.read_text())[settings.TOKEN_SECRETS[variable]])
+            return str(json.loads(place.record.read_text())["environment"]["JWT_SECRET"])
+        return str(json.loads(place.secrets.read_text())["jwt"])
     except FileNotFoundError:
         raise StackError(f"no stack was brought up in {place.root}; start one with: make up") from None
     except PermissionError:

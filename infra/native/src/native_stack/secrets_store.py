@@ -12,8 +12,7 @@ from native_stack.layout import Layout
 
 
 def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
-    """Names to values: `jwt`, `provider_jwt` (for calls to the provider), `postgres` (the superuser), `kafka_cluster`,
-    and one password per service.
+    """Names to values: `jwt`, `postgres` (the superuser), `kafka_cluster`, and one password per service.
 
     The file can be read by its owner alone. Values once made stay, so data and secrets live and die together.
     """
@@ -22,7 +21,6 @@ def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
     wanted = {name: secrets.token_urlsafe(24) for name in services}
     wanted |= {
         "jwt": secrets.token_urlsafe(48),
-        "provider_jwt": secrets.token_urlsafe(48),
         "postgres": secrets.token_urlsafe(24),
         "kafka_cluster": _cluster_id(),
     }

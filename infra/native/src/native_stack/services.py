@@ -14,11 +14,10 @@ from native_stack.layout import REPOSITORY
 from native_stack.postgres import database_url
 from native_stack.programs import PROVIDER, SERVICE, Program
 from native_stack.readiness import HOST, Check
-from native_stack.settings import DEFAULTS, PORTS, SERVICES, TOKEN_SECRETS, Settings
+from native_stack.settings import DEFAULTS, PORTS, SERVICES, Settings
 
 SANDBOX = "provider"
 CONSOLE = "console"
-CALLING = ("payment", "shipping")  # the services that call a provider
 SHARED_PACKAGES = ("sagakit", "checkout")
 
 
@@ -26,7 +25,7 @@ def common_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[s
     """What every process of ours gets."""
     return {
         "KAFKA_SESSION_TIMEOUT": "3",  # brokers accept no less than 6 by default; ours does
-        **{name: value for name, value in settings.passed_on.items() if name not in TOKEN_SECRETS},
+        **settings.passed_on,
         "COORDINATION_MODE": settings.mode,
         "PROVIDERS": settings["PROVIDERS"],
         "REPLICAS": settings["REPLICAS"],
@@ -51,7 +50,6 @@ def recorded_environment(settings: Settings, secrets: Mapping[str, str]) -> dict
     """What tools of a running stack get from `stack_environment()`."""
     return {
         **common_environment(settings, secrets),
-        "PROVIDER_JWT_SECRET": secrets["provider_jwt"],
         **{name: settings[name] for name in (*PORTS, *DEFAULTS)},
         "STACK_DIR": settings["STACK_DIR"],
         "CONSOLE_URL": url(settings, CONSOLE),
@@ -78,21 +76,16 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str) -> Progra
         **common_environment(settings, secrets),
         "SERVICE": name,
         "DATABASE_URL": _database(settings, secrets, name),
-        **({"PROVIDER_JWT_SECRET": secrets["provider_jwt"]} if name in CALLING else {}),
     }
     return _python(settings, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
 
 
 def sandbox(settings: Settings, secrets: Mapping[str, str]) -> Program:
-    """The payment provider and the carrier: outside of the system, so a change of mode leaves it alone.
-
-    They know the secret of calls to them and no other: with ours they could sign an operator's token.
-    """
-    passed_on = {name: value for name, value in settings.passed_on.items() if name not in TOKEN_SECRETS}
+    """The payment provider and the carrier: outside of the system, so a change of mode leaves it alone."""
     environment = {
-        **{name: value for name, value in passed_on.items() if not name.startswith("SAGA_")},
+        **{name: value for name, value in settings.passed_on.items() if not name.startswith("SAGA_")},
         "LOG_LEVEL": settings["LOG_LEVEL"],
-        "PROVIDER_JWT_SECRET": secrets["provider_jwt"],
+        "JWT_SECRET": secrets["jwt"],
         "SANDBOX_DATABASE": str(settings.layout.data / "sandbox.db"),
         "PYTHONUNBUFFERED": "1",
     }

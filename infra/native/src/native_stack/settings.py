@@ -70,8 +70,7 @@ PASSED_ON_PREFIXES = (
     "OTEL_",
     "HTTP_MAX_",
 )
-PASSED_ON = ("JWT_SECRET", "JWT_LEEWAY", "PYTHONPATH", "SERVICE_ROLE", "TZ")
-TOKEN_SECRETS = {"JWT_SECRET": "jwt", "PROVIDER_JWT_SECRET": "provider_jwt"}  # and their names in the stack's store
+PASSED_ON = ("JWT_SECRET", "PYTHONPATH", "SERVICE_ROLE", "TZ")
 SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY")
 
 
@@ -151,12 +150,6 @@ def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
     except PermissionError:
         raise StackError(f"{place.record} belongs to another user, who started that stack") from None
     return {str(name): str(value) for name, value in record["environment"].items()}
-
-
-def with_given(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
-    """The stack's secrets, those of tokens as the caller gave them, if so."""
-    given = {name: settings.passed_on.get(variable, "") for variable, name in TOKEN_SECRETS.items()}
-    return {**secrets, **{name: value for name, value in given.items() if value}}
 
 
 def is_secret(name: str) -> bool:

@@ -20,7 +20,7 @@ from native_stack.privileges import RunUser, run_user
 from native_stack.programs import DATABASE, SERVICE, Program
 from native_stack.readiness import wait_for
 from native_stack.secrets_store import load_or_create, write_private
-from native_stack.settings import SERVICES, Settings, with_given
+from native_stack.settings import SERVICES, Settings
 from native_stack.supervisor import Supervisor
 
 # what carries the messages -> the module that prepares it
@@ -37,7 +37,7 @@ def up(settings: Settings, step: Step) -> list[str]:
         user = run_user(services.python_reads(settings))
         before = load_or_create(place, SERVICES)
         user.own(place.run, place.data)
-        secrets = with_given(settings, before)
+        secrets = {**before, "jwt": _given_jwt_secret(settings) or before["jwt"]}
         supervisor = Supervisor(place)
         with ThreadPoolExecutor(max_workers=8) as pool:
             substrate = pool.submit(_substrate, settings, user, step)
@@ -187,6 +187,10 @@ def _log_tail(place: Layout, name: str, count: int = 8) -> str:
 
 def _ports_in_use(place: Layout) -> set[int]:
     return set(json.loads(place.record.read_text())["ports"]) if place.record.exists() else set()
+
+
+def _given_jwt_secret(settings: Settings) -> str:
+    return settings.passed_on.get("JWT_SECRET", "")
 
 
 def _plain_environment(settings: Settings) -> dict[str, str]:

@@ -4,9 +4,7 @@ Guarantee: the ledger is open before the first call is taken, and closed after t
 """
 
 import os
-import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +16,7 @@ from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
 from sagakit.http import create_app
 from sagakit.runtime import serve
-from sagakit.settings import Settings, SettingsError
+from sagakit.settings import Settings
 from sagakit.telemetry import Metrics, configure_logging
 
 DEFAULTS: Final = {
@@ -46,22 +44,10 @@ def build(
     return app, provider
 
 
-def settings_from(environ: Mapping[str, str]) -> Settings:
-    """The settings of a sandbox, whose tokens are all signed with PROVIDER_JWT_SECRET. Raises SettingsError."""
-    settings = Settings.from_env({"JWT_SECRET": secrets.token_urlsafe(), **_without(environ, "JWT_SECRET")})
-    if not settings.provider_jwt_secret:
-        raise SettingsError("PROVIDER_JWT_SECRET is required: set it to at least 16 characters")
-    return replace(settings, jwt_secret=settings.provider_jwt_secret)
-
-
-def _without(environ: Mapping[str, str], name: str) -> Mapping[str, str]:
-    return {key: value for key, value in environ.items() if key != name}
-
-
 async def main() -> int:
     """Run the sandbox until a signal; the exit status."""
     environ = {**DEFAULTS, **{name: value for name, value in os.environ.items() if value}}
-    settings = settings_from(environ)
+    settings = Settings.from_env(environ)
     configure_logging(settings.service, settings.coordination_mode, settings.log_level)
     ledger = Ledger(Path(environ["SANDBOX_DATABASE"]))
     app, provider = build(settings, ledger)
