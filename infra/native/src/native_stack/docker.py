@@ -130,7 +130,7 @@ def up(settings: Settings, step: Step) -> list[str]:
             compose.run("stop", *SERVICES)
         compose.run("rm", "--stop", "--force", "--volumes", *unwanted)
         write_private(place.run, "docker.json", json.dumps({"mode": settings.mode}))
-        _volumes(place).touch()
+        write_private(place.data, _volumes(place).name, "")
         scale = [word for name in WORKERS if replicas > 1 for word in ("--scale", f"{name}={replicas - 1}")]
         started: list[str] = []
 

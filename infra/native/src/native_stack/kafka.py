@@ -11,6 +11,7 @@ from pathlib import Path
 from native_stack.components import NATIVE, Component, Report, run
 from native_stack.errors import StackError
 from native_stack.java import java
+from native_stack.owned import UMASK
 from native_stack.privileges import RunUser
 from native_stack.programs import SUBSTRATE, Program
 from native_stack.readiness import HOST, Check
@@ -74,10 +75,10 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
     virtual_machine = java("Kafka")
     libs = _libs(settings, report)
     home = settings.layout.data / "kafka"
-    user.own(home)
+    user.make(home)
     config = home / "server.properties"
-    config.write_text("".join(f"{name}={value}\n" for name, value in properties(settings).items()))
-    user.take(config)
+    text = "".join(f"{name}={value}\n" for name, value in properties(settings).items())
+    user.write(home, config.name, text)
     base = (str(virtual_machine), *JVM, f"-Dlog4j2.configurationFile={LOGGING}", "-cp", f"{libs}/*")
     reads = (virtual_machine, libs, home, LOGGING)
     if not (home / "logs" / "meta.properties").exists():
@@ -92,7 +93,7 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
         ports={name: settings.port(name) for name in ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT")},
         environment={"HOME": str(home)},
         reads=reads,
-        fingerprint=config.read_text(),
+        fingerprint=text,
     )
 
 
@@ -108,7 +109,7 @@ def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:
         "-c",
         str(config),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", umask=UMASK)
     if done.returncode:
         raise StackError(f"Kafka's storage could not be formatted: {(done.stderr or done.stdout).strip()[-800:]}")
 
