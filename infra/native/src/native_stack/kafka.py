@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from native_stack.components import NATIVE, Component, Report, run
+from native_stack.components import NATIVE, Component, Report, run, verify
 from native_stack.errors import StackError
 from native_stack.java import java
 from native_stack.owned import UMASK
@@ -18,6 +18,7 @@ from native_stack.readiness import HOST, Check
 from native_stack.settings import Settings
 
 POM = NATIVE / "kafka" / "pom.xml"
+DIGESTS = NATIVE / "kafka" / "jars.sha256"  # renewed with the pom: see infra/native/README.md
 LOGGING = NATIVE / "kafka" / "log4j2.yaml"
 JVM = (
     "-Xmx128m",
@@ -136,6 +137,7 @@ def _install(target: Path, report: Report) -> None:
     run([*command, "-Dorg.slf4j.simpleLogger.showLogName=false"], "Kafka", report)
     if not any(libs.glob("kafka_*.jar")):
         raise StackError("Kafka could not be fetched: Maven copied no kafka_*.jar")
+    verify(libs, DIGESTS, "Kafka")
 
 
-COMPONENT = Component("kafka", POM, _install)
+COMPONENT = Component("kafka", POM, _install, checked_by=DIGESTS)
