@@ -114,6 +114,6 @@ lock: ## renew the lock files from pyproject.toml (needs uv)
 		pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
-	@for component in ministack postgres temporal; do \
+	@for component in ministack pip postgres temporal; do \
 		uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 			infra/native/$$component/requirements.in -o infra/native/$$component/requirements.lock; done

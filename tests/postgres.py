@@ -55,13 +55,13 @@ class Server:
         layout = Layout(folder)
         binaries = native.installed() or native.fetched(native.COMPONENT.ensure(layout, print))
         user = run_user((binaries / "postgres", folder))
-        self._secrets = load_or_create(layout, SERVICES)
+        user.own(layout.run, layout.data)
+        self._secrets = load_or_create(layout, SERVICES, user.write)
         native.create(layout, binaries, "order", self._secrets, user)
         self.port = free_ports(1)[0]
         program = native.program(layout, binaries, "order", self.port)
         program = replace(program, command=(*program.command, "-c", "fsync=off"))
         words = user.command((binaries / "postgres", folder))
-        user.own(layout.run, layout.data)
         write_scripts(layout, [program], user)
         self._command = [*words, str(layout.scripts / program.name)]
         self._log = folder / "postgres.log"

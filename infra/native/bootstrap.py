@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCKS = {"runtime": "requirements.lock", "dev": "requirements-dev.lock"}
+PIP_LOCK = ROOT / "infra" / "native" / "pip" / "requirements.lock"
+LOCKED = ("install", "--require-hashes", "--no-deps")
 OLDEST = (3, 11)
 
 
@@ -54,7 +56,7 @@ def set_up(profile: str) -> int:
     if missing_dependencies:
         wanted = sum(1 for line in lock.read_text().splitlines() if line[:1].isalnum())
         say(f"installing {wanted} locked packages into {VENV.name} (the first time takes about a minute)")
-        command = ["install", "--require-hashes", "--no-deps", "--no-compile", "-r", str(lock)]
+        command = [*LOCKED, "--no-compile", "-r", str(lock)]
         if not pip(command, wanted, f"the packages of {lock.name}"):
             return 1
         # byte code: here, because the user who runs the services may not be able to write it
@@ -75,10 +77,10 @@ def create_venv() -> bool:
     shutil.rmtree(VENV, ignore_errors=True)
     if quiet([sys.executable, "-m", "venv", str(VENV)]):
         return True
-    # Debian's python3 without python3-venv has no ensurepip: borrow the pip of the interpreter, if it has one
+    # Debian's python3 without python3-venv has no ensurepip: the interpreter's pip, if any, fetches the locked one
     shutil.rmtree(VENV, ignore_errors=True)
     if quiet([sys.executable, "-m", "venv", "--without-pip", str(VENV)]) and quiet(
-        [sys.executable, "-m", "pip", "--python", str(PYTHON), "install", "--quiet", "pip"]
+        [sys.executable, "-m", "pip", "--python", str(PYTHON), *LOCKED, "--quiet", "-r", str(PIP_LOCK)]
     ):
         return True
     shutil.rmtree(VENV, ignore_errors=True)

@@ -45,8 +45,8 @@ class ProcessServer:
         environ = {name: str(port) for name, port in ports.items()}
         settings = resolve({**environ, "STACK_DIR": str(folder), "TEMPORAL_UI": "off"})
         layout, user = settings.layout, run_user(python_reads(settings))
-        load_or_create(layout, SERVICES)
         user.own(layout.run, layout.data)
+        load_or_create(layout, SERVICES, user.write)
         prepare = import_module(f"native_stack.{component}").prepare
         self._program = prepare(settings, user, lambda line: print(f"{component}: {line}"))
         write_scripts(layout, [self._program], user)

@@ -16,7 +16,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
-from sagakit.modes.kafka.topology import dead_letters_of, topic_of, topics
+from sagakit.modes.kafka.topology import dead_letters_of, group_of, topic_of, topics
 from sagakit.modes.kafka.transport import KafkaTransport
 from sagakit.ports import Transport
 from sagakit.topology import Topology
@@ -95,7 +95,8 @@ class TestKafka(TransportConformance):
             yield server
 
     def connect(self, server: ProcessServer, consumer: str, topology: Topology) -> Transport:
-        return KafkaTransport(settings(kafka_bootstrap=server.address), consumer, topology)
+        found = settings(kafka_bootstrap=server.address)
+        return KafkaTransport(found, consumer, topology, group=group_of(consumer, "conformance"))
 
     async def dead_letters(self, server: ProcessServer, consumer: str) -> list[tuple[bytes, str]]:
         partition = TopicPartition(dead_letters_of(consumer), 0)

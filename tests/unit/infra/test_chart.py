@@ -14,15 +14,19 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from checkout.saga import CHECKOUT
 from checkout.topology import topology_of
 from native_stack.docker import BROKERS
 from native_stack.layout import REPOSITORY
 from native_stack.settings import SERVICES
-from sagakit.modes import MODES
-from sagakit.modes.kafka.topology import topics
-from sagakit.modes.pubsub.topology import subscription_of
+from order_service.service import SERVICE as ORDER
+from sagakit.modes import CHOREOGRAPHY, MODES, ORCHESTRATION
+from sagakit.modes.kafka import mode as kafka
+from sagakit.modes.kafka.topology import group_of, topics
+from sagakit.modes.pubsub.topology import dead_letters_of, subscription_of, topic_of
 from sagakit.modes.sns_sqs.topology import plan
 from sagakit.modes.temporal.wire import QUEUE
+from sagakit.settings import Settings
 
 CHART = REPOSITORY / "infra" / "helm" / "quartet"
 HELM = Path(sys.executable).with_name("helm")  # a development dependency, pinned like all others
@@ -56,8 +60,6 @@ def test_values_hold_no_secret_and_name_the_variables_that_services_read() -> No
     assert not re.search(r"^\s*\w*(password|secret|token)\w*: \S", values.replace("existingSecret: quartet", ""), re.I)
     helpers = (CHART / "templates" / "_helpers.tpl").read_text()
     from dataclasses import fields
-
-    from sagakit.settings import Settings
 
     known = {field.name.upper() for field in fields(Settings)}
     named = set(re.findall(r"\{name: ([A-Z_]+), value", helpers)) | set(
@@ -130,24 +132,85 @@ def test_every_role_of_every_service_is_deployed_hardened_and_probed(mode: str) 
         assert "args: [migrate]" in text
 
 
+def consumed(mode: str, service: str) -> set[str]:
+    """What a service consumes, by the names that the code makes."""
+    spec = MODES[mode]
+    topology = topology_of(spec.style)
+    match spec.substrate:
+        case "kafka":
+            return {group_of(service, spec.style)}
+        case "temporal":
+            return {QUEUE.format(service)}
+        case "sns_sqs":
+            return {plan(topology).consumed[service]}
+    return {subscription_of(one) for one in topology.of(service)}
+
+
+WATCHED = {"consumerGroup": "", "taskQueue": "", "queueURL": "/", "subscriptionName": "/"}  # key: up to which to cut
+
+
 @pytest.mark.parametrize("mode", REAL)
 def test_workers_are_scaled_by_what_the_services_really_consume(mode: str) -> None:
     scaled = of_kind(render(mode, "keda.enabled=true"), "ScaledObject")
     assert set(scaled) == {f"quartet-{name}-worker" for name in SERVICES}
-    spec = MODES[mode]
-    topology = topology_of(spec.style)
     for name in SERVICES:
-        text = scaled[f"quartet-{name}-worker"]
-        if spec.substrate == "kafka":
-            assert f"consumerGroup: quartet.{name}\n" in text
-            assert topics(topology, 6)
-        elif spec.substrate == "temporal":
-            assert f"taskQueue: {QUEUE.format(name)}\n" in text
-        elif spec.substrate == "sns_sqs":
-            assert f"/{plan(topology).consumed[name]}\n" in text
-        else:
-            wanted = {subscription_of(one) for one in topology.subscriptions if one.consumer == name}
-            assert set(re.findall(r"subscriptions/(\S+)$", text, re.MULTILINE)) == wanted
+        triggers = yaml.safe_load(scaled[f"quartet-{name}-worker"])["spec"]["triggers"]
+        metadata = [trigger["metadata"] for trigger in triggers]
+        found = [(one[key], cut) for one in metadata for key, cut in WATCHED.items() if key in one]
+        watched = [value.rpartition(cut)[2] if cut else value for value, cut in found]
+        assert len(watched) == len(metadata)
+        assert set(watched) == consumed(mode, name)
+
+
+@pytest.mark.parametrize("mode", [mode for mode in REAL if MODES[mode].substrate == "temporal"])
+def test_both_kinds_of_tasks_count_for_participants_of_an_orchestration_have_activities_alone(mode: str) -> None:
+    for text in of_kind(render(mode, "keda.enabled=true"), "ScaledObject").values():
+        (trigger,) = yaml.safe_load(text)["spec"]["triggers"]
+        assert trigger["metadata"]["queueTypes"] == "workflow,activity"
+
+
+@pytest.mark.parametrize("style", [CHOREOGRAPHY, ORCHESTRATION])
+def test_the_group_that_is_watched_is_the_one_that_the_mode_joins(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    joined: list[str] = []
+    monkeypatch.setattr(kafka, "KafkaTransport", lambda *_, group: joined.append(group))
+    kafka.build(style, Settings(jwt_secret="x" * 32), ORDER, CHECKOUT, topology_of(style))
+    assert joined == [group_of("order", style)] == [f"quartet.order.{style}"]
+
+
+def test_ports_are_those_of_the_image_and_of_the_servers_that_are_named() -> None:
+    recipe = (REPOSITORY / "infra" / "docker" / "service.Dockerfile").read_text()
+    (port,) = re.findall(r"HTTP_PORT=(\d+)", recipe)
+    assert f"EXPOSE {port}\n" in recipe
+    for mode in REAL:
+        text = "\n".join(render(mode))
+        assert set(re.findall(r"containerPort: (\d+)", text)) == {port}
+        assert set(re.findall(r'_URL, value: "http://quartet-\w+:(\d+)"', text)) == {port}
+        (policy,) = of_kind(render(mode), "NetworkPolicy").values()
+        opened = {int(number) for number in re.findall(r"port: (\d+)", policy)}
+        servers = re.findall(r'name: (?:KAFKA_BOOTSTRAP|TEMPORAL_ADDRESS), value: "[^":]+:(\d+)"', text)
+        assert {int(number) for number in (*servers, port)} <= opened
+        assert bool(servers) == (MODES[mode].substrate in ("kafka", "temporal"))
+
+
+PAGES = sorted((REPOSITORY / "shared" / "src" / "sagakit" / "modes").glob("*/README.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.parent.name))
+def test_the_pages_of_the_modes_name_what_the_code_makes(page: Path) -> None:
+    made: set[str] = set()
+    for mode in (mode for mode in REAL if MODES[mode].substrate == page.parent.name):
+        topology = topology_of(MODES[mode].style)
+        made |= {name for service in SERVICES for name in consumed(mode, service)}
+        if MODES[mode].substrate == "kafka":
+            made |= topics(topology, 1).keys()
+        elif MODES[mode].substrate == "sns_sqs":
+            made |= plan(topology).topics
+        elif MODES[mode].substrate == "pubsub":
+            made |= {topic_of(channel) for channel in topology.channels}
+            made |= {dead_letters_of(topology, consumer) for consumer in topology.consumers}
+    named = set(re.findall(r"`(quartet[.-][a-z.-]+)`", page.read_text()))
+    assert named <= made
+    assert bool(named) == bool(made)
 
 
 def test_kafka_gets_no_more_workers_than_partitions() -> None:

@@ -67,6 +67,13 @@ def test_workers_and_jobs_publish_no_port_and_a_database_is_on_no_other_network(
         assert set(joined) == {name, f"{name}-db", f"{name}-worker", f"{name}-migrate", "toxiproxy"}
 
 
+def test_every_port_inside_is_the_one_that_the_services_listen_to() -> None:
+    (port,) = re.findall(r'^  HTTP_PORT: "(\d+)"$', TEXT, flags=re.MULTILINE)
+    for name in (*SERVICES, "provider"):
+        assert re.findall(rf"\b{name}:(\d{{4}})\b", TEXT) == [port]
+        assert re.search(rf'"127\.0\.0\.1:\$\{{{name.upper()}_PORT:-\d+\}}:{port}"', BLOCKS[name])
+
+
 def test_chaos_leads_through_proxies_that_exist() -> None:
     proxies = json.loads((REPOSITORY / "infra" / "docker" / "toxiproxy.json").read_text())
     ports = {proxy["listen"].rpartition(":")[2] for proxy in proxies}

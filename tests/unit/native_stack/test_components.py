@@ -1,5 +1,7 @@
 """Fetching: once, completely or not at all, and with a message that helps."""
 
+import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -53,6 +55,64 @@ def test_a_failed_fetch_leaves_nothing_that_looks_complete(tmp_path: Path) -> No
     with pytest.raises(StackError):
         component.ensure(Shelf(tmp_path), quiet)
     assert not component.folder(Shelf(tmp_path)).exists()
+
+
+def jars(libs: Path) -> None:
+    """Files of the right names, and one whose digest is listed."""
+    libs.mkdir(parents=True)
+    for line in kafka.DIGESTS.read_text().splitlines():
+        (libs / line.split()[1]).write_text("not that jar")
+
+
+def test_the_jars_that_are_listed_are_of_the_pinned_versions() -> None:
+    names = [line.split()[1] for line in kafka.DIGESTS.read_text().splitlines()]
+    pom = kafka.POM.read_text()
+    assert f"kafka_2.13-{re.findall('<kafka>(.+)</kafka>', pom)[0]}.jar" in names
+    assert f"log4j-slf4j-impl-{re.findall('<log4j>(.+)</log4j>', pom)[0]}.jar" in names
+
+
+def test_a_jar_that_was_changed_is_named_and_never_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka.shutil, "which", lambda name: "mvn")
+    monkeypatch.setattr(kafka, "run", lambda command, *_: jars(Path(command[5].removeprefix("-DoutputDirectory="))))
+    first = kafka.DIGESTS.read_text().split()[1]
+    with pytest.raises(StackError, match=rf"(?s)Kafka was fetched and is not what .*jars\.sha256.*{first} has sha256"):
+        kafka.COMPONENT.ensure(Shelf(tmp_path), quiet)
+    assert not kafka.COMPONENT.folder(Shelf(tmp_path)).exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ({"a.jar": "a"}, ""),
+        ({"a.jar": "b"}, "a.jar has sha256"),
+        ({}, "a.jar is missing"),
+        ({"a.jar": "a", "b.jar": "b"}, "b.jar is not listed"),
+    ],
+    ids=["as listed", "changed", "missing", "one more"],
+)
+def test_every_file_is_held_against_its_digest(files: dict[str, str], said: str, tmp_path: Path) -> None:
+    digests = tmp_path / "list"
+    digests.write_text(f"{hashlib.sha256(b'a').hexdigest()}  a.jar\n")
+    folder = tmp_path / "libs"
+    folder.mkdir()
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    if not said:
+        components.verify(folder, digests, "Kafka")
+        return
+    with pytest.raises(StackError, match=said):
+        components.verify(folder, digests, "Kafka")
+
+
+def test_other_digests_are_another_component(tmp_path: Path) -> None:
+    """What was fetched before it was checked, or against another list, is not taken for what is."""
+    pin, digests = tmp_path / "pin", tmp_path / "list"
+    pin.write_text("1")
+    digests.write_text("1")
+    component = Component("thing", pin, lambda target, report: None, checked_by=digests)
+    before = component.folder(Shelf(tmp_path))
+    digests.write_text("2")
+    assert component.folder(Shelf(tmp_path)) != before
 
 
 def test_a_failing_installer_is_quoted_with_what_to_do() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from native_stack.privileges import RunUser, _read_capability, reachable
+from native_stack.errors import StackError
+from native_stack.privileges import RunUser, _read_capability, reachable, run_user
 
 STRANGER = 54321
 
@@ -47,6 +48,17 @@ def test_what_does_not_exist_yet_depends_on_the_folder_it_will_be_in(folder: Pat
 def test_a_normal_user_starts_programs_as_they_are() -> None:
     assert RunUser("me").command([Path("/")]) == []
     assert RunUser("me").give_up([Path("/")]) == []
+
+
+def test_root_starts_nothing_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.delenv("QUARTET_USER", raising=False)
+    user = run_user(())
+    assert user.uid not in (None, 0)
+    assert f"--reuid={user.uid}" in user.command([Path("/")])
+    monkeypatch.setenv("QUARTET_USER", "root")
+    with pytest.raises(StackError, match="unprivileged"):
+        run_user(())
 
 
 def test_the_capability_goes_only_to_who_needs_it(folder: Path) -> None:

@@ -29,10 +29,12 @@ class Component:
     name: str
     pinned_by: Path
     install: Callable[[Path, Report], None]
+    checked_by: Path | None = None  # digests of what is fetched, where the description has none
 
     def folder(self, layout: Layout) -> Path:
         """Its place; another version is another place, so that running stacks keep theirs."""
-        return layout.components / f"{self.name}-{hashlib.sha256(self.pinned_by.read_bytes()).hexdigest()[:10]}"
+        pins = b"".join(path.read_bytes() for path in (self.pinned_by, self.checked_by) if path)
+        return layout.components / f"{self.name}-{hashlib.sha256(pins).hexdigest()[:10]}"
 
     def ensure(self, layout: Layout, report: Report) -> Path:
         """The folder of the component, fetched first if it is not there yet."""
@@ -108,6 +110,26 @@ def run(command: Sequence[str], name: str, report: Report) -> None:
         raise StackError(
             f"{name} could not be fetched: {tool} ended with {process.returncode}; it said:\n  {said}\n"
             f"check the network and the settings of {tool}, then try again"
+        )
+
+
+def verify(folder: Path, digests: Path, name: str) -> None:
+    """Raises `StackError` naming each file of a folder that `digests`, as sha256sum writes them, does not list, or that
+    is not as listed, or is missing."""
+    wanted = {file: digest for digest, file in (line.split(maxsplit=1) for line in digests.read_text().splitlines())}
+    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    wrong = [
+        *(
+            f"{file} has sha256 {found[file]}, not {wanted[file]}"
+            for file in wanted.keys() & found.keys()
+            if found[file] != wanted[file]
+        ),
+        *(f"{file} is missing" for file in wanted.keys() - found.keys()),
+        *(f"{file} is not listed" for file in found.keys() - wanted.keys()),
+    ]
+    if wrong:
+        raise StackError(
+            f"{name} was fetched and is not what {digests} lists, so it is not used:\n  " + "\n  ".join(sorted(wrong))
         )
 
 

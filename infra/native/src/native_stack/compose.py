@@ -11,6 +11,7 @@ from typing import Any
 from native_stack.errors import StackError
 from native_stack.layout import REPOSITORY, Layout
 
+APPEND = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW
 COMPOSE_FILE = REPOSITORY / "docker-compose.yml"
 
 
@@ -35,7 +36,7 @@ class Compose:
         command = [*self._words[:2], "--progress", "plain", *self._words[2:], *arguments]
         lines: list[str] = []
         with (
-            self._log.open("a") as log,
+            open(os.open(self._log, APPEND, 0o600), "a") as log,
             subprocess.Popen(
                 command,
                 stdout=subprocess.PIPE,

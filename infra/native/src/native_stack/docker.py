@@ -13,6 +13,7 @@ from pathlib import Path
 
 from native_stack.compose import COMPOSE_FILE, Compose
 from native_stack.errors import StackError, usage
+from native_stack.images import refuse_another
 from native_stack.layout import REPOSITORY, Layout, locked
 from native_stack.secrets_store import load_or_create, write_private
 from native_stack.settings import PORTS, SERVICES, Settings
@@ -101,13 +102,15 @@ def images(settings: Settings, step: Step) -> None:
         if "build" not in service and service.get("pull_policy") != "never"
     }
     for image in sorted(wanted):
-        if _answers("image", "inspect", "--format", "{{.Id}}", image):
-            continue
-        step("images", f"pulling {image}")
-        done = subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, text=True, check=False)
-        if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()
-            raise StackError(f"the image {image} cannot be had ({said[-1][:200] if said else 'docker pull failed'})")
+        if not _answers("image", "inspect", "--format", "{{.Id}}", image):
+            step("images", f"pulling {image}")
+            done = subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, text=True, check=False)
+            if done.returncode:
+                said = (done.stderr or done.stdout).strip().splitlines()
+                raise StackError(
+                    f"the image {image} cannot be had ({said[-1][:200] if said else 'docker pull failed'})"
+                )
+        refuse_another(image, _answers("image", "inspect", "--format", '{{join .RepoDigests " "}}', image).split())
     step("images", "building")
     if tail := compose.run("build", report=lambda line: step("images", line), of_interest="] "):
         raise StackError("the images of the services cannot be built:\n  " + "\n  ".join(tail))
@@ -130,7 +133,7 @@ def up(settings: Settings, step: Step) -> list[str]:
             compose.run("stop", *SERVICES)
         compose.run("rm", "--stop", "--force", "--volumes", *unwanted)
         write_private(place.run, "docker.json", json.dumps({"mode": settings.mode}))
-        _volumes(place).touch()
+        write_private(place.data, _volumes(place).name, "")
         scale = [word for name in WORKERS if replicas > 1 for word in ("--scale", f"{name}={replicas - 1}")]
         started: list[str] = []
 

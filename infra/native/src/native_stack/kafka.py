@@ -8,15 +8,17 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from native_stack.components import NATIVE, Component, Report, run
+from native_stack.components import NATIVE, Component, Report, run, verify
 from native_stack.errors import StackError
 from native_stack.java import java
+from native_stack.owned import UMASK
 from native_stack.privileges import RunUser
 from native_stack.programs import SUBSTRATE, Program
 from native_stack.readiness import HOST, Check
 from native_stack.settings import Settings
 
 POM = NATIVE / "kafka" / "pom.xml"
+DIGESTS = NATIVE / "kafka" / "jars.sha256"  # renewed with the pom: see infra/native/README.md
 LOGGING = NATIVE / "kafka" / "log4j2.yaml"
 JVM = (
     "-Xmx128m",
@@ -74,10 +76,10 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
     virtual_machine = java("Kafka")
     libs = _libs(settings, report)
     home = settings.layout.data / "kafka"
-    user.own(home)
+    user.make(home)
     config = home / "server.properties"
-    config.write_text("".join(f"{name}={value}\n" for name, value in properties(settings).items()))
-    user.take(config)
+    text = "".join(f"{name}={value}\n" for name, value in properties(settings).items())
+    user.write(home, config.name, text)
     base = (str(virtual_machine), *JVM, f"-Dlog4j2.configurationFile={LOGGING}", "-cp", f"{libs}/*")
     reads = (virtual_machine, libs, home, LOGGING)
     if not (home / "logs" / "meta.properties").exists():
@@ -92,7 +94,7 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
         ports={name: settings.port(name) for name in ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT")},
         environment={"HOME": str(home)},
         reads=reads,
-        fingerprint=config.read_text(),
+        fingerprint=text,
     )
 
 
@@ -108,7 +110,7 @@ def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:
         "-c",
         str(config),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", umask=UMASK)
     if done.returncode:
         raise StackError(f"Kafka's storage could not be formatted: {(done.stderr or done.stdout).strip()[-800:]}")
 
@@ -135,6 +137,7 @@ def _install(target: Path, report: Report) -> None:
     run([*command, "-Dorg.slf4j.simpleLogger.showLogName=false"], "Kafka", report)
     if not any(libs.glob("kafka_*.jar")):
         raise StackError("Kafka could not be fetched: Maven copied no kafka_*.jar")
+    verify(libs, DIGESTS, "Kafka")
 
 
-COMPONENT = Component("kafka", POM, _install)
+COMPONENT = Component("kafka", POM, _install, checked_by=DIGESTS)

@@ -115,13 +115,13 @@ def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, s
         _check_version(data, binaries)
         return False
     draft = data.with_name(f"{service}.new")
-    shutil.rmtree(draft, ignore_errors=True)
-    user.own(data.parent)
+    user.make(data.parent)
+    user.remove(data.parent, draft.name)
     words = user.command([binaries / "postgres", data.parent])
     with tempfile.NamedTemporaryFile("w", prefix="quartet-", suffix=".pw") as password:
         password.write(secrets["postgres"])
         password.flush()
-        user.take(Path(password.name))
+        user.give(password.fileno())
         initdb = [
             *words,
             str(binaries / "initdb"),
@@ -160,7 +160,7 @@ def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, s
         "log_min_messages=error",
     ]
     _run([*single, "postgres"], "".join(f"{statement};\n" for statement in statements))
-    draft.rename(data)
+    user.rename(data.parent, draft.name, data.name)
     return True
 
 

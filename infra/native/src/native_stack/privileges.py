@@ -15,11 +15,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from native_stack import owned
 from native_stack.errors import StackError
+from native_stack.secrets_store import write_private
 
 # bits of the capability bounding set; containers often grant the second but not the first
 READ_CAPABILITIES = {"dac_read_search": 2, "dac_override": 1}
 SET_CAPABILITIES = 8
+
+# what is done as the user, in a folder of the user's
+MAKE = 'mkdir -p -- "$1"'
+WRITE = 'new=$(mktemp ".$1.XXXXXX") && cat >"$new" && chmod "$2" "$new" && mv -fT -- "$new" "$1"'
+REMOVE = 'rm -rf -- "$@"'
+RENAME = 'mv -T -- "$1" "$2"'
 
 
 @dataclass(frozen=True)
@@ -51,25 +59,38 @@ class RunUser:
         return []
 
     def own(self, *folders: Path) -> None:
-        """Make folders, with all that is in them, this user's."""
+        """Make folders, with all that is in them, this user's, for nobody else to read; no link is followed."""
         for folder in folders:
-            folder.mkdir(parents=True, exist_ok=True)
-            if self.uid is None or self.gid is None:
-                continue
-            os.chown(folder, self.uid, self.gid)
-            for parent, folders_inside, files in os.walk(folder):
-                for name in (*folders_inside, *files):
-                    self.take(Path(parent, name))
+            folder.mkdir(mode=owned.PRIVATE, parents=True, exist_ok=True)
+            owned.hand_over(folder, self.uid, self.gid)
 
-    def take(self, path: Path) -> None:
-        """Make one file or folder this user's, if it is still there."""
-        if self.uid is None or self.gid is None:
-            return
-        try:
-            if path.lstat().st_uid != self.uid:
-                os.chown(path, self.uid, self.gid, follow_symlinks=False)
-        except FileNotFoundError:
-            pass
+    def make(self, folder: Path) -> None:
+        """Make a folder inside of one that this user owns, as this user; it may be there already."""
+        if not os.path.lexists(folder):
+            above = next(parent for parent in folder.parents if parent.is_dir())
+            owned.act(above, self.uid, self.gid, MAKE, str(folder.relative_to(above)))
+        os.close(owned.open_folder(folder, self.uid))
+
+    def write(self, folder: Path, name: str, text: str, mode: int = 0o600) -> None:
+        """Write a file as a whole into a folder of this user, as this user; a link of that name is replaced."""
+        if self.uid is None:
+            write_private(folder, name, text, mode)
+        else:
+            owned.act(folder, self.uid, self.gid, WRITE, name, f"{mode:o}", text=text)
+
+    def remove(self, folder: Path, *names: str) -> None:
+        """Delete entries of a folder of this user, as this user; they need not be there."""
+        if names:
+            owned.act(folder, self.uid, self.gid, REMOVE, *names)
+
+    def rename(self, folder: Path, name: str, new: str) -> None:
+        """Rename an entry of a folder of this user, as this user."""
+        owned.act(folder, self.uid, self.gid, RENAME, name, new)
+
+    def give(self, descriptor: int) -> None:
+        """Make an open file this user's."""
+        if self.uid is not None and self.gid is not None:
+            os.fchown(descriptor, self.uid, self.gid)
 
 
 def run_user(needs: Iterable[Path]) -> RunUser:

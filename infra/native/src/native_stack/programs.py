@@ -12,7 +12,6 @@ from pathlib import Path
 from native_stack.layout import Layout
 from native_stack.privileges import RunUser
 from native_stack.readiness import Check
-from native_stack.secrets_store import write_private
 
 SERVICE = "service"
 SUBSTRATE = "substrate"
@@ -45,6 +44,7 @@ def script(program: Program, user: RunUser) -> str:
     lines = [
         "#!/bin/sh",
         f"# {program.name}, as `make up` runs it; may be run by hand",
+        "umask 077",  # logs and data are for this user's eyes only
         'ulimit -Sn 65536 2>/dev/null || ulimit -Sn "$(ulimit -Hn)"',
         f"cd {shlex.quote(str(program.directory))} || exit 1",
         *(f"export {name}={shlex.quote(value)}" for name, value in sorted(program.environment.items())),
@@ -57,16 +57,13 @@ def script(program: Program, user: RunUser) -> str:
 
 def write_scripts(layout: Layout, programs: Sequence[Program], user: RunUser) -> dict[str, str]:
     """Write all scripts, delete those of others; returns the digest of each."""
-    layout.scripts.mkdir(parents=True, exist_ok=True)
+    user.make(layout.scripts)
     digests = {}
     for program in programs:
         text = script(program, user)
         digests[program.name] = hashlib.sha256(f"{text}\n{program.fingerprint}".encode()).hexdigest()[:16]
-        write_private(layout.scripts, program.name, text, mode=0o700)
-        user.take(layout.scripts / program.name)
-    for path in layout.scripts.iterdir():
-        if path.name not in digests:
-            path.unlink()
+        user.write(layout.scripts, program.name, text, mode=0o700)
+    user.remove(layout.scripts, *(path.name for path in layout.scripts.iterdir() if path.name not in digests))
     return digests
 
 
@@ -80,6 +77,7 @@ logfile_backups=1
 pidfile={_value(layout.run / "supervisord.pid")}
 childlogdir={_value(layout.logs)}
 nocleanup=true
+umask=077
 identifier=quartet
 
 [unix_http_server]

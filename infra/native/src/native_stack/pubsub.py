@@ -31,7 +31,7 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
     virtual_machine = java("The Pub/Sub emulator")
     jar = find_jar()
     data = settings.layout.data / "pubsub"
-    user.own(data)
+    user.make(data)
     port = settings.port("PUBSUB_PORT")
     return Program(
         name="pubsub",

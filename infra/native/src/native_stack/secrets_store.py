@@ -6,15 +6,19 @@ import json
 import os
 import secrets
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from native_stack.layout import Layout
 
+Write = Callable[[Path, str, str], None]  # folder, name, text
 
-def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
+
+def load_or_create(layout: Layout, services: Iterable[str], write: Write | None = None) -> dict[str, str]:
     """Names to values: `jwt`, `postgres` (the superuser), `kafka_cluster`, and one password per service.
 
     The file can be read by its owner alone. Values once made stay, so data and secrets live and die together.
+    `write` is how to write into a folder that is not the caller's.
     """
     path = layout.secrets
     found = read(layout)
@@ -27,7 +31,7 @@ def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
     if wanted.keys() <= found.keys():
         return found
     found = wanted | found
-    write_private(path.parent, path.name, json.dumps(found, indent=1))
+    (write or write_private)(path.parent, path.name, json.dumps(found, indent=1))
     return found
 
 
@@ -43,11 +47,15 @@ def read(layout: Layout) -> dict[str, str]:
 def write_private(folder: os.PathLike[str], name: str, text: str, mode: int = 0o600) -> None:
     """Write a file as a whole, never readable by others, not even for a moment."""
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, name)
-    draft = f"{path}.{os.getpid()}.new"
-    with open(os.open(draft, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode), "w") as file:
-        file.write(text)
-    os.replace(draft, path)
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    draft = f".{name}.{secrets.token_hex(4)}.new"  # a name that nobody can have put a link under
+    try:
+        made = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, mode, dir_fd=held)
+        with open(made, "w") as file:
+            file.write(text)
+        os.replace(draft, name, src_dir_fd=held, dst_dir_fd=held)
+    finally:
+        os.close(held)
 
 
 def _cluster_id() -> str:

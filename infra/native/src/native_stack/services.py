@@ -119,7 +119,7 @@ def _python(
 
 def python_reads(settings: Settings) -> tuple[Path, ...]:
     """What a Python process of this stack has to be able to read."""
-    return (Path(sys.executable), Path(os.__file__), REPOSITORY / "infra" / "native", settings.layout.data)
+    return (Path(sys.executable), Path(os.__file__), REPOSITORY / "infra" / "native", settings.layout.root)
 
 
 @cache

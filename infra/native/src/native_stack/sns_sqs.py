@@ -20,7 +20,7 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
     """The emulator; it writes its state when it is stopped, and only then."""
     python = COMPONENT.ensure(settings.layout, report) / "bin" / "python"
     data = settings.layout.data / "ministack"
-    user.own(data)
+    user.make(data)
     port = settings.port("AWS_PORT")
     return Program(
         name="ministack",

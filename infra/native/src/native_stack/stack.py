@@ -19,7 +19,7 @@ from native_stack.ports import refuse_taken_ports
 from native_stack.privileges import RunUser, run_user
 from native_stack.programs import DATABASE, SERVICE, Program
 from native_stack.readiness import wait_for
-from native_stack.secrets_store import load_or_create, write_private
+from native_stack.secrets_store import load_or_create
 from native_stack.settings import SERVICES, Settings
 from native_stack.supervisor import Supervisor
 
@@ -35,8 +35,8 @@ def up(settings: Settings, step: Step) -> list[str]:
     place = settings.layout
     with locked(place.root / "stack.lock", "another make that is changing this stack"):
         user = run_user(services.python_reads(settings))
-        before = load_or_create(place, SERVICES)
         user.own(place.run, place.data)
+        before = load_or_create(place, SERVICES, user.write)
         secrets = {**before, "jwt": _given_jwt_secret(settings) or before["jwt"]}
         supervisor = Supervisor(place)
         with ThreadPoolExecutor(max_workers=8) as pool:
@@ -57,8 +57,7 @@ def up(settings: Settings, step: Step) -> list[str]:
                 program.name: {"kind": program.kind, "ports": list(program.ports.values())} for program in wanted
             },
         }
-        write_private(place.run, "stack.json", json.dumps(record, indent=1))
-        user.take(place.record)
+        user.write(place.run, place.record.name, json.dumps(record, indent=1))
         changed += supervisor.apply(wanted, user)
         step("services", "waiting until they are ready")
         _wait(supervisor, wanted, float(settings["READY_TIMEOUT"]))
@@ -107,7 +106,6 @@ def _databases(
         binaries = postgres.fetched(fetched)
     if not all(postgres.data_folder(place, name).is_dir() for name in SERVICES):
         step("postgres", "creating the databases")
-        postgres.data_folder(place, SERVICES[0]).parent.mkdir(parents=True, exist_ok=True)
     list(pool.map(lambda name: postgres.create(place, binaries, name, secrets, user), SERVICES))
     return [postgres.program(place, binaries, name, settings.port(f"{name.upper()}_DB_PORT")) for name in SERVICES]
 
@@ -152,7 +150,7 @@ def _migrate(settings: Settings, secrets: Mapping[str, str], user: RunUser, step
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()[-12:]
             raise StackError(f"the database of {name} could not be migrated:\n  " + "\n  ".join(said))
-        stamp.write_text(code)
+        user.write(stamp.parent, stamp.name, code)
 
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
         list(pool.map(one, SERVICES))

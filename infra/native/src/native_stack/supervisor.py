@@ -16,9 +16,9 @@ from typing import Any
 
 from native_stack.errors import StackError
 from native_stack.layout import REPOSITORY, Layout
+from native_stack.owned import UMASK
 from native_stack.privileges import RunUser
 from native_stack.programs import STOP_SECONDS, Program, configuration, write_scripts
-from native_stack.secrets_store import write_private
 
 BAD_NAME = 10
 NOT_RUNNING = 70
@@ -74,8 +74,7 @@ class Supervisor:
         """
         digests = write_scripts(self.layout, programs, user)
         text = configuration(self.layout, programs, digests)
-        write_private(self.layout.run, "supervisord.conf", text)
-        user.take(self.layout.run / "supervisord.conf")
+        user.write(self.layout.run, "supervisord.conf", text)
         if not self.alive():
             self._start(user)
             return [program.name for program in programs]
@@ -145,8 +144,7 @@ class Supervisor:
             time.sleep(0.05 if pending else 0)
 
     def _start(self, user: RunUser) -> None:
-        self.layout.logs.mkdir(parents=True, exist_ok=True)
-        user.own(self.layout.run, self.layout.data)
+        user.make(self.layout.logs)
         environment = {
             "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
             "HOME": str(self.layout.run),
@@ -169,6 +167,7 @@ class Supervisor:
             text=True,
             check=False,
             timeout=60,
+            umask=UMASK,
         )
         deadline = time.monotonic() + 10
         while done.returncode == 0 and time.monotonic() < deadline:

@@ -20,7 +20,7 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
     installed = shutil.which("temporal")
     binary = Path(installed) if installed else COMPONENT.ensure(settings.layout, report) / "bin" / "temporal"
     data = settings.layout.data / "temporal"
-    user.own(data)
+    user.make(data)
     port, ui_port = settings.port("TEMPORAL_PORT"), settings.port("TEMPORAL_UI_PORT")
     with_ui = settings["TEMPORAL_UI"] == "on"
     command = [

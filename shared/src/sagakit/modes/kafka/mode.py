@@ -1,6 +1,7 @@
 """Either style over Kafka."""
 
 from sagakit.broker import BrokerMode
+from sagakit.modes.kafka.topology import group_of
 from sagakit.modes.kafka.transport import KafkaTransport
 from sagakit.ports import Mode
 from sagakit.saga import Saga
@@ -12,9 +13,7 @@ from sagakit.topology import Topology
 
 def build(style: str, settings: Settings, service: Service, saga: Saga, topology: Topology) -> Mode:
     """The mode of one service; nothing is opened before its `start`."""
+    transport = KafkaTransport(settings, service.name, topology, group=group_of(service.name, style))
     return BrokerMode(
-        style_of(style, service, saga),
-        KafkaTransport(settings, service.name, topology, group=f"quartet.{service.name}.{style}"),
-        frozenset(topology.channels),
-        settings.delivery_attempts,
+        style_of(style, service, saga), transport, frozenset(topology.channels), settings.delivery_attempts
     )

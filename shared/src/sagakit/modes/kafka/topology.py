@@ -1,4 +1,4 @@
-"""Names of topics, and how they come into being."""
+"""Names of topics and groups, and how they come into being."""
 
 import asyncio
 from collections.abc import Mapping
@@ -15,6 +15,10 @@ _COPIES: Final = 3  # of every partition, where there are as many brokers
 
 def topic_of(channel: str) -> str:
     return f"quartet.{channel}"
+
+
+def group_of(service: str, style: str) -> str:
+    return f"quartet.{service}.{style}"  # one per style: each has offsets of its own
 
 
 def dead_letters_of(consumer: str) -> str:

@@ -34,13 +34,13 @@ Message = tuple[str, bytes | None, bytes, list[tuple[str, bytes]]]  # topic, key
 class KafkaTransport:
     """`consumer` names the party; its replicas share the consumer group `group`."""
 
-    def __init__(self, settings: Settings, consumer: str, topology: Topology, *, group: str | None = None) -> None:
+    def __init__(self, settings: Settings, consumer: str, topology: Topology, *, group: str) -> None:
         self._bootstrap, self._session = settings.kafka_bootstrap, settings.kafka_session_timeout
         self._batch, self._attempts = settings.batch_max, settings.delivery_attempts
         self._pauses = settings.retry_initial, settings.retry_max
         self._topics = topics(topology, settings.kafka_partitions)
         self._types = {topic_of(one.channel): {t.encode() for t in one.types} for one in topology.of(consumer)}
-        self._dead_letters, self._group = dead_letters_of(consumer), group or f"quartet.{consumer}"
+        self._dead_letters, self._group = dead_letters_of(consumer), group
         self._progress, self._sending = Progress(), asyncio.Lock()
         self._reader = Reader(self._progress, self._types, self._batch)
         self._ensured = False

@@ -1,0 +1,100 @@
+"""Folders of the user who runs the programs: root follows no link in them, and writes nothing there.
+
+That user may put a link wherever root would look next, between any two of root's steps. So a folder is held by its
+descriptor while it changes hands, and what is to be written there is written by a child that is that user already.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from native_stack.errors import StackError
+
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+ENTRY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+PRIVATE = 0o700  # what may stay of a mode
+UMASK = 0o077
+
+
+def open_folder(path: Path, uid: int | None) -> int:
+    """A descriptor of a folder; links in folders of that user are not followed: `StackError` names the first."""
+    if uid is None:
+        return os.open(path, FOLDER)
+    held = os.open("/", FOLDER)
+    for depth, name in enumerate(path.parts[1:], 2):
+        theirs = os.fstat(held).st_uid == uid
+        try:
+            inner = os.open(name, FOLDER | (os.O_NOFOLLOW if theirs else 0), dir_fd=held)
+        except OSError as error:
+            if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            raise StackError(f"{Path(*path.parts[:depth])} is no folder, or a link; take it away") from None
+        finally:
+            os.close(held)
+        held = inner
+    return held
+
+
+def hand_over(path: Path, uid: int | None, gid: int | None) -> None:
+    """Make a folder with the folders and files in it that user's, for nobody else to read; links stay as they are."""
+    held = open_folder(path, uid)
+    try:
+        _hand_over(held, uid, gid)
+    finally:
+        os.close(held)
+
+
+def _hand_over(held: int, uid: int | None, gid: int | None) -> None:
+    _take(held, uid, gid)
+    with os.scandir(held) as entries:
+        names = [one.name for one in entries if one.is_dir(follow_symlinks=False) or one.is_file(follow_symlinks=False)]
+    for name in names:
+        try:
+            inner = os.open(name, ENTRY, dir_fd=held)
+        except OSError:
+            continue  # gone meanwhile, or a link by now
+        try:
+            found = os.fstat(inner)
+            if stat.S_ISDIR(found.st_mode):
+                _hand_over(inner, uid, gid)
+            elif stat.S_ISREG(found.st_mode) and found.st_nlink == 1:  # a second name may be outside
+                _take(inner, uid, gid)
+        finally:
+            os.close(inner)
+
+
+def _take(held: int, uid: int | None, gid: int | None) -> None:
+    found = os.fstat(held)
+    if uid is not None and gid is not None and (found.st_uid, found.st_gid) != (uid, gid):
+        os.fchown(held, uid, gid)
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & ~PRIVATE and os.geteuid() in (0, found.st_uid):
+        os.fchmod(held, mode & PRIVATE)
+
+
+def act(folder: Path, uid: int | None, gid: int | None, script: str, *words: str, text: str = "") -> None:
+    """Run a shell script in a folder as that user; raises `StackError` with what it said."""
+    identity: dict[str, Any] = {} if uid is None else {"user": uid, "group": gid, "extra_groups": []}
+    held = open_folder(folder, uid)
+    try:
+        # the child enters the folder before it becomes the user, who may not be able to enter those above it
+        done = subprocess.run(
+            ["/bin/sh", "-c", script, "sh", *words],
+            cwd=f"/proc/self/fd/{held}",
+            env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+            umask=UMASK,
+            **identity,
+        )
+    finally:
+        os.close(held)
+    if done.returncode:
+        raise StackError(f"{folder} cannot be written by the user who runs the stack: {done.stderr.strip()[-300:]}")

@@ -1,0 +1,188 @@
+"""What a service's user can make root do: nothing outside of that user's folders.
+
+Root plays both parts here; any other user plays only its own, and is held to the same.
+"""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from native_stack import kafka, owned, postgres, services, stack
+from native_stack.errors import StackError
+from native_stack.layout import Layout
+from native_stack.privileges import RunUser
+from native_stack.programs import Program, configuration, write_scripts
+from native_stack.readiness import Check
+from native_stack.secrets_store import load_or_create, write_private
+from native_stack.settings import SERVICES, resolve
+
+STRANGER = 54321
+USER = RunUser("stranger", STRANGER, STRANGER) if os.geteuid() == 0 else RunUser("me")
+UID = STRANGER if os.geteuid() == 0 else os.geteuid()
+PRECIOUS = "root's own\n"
+PROGRAM = Program("order", "service", ("true",), Path("/"), Check("tcp", 1))
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path / "stack")
+    USER.own(layout.run, layout.data)
+    return layout
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    folder = tmp_path / "outside"
+    folder.mkdir(mode=0o755)
+    (folder / "file").write_text(PRECIOUS)
+    (folder / "file").chmod(0o644)
+    return folder
+
+
+def plant(link: Path, target: Path) -> None:
+    """As the service's user would: the link is that user's too."""
+    link.symlink_to(target)
+    os.lchown(link, UID, -1)
+
+
+def seen(folder: Path) -> list[tuple[object, ...]]:
+    """All that could change of a folder and of what is in it."""
+    return [
+        (path.name, *tuple(path.lstat())[:6], b"" if path.is_dir() else path.read_bytes())
+        for path in (folder, *sorted(folder.iterdir()))
+    ]
+
+
+def test_a_link_in_a_data_folder_keeps_its_target_as_it_is(place: Layout, outside: Path) -> None:
+    before = seen(outside)
+    USER.make(place.data / "kafka")
+    plant(place.data / "kafka" / "file", outside / "file")
+    plant(place.data / "kafka" / "folder", outside)
+    (place.data / "kafka" / "plain").write_text("left by root, or of another user")
+    USER.own(place.run, place.data)
+    assert seen(outside) == before
+    found = (place.data / "kafka" / "plain").stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (UID, 0o600)
+
+
+def test_a_second_name_of_a_file_outside_does_not_change_hands(place: Layout, outside: Path) -> None:
+    os.link(outside / "file", place.data / "file")
+    USER.own(place.data)
+    found = (outside / "file").stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o644)
+
+
+def test_a_data_folder_that_became_a_link_is_refused_by_name(place: Layout, outside: Path) -> None:
+    before = seen(outside)
+    kafka_data = place.data / "kafka"
+    plant(kafka_data, outside)
+    attempts: list[Callable[[], object]] = [
+        lambda: owned.hand_over(kafka_data, UID, UID),
+        lambda: owned.open_folder(kafka_data / "file", UID),
+    ]
+    if USER.uid is not None:  # any other user may have links in folders of its own
+        attempts += [
+            lambda: USER.make(kafka_data),
+            lambda: USER.write(kafka_data, "file", "x"),
+            lambda: USER.remove(kafka_data, "file"),
+            lambda: USER.rename(kafka_data, "file", "other"),
+            lambda: write_scripts(place, [PROGRAM], USER),
+        ]
+        plant(place.scripts, outside)
+    for attempt in attempts:
+        with pytest.raises(StackError, match=r"/(kafka|programs) is no folder, or a link"):
+            attempt()
+    assert seen(outside) == before
+
+
+def server_properties(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "java", lambda what: Path("/bin/sh"))
+    monkeypatch.setattr(kafka, "_libs", lambda settings, report: Path("/nonexistent"))
+    monkeypatch.setattr(kafka, "_format", lambda *_: None)
+    kafka.prepare(resolve({"STACK_DIR": str(place.root)}), USER, lambda text: None)
+
+
+def scripts(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_scripts(place, [PROGRAM], USER)
+
+
+def secrets(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    load_or_create(place, SERVICES, USER.write)
+
+
+def migrated(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    for service in SERVICES:
+        USER.make(postgres.data_folder(place, service))
+    monkeypatch.setattr(services, "service", lambda *_: PROGRAM)
+    monkeypatch.setattr(stack, "_plain_environment", lambda settings: {"PATH": "/usr/bin:/bin"})
+    stack._migrate(resolve({"STACK_DIR": str(place.root)}), {}, USER, lambda what, how_far: None)
+
+
+def private(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_private(place.run, "docker.json", "{}")
+
+
+WRITERS = [
+    ("data/kafka/server.properties", server_properties),
+    ("run/programs/order", scripts),
+    ("data/secrets.json", secrets),
+    ("data/postgres/order/quartet-migrated", migrated),
+    ("run/docker.json", private),
+]
+
+
+@pytest.mark.parametrize(("name", "write"), WRITERS, ids=[name for name, _ in WRITERS])
+@pytest.mark.parametrize("dangling", [False, True], ids=["to a file", "to nothing yet"])
+def test_what_is_written_replaces_a_link_instead_of_following_it(
+    name: str,
+    write: Callable[[Layout, pytest.MonkeyPatch], None],
+    dangling: bool,
+    place: Layout,
+    outside: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = place.root / name
+    if path.parent not in (place.run, place.data):
+        USER.make(path.parent)
+    plant(path, outside / ("new" if dangling else "file"))
+    if name == "data/secrets.json":
+        path.unlink()  # what is there is read; the draft beside it is what may be guessed
+        plant(path.with_name(f"secrets.json.{os.getpid()}.new"), outside / "file")
+    before = seen(outside)
+    write(place, monkeypatch)
+    assert seen(outside) == before
+    assert path.is_file()
+    assert not path.is_symlink()
+    assert not stat.S_IMODE(path.stat().st_mode) & 0o077
+
+
+def test_a_cluster_is_made_anew_over_what_a_failed_try_left_and_not_over_what_it_links_to(
+    place: Layout, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = seen(outside)
+    USER.make(place.data / "postgres")
+    plant(place.data / "postgres" / "order.new", outside)
+
+    def initdb(command: list[str], text: str = "") -> None:
+        if not text:
+            assert not (place.data / "postgres" / "order.new").is_symlink()
+            USER.make(place.data / "postgres" / "order.new")
+
+    monkeypatch.setattr(postgres, "_run", initdb)
+    assert postgres.create(place, Path("/nonexistent"), "order", dict.fromkeys((*SERVICES, "postgres"), "s"), USER)
+    assert (place.data / "postgres" / "order").is_dir()
+    assert seen(outside) == before
+
+
+def test_programs_write_for_their_own_user_alone(place: Layout) -> None:
+    words = (sys.executable, "-c", "open('log', 'w').close()")
+    program = Program("order", "service", words, place.data, Check("tcp", 1))
+    digests = write_scripts(place, [program], RunUser("me"))
+    subprocess.run([place.scripts / "order"], check=True)
+    assert stat.S_IMODE((place.data / "log").stat().st_mode) == 0o600
+    assert "\numask=077\n" in configuration(place, [program], digests)  # supervisord opens the logs itself
