@@ -4,10 +4,11 @@ import hashlib
 from typing import Annotated, Any, Final
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from checkout.messages import Checkout
 from sagakit.http import PrintableText, iso
+from sagakit.sealing import MARK
 
 
 class _Strict(BaseModel):
@@ -22,8 +23,15 @@ class LineIn(_Strict):
     quantity: Annotated[int, Field(ge=1, le=100)]
 
 
+def _unmarked(text: str) -> str:
+    """What starts with the mark would be taken for sealed, which only this service's own writing is."""
+    if text.startswith(MARK):
+        raise ValueError(f"Input should not start with {MARK}")
+    return text
+
+
 class PaymentIn(_Strict):
-    token: _Short
+    token: Annotated[_Short, AfterValidator(_unmarked)]
 
 
 class AddressIn(_Strict):
