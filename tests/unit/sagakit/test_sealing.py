@@ -64,7 +64,11 @@ def test_the_same_text_gives_the_same_bytes_of_the_twin_alone() -> None:
     assert FernetSealer(NEW).seal("a") != FernetSealer(NEW).seal("a")
 
 
-@pytest.mark.parametrize("keys", ["short", f"{NEW},", f"{NEW};{OLD}", "\u00e4" * 44])
+@pytest.mark.parametrize(
+    "keys",
+    ["short", f"{NEW},", f"{NEW};{OLD}", "\u00e4" * 44],
+    ids=["short", "none behind the comma", "semicolon", "no base64"],
+)
 def test_a_key_that_is_none_is_refused_and_not_shown(keys: str) -> None:
     with pytest.raises(SettingsError, match="keys of 32 bytes") as caught:
         Settings.from_env({"JWT_SECRET": "x" * 16, "SEAL_KEY_PAYMENT": keys})
