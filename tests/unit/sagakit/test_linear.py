@@ -54,6 +54,8 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "shared/src/sagakit/http_protocol.py:_HOST": ("a", "a.", "[", ":", "%"),
     "shared/src/sagakit/readiness.py:_REVISION": (),
     "infra/native/src/native_stack/docker.py:match": (),
+    "infra/native/src/native_stack/images.py:DIGEST": (),
+    "infra/native/src/native_stack/images.py:findall": (),
     "infra/native/src/native_stack/postgres.py:search": (),
     "infra/native/src/native_stack/memory.py:search": (),
     "infra/docker/lock.py:split": (),
