@@ -143,6 +143,17 @@ def private(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     write_private(place.run, "docker.json", "{}")
 
 
+@pytest.mark.parametrize("link", [plant, lambda path, target: os.link(target, path)], ids=["a link", "a second name"])
+def test_a_file_of_roots_is_not_read_as_secrets_and_handed_on(
+    link: Callable[[Path, Path], None], place: Layout, outside: Path
+) -> None:
+    (outside / "file").write_text('{"auth": "of somebody else"}')
+    link(place.secrets, outside / "file")
+    with pytest.raises(StackError, match=r"secrets\.json"):
+        load_or_create(place, SERVICES, USER.write)
+    assert [path.name for path in place.data.iterdir()] == ["secrets.json"]
+
+
 WRITERS = [
     ("data/kafka/server.properties", server_properties),
     ("run/programs/order", scripts),
