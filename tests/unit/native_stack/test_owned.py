@@ -77,6 +77,22 @@ def test_a_second_name_of_a_file_outside_does_not_change_hands(place: Layout, ou
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o644)
 
 
+def test_folders_without_end_are_no_obstacle(place: Layout) -> None:
+    held = os.open(place.data, os.O_RDONLY)
+    for _ in range(1500):  # more than one may have frames, or open files
+        os.mkdir("d", dir_fd=held)
+        inner = os.open("d", os.O_RDONLY, dir_fd=held)
+        os.close(held)
+        held = inner
+    os.close(held)
+    (place.data / "last").write_text("")
+    try:
+        USER.own(place.data)
+    finally:
+        subprocess.run(["rm", "-rf", place.data / "d"], check=True)  # pytest could not
+    assert (place.data / "last").stat().st_uid == UID
+
+
 def test_a_data_folder_that_became_a_link_is_refused_by_name(place: Layout, outside: Path) -> None:
     before = seen(outside)
     kafka_data = place.data / "kafka"
@@ -125,6 +141,17 @@ def migrated(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def private(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     write_private(place.run, "docker.json", "{}")
+
+
+@pytest.mark.parametrize("link", [plant, lambda path, target: os.link(target, path)], ids=["a link", "a second name"])
+def test_a_file_of_roots_is_not_read_as_secrets_and_handed_on(
+    link: Callable[[Path, Path], None], place: Layout, outside: Path
+) -> None:
+    (outside / "file").write_text('{"auth": "of somebody else"}')
+    link(place.secrets, outside / "file")
+    with pytest.raises(StackError, match=r"secrets\.json"):
+        load_or_create(place, SERVICES, USER.write)
+    assert [path.name for path in place.data.iterdir()] == ["secrets.json"]
 
 
 WRITERS = [

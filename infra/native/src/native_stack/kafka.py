@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,6 +14,7 @@ from native_stack.owned import UMASK
 from native_stack.privileges import RunUser
 from native_stack.programs import SUBSTRATE, Program
 from native_stack.readiness import HOST, Check
+from native_stack.secrets_store import read
 from native_stack.settings import Settings
 
 POM = NATIVE / "kafka" / "pom.xml"
@@ -99,7 +99,7 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
 
 
 def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:
-    cluster = json.loads(settings.layout.secrets.read_text())["kafka_cluster"]
+    cluster = read(settings.layout)["kafka_cluster"]
     command = [
         *base,
         "kafka.tools.StorageTool",

@@ -19,6 +19,7 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 ENTRY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 PRIVATE = 0o700  # what may stay of a mode
 UMASK = 0o077
+DEEPEST = 64  # folders in folders; what is deeper was made to be in the way
 
 
 def open_folder(path: Path, uid: int | None) -> int:
@@ -49,7 +50,7 @@ def hand_over(path: Path, uid: int | None, gid: int | None) -> None:
         os.close(held)
 
 
-def _hand_over(held: int, uid: int | None, gid: int | None) -> None:
+def _hand_over(held: int, uid: int | None, gid: int | None, depth: int = 0) -> None:
     _take(held, uid, gid)
     with os.scandir(held) as entries:
         names = [one.name for one in entries if one.is_dir(follow_symlinks=False) or one.is_file(follow_symlinks=False)]
@@ -60,8 +61,8 @@ def _hand_over(held: int, uid: int | None, gid: int | None) -> None:
             continue  # gone meanwhile, or a link by now
         try:
             found = os.fstat(inner)
-            if stat.S_ISDIR(found.st_mode):
-                _hand_over(inner, uid, gid)
+            if stat.S_ISDIR(found.st_mode) and depth < DEEPEST:
+                _hand_over(inner, uid, gid, depth + 1)
             elif stat.S_ISREG(found.st_mode) and found.st_nlink == 1:  # a second name may be outside
                 _take(inner, uid, gid)
         finally:

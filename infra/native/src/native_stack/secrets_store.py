@@ -6,10 +6,12 @@ import base64
 import json
 import os
 import secrets
+import stat
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from native_stack.errors import StackError
 from native_stack.layout import Layout
 
 Write = Callable[[Path, str, str], None]  # folder, name, text
@@ -47,11 +49,21 @@ def load_or_create(layout: Layout, services: Iterable[str], write: Write | None 
 
 
 def read(layout: Layout) -> dict[str, str]:
-    """The secrets made before; empty when there are none, or the caller may not read them."""
+    """The secrets made before; empty when there are none, or the caller may not read them.
+
+    `StackError` when a link is in their place: root would hand on what it points to.
+    """
     try:
-        found: dict[str, str] = json.loads(layout.secrets.read_text())
+        held = os.open(layout.secrets, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, PermissionError):
         return {}
+    except OSError as error:
+        raise StackError(f"{layout.secrets} cannot be read: {error.strerror}") from None
+    with open(held) as file:
+        status = os.fstat(held)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            raise StackError(f"{layout.secrets} is no file of its own; take it away")
+        found: dict[str, str] = json.load(file)
     return found
 
 
