@@ -102,7 +102,7 @@ async def replica(
     lease, pause = chosen.outbox_lease, chosen.retry_max
     store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=lease, pause=pause)
     mode, metrics = MemoryMode(chatty), Metrics()
-    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide)
+    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, made.opened(chosen))
     participant = Participant(made.service, store, mode, outside, letters, chosen, metrics)
     attention = Attention(engine, participant, made.concerns, period=0.1)
     this = Replica(chosen, engine, store, letters, participant, attention, metrics)

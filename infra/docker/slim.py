@@ -36,6 +36,7 @@ IMPORTED = (
     "aiohttp",
     "aiokafka",
     "asyncpg",
+    "cryptography.fernet",
     "fastapi",
     "google.cloud.pubsub_v1",
     "google.pubsub_v1",

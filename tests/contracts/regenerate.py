@@ -14,7 +14,7 @@ import msgspec
 from checkout.messages import OWNER, PUBLIC
 from sagakit import envelope
 from sagakit.message import Message
-from tests.contracts.samples import SAMPLES
+from tests.contracts.samples import SAMPLES, SEALED
 
 GOLDEN: Final = Path(__file__).parent / "golden"
 
@@ -36,11 +36,12 @@ def golden(message: Message) -> bytes:
 
 
 def main(arguments: list[str]) -> None:
-    GOLDEN.mkdir(exist_ok=True)
-    for name, message in SAMPLES.items():
-        path = GOLDEN / f"{name}.json"
-        if "--all" in arguments or not path.exists():
-            path.write_bytes(golden(message))
+    for folder, samples in ((GOLDEN, SAMPLES), (GOLDEN / "sealed", SEALED)):
+        folder.mkdir(exist_ok=True)
+        for name, message in samples.items():
+            path = folder / f"{name}.json"
+            if "--all" in arguments or not path.exists():
+                path.write_bytes(golden(message))
 
 
 if __name__ == "__main__":

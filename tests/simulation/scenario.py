@@ -6,6 +6,8 @@ from random import Random
 from typing import Any, Final
 
 from checkout.messages import Address, Checkout, Line, Money, PlaceOrder
+from checkout.sealing import seal_checkout
+from tests.simulation.sealed import PAYMENT, SHIPPING
 
 PRICES: Final[Mapping[str, int]] = {"cup": 1200, "beans": 900, "grinder": 8900}
 
@@ -30,7 +32,7 @@ def order(
     items = tuple(Line(sku, quantity, Money(prices[sku], "EUR")) for sku, quantity in lines)
     total = Money(sum(line.quantity * line.unit_price.amount for line in items), "EUR")
     address = Address("A. Customer", "1 Main St", "Riga", "LV-1010", country)
-    checkout = Checkout("alice", items, total, token, address)
+    checkout = seal_checkout(Checkout("alice", items, total, token, address), PAYMENT, SHIPPING)
     return PlaceOrder(order_id, f"key-{order_id}", f"digest-{order_id}", checkout)
 
 

@@ -12,7 +12,6 @@ from typing import cast
 import msgspec
 
 from checkout.messages import OrderCancelled, OrderConfirmed
-from checkout.provider_rules import decide
 from checkout.topology import topology_of
 from inventory_service.domain import StockItem
 from sagakit import envelope
@@ -25,6 +24,7 @@ from tests.simulation.design import Design
 from tests.simulation.memory import Database
 from tests.simulation.outside import Outside
 from tests.simulation.scenario import Scenario
+from tests.simulation.sealed import decide_opened
 
 decode_call: Callable[[bytes], ProviderCall] = msgspec.json.Decoder(ProviderCall).decode
 Answer = Event | None | HandlerFailed
@@ -125,7 +125,7 @@ class World:
     def _decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
         if call.provider not in self.scenario.instant:
             return None
-        return decide(call)
+        return decide_opened(call)
 
     def _publish(self, name: str, changes: Changes) -> None:
         for row in changes.outbox.values():

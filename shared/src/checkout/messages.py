@@ -34,13 +34,17 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """What every hold needs to know about the order, so that no service has to join two events."""
+    """What every hold needs to know about the order, so that no service has to join two events.
+
+    The order service seals the token for payment and the address for shipping (`checkout.sealing`): everybody copies
+    them as they are. In clear is what was written before, or without keys.
+    """
 
     customer: str
     lines: tuple[Line, ...]
     total: Money
     payment_token: str
-    address: Address
+    address: Address | str
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,8 @@ def _not_as_ordered(case: Case, checkout: Checkout) -> Iterator[str]:
             yield "was sent to another address than ordered"
         if sent is not None and sent.lines != checkout.lines:
             yield "was sent with other lines than ordered"
+        if sent is not None and (sent.payment_token, sent.total) != (checkout.payment_token, checkout.total):
+            yield "has another checkout in shipping than in order"
 
 
 def lines_of(checkout: Checkout) -> dict[str, int]:

@@ -20,7 +20,7 @@ from sagakit.http import create_app
 from sagakit.participant import Participant
 from sagakit.peers import Peers, urls_of
 from sagakit.ports import Mode, Probed
-from sagakit.provider import InstantProvider, Provider, ProviderCall, ProviderOutcome
+from sagakit.provider import InstantProvider, Opened, Provider, ProviderCall, ProviderOutcome, as_it_is
 from sagakit.readiness import DatabaseProbe, Readiness, revisions
 from sagakit.rows import Rows
 from sagakit.runtime import Background, serve
@@ -47,7 +47,10 @@ class Host:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that tells one service from another; `domain` are the modules whose digest `/health/ready` shows."""
+    """All that tells one service from another; `domain` are the modules whose digest `/health/ready` shows.
+
+    `opened` opens what is sealed in a call to a provider, on its way there.
+    """
 
     service: Service
     metadata: MetaData
@@ -57,6 +60,7 @@ class Recipe:
     concerns: tuple[Concern, ...] = ()
     works: Callable[[Host], Mapping[str, Callable[[], Any]]] = lambda host: {}
     seed: Callable[[AsyncConnection], Awaitable[None]] | None = None
+    opened: Callable[[Settings], Opened] = lambda settings: as_it_is
 
 
 def folder_of(recipe: Recipe) -> Path:
@@ -82,13 +86,14 @@ class PublishOnly:
         """Others consume."""
 
 
-def _provider(service: Service, settings: Settings, rules: Callable[[ProviderCall], ProviderOutcome]) -> Provider:
+def _provider(recipe: Recipe, settings: Settings, rules: Callable[[ProviderCall], ProviderOutcome]) -> Provider:
     """An HTTP client only for those who call: to import one is a tenth of what a start costs."""
-    if settings.providers == "instant" or service.call is no_call:
-        return InstantProvider(rules)
+    opened = recipe.opened(settings)
+    if settings.providers == "instant" or recipe.service.call is no_call:
+        return InstantProvider(rules, opened)
     from sagakit.provider_http import HttpProvider
 
-    return HttpProvider.from_settings(settings)
+    return HttpProvider.from_settings(settings, opened)
 
 
 async def host(
@@ -118,7 +123,7 @@ async def host(
     mode: Mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
     if settings.role == "api":
         mode = PublishOnly(mode)
-    provider = _provider(recipe.service, settings, rules)
+    provider = _provider(recipe, settings, rules)
     letters = SqlDeadLetters(engine)
     participant = Participant(recipe.service, store, mode, provider, letters, settings, metrics)
     attention = Attention(engine, participant, recipe.concerns)

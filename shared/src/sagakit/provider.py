@@ -52,19 +52,28 @@ class Provider(Protocol):
         """Give back connections."""
 
 
-class InstantProvider:
-    """Decides by a pure function of the call: no network, no state, no failure."""
+Opened = Callable[[ProviderCall], ProviderCall]
+"""Makes of a call as it is stored one as the provider is to get it: what is sealed in it is opened, in memory alone."""
 
-    def __init__(self, rules: Callable[[ProviderCall], ProviderOutcome]) -> None:
-        self._rules = rules
+
+def as_it_is(call: ProviderCall) -> ProviderCall:
+    """For a service whose calls hold nothing sealed."""
+    return call
+
+
+class InstantProvider:
+    """Decides by a pure function of the call, opened: no network, no state, no failure."""
+
+    def __init__(self, rules: Callable[[ProviderCall], ProviderOutcome], opened: Opened = as_it_is) -> None:
+        self._rules, self._opened = rules, opened
 
     async def call(self, call: ProviderCall) -> ProviderOutcome:
         """The outcome, at once."""
-        return self._rules(call)
+        return self._rules(self._opened(call))
 
     def decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
         """The outcome, never None."""
-        return self._rules(call)
+        return self._rules(self._opened(call))
 
     async def close(self) -> None:
         """Nothing to give back."""

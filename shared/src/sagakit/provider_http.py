@@ -17,7 +17,7 @@ import msgspec
 from sagakit.http_auth import issue_token
 from sagakit.http_get import get
 from sagakit.message import UNREADABLE
-from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
+from sagakit.provider import Opened, OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected, as_it_is
 from sagakit.settings import Settings
 from sagakit.telemetry import traceparent
 from sagakit.wording import code_of
@@ -43,14 +43,16 @@ class HttpProvider:
         time_limit: float = 2.0,
         concurrency: int = 32,
         post: Post | None = None,
+        opened: Opened = as_it_is,
     ) -> None:
+        self._opened = opened
         self._url, self._concurrency, self._post = url, concurrency, post or self._post_over_http
         self._session: aiohttp.ClientSession | None = None
         self._secret, self._service, self._time_limit = secret, service, time_limit
         self._token, self._renew_at = "", 0.0
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, opened: Opened = as_it_is) -> Self:
         """The provider at PROVIDER_URL, with PROVIDER_TIMEOUT and PROVIDER_CONCURRENCY."""
         return cls(
             settings.provider_url,
@@ -58,6 +60,7 @@ class HttpProvider:
             settings.service,
             time_limit=settings.provider_timeout,
             concurrency=settings.provider_concurrency,
+            opened=opened,
         )
 
     async def call(self, call: ProviderCall) -> ProviderOutcome:
@@ -69,10 +72,11 @@ class HttpProvider:
         }
         if trace := traceparent.get():
             headers["traceparent"] = trace
+        content = msgspec.json.encode(self._opened(call).payload)
         try:
             async with asyncio.timeout(self._time_limit):
                 path = f"/{call.provider}/{call.operation}"
-                status, body = await self._post(path, msgspec.json.encode(call.payload), headers)
+                status, body = await self._post(path, content, headers)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise OutcomeUnknown(f"{call.key}: {type(error).__name__}") from error
         return _outcome(call, status, body)

@@ -13,6 +13,8 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, NamedTuple, Self
 from urllib.parse import urlsplit, urlunsplit
 
+from sagakit.sealing import checked
+
 MASK = "********"
 
 
@@ -113,6 +115,10 @@ def _address() -> Rule:
     return Rule(parse, "host:port")
 
 
+def _keys() -> Rule:
+    return Rule(checked, "keys of 32 bytes in URL-safe base64, separated by commas")
+
+
 def _setting(rule: Rule, doc: str, default: Any = MISSING, *, secret: bool = False) -> Any:
     return field(default=default, repr=not secret, metadata={"rule": rule, "doc": doc, "secret": secret})
 
@@ -148,6 +154,8 @@ class Settings:
     db_pool: int = _setting(_whole(1, 500), "database connections per process", 6)
     jwt_secret: str = _setting(_text(16), "signs and verifies access tokens (HS256)", secret=True)
     jwt_leeway: float = _setting(_leeway(), "how far the clocks of those who sign tokens may be off", 5.0)
+    seal_key_payment: str = _setting(_keys(), "seals payment tokens, the newest key first", "", secret=True)
+    seal_key_shipping: str = _setting(_keys(), "seals addresses, the newest key first", "", secret=True)
     providers: str = _setting(_one_of("sandbox", "instant"), "payment provider and carrier", "sandbox")
     provider_url: str = _setting(_http(), "provider sandbox", "http://127.0.0.1:8005")
     provider_timeout: float = _setting(_seconds(), "a longer call to a provider is of unknown outcome", 2.0)

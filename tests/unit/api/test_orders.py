@@ -138,6 +138,7 @@ def _with(value: Any, *path: Any) -> Any:
         (_with("a\x00b", "lines", 0, "sku"), "lines.0.sku"),
         (_with(100, "lines", 0, "unit_price"), "lines.0.unit_price"),
         (_with("", "payment", "token"), "payment.token"),
+        (_with("sealed:by somebody else", "payment", "token"), "payment.token"),
         (_with({}, "payment"), "payment.token"),
         (_with("lv", "shipping_address", "country"), "shipping_address.country"),
         (_with("LV\n", "shipping_address", "country"), "shipping_address.country"),

@@ -49,6 +49,12 @@ def _moved(clean: Snapshot) -> Snapshot:
     return shipment("completed", checkout=replace(sent.checkout, address=ELSEWHERE))(clean)
 
 
+def _resealed(clean: Snapshot) -> Snapshot:
+    sent = next(row for row in clean.shipments if row.order_id == "completed")
+    assert sent.checkout
+    return shipment("completed", checkout=replace(sent.checkout, payment_token="sealed:again"))(clean)
+
+
 def _miscalculated(clean: Snapshot) -> Snapshot:
     row = next(row for row in clean.orders if row.order_id == "completed")
     assert row.state.checkout
@@ -90,6 +96,7 @@ MUTANTS = (
     Mutant("another amount charged than ordered", 3, payment("completed", amount=1)),
     Mutant("another currency charged than ordered", 3, payment("completed", currency="USD")),
     Mutant("sent to another address", 3, _moved),
+    Mutant("sealed twice on the way to shipping", 3, _resealed),
     Mutant("the total is not the sum of the lines", 3, _miscalculated),
     Mutant("dispatched twice", 3, more(ledger=entry("completed", "dispatch"))),
     Mutant("completed, but the carrier knows nothing", 3, ledger("completed/dispatch")),

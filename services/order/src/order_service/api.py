@@ -22,6 +22,7 @@ from checkout.messages import (
     OrderPlaced,
     PlaceOrder,
 )
+from checkout.sealing import seal_checkout
 from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUESTED, PENDING
 from order_service.schemas import OrderBody, OrderIn, Unfit, order_out
 from sagakit import modes, telemetry
@@ -53,6 +54,7 @@ from sagakit.http import (
     require_customer,
 )
 from sagakit.message import id_of
+from sagakit.sealing import sealer
 
 NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
 STATUSES: Final = (PENDING, CONFIRMED, COMPLETED, CANCELLED)
@@ -88,6 +90,8 @@ class Orders:
         self._prices: dict[str, Money] = {}
         self._feeds = Feeds(self._news, host.participant.watcher, STREAM_POLL)
         self._streams = StreamLimit(host.settings.streams_per_customer)
+        settings = host.settings
+        self._sealers = sealer(settings.seal_key_payment), sealer(settings.seal_key_shipping)
 
     async def place(
         self,
@@ -254,7 +258,8 @@ class Orders:
         if total.amount > limits.AMOUNT:
             raise invalid("lines", f"cost more than {limits.AMOUNT} {total.currency} in minor units")
         address = AddressMessage(**order.shipping_address.model_dump())
-        return Checkout(customer, tuple(lines), total, order.payment.token, address)
+        checkout = Checkout(customer, tuple(lines), total, order.payment.token, address)
+        return seal_checkout(checkout, *self._sealers)  # of a repeat this is let fall: what was sealed first stands
 
     async def _price(self, sku: str) -> Money | None:
         if not self._prices:

@@ -6,11 +6,20 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from checkout import limits
 from checkout.messages import Checkout
 from sagakit.http import VISIBLE, iso
+from sagakit.sealing import MARK
 
 
 class _Strict(BaseModel):
@@ -22,8 +31,15 @@ class LineIn(_Strict):
     quantity: Annotated[int, Field(ge=1, le=limits.QUANTITY)]
 
 
+def _unmarked(text: str) -> str:
+    """What starts with the mark would be taken for sealed, which only this service's own writing is."""
+    if text.startswith(MARK):
+        raise ValueError(f"Input should not start with {MARK}")
+    return text
+
+
 class PaymentIn(_Strict):
-    token: Annotated[str, Field(min_length=1, max_length=limits.TOKEN), VISIBLE]
+    token: Annotated[str, Field(min_length=1, max_length=limits.TOKEN), VISIBLE, AfterValidator(_unmarked)]
 
 
 class AddressIn(_Strict):

@@ -1,5 +1,7 @@
 """The port to the payment provider: which private event asks for which call, and what its answer means. Pure."""
 
+from dataclasses import replace
+
 from payment_service.domain import (
     PaymentAuthorizationRequested,
     PaymentCaptureRequested,
@@ -10,6 +12,7 @@ from payment_service.domain import (
 )
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
+from sagakit.sealing import Sealer
 
 PROVIDER = "payment"
 
@@ -25,6 +28,12 @@ def call(event: Event) -> ProviderCall | None:
         case PaymentVoidRequested(order_id=order_id, amount=amount, currency=currency):
             return _call(order_id, "void", amount, currency)
     return None
+
+
+def opened(made: ProviderCall, sealer: Sealer) -> ProviderCall:
+    """The call as the provider is to get it, with the token in clear: of that nothing is written down."""
+    token = made.payload.get("token")
+    return made if token is None else replace(made, payload={**made.payload, "token": sealer.open(token)})
 
 
 def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:

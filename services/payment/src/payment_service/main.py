@@ -1,11 +1,13 @@
 """The composition root of the payment service: `python -m payment_service [migrate]`."""
 
+from functools import partial
 from typing import Final
 
 from payment_service import domain, gateway, handlers, reactions, store
 from payment_service.api import router
 from payment_service.service import SERVICE
 from sagakit.host import Recipe
+from sagakit.sealing import sealer
 
 RECIPE: Final = Recipe(
     service=SERVICE,
@@ -13,4 +15,5 @@ RECIPE: Final = Recipe(
     rows=lambda settings: store.ROWS,
     router=router,
     domain=(domain, handlers, reactions, gateway),
+    opened=lambda settings: partial(gateway.opened, sealer=sealer(settings.seal_key_payment)),
 )

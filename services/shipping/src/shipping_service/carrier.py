@@ -1,7 +1,12 @@
 """The port to the carrier: which private event asks for which call, and what its answer means. Pure."""
 
+from dataclasses import replace
+
+from checkout.messages import Address
+from checkout.sealing import open_address
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
+from sagakit.sealing import Sealer
 from shipping_service.domain import (
     RecordBooking,
     RecordCancellation,
@@ -18,12 +23,23 @@ def call(event: Event) -> ProviderCall | None:
     """The call that `event` asks for; its key is `{order_id}/{operation}`."""
     match event:
         case ShipmentBookingRequested(order_id=order_id, checkout=checkout):
-            return _call(order_id, "book", country=checkout.address.country)
+            address = checkout.address
+            if isinstance(address, Address):  # written before addresses were sealed, or without a key
+                return _call(order_id, "book", country=address.country)
+            return _call(order_id, "book", address=address)
         case ShipmentDispatchRequested(order_id=order_id):
             return _call(order_id, "dispatch")
         case ShipmentCancellationRequested(order_id=order_id):
             return _call(order_id, "cancel")
     return None
+
+
+def opened(made: ProviderCall, sealer: Sealer) -> ProviderCall:
+    """The call as the carrier is to get it, with the country in clear: of that nothing is written down."""
+    if "address" not in made.payload:
+        return made
+    payload = {name: value for name, value in made.payload.items() if name != "address"}
+    return replace(made, payload={**payload, "country": open_address(made.payload["address"], sealer).country})
 
 
 def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:

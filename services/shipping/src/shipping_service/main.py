@@ -1,8 +1,10 @@
 """The composition root of the shipping service: `python -m shipping_service [migrate]`."""
 
+from functools import partial
 from typing import Final
 
 from sagakit.host import Recipe
+from sagakit.sealing import sealer
 from shipping_service import carrier, domain, handlers, reactions, store
 from shipping_service.api import router
 from shipping_service.service import SERVICE
@@ -13,4 +15,5 @@ RECIPE: Final = Recipe(
     rows=lambda settings: store.ROWS,
     router=router,
     domain=(domain, handlers, reactions, carrier),
+    opened=lambda settings: partial(carrier.opened, sealer=sealer(settings.seal_key_shipping)),
 )
