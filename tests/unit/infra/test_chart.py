@@ -69,6 +69,23 @@ def test_values_hold_no_secret_and_name_the_variables_that_services_read() -> No
     assert {"ROLE", "COORDINATION_MODE", "DATABASE_URL", "JWT_SECRET"} <= named
 
 
+@pytest.mark.parametrize("sealing", [True, False])
+def test_keys_go_to_those_who_seal_or_open_alone(sealing: bool) -> None:
+    documents = render("kafka-choreography", f"sealOrders={str(sealing).lower()}")
+    both = {"SEAL_KEY_PAYMENT", "SEAL_KEY_SHIPPING"}
+    wanted = {
+        "order": both if sealing else set(),
+        "payment": {"SEAL_KEY_PAYMENT"},
+        "shipping": {"SEAL_KEY_SHIPPING"},
+        "inventory": set(),
+    }
+    pods = of_kind(documents, "Deployment") | of_kind(documents, "Job")
+    assert len(pods) == 3 * len(SERVICES)
+    for name, text in pods.items():
+        given = set(re.findall(r"secretKeyRef: \{name: quartet, key: (SEAL_KEY_[A-Z]+)\}", text))
+        assert given == set(re.findall(r"SEAL_KEY_[A-Z]+", text)) == wanted[name.split("-")[1]]
+
+
 def test_the_chart_passes_the_linter() -> None:
     done = subprocess.run([HELM, "lint", "--strict", CHART], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

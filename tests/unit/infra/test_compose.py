@@ -40,12 +40,26 @@ def test_every_published_port_is_of_this_machine_only_and_can_be_changed() -> No
 
 
 @pytest.mark.parametrize(
-    "secret", ["JWT_SECRET", "POSTGRES_PASSWORD", *(f"{name.upper()}_DB_PASSWORD" for name in SERVICES)]
+    "secret",
+    [
+        "JWT_SECRET",
+        "POSTGRES_PASSWORD",
+        "SEAL_KEY_PAYMENT",
+        "SEAL_KEY_SHIPPING",
+        *(f"{name.upper()}_DB_PASSWORD" for name in SERVICES),
+    ],
 )
 def test_no_secret_has_a_default(secret: str) -> None:
     uses = re.findall(rf"\$\{{{secret}[^}}]*\}}", TEXT)
     assert uses
     assert all(use.startswith(f"${{{secret}:?") for use in uses)
+
+
+def test_keys_go_to_those_who_seal_or_open_alone() -> None:
+    holders = {"SEAL_KEY_PAYMENT": {"order", "payment"}, "SEAL_KEY_SHIPPING": {"order", "shipping"}}
+    for key, services in holders.items():
+        assert {name for name, block in BLOCKS.items() if key in block} == services
+        assert TEXT.count(f" {key}: ") == len(services), "and not in what all services get"
 
 
 def test_everything_is_hardened() -> None:

@@ -68,6 +68,7 @@ def test_compose_gets_every_secret_and_port_and_one_project_per_stack(tmp_path: 
     assert all(environment[name] == str(default + 100) for name, default in PORTS.items())
     assert len({environment[f"{name.upper()}_DB_PASSWORD"] for name in SERVICES}) == len(SERVICES)
     assert environment["JWT_SECRET"] == secrets["jwt"]
+    assert environment["SEAL_KEY_PAYMENT"] == secrets["seal_payment"] != environment["SEAL_KEY_SHIPPING"]
     second = docker.environment_of(settings(tmp_path / "b", REPLICAS="3"), secrets)
     assert second["COMPOSE_PROJECT_NAME"] != environment["COMPOSE_PROJECT_NAME"]
     assert second["COMPOSE_PROFILES"] == "temporal-orchestration,workers"

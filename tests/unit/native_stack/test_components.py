@@ -1,18 +1,20 @@
 """Fetching: once, completely or not at all, and with a message that helps."""
 
 import hashlib
+import json
 import re
 import sys
 from pathlib import Path
 
 import pytest
 
-from native_stack import components, docker, kafka, pubsub
+from native_stack import components, docker, kafka, pubsub, services
 from native_stack.components import Component, Report
 from native_stack.errors import StackError
 from native_stack.layout import Layout
-from native_stack.secrets_store import load_or_create
-from native_stack.settings import SERVICES, resolve
+from native_stack.secrets_store import load_or_create, read, write_private
+from native_stack.settings import SERVICES, is_secret, resolve
+from sagakit.sealing import checked
 
 
 class Shelf(Layout):
@@ -128,6 +130,30 @@ def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
     assert load_or_create(layout, SERVICES) == first
     assert len({first[name] for name in (*SERVICES, "jwt", "postgres")}) == 6
     assert layout.secrets.stat().st_mode & 0o777 == 0o600
+
+
+def test_keys_that_seal_are_made_also_for_a_stack_that_has_other_secrets_already(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    load_or_create(layout, SERVICES)
+    before = {name: value for name, value in read(layout).items() if not name.startswith("seal_")}
+    write_private(layout.secrets.parent, layout.secrets.name, json.dumps(before))
+    made = load_or_create(layout, SERVICES)
+    assert made.keys() - before.keys() == {"seal_payment", "seal_shipping"}
+    assert before.items() <= made.items()
+    assert made == load_or_create(layout, SERVICES)
+    assert checked(made["seal_payment"]) != checked(made["seal_shipping"])
+
+
+def test_each_service_gets_its_own_keys_and_tools_get_none(tmp_path: Path) -> None:
+    settings = resolve({"STACK_DIR": str(tmp_path)})
+    secrets = load_or_create(settings.layout, SERVICES)
+    keys = {f"SEAL_KEY_{name.upper()}": secrets[f"seal_{name}"] for name in ("payment", "shipping")}
+    wanted = {"order": set(keys), "payment": {"SEAL_KEY_PAYMENT"}, "shipping": {"SEAL_KEY_SHIPPING"}}
+    for program in services.programs(settings, secrets):
+        given = {name: value for name, value in program.environment.items() if name.startswith("SEAL_")}
+        assert given == {name: keys[name] for name in wanted.get(program.name, ())}
+    assert not any(key in services.recorded_environment(settings, secrets).values() for key in keys.values())
+    assert all(is_secret(name) for name in keys)
 
 
 def test_kafka_binds_this_machine_only_and_returns_soon_after_a_kill(tmp_path: Path) -> None:

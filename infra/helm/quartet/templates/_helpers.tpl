@@ -63,6 +63,12 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 - name: JWT_SECRET
   valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: JWT_SECRET}}
+{{- range $pair := list "payment" "shipping" }}
+{{- if or (eq $.service $pair) (and (eq $.service "order") $values.sealOrders) }}
+- name: SEAL_KEY_{{ upper $pair }}
+  valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: SEAL_KEY_{{ upper $pair }}}}
+{{- end }}
+{{- end }}
 - name: DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: {{ upper .service }}_DATABASE_URL}}
 {{- end }}

@@ -15,7 +15,7 @@ from native_stack.compose import COMPOSE_FILE, Compose
 from native_stack.errors import StackError, usage
 from native_stack.images import refuse_another
 from native_stack.layout import REPOSITORY, Layout, locked
-from native_stack.secrets_store import load_or_create, write_private
+from native_stack.secrets_store import load_or_create, seal_keys, write_private
 from native_stack.settings import PORTS, SERVICES, Settings
 
 ANSWER_SECONDS = 10
@@ -240,6 +240,7 @@ def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, 
         "JWT_SECRET": settings.passed_on.get("JWT_SECRET") or secrets["jwt"],
         "POSTGRES_PASSWORD": secrets["postgres"],
         **{f"{name.upper()}_DB_PASSWORD": secrets[name] for name in SERVICES},
+        **seal_keys(secrets, "order"),  # Compose hands each service what is its own
     }
 
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from native_stack.layout import Layout
 
 Write = Callable[[Path, str, str], None]  # folder, name, text
+SEALED_FOR = ("payment", "shipping")
+
+
+def seal_keys(secrets: Mapping[str, str], service: str) -> dict[str, str]:
+    """The variables with keys that a service gets: the order service, which seals, all; a participant its own."""
+    names = SEALED_FOR if service == "order" else tuple(name for name in SEALED_FOR if name == service)
+    return {f"SEAL_KEY_{name.upper()}": secrets[f"seal_{name}"] for name in names}
 
 
 def load_or_create(layout: Layout, services: Iterable[str], write: Write | None = None) -> dict[str, str]:
-    """Names to values: `jwt`, `postgres` (the superuser), `kafka_cluster`, and one password per service.
+    """Names to values: `jwt`, `postgres` (the superuser), `kafka_cluster`, one password per service, and `seal_payment`
+    and `seal_shipping`: keys separated by commas, of which the first seals. To rotate, put a new one in front.
 
     The file can be read by its owner alone. Values once made stay, so data and secrets live and die together.
     `write` is how to write into a folder that is not the caller's.
@@ -27,6 +36,7 @@ def load_or_create(layout: Layout, services: Iterable[str], write: Write | None 
         "jwt": secrets.token_urlsafe(48),
         "postgres": secrets.token_urlsafe(24),
         "kafka_cluster": _cluster_id(),
+        **{f"seal_{name}": _seal_key() for name in SEALED_FOR},
     }
     if wanted.keys() <= found.keys():
         return found
@@ -58,7 +68,9 @@ def write_private(folder: os.PathLike[str], name: str, text: str, mode: int = 0o
         os.close(held)
 
 
-def _cluster_id() -> str:
-    import base64
+def _seal_key() -> str:
+    return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
+
+def _cluster_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

@@ -14,6 +14,7 @@ from native_stack.layout import REPOSITORY
 from native_stack.postgres import database_url
 from native_stack.programs import PROVIDER, SERVICE, Program
 from native_stack.readiness import HOST, Check
+from native_stack.secrets_store import seal_keys
 from native_stack.settings import DEFAULTS, PORTS, SERVICES, Settings
 
 SANDBOX = "provider"
@@ -76,6 +77,7 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str) -> Progra
         **common_environment(settings, secrets),
         "SERVICE": name,
         "DATABASE_URL": _database(settings, secrets, name),
+        **seal_keys(secrets, name),
     }
     return _python(settings, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
 
