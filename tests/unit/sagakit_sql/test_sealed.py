@@ -54,7 +54,7 @@ class System:
 
     async def start(self, stack: AsyncExitStack, database: Database) -> None:
         for name, own in OWN.items():
-            given = {key: self.keys[key] for key in own if key in self.keys}
+            given: dict[str, Any] = {key: self.keys[key] for key in own if key in self.keys}
             self.services[name] = await stack.enter_async_context(
                 replica(name, database(name), provider=self._provider(name, given), retry_max=0.2, **given)
             )

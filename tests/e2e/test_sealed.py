@@ -1,0 +1,82 @@
+"""Of a real run no file shows a card token, a name or a street: databases, the broker, histories, logs."""
+
+import asyncio
+import mmap
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+import msgspec
+
+from sagakit.modes import MODES
+from tests.e2e.stack import SERVICES, Stack, basket
+from tests.e2e.test_switching import ONE_OF_A_CARRIER
+
+KEEPING = ("kafka", "temporal")  # what these carry stands in their files; the others keep it in memory while they run
+
+
+def suits(stack: str, **_: object) -> bool:
+    return stack in ONE_OF_A_CARRIER
+
+
+async def test_no_file_shows_token_name_or_street(stack: Stack) -> None:
+    secret = uuid.uuid4().hex
+    sealed = set()
+    for token, status in (("tok_visa", "COMPLETED"), (f"tok_{secret}", "CANCELLED")):
+        body = basket(token=token)
+        body["shipping_address"] |= {"name": f"A. {secret} Customer", "line1": f"{secret} Main St"}
+        order_id = (await stack.order(body)).json()["order_id"]
+        assert (await stack.settled(order_id))["status"] == status
+        sealed.add(await _sealed(stack, order_id))
+    if MODES[stack.mode].substrate == "sns_sqs":
+        stack.stop("ministack")  # it writes its state down when it ends
+        stack.start("ministack")
+    await asyncio.gather(*(_flushed(stack, name) for name in SERVICES))
+    found = await asyncio.to_thread(_search, stack.folder, [secret, *sealed])
+    assert found[secret] == set()
+    kept = set(SERVICES) | {MODES[stack.mode].substrate}.intersection(KEEPING)
+    places = {part for text in sealed for path in found[text] for part in path.parts}
+    assert places >= kept, "what is sealed is found, so what is in clear would be"
+
+
+async def _sealed(stack: Stack, order_id: str) -> str:
+    """The order's payment token, as it is stored."""
+    url = stack.environment["ORDER_DATABASE_URL"].replace("+asyncpg", "")
+    connection = await asyncpg.connect(url, timeout=10)
+    try:
+        checkout = await connection.fetchval("SELECT checkout FROM orders WHERE order_id = $1", order_id)
+    finally:
+        await connection.close()
+    token: str = msgspec.json.decode(checkout)["payment_token"]
+    return token
+
+
+async def _flushed(stack: Stack, service: str) -> None:
+    """Every page of the service's database is in its file, where nothing is compressed."""
+    secrets = msgspec.json.decode((stack.folder / "data" / "secrets.json").read_bytes())
+    port = urlsplit(stack.environment[f"{service.upper()}_DATABASE_URL"]).port
+    connection = await asyncpg.connect(
+        host="127.0.0.1", port=port, user="postgres", password=secrets["postgres"], database="postgres", timeout=10
+    )
+    try:
+        await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
+
+
+def _search(folder: Path, texts: Iterable[str]) -> dict[str, set[Path]]:
+    """The files, below the folder, that hold each text."""
+    found: dict[str, set[Path]] = {text: set() for text in texts}
+    for path in folder.rglob("*"):
+        try:
+            if not path.is_file() or not path.stat().st_size:
+                continue
+            with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                for text, places in found.items():
+                    if content.find(text.encode()) >= 0:
+                        places.add(path.relative_to(folder))
+        except (FileNotFoundError, ValueError):  # it went while we looked
+            continue
+    return found
