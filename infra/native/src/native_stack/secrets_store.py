@@ -15,6 +15,14 @@ from native_stack.errors import StackError
 from native_stack.layout import Layout
 
 Write = Callable[[Path, str, str], None]  # folder, name, text
+SEALED_FOR = ("payment", "shipping")
+
+
+def seal_keys(secrets: Mapping[str, str], service: str) -> dict[str, str]:
+    """The variables with keys that a service gets: the order service, which seals, all; a participant its own."""
+    names = SEALED_FOR if service == "order" else tuple(name for name in SEALED_FOR if name == service)
+    return {f"SEAL_KEY_{name.upper()}": secrets[f"seal_{name}"] for name in names}
+
 
 SEALED_FOR = ("payment", "shipping")
 
