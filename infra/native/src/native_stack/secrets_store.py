@@ -24,15 +24,6 @@ def seal_keys(secrets: Mapping[str, str], service: str) -> dict[str, str]:
     return {f"SEAL_KEY_{name.upper()}": secrets[f"seal_{name}"] for name in names}
 
 
-SEALED_FOR = ("payment", "shipping")
-
-
-def seal_keys(secrets: Mapping[str, str], service: str) -> dict[str, str]:
-    """The variables with keys that a service gets: the order service, which seals, all; a participant its own."""
-    names = SEALED_FOR if service == "order" else tuple(name for name in SEALED_FOR if name == service)
-    return {f"SEAL_KEY_{name.upper()}": secrets[f"seal_{name}"] for name in names}
-
-
 def load_or_create(layout: Layout, services: Iterable[str], write: Write | None = None) -> dict[str, str]:
     """Names to values: `jwt`, `postgres` (the superuser), `kafka_cluster`, one password per service, and `seal_payment`
     and `seal_shipping`: keys separated by commas, of which the first seals. To rotate, put a new one in front.
