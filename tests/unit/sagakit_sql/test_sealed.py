@@ -11,12 +11,14 @@ import pytest
 from cryptography.fernet import Fernet
 
 from checkout.messages import PUBLIC, AuthorizePayment, BookShipment, OrderPlaced, ReserveStock
+from checkout.sealing import seal_checkout
 from sagakit import envelope
 from sagakit.http import create_app
 from sagakit.message import message_id
 from sagakit.provider_http import HttpProvider
+from sagakit.sealing import sealer
 from tests.postgres import SECRET, recipe
-from tests.replica import Replica, replica
+from tests.replica import Replica, basket, replica
 from tests.unit.api.served import headers, order_body
 
 TOKEN, STREET = "tok_flaky", "221B Baker Street"
@@ -163,3 +165,22 @@ async def test_orders_from_before_there_were_keys_are_read_with_them(database: D
         await _run(system)
         assert {asked["token"] for asked in system.outside.got["/payment/authorize"]} == {TOKEN}
         assert {asked["country"] for asked in system.outside.got["/carrier/book"]} == {"LV"}
+
+
+async def test_a_service_without_the_key_asks_again_and_takes_it_for_no_refusal(database: Database) -> None:
+    url, outside = database("payment"), Outside()
+    outside.silent = False
+    sealed = seal_checkout(basket(), sealer(KEYS["seal_key_payment"]), sealer(KEYS["seal_key_shipping"]))
+
+    def provider(given: Mapping[str, str]) -> HttpProvider:
+        opened = recipe("payment").opened(made_settings("payment", given))
+        return HttpProvider("http://provider", SECRET, "payment", post=outside.post, opened=opened)
+
+    async with replica("payment", url, provider=provider({}), retry_max=0.2) as payment:
+        await payment.participant.dispatcher.do(AuthorizePayment("o1", sealed))
+        await payment.until("SELECT count(*) FROM outbox WHERE is_call AND attempts > 2", 1)
+        assert [row.status for row in await payment.rows("SELECT status FROM payments")] == ["AUTHORIZING"]
+    assert not outside.got
+    async with replica("payment", url, provider=provider({"seal_key_payment": KEYS["seal_key_payment"]})) as payment:
+        await payment.until("SELECT status FROM payments", "AUTHORIZED")
+    assert [asked["token"] for asked in outside.got["/payment/authorize"]] == [basket().payment_token]

@@ -1,11 +1,13 @@
 """Sealed for one participant: stored calls hold no clear token and no address, and the provider gets what it needs."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from checkout import messages as m
 from checkout.sealing import seal_checkout
+from native_stack.layout import REPOSITORY
 from payment_service import gateway
 from payment_service.domain import PaymentAuthorizationRequested, PaymentCaptureRequested
 from sagakit.message import Event
@@ -64,3 +66,10 @@ def test_the_address_goes_whole_to_the_carriers_port_alone() -> None:
     assert stored.payload == {"order_id": ORDER, "address": SEALED.address}
     assert isinstance(CHECKOUT.address, m.Address)
     assert SHIPPING.open(str(SEALED.address)).count(CHECKOUT.address.line1) == 1
+
+
+def test_nobody_else_opens_what_is_sealed() -> None:
+    opening = re.compile(r"\b(?:sealer|payment|shipping)\.open\(|\bopen_address\(")
+    sources = [path for top in ("services", "shared/src", "infra") for path in (REPOSITORY / top).rglob("*.py")]
+    found = {path.name for path in sources if opening.search(path.read_text())}
+    assert found == {"gateway.py", "carrier.py", "sealing.py"}
