@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -184,3 +185,24 @@ async def test_a_service_without_the_key_asks_again_and_takes_it_for_no_refusal(
     async with replica("payment", url, provider=provider({"seal_key_payment": KEYS["seal_key_payment"]})) as payment:
         await payment.until("SELECT status FROM payments", "AUTHORIZED")
     assert [asked["token"] for asked in outside.got["/payment/authorize"]] == [basket().payment_token]
+
+
+@pytest.mark.parametrize(
+    ("name", "hold", "table", "status"),
+    [("payment", AuthorizePayment, "payments", "DECLINED"), ("shipping", BookShipment, "shipments", "REFUSED")],
+)
+async def test_instant_providers_decide_by_what_is_opened(
+    database: Database, name: str, hold: Any, table: str, status: str
+) -> None:
+    clear = replace(basket(country="AQ"), payment_token="tok_declined")
+    sealed = seal_checkout(clear, sealer(KEYS["seal_key_payment"]), sealer(KEYS["seal_key_shipping"]))
+    given: dict[str, Any] = {key: KEYS[key] for key in OWN[name]}
+    async with replica(name, database(name), **given) as this:
+        await this.participant.dispatcher.do(hold("o1", sealed))
+        assert [row.status for row in await this.rows(f"SELECT status FROM {table}")] == [status]
+        stored = repr(
+            [tuple(row) for of in (table, "journal", "ledger") for row in await this.rows(f"SELECT * FROM {of}")]
+        )
+        assert str(sealed.address) in stored
+        assert "tok_declined" not in stored
+        assert "1 Main St" not in stored
