@@ -210,7 +210,10 @@ class World:
         """Bring an answer through the door. `fate`: ok; crash, before the commit; unmarked, just after it."""
         name = self.leased[key]
         database = self.databases[name]
-        command = self.services[name].outcome(decode_call(database.outbox[key].body), outcome)
+        try:
+            command = self.services[name].outcome(decode_call(database.outbox[key].body), outcome)
+        except ProviderRejected:
+            return  # no answer: the call stands, and is made again
         item = Do(command, key)
         answer = self.enter(name, [item], fate == "crash")[0]
         if isinstance(answer, HandlerFailed):
