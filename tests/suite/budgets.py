@@ -27,7 +27,7 @@ class Budget:
 WORKERS: Final = 3
 BUDGETS: Final[dict[str, Budget]] = {
     "static checks": Budget(45, fast=25),
-    "unit tests": Budget(120),
+    "unit tests": Budget(150, fast=90),
     "unit tests on PostgreSQL": Budget(240),
     "contracts": Budget(5),
     "architecture": Budget(5),
@@ -44,8 +44,8 @@ BUDGETS: Final[dict[str, Budget]] = {
     "end to end: pubsub-choreography": Budget(110, nightly=220),
     "end to end: kafka-orchestration": Budget(140, nightly=220),
     "end to end: sns-sqs-orchestration": Budget(130, nightly=280),
-    "end to end: pubsub-orchestration": Budget(110, nightly=260),
-    "end to end: temporal-choreography": Budget(100, nightly=180),
+    "end to end: pubsub-orchestration": Budget(130, nightly=260),
+    "end to end: temporal-choreography": Budget(130, nightly=180),
     "end to end: switching modes": Budget(120, nightly=350),
     "the whole run": Budget(18 * 60, nightly=35 * 60, fast=90),
 }
