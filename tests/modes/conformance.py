@@ -57,7 +57,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_what_is_published_reaches_every_subscriber_and_no_other(self, corner: Corner) -> None:
         alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
         both, only_alpha = corner.rows(corner.one, 5), corner.rows(corner.two, 5)
-        await alpha.publish(both + only_alpha)
+        await corner.publish(alpha, both + only_alpha)
         assert bodies(await corner.collect(alpha, both + only_alpha)) == bodies(both + only_alpha)
         assert bodies(await corner.collect(beta, both)) == bodies(both)
         assert not await corner.listen(beta, 1)
@@ -65,7 +65,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_types_that_a_consumer_did_not_ask_for_are_kept_from_it(self, corner: Corner) -> None:
         alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
         changed, ignored, made = (corner.rows(corner.one, 5, kind) for kind in (CHANGED, IGNORED, MADE))
-        await beta.publish(changed + ignored + made)
+        await corner.publish(beta, changed + ignored + made)
         assert bodies(await corner.collect(alpha, changed + made)) == bodies(changed + made)
         assert bodies(await corner.collect(beta, made)) == bodies(made)
         assert not await corner.listen(beta, 1)
@@ -73,27 +73,27 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_the_body_arrives_byte_for_byte_in_its_first_attempt(self, corner: Corner) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 1)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         (delivery,) = await corner.collect(alpha, rows)
         assert (delivery.body, delivery.attempt) == (rows[0].body, 1)
 
     async def test_a_thousand_messages_in_one_publish_arrive_complete(self, corner: Corner) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 1000)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         await corner.collect(alpha, rows)
 
     async def test_what_was_published_before_a_subscriber_first_started_waits_for_it(self, corner: Corner) -> None:
         beta = await corner.open(corner.beta)
         rows = corner.rows(corner.two, 5)
-        await beta.publish(rows)
+        await corner.publish(beta, rows)
         await corner.collect(await corner.open(corner.alpha), rows)
 
     async def test_a_publish_may_be_repeated(self, corner: Corner) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 20)
-        await alpha.publish(rows)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
+        await corner.publish(alpha, rows)
         await corner.collect(alpha, rows)
         assert bodies(await corner.listen(alpha, 1)) <= bodies(rows)
 
@@ -102,7 +102,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_what_was_acknowledged_does_not_come_again(self, corner: Corner) -> None:
         first = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 50)
-        await first.publish(rows)
+        await corner.publish(first, rows)
         await corner.collect(first, rows)
         await first.close()
         assert not await corner.listen(await corner.open(corner.alpha), self.redelivery + 1)
@@ -110,7 +110,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_what_was_not_acknowledged_comes_again_after_the_consumer_is_gone(self, corner: Corner) -> None:
         first = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 50)
-        await first.publish(rows)
+        await corner.publish(first, rows)
         held = await corner.hold(first, rows)
         await first.settle(held[::2], [])
         await first.close()
@@ -124,7 +124,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
             task = asyncio.ensure_future(alpha.receive())
             await asyncio.sleep(0.05)
             rows += (more := corner.rows(corner.one, 5))
-            await alpha.publish(more)
+            await corner.publish(alpha, more)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await corner.collect(alpha, rows)
@@ -132,14 +132,14 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_settling_twice_or_nothing_is_harmless(self, corner: Corner) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 5)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         held = await corner.hold(alpha, rows)
         await alpha.settle([], [])
         await alpha.settle(held, [])
         with contextlib.suppress(Exception):
             await alpha.settle(held, [])
         more = corner.rows(corner.one, 5)
-        await alpha.publish(more)
+        await corner.publish(alpha, more)
         await corner.collect(alpha, more)
 
     # --- failing -------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_a_failed_delivery_comes_again_as_a_later_attempt(self, corner: Corner) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 10)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         held = await corner.hold(alpha, rows)
         await alpha.settle(held[1:], [Failure(held[0], "the handler raised", poison=False)])
         (again,) = await corner.hold(alpha, [row for row in rows if row.body == held[0].body])
@@ -158,11 +158,11 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_a_failed_delivery_holds_no_neighbour_up(self, corner: Corner) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 10)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         held = await corner.hold(alpha, rows)
         await alpha.settle([], [Failure(one, "the handler raised", poison=False) for one in held])
         more = corner.rows(corner.one, 10)
-        await alpha.publish(more)
+        await corner.publish(alpha, more)
         await corner.collect(alpha, rows + more)
 
     async def test_poison_becomes_a_dead_letter_with_its_cause_and_blocks_nobody(
@@ -170,11 +170,11 @@ class TransportConformance(FaultConformance, ProbeConformance):
     ) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 10)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         held = await corner.hold(alpha, rows)
         await alpha.settle(held[1:], [Failure(held[0], "unknown version", poison=True)])
         more = corner.rows(corner.one, 10)
-        await alpha.publish(more)
+        await corner.publish(alpha, more)
         assert held[0].body not in bodies(await corner.collect(alpha, more))
         ((body, cause),) = await self._dead(server, corner.alpha, 1)
         assert (body, cause) == (held[0].body, "unknown version")
@@ -184,7 +184,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_what_fails_too_often_becomes_a_dead_letter(self, corner: Corner, server: Any) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 2)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         attempts = list[int]()
         async with asyncio.timeout(self.patience):
             while not attempts or max(attempts) < ATTEMPTS:
@@ -215,7 +215,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
 
         async def produce() -> None:
             for start in range(0, len(rows), 20):
-                await first.publish(rows[start : start + 20])
+                await corner.publish(first, rows[start : start + 20])
                 await asyncio.sleep(0.02)
 
         async with asyncio.timeout(self.patience):
@@ -237,7 +237,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
             for start in range(0, len(rows), 100):
                 guest = await corner.open(corner.alpha)
                 work = asyncio.ensure_future(consume(guest))
-                await guest.publish(rows[start : start + 100])
+                await corner.publish(guest, rows[start : start + 100])
                 await asyncio.sleep(0.5)
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
@@ -252,7 +252,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
         alpha, beta = await asyncio.gather(corner.open(corner.alpha), corner.open(corner.beta))
         await asyncio.gather(alpha.start(), beta.start())
         rows = corner.rows(corner.one, 5)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         for transport in (alpha, beta):
             assert len(await corner.collect(transport, rows)) == len(rows)
 
@@ -274,14 +274,14 @@ class TransportConformance(FaultConformance, ProbeConformance):
         async with asyncio.timeout(self.patience):
             await starting
         rows = corner.rows(corner.one, 5)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         await corner.collect(alpha, rows)
 
     @pytest.mark.parametrize("how", ["kill", "freeze"])
     async def test_publish_raises_in_time_while_the_broker_is_away(self, corner: Corner, server: Any, how: str) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 20)
-        await alpha.publish(rows[:10])
+        await corner.publish(alpha, rows[:10])
         await asyncio.to_thread(getattr(server, how))
         try:
             began = time.monotonic()
@@ -296,7 +296,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_close_ends_in_time_while_the_broker_is_away(self, corner: Corner, server: Any) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 5)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         await corner.collect(alpha, rows)
         await asyncio.to_thread(server.kill)
         try:
@@ -309,9 +309,9 @@ class TransportConformance(FaultConformance, ProbeConformance):
     async def test_a_restart_of_the_broker_heals_by_itself(self, corner: Corner, server: Any, how: str) -> None:
         alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
         before, under_way, after = (corner.rows(corner.one, 30) for _ in range(3))
-        await alpha.publish(before)
+        await corner.publish(alpha, before)
         await corner.collect(alpha, before)
-        await alpha.publish(under_way)
+        await corner.publish(alpha, under_way)
         listening = asyncio.ensure_future(corner.listen(alpha, self.patience))
         await asyncio.to_thread(getattr(server, how))
         await asyncio.sleep(1)

@@ -102,7 +102,7 @@ class FaultConformance:
     ) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 3)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         locked, *others = await corner.hold(alpha, rows)
         attempts, neighbours, seen = [locked.attempt], list[Outgoing](), set[bytes]()
         await alpha.settle(others, [Failure(locked, "locked", poison=False, counts=False)])
@@ -110,7 +110,7 @@ class FaultConformance:
         while len(attempts) < MORE_THAN_ANY_BOUND:
             assert time.monotonic() - began < self.patience, f"it came {len(attempts)} times"
             neighbours += (more := corner.rows(corner.one, 1))
-            await alpha.publish(more)
+            await corner.publish(alpha, more)
             batch = await alpha.receive()
             again = [delivery for delivery in batch if delivery.body == locked.body]
             attempts += [delivery.attempt for delivery in again]
@@ -128,7 +128,7 @@ class FaultConformance:
     async def test_what_is_kept_back_is_given_to_nobody_else_until_its_consumer_goes(self, corner: Corner) -> None:
         first = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 10)
-        await first.publish(rows)
+        await corner.publish(first, rows)
         held = await corner.hold(first, rows)
         await first.settle([], [Failure(one, "locked", poison=False, counts=False) for one in held])
         again = await corner.hold(first, rows)
@@ -140,7 +140,7 @@ class FaultConformance:
     async def test_a_kept_delivery_that_then_fails_counts_from_there(self, corner: Corner, server: Any) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 1)
-        await alpha.publish(rows)
+        await corner.publish(alpha, rows)
         (delivery,) = await corner.hold(alpha, rows)
         await alpha.settle([], [Failure(delivery, "locked", poison=False, counts=False)])
         (again,) = await corner.hold(alpha, rows)
@@ -156,7 +156,9 @@ class FaultConformance:
             return RowsLocked(frozenset({subject})) if locked else None
 
         door = Door(answer)
-        await alpha.publish(self._rows(corner, [envelope("locked"), *(envelope(f"other-{n}") for n in range(20))]))
+        await corner.publish(
+            alpha, self._rows(corner, [envelope("locked"), *(envelope(f"other-{n}") for n in range(20))])
+        )
         await self._consumed(alpha, door, lambda: tries.count("locked") >= MORE_THAN_ANY_BOUND)
         assert {f"other-{n}" for n in range(20)} <= set(tries)
         assert door.buried == []
@@ -170,7 +172,7 @@ class FaultConformance:
         alpha, door = await corner.open(corner.alpha), Door()
         poison = sorted(POISON)
         mixed = [body for at, one in enumerate(poison) for body in (envelope(f"o{at}"), one)]
-        await alpha.publish(self._rows(corner, [*mixed, envelope("last")]))
+        await corner.publish(alpha, self._rows(corner, [*mixed, envelope("last")]))
         wanted = {"last", *(f"o{at}" for at in range(len(poison)))}
         await self._consumed(alpha, door, lambda: wanted <= set(door.asked) and len(door.buried) >= len(poison))
         assert set(dict(door.buried)) == POISON
@@ -180,9 +182,9 @@ class FaultConformance:
 
     async def test_a_strangers_messages_stop_nobody(self, corner: Corner, server: Any) -> None:
         alpha, door = await corner.open(corner.alpha), Door()
-        await alpha.publish(self._rows(corner, [envelope("before")]))
+        await corner.publish(alpha, self._rows(corner, [envelope("before")]))
         strange = await self.publish_as_a_stranger(server, corner)
-        await alpha.publish(self._rows(corner, [envelope("after")]))
+        await corner.publish(alpha, self._rows(corner, [envelope("after")]))
         await self._consumed(
             alpha, door, lambda: {"before", "after"} <= set(door.asked) and len(door.buried) >= strange
         )

@@ -26,6 +26,9 @@ REJECTED = ("21", "22", "23", "54")
 STALE = ("25006", "57P")
 RECYCLE = 1800.0  # seconds that a session lives
 
+# The last one is what asyncpg makes of a connection that is cut off while it is being made.
+DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 
 def engine_for(url: str | URL, pool: int, overflow: int = 2) -> AsyncEngine:
     """A pooled engine whose every statement, and every wait for a connection or a lock, has an end.
@@ -64,7 +67,7 @@ async def translated() -> AsyncIterator[None]:
     """Database errors in the words of the ports; an error that is none of these passes as it is: it is a defect."""
     try:
         yield
-    except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except (SQLAlchemyError, *DRIVER, OSError, TimeoutError) as error:
         orig = getattr(error, "orig", None) or error
         code, said = getattr(orig, "sqlstate", None) or "", stated(orig)
         if code.startswith(LOCKED):
@@ -85,7 +88,7 @@ def _lost(error: BaseException, orig: BaseException) -> bool:
         return True
     if isinstance(cause, asyncpg.exceptions.DataError):
         return False
-    return isinstance(cause, OSError | TimeoutError | asyncpg.InterfaceError)
+    return isinstance(cause, OSError | TimeoutError | asyncpg.InterfaceError | asyncpg.InternalClientError)
 
 
 @asynccontextmanager

@@ -112,7 +112,8 @@ async def test_letters_that_came_in_the_same_moment_are_all_on_some_page(calm: S
 async def test_all_kinds_are_in_one_list(postgres: Server) -> None:
     provider = Scripted(*(OutcomeUnknown("lost") for _ in range(50)))
     asked: dict[str, Any] = {"provider": provider, "providers": "sandbox", "saga_attention_after": 0.1}
-    async with served("payment", postgres.database("payment"), **asked) as payment:
+    leased = {"outbox_lease": 7200.0}  # so that the relay leaves the rows below to whoever has them for an hour
+    async with served("payment", postgres.database("payment"), **asked, **leased) as payment:
         await payment.do(AuthorizePayment("o1", basket()))
         await bury(payment, b"x")
         await payment.replica.execute(
