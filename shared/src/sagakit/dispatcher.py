@@ -142,7 +142,9 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Commit batches until cancelled; a batch under way is finished first."""
-        await asyncio.gather(self._lane(self._queue), self._lane(self._aside))
+        async with asyncio.TaskGroup() as lanes:
+            lanes.create_task(self._lane(self._queue))
+            lanes.create_task(self._lane(self._aside))
 
     async def _lane(self, queue: asyncio.Queue[_Waiting]) -> None:
         while True:
@@ -158,6 +160,8 @@ class Dispatcher:
             except asyncio.CancelledError:
                 await task
                 raise
+            finally:
+                _fail(wanted, StoreUnavailable("the door failed"))  # nobody, unless it did: then they send it again
 
     async def _handle(self, batch: list[_Waiting], halve: bool = False, until: float | None = None) -> None:
         try:

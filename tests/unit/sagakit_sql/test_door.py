@@ -16,7 +16,7 @@ from checkout.messages import (
     StockReserved,
 )
 from sagakit.door import Do, HandlerFailed
-from sagakit.ports import RowRejected
+from sagakit.ports import RowRejected, StoreUnavailable
 from tests.replica import names, place, replica, reserve
 
 Database = Callable[[str], str]
@@ -116,3 +116,18 @@ async def test_a_value_that_the_database_cannot_hold_is_rejected_and_not_an_outa
         assert isinstance(answers[0], OrderPlaced)
         assert isinstance(answers[1], RowRejected | HandlerFailed)
         assert isinstance(answers[2], OrderPlaced)
+
+
+async def test_a_door_that_fails_tells_those_who_wait_and_opens_again(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with replica("order", database("order")) as order:
+
+        def fails(changes: object) -> None:
+            raise RuntimeError("a defect after the commit")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(order.participant.dispatcher, "_committed", fails)
+            with pytest.raises(StoreUnavailable, match="the door failed"):
+                await order.participant.dispatcher.do(place("o1"))
+        assert isinstance(await order.participant.dispatcher.do(place("o1")), OrderPlaced)
