@@ -19,6 +19,8 @@ from sagakit.modes.temporal.wire import Start, note_of
 from tests.modes.servers import running
 from tests.modes.test_temporal_world import World, ended
 
+pytestmark = pytest.mark.carrier("temporal")
+
 STYLES: Final = ("orchestration", "choreography")
 KIND: Final = {"orchestration": "Saga", "choreography": "Reactions"}
 SIGNAL: Final = {"orchestration": "decided", "choreography": "heard"}
