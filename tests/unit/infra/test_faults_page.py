@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs/faults.md").read_text()
+PAGE = (ROOT / "docs/faults.md").read_text().partition("\n## ")[2]
 PATHS = list((ROOT / "tests").rglob("*.py"))
 FILES = {one.name: "".join(path.read_text() for path in PATHS if path.name == one.name) for one in PATHS}
 
