@@ -18,6 +18,7 @@ from sagakit.modes.kafka.topology import dead_letters_of, ensure, topic_of, topi
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
 from sagakit.topology import Topology
+from sagakit.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -235,5 +236,4 @@ class KafkaTransport:
             task.add_done_callback(self._leaving.discard)
 
     def _backoff(self, failures: int) -> float:
-        first, longest = self._pauses
-        return min(first * 2.0 ** min(failures - 1, 20), longest)
+        return Backoff(*self._pauses).pause(failures - 1)

@@ -25,7 +25,7 @@ from sagakit.modes.pubsub.wire import batches, letter_of, message_of
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
 from sagakit.topology import Subscription, Topology
-from sagakit.waiting import set_within
+from sagakit.waiting import Backoff, set_within
 
 log = logging.getLogger(__name__)
 
@@ -285,4 +285,4 @@ class PubSubTransport:
             self._make_room()
 
     def _backoff(self, failures: int) -> float:
-        return min(self._settings.retry_initial * 2.0 ** min(failures - 1, 30), self._settings.retry_max)
+        return Backoff(self._settings.retry_initial, self._settings.retry_max).pause(failures - 1)

@@ -14,6 +14,7 @@ from sagakit.modes.sns_sqs.wire import Packed, cut, letter, pack, unpack
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
 from sagakit.topology import Topology
+from sagakit.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -194,4 +195,4 @@ class SnsSqsTransport:
     def _pause(self, attempt: int) -> int:
         """Whole seconds, the broker knows no others: doubling from the first retry's pause to the longest."""
         settings = self._settings
-        return ceil(min(settings.retry_max, settings.retry_initial * 2.0 ** min(attempt - 1, 30)))
+        return ceil(Backoff(settings.retry_initial, settings.retry_max).pause(attempt - 1))

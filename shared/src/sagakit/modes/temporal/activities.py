@@ -12,7 +12,7 @@ from temporalio import activity, workflow
 from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from sagakit.deadletters import BUSY, Failures, event_of
+from sagakit.failures import BUSY, Failures, event_of
 from sagakit.faults import failpoints
 from sagakit.message import Command, Event
 from sagakit.modes.temporal.wire import QUEUE, Letter, Note, Start, body_of, message_of, note_of, read

@@ -13,7 +13,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.worker import Worker
 
 from sagakit import envelope
-from sagakit.deadletters import readmit
+from sagakit.failures import readmit
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.modes import CHOREOGRAPHY
 from sagakit.modes.temporal.activities import HEARTBEAT, activities
