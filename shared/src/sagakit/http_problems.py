@@ -17,8 +17,6 @@ from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.telemetry import request_id
 
 PROBLEM_JSON: Final = "application/problem+json"
-# SQLSTATE classes that a repeat can cure: connection, rollback, resources, object in use, operator, system.
-_TRANSIENT: Final = ("08", "40", "53", "55", "57", "58")
 
 PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     status: {
@@ -114,28 +112,9 @@ def unavailable(detail: str, retry_after: int = 1) -> Problem:
 def is_outage(error: BaseException) -> bool:
     """Whether the error says that a store or a neighbour cannot be reached right now, rather than a bug.
 
-    Covers refused, reset and timed-out connections, an exhausted pool, and transient SQLSTATE classes.
+    What a database says has been put into the words of the ports by then (`sagakit.database.translated`).
     """
-    seen: set[int] = set()
-    current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        state = getattr(current, "sqlstate", None)
-        if isinstance(state, str):
-            return state.startswith(_TRANSIENT)
-        if isinstance(current, StoreUnavailable | ConnectionError | TimeoutError) or _lost_connection(current):
-            return True
-        if isinstance(current, OSError) and current.errno is not None and current.filename is None:
-            return True
-        current = getattr(current, "orig", None) or current.__cause__
-    return False
-
-
-def _lost_connection(error: BaseException) -> bool:
-    names = {kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(("sqlalchemy", "asyncpg"))}
-    if "TimeoutError" in names or getattr(error, "connection_invalidated", False):
-        return True
-    return "InterfaceError" in names and "clos" in str(error) and "connection" in str(error)
+    return isinstance(error, StoreUnavailable | ConnectionError | TimeoutError)
 
 
 def from_exception(error: Exception) -> Problem:

@@ -10,8 +10,7 @@ import httpx
 import pytest
 from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel, Field
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import OperationalError
 
 from sagakit.http import (
     DEFAULT_LIMIT,
@@ -28,6 +27,7 @@ from sagakit.http import (
     require_caller,
     require_customer,
 )
+from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.settings import Settings
 
 SECRET = "a-secret-of-sufficient-length-for-hs256"
@@ -43,20 +43,14 @@ class Basket(BaseModel):
     lines: list[Line]
 
 
-class SqlState(Exception):
-    def __init__(self, sqlstate: str) -> None:
-        self.sqlstate = sqlstate
-
-
 FAILURES: dict[str, Exception] = {
-    "pool": PoolTimeout("QueuePool limit reached"),
+    "store": StoreUnavailable("the pool is exhausted"),
+    "locked": RowsLocked(frozenset({"order-1"})),
     "refused": ConnectionRefusedError(111, "refused"),
-    "disk-full": DBAPIError("INSERT", {}, SqlState("53100")),
-    "shutdown": OperationalError("SELECT", {}, SqlState("57P01")),
-    "closed": InterfaceError("SELECT", {}, Exception("connection is closed")),
-    "misuse": InterfaceError("SELECT", {}, Exception("invalid input for query argument $1")),
+    "late": TimeoutError(),
     "bug": RuntimeError("tok_visa was in here"),
-    "constraint": DBAPIError("INSERT", {}, SqlState("23505")),
+    "untranslated": OperationalError("SELECT", {}, Exception("the database shut down")),
+    "file": FileNotFoundError(2, "no such file", "settings.json"),
 }
 
 
@@ -189,14 +183,14 @@ async def test_a_body_at_the_limit_is_accepted(client: httpx.AsyncClient) -> Non
     assert answer.json() == {"lines": 0}
 
 
-@pytest.mark.parametrize("how", ["pool", "refused", "disk-full", "shutdown", "closed"])
+@pytest.mark.parametrize("how", ["store", "locked", "refused", "late"])
 async def test_a_store_out_of_reach_is_503_with_retry_after(client: httpx.AsyncClient, how: str) -> None:
     answer = await client.get(f"/shop/fail/{how}")
     assert_problem(answer, 503, "unavailable")
     assert int(answer.headers["retry-after"]) >= 1
 
 
-@pytest.mark.parametrize("how", ["bug", "misuse", "constraint"])
+@pytest.mark.parametrize("how", ["bug", "untranslated", "file"])
 async def test_a_bug_is_500_and_tells_nothing(client: httpx.AsyncClient, how: str) -> None:
     answer = await client.get(f"/shop/fail/{how}")
     assert_problem(answer, 500, "internal")
