@@ -190,3 +190,35 @@ class FaultConformance:
         )
         await self._dead(server, corner.alpha, strange)
         assert not await corner.listen(alpha, self.redelivery + 1)
+
+
+class GivingUp(FaultConformance):
+    """For brokers that put away by themselves what was delivered too often and never settled."""
+
+    async def deliver_too_often(self, server: Any, corner: Corner) -> None:
+        """Take what alpha is to receive, and let it come again, until the broker gives it up."""
+        raise NotImplementedError
+
+    async def test_what_the_broker_itself_gives_up_is_written_down_with_its_cause_once(
+        self, corner: Corner, server: Any
+    ) -> None:
+        beta, row = await corner.open(corner.beta), self._rows(corner, [GOOD])[0]
+        await corner.publish(beta, [row])
+        await self.deliver_too_often(server, corner)
+        door, (more,) = Door(), self._rows(corner, [envelope("neighbour")])
+        await corner.publish(beta, [more])
+        alpha = corner.new(corner.alpha)
+        await self._consumed(alpha, door, lambda: bool(door.buried) and "neighbour" in door.asked)
+        ((body, cause),) = door.buried
+        assert body == GOOD
+        assert "gave it up" in cause
+        assert await self._dead(server, corner.alpha, 1) == [(GOOD, cause)]
+        again = Door()
+        await self._consumed(await corner.open(corner.alpha), again, await _quiet(self.redelivery))
+        assert not again.buried, "it is handed over once"
+
+
+async def _quiet(seconds: float) -> Callable[[], bool]:
+    """Met once so much time has passed in which nothing came."""
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() > end

@@ -1,24 +1,38 @@
 """Pub/Sub keeps what every transport promises, as Google's emulator plays it, which forgets all when it ends."""
 
+import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from unittest.mock import AsyncMock
 
 import pytest
+from google.api_core.exceptions import DeadlineExceeded
+from google.pubsub_v1.types import UpdateSubscriptionRequest
 
 from sagakit.modes.pubsub.client import Client, new_message
-from sagakit.modes.pubsub.topology import DEADLINE, FilterChanged, Names, topic_of
+from sagakit.modes.pubsub.topology import (
+    DEADLINE,
+    FilterChanged,
+    Names,
+    dead_letters_of,
+    subscription_of,
+    topic_of,
+    undelivered_of,
+)
 from sagakit.modes.pubsub.transport import PubSubTransport
 from sagakit.ports import Failure, Transport
 from sagakit.topology import Topology
 from tests.modes.conformance import TransportConformance, settings
 from tests.modes.corner import MADE, Corner, bodies
+from tests.modes.faults import GivingUp
 from tests.modes.servers import ProcessServer, running
 
+LEAST_DELIVERIES = 5  # Pub/Sub allows no less
 pytestmark = pytest.mark.carrier("pubsub")
 
 
-class TestPubSub(TransportConformance):
+class TestPubSub(GivingUp, TransportConformance):
     survives = frozenset()
 
     @pytest.fixture(scope="class")
@@ -39,6 +53,24 @@ class TestPubSub(TransportConformance):
             if found:
                 await client.extend(name, [one.ack_id for one in found], 0)
             return [(one.message.data, one.message.attributes["cause"]) for one in found]
+        finally:
+            await client.close()
+
+    async def deliver_too_often(self, server: ProcessServer, corner: Corner) -> None:
+        client = Client(server.address)
+        await client.open()
+        name = Names("quartet").subscription(subscription_of(corner.topology.of(corner.alpha)[0]))
+        place = Names("quartet").topic(undelivered_of(corner.topology, corner.alpha))
+        await _give_up(client, name, place, LEAST_DELIVERIES)
+        times = 0
+        try:
+            async with asyncio.timeout(self.patience):
+                while times < LEAST_DELIVERIES:
+                    with suppress(DeadlineExceeded):  # an empty pull
+                        found = await client.pull(name, 10)
+                        times += len(found)
+                        if found:
+                            await client.extend(name, [one.ack_id for one in found], 0)
         finally:
             await client.close()
 
@@ -100,6 +132,23 @@ class TestPubSub(TransportConformance):
         with pytest.raises(FilterChanged, match="drain and delete"):
             await corner.connect(corner.alpha, changed).start()
 
+    async def test_a_subscription_of_an_earlier_version_gets_the_place_of_today(
+        self, corner: Corner, server: ProcessServer
+    ) -> None:
+        await corner.open(corner.alpha)
+        name = Names("quartet").subscription(subscription_of(corner.topology.of(corner.alpha)[0]))
+        client = Client(server.address)
+        await client.open()
+        try:
+            before = Names("quartet").topic(dead_letters_of(corner.topology, corner.alpha))
+            await _give_up(client, name, before, LEAST_DELIVERIES)
+            await corner.open(corner.alpha)
+            found = await client.subscriber.get_subscription(subscription=name)
+        finally:
+            await client.close()
+        wanted = Names("quartet").topic(undelivered_of(corner.topology, corner.alpha))
+        assert found.dead_letter_policy.dead_letter_topic == wanted
+
     async def test_what_was_received_and_never_settled_comes_again(self, corner: Corner) -> None:
         alpha = await corner.open(corner.alpha)
         rows = corner.rows(corner.one, 5)
@@ -115,3 +164,11 @@ class TestPubSub(TransportConformance):
         assert not await corner.listen(second, DEADLINE + 3)
         await first.settle(held, [])
         assert not await corner.listen(second, 2)
+
+
+async def _give_up(client: Client, subscription: str, place: str, deliveries: int) -> None:
+    """Let Pub/Sub put what it delivered so often into that topic."""
+    policy = {"dead_letter_topic": place, "max_delivery_attempts": deliveries}
+    wanted = {"name": subscription, "dead_letter_policy": policy}
+    request = UpdateSubscriptionRequest(subscription=wanted, update_mask={"paths": ["dead_letter_policy"]})
+    await client.subscriber.update_subscription(request)

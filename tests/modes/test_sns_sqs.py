@@ -16,14 +16,15 @@ from sagakit.modes.sns_sqs.wire import unpack
 from sagakit.ports import Transport
 from sagakit.topology import Topology
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.corner import Corner
+from tests.modes.corner import ATTEMPTS, Corner
+from tests.modes.faults import GivingUp
 from tests.modes.servers import ProcessServer, running
 
 pytestmark = pytest.mark.carrier("sns_sqs")
 VISIBILITY = settings().sqs_visibility
 
 
-class TestSnsSqs(TransportConformance):
+class TestSnsSqs(GivingUp, TransportConformance):
     survives = frozenset({"stop"})
     redelivery = 3.0
 
@@ -44,6 +45,15 @@ class TestSnsSqs(TransportConformance):
                 QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
             )
         return [(unpack(one), one["MessageAttributes"]["cause"]["StringValue"]) for one in found.get("Messages", ())]
+
+    async def deliver_too_often(self, server: ProcessServer, corner: Corner) -> None:
+        session = aioboto3.Session("any", "any", region_name="eu-west-1")
+        async with session.client("sqs", endpoint_url=f"http://{server.address}") as sqs:
+            url = (await sqs.get_queue_url(QueueName=f"quartet-test-{corner.alpha}"))["QueueUrl"]
+            for _ in range(2 * ATTEMPTS):
+                found = await sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2, VisibilityTimeout=0)
+                assert len(found.get("Messages", ())) == 1
+            assert "Messages" not in await sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
 
     async def publish_as_a_stranger(self, server: ProcessServer, corner: Corner) -> int:
         text = {"DataType": "String", "StringValue": "base64"}

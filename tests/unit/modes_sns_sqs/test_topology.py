@@ -59,7 +59,10 @@ def test_filter_policies_are_valid_on_aws(style: str) -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_names_are_valid_on_aws(style: str) -> None:
     wanted = of(style)
-    names = [*wanted.topics, *(f"{queue.name}-dead-letters" for queue in wanted.queues)]
+    names = [
+        *wanted.topics,
+        *(f"{queue.name}{kind}" for queue in wanted.queues for kind in ("", "-dead-letters", "-undelivered")),
+    ]
     assert all(len(name) <= 80 and name.replace("-", "").replace("_", "").isalnum() for name in names)
 
 

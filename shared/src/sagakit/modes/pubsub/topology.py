@@ -30,8 +30,13 @@ def subscription_of(subscription: Subscription) -> str:
 
 
 def dead_letters_of(topology: Topology, consumer: str) -> str:
-    """The name of both the topic and its subscription; channels begin with the style."""
+    """What a consumer gave up: the name of both the topic and its subscription; channels begin with the style."""
     return f"quartet-{topology.channels[0].partition('.')[0]}-{consumer}-dead-letters"
+
+
+def undelivered_of(topology: Topology, consumer: str) -> str:
+    """What Pub/Sub itself gave up, and the consumer then writes down: topic and subscription, as above."""
+    return dead_letters_of(topology, consumer).replace("-dead-letters", "-undelivered")
 
 
 def filter_of(subscription: Subscription) -> str:
@@ -60,7 +65,7 @@ async def ensure(client: Client, settings: Settings, topology: Topology) -> None
     before its subscriptions exist reaches nobody.
     """
     names = Names(settings.pubsub_project)
-    dead = [dead_letters_of(topology, consumer) for consumer in topology.consumers]
+    dead = [name(topology, one) for one in topology.consumers for name in (dead_letters_of, undelivered_of)]
     await asyncio.gather(
         *(_channel(client, names.topic(name), [_dead_letters(names, name)]) for name in dead),
     )
@@ -86,12 +91,18 @@ async def _subscription(client: Client, wanted: dict[str, Any]) -> None:
     try:
         await client.subscriber.create_subscription(types.Subscription(wanted), timeout=CALL, retry=None)
     except AlreadyExists:
-        name = wanted["name"]
+        name, policy = wanted["name"], wanted.get("dead_letter_policy", {})
         found = await client.subscriber.get_subscription(subscription=name, timeout=CALL, retry=None)
         if found.filter != wanted["filter"]:
             raise FilterChanged(
                 f"{name} has the filter {found.filter!r} instead of {wanted['filter']!r}: drain and delete it"
             ) from None
+        if found.dead_letter_policy.dead_letter_topic != policy.get("dead_letter_topic", ""):
+            changed = {"name": name, "dead_letter_policy": policy}
+            request = types.UpdateSubscriptionRequest(
+                subscription=changed, update_mask={"paths": ["dead_letter_policy"]}
+            )
+            await client.subscriber.update_subscription(request, timeout=CALL, retry=None)
 
 
 def _dead_letters(names: Names, name: str) -> dict[str, Any]:
@@ -117,7 +128,7 @@ def _listener(names: Names, settings: Settings, topology: Topology, one: Subscri
             "maximum_backoff": timedelta(seconds=settings.retry_max),
         },
         "dead_letter_policy": {
-            "dead_letter_topic": names.topic(dead_letters_of(topology, one.consumer)),
+            "dead_letter_topic": names.topic(undelivered_of(topology, one.consumer)),
             "max_delivery_attempts": BACKSTOP,
         },
     }

@@ -20,11 +20,12 @@ from sagakit.modes.pubsub.topology import (
     ensure,
     subscription_of,
     topic_of,
+    undelivered_of,
 )
 from sagakit.modes.pubsub.wire import batches, letter_of, message_of
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
-from sagakit.topology import Subscription, Topology
+from sagakit.topology import Topology
 from sagakit.waiting import Backoff, set_within
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ GIVE_BACK: Final = 2.0
 PULLS: Final = 2  # at a time and subscription: the emulator looks every 50 ms, for each at another moment
 REMEMBERED: Final = 10_000
 KEEPER: Final = "keeper"
+UNDELIVERED: Final = "Pub/Sub gave it up: it was delivered too often and never acknowledged"
 AWAY: Final = (GoogleAPIError, GoogleAuthError, OSError)  # it heals by itself; anything else is a fault of ours
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ class PubSubTransport:
         self._settings, self._consumer, self._topology = settings, consumer, topology
         self._emulated = settings.pubsub_emulator_host is not None
         self._names = Names(settings.pubsub_project)
+        self._undelivered = self._names.subscription(undelivered_of(topology, consumer))
         self._client = Client(settings.pubsub_emulator_host)
         self._leases = Leases(self._client)
         self._ready: deque[Lease] = deque()
@@ -55,6 +58,7 @@ class PubSubTransport:
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
         self._failures: dict[str, int] = {}  # handler failures by the broker's message id
         self._delayed = Delayed(settings.retry_initial, settings.retry_max)
+        self._backoff = Backoff(settings.retry_initial, settings.retry_max)
         self._mending, self._mended = asyncio.Lock(), 0
         self._tasks: dict[str, asyncio.Task[None]] = {}  # the pulls, and the keeper of the leases
         self._away = self._closing = False
@@ -73,8 +77,8 @@ class PubSubTransport:
                 raise
             except Exception as error:
                 log.warning("Pub/Sub is not ready: %r", error)
+            await asyncio.sleep(self._backoff.pause(failures))
             failures += 1
-            await asyncio.sleep(self._backoff(failures))
 
     async def publish(self, rows: Sequence[Outgoing]) -> None:
         """Raises within PUBLISH seconds unless Pub/Sub has all rows."""
@@ -98,9 +102,7 @@ class PubSubTransport:
         batch = [self._ready.popleft() for _ in range(min(len(self._ready), self._settings.batch_max))]
         if not self._ready:
             self._arrived.clear()
-        deliveries = [
-            Delivery(one.message.data, one, self._failures.get(one.message.message_id, 0) + 1) for one in batch
-        ]
+        deliveries = [self._delivery(lease) for lease in batch]
         again = self._delayed.due(now())
         known = self._leases.take_up(delivery.receipt for delivery in again)
         deliveries += [delivery for delivery in again if delivery.receipt in known]
@@ -118,7 +120,7 @@ class PubSubTransport:
             if failure.poison or attempt >= self._settings.delivery_attempts:
                 hopeless.append(failure)
             else:
-                pause = self._backoff(attempt) if self._emulated else 0.0
+                pause = self._backoff.pause(attempt - 1) if self._emulated else 0.0
                 again[pause].append(failure.delivery.receipt)
         buried = await self._bury(hopeless)
         finished += buried
@@ -156,8 +158,6 @@ class PubSubTransport:
     async def probe(self) -> None:
         await self._client.probe(self._names.topic(dead_letters_of(self._topology, self._consumer)))
 
-    # --- publishing ----------------------------------------------------------------------------------
-
     async def _send(self, by_topic: dict[str, list[Any]]) -> None:
         async with asyncio.timeout(PUBLISH):
             sent = (self._send_to(topic, messages) for topic, messages in by_topic.items())
@@ -185,17 +185,17 @@ class PubSubTransport:
             log.error("%d dead letters are tried again: %r", len(failures), error)
         return []
 
-    # --- receiving -----------------------------------------------------------------------------------
-
     def _keep_on(self) -> None:
         """Begin the tasks that are not running."""
         self._make_room()
-        own = self._topology.of(self._consumer)
+        own = {self._names.subscription(subscription_of(one)): one.types for one in self._topology.of(self._consumer)}
         limit = max(1, self._settings.batch_max // max(1, len(own) * PULLS))
         works: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {KEEPER: self._leases.keep}
-        for one in own:
+        for name, wanted in own.items():
             for number in range(PULLS):
-                works[f"{subscription_of(one)} {number}"] = partial(self._pull, one, limit)
+                works[f"{name} {number}"] = partial(self._pull, name, wanted, limit)
+        if own:
+            works[self._undelivered] = partial(self._pull, self._undelivered, None, limit)
         for name, work in works.items():
             if name not in self._tasks:
                 self._tasks[name] = asyncio.create_task(work(), name=name)
@@ -218,29 +218,29 @@ class PubSubTransport:
             if delivery.receipt in known:
                 self._delayed.keep(delivery.receipt, delivery, now)
 
-    async def _pull(self, subscription: Subscription, limit: int) -> None:
-        name, failures = self._names.subscription(subscription_of(subscription)), 0
+    async def _pull(self, name: str, types: frozenset[str] | None, limit: int) -> None:
+        failures = 0
         while True:
             await self._room.wait()
             if self._closing:
                 return
             try:
                 received = await self._healing(partial(self._client.pull, name, limit))
-                await self._take(name, subscription, received)
+                await self._take(name, types, received)
                 failures = 0
                 self._away = False
             except DeadlineExceeded:
                 continue
             except AWAY as error:
                 self._lost(error)
+                await asyncio.sleep(self._backoff.pause(failures))
                 failures += 1
-                await asyncio.sleep(self._backoff(failures))
 
-    async def _take(self, name: str, subscription: Subscription, received: Iterable[Any]) -> None:
-        """Into the buffer; but acknowledged, if the filter should have held it back."""
+    async def _take(self, name: str, types: frozenset[str] | None, received: Iterable[Any]) -> None:
+        """Into the buffer; but acknowledged, if the filter should have held it back. `types` None: all are wanted."""
         leases = [Lease(name, one.ack_id, one.message) for one in received]
         self._leases.hold(leases)
-        wanted = [one for one in leases if one.message.attributes.get("type", None) in {None, *subscription.types}]
+        wanted = [one for one in leases if types is None or one.message.attributes.get("type") in {None, *types}]
         if wanted:
             self._ready.extend(wanted)
             self._arrived.set()
@@ -248,14 +248,16 @@ class PubSubTransport:
         if len(wanted) < len(leases):
             await self._leases.acknowledge(set(leases).difference(wanted))
 
+    def _delivery(self, lease: Lease) -> Delivery:
+        broken = UNDELIVERED if lease.subscription == self._undelivered else None
+        return Delivery(lease.message.data, lease, self._failures.get(lease.message.message_id, 0) + 1, broken)
+
     def _make_room(self) -> None:
         most = self._settings.batch_max
         if len(self._leases) < most and len(self._delayed) < MOST * most:
             self._room.set()
         else:
             self._room.clear()
-
-    # --- healing -------------------------------------------------------------------------------------
 
     async def _healing(self, call: Callable[[], Awaitable[T]]) -> T:
         """A topic or subscription that is missing is made again, with all others, by one caller for all."""
@@ -283,6 +285,3 @@ class PubSubTransport:
             self._arrived.clear()
             self._failures.clear()
             self._make_room()
-
-    def _backoff(self, failures: int) -> float:
-        return Backoff(self._settings.retry_initial, self._settings.retry_max).pause(failures - 1)

@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import aioboto3
 import aiohttp
@@ -12,7 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from sagakit.modes.sns_sqs.topology import Addresses, Plan, ensure
-from sagakit.modes.sns_sqs.wire import BATCH_ENTRIES, Packed, cut
+from sagakit.modes.sns_sqs.wire import BATCH_ENTRIES, Packed
 from sagakit.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,13 @@ CALLS = 8  # under way at a time, besides polls
 
 MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException"})
 BROKER_ERRORS = (BotoCoreError, ClientError, aiohttp.ClientError, TimeoutError, OSError)
+
+
+class Receipt(NamedTuple):
+    """What SQS wants to be told about a message in hand: the name of its queue, and the handle of this receive."""
+
+    queue: str
+    handle: str
 
 
 class Client:
@@ -98,32 +106,28 @@ class Client:
             if error.response["Error"]["Code"] not in MISSING:
                 raise
 
-    async def delete(self, queue: str, receipts: Iterable[str]) -> None:
+    async def delete(self, receipts: Iterable[Receipt]) -> None:
         """Never fails: what could not be deleted comes again, and is known then."""
-        entries = [{"ReceiptHandle": receipt} for receipt in receipts]
-        await self._each_ten(
-            entries,
-            lambda ten: self._sqs.delete_message_batch(QueueUrl=self._where.queues[queue], Entries=ten),
-        )
+        await self._each_ten({receipt: {} for receipt in receipts}, lambda: self._sqs.delete_message_batch)
 
-    async def hide(self, queue: str, seconds: dict[str, int]) -> None:
+    async def hide(self, seconds: Mapping[Receipt, int]) -> None:
         """Let each receipt's message come again in so many seconds. Never fails: else it comes later."""
-        entries = [{"ReceiptHandle": one, "VisibilityTimeout": wait} for one, wait in seconds.items()]
-        await self._each_ten(
-            entries,
-            lambda ten: self._sqs.change_message_visibility_batch(QueueUrl=self._where.queues[queue], Entries=ten),
-        )
+        wanted = {receipt: {"VisibilityTimeout": wait} for receipt, wait in seconds.items()}
+        await self._each_ten(wanted, lambda: self._sqs.change_message_visibility_batch)
 
-    async def _each_ten(self, entries: Sequence[dict[str, Any]], operation: Callable[[Any], Any]) -> None:
-        async def one(ten: Sequence[dict[str, Any]]) -> None:
-            numbered = [{"Id": str(at), **entry} for at, entry in enumerate(ten)]
+    async def _each_ten(
+        self, wanted: Mapping[Receipt, dict[str, Any]], operation: Callable[[], Callable[..., Any]]
+    ) -> None:
+        async def one(queue: str, ten: Sequence[Receipt]) -> None:
+            entries = [{"Id": str(at), "ReceiptHandle": one.handle, **wanted[one]} for at, one in enumerate(ten)]
             try:
                 async with self._calls, asyncio.timeout(CALL_SECONDS):
-                    await operation(numbered)
+                    await operation()(QueueUrl=self._where.queues[queue], Entries=entries)
             except BROKER_ERRORS as error:
                 log.info("%d messages could not be settled, they come again: %r", len(ten), error)
 
-        await asyncio.gather(*(one(ten) for ten in cut(entries)))
+        by_queue = groupby(sorted(wanted), key=lambda receipt: receipt.queue)
+        await asyncio.gather(*(one(queue, ten) for queue, receipts in by_queue for ten in _tens(list(receipts))))
 
     async def _call(self, operation: Callable[[], Awaitable[Any]], seconds: float = CALL_SECONDS) -> Any:
         known = self._ensured
@@ -165,3 +169,7 @@ class Client:
         session = aioboto3.Session()
         self._sns = await self._stack.enter_async_context(session.client("sns", **arguments))
         self._sqs = await self._stack.enter_async_context(session.client("sqs", **arguments))
+
+
+def _tens(receipts: Sequence[Receipt]) -> Iterator[Sequence[Receipt]]:
+    return (receipts[at : at + BATCH_ENTRIES] for at in range(0, len(receipts), BATCH_ENTRIES))

@@ -24,7 +24,13 @@ LEAST_RECEIVES = 2  # one receive and out would bury whatever a crash interrupte
 
 
 def dead_letters(queue: str) -> str:
+    """Where a consumer puts what it gave up, with the cause."""
     return f"{queue}-dead-letters"
+
+
+def undelivered(queue: str) -> str:
+    """Where the broker puts what was received too often; the consumer writes it down and gives it up from there."""
+    return f"{queue}-undelivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +87,12 @@ def filter_policy(types: frozenset[str]) -> str:
     return json.dumps({"type": sorted(types)})
 
 
-def redrive_policy(dead_letters_arn: str, attempts: int) -> str:
+def redrive_policy(target_arn: str, attempts: int) -> str:
     """What the broker itself gives up: messages received so often and never settled, perhaps killers.
 
     Twice the attempts, since a receipt by a consumer that was killed or closed counts too and is no failure.
     """
-    return json.dumps({"deadLetterTargetArn": dead_letters_arn, "maxReceiveCount": max(LEAST_RECEIVES, 2 * attempts)})
+    return json.dumps({"deadLetterTargetArn": target_arn, "maxReceiveCount": max(LEAST_RECEIVES, 2 * attempts)})
 
 
 def queue_policy(queue_arn: str, topic_arns: Sequence[str]) -> str:
@@ -110,7 +116,8 @@ def queue_policy(queue_arn: str, topic_arns: Sequence[str]) -> str:
 
 async def ensure(sqs: Any, sns: Any, wanted: Plan, settings: Settings) -> Addresses:
     """Make all exist as planned, whatever exists already. Queues first: a topic without them loses events."""
-    names = [name for queue in wanted.queues for name in (queue.name, dead_letters(queue.name))]
+    kinds = (str, dead_letters, undelivered)
+    names = [name(queue.name) for queue in wanted.queues for name in kinds]
     made = await asyncio.gather(*(sqs.create_queue(QueueName=name) for name in names))
     urls = {name: one["QueueUrl"] for name, one in zip(names, made, strict=True)}
     found = await asyncio.gather(
@@ -122,12 +129,13 @@ async def ensure(sqs: Any, sns: Any, wanted: Plan, settings: Settings) -> Addres
     async def wire(queue: Queue) -> None:
         attributes = {
             "VisibilityTimeout": str(ceil(settings.sqs_visibility)),
-            "RedrivePolicy": redrive_policy(arns[dead_letters(queue.name)], settings.delivery_attempts),
+            "RedrivePolicy": redrive_policy(arns[undelivered(queue.name)], settings.delivery_attempts),
         }
         if queue.types:
             attributes["Policy"] = queue_policy(arns[queue.name], [topics[one] for one in sorted(queue.types)])
         keep = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION)}
-        await sqs.set_queue_attributes(QueueUrl=urls[dead_letters(queue.name)], Attributes=keep)
+        for place in (dead_letters, undelivered):
+            await sqs.set_queue_attributes(QueueUrl=urls[place(queue.name)], Attributes=keep)
         await sqs.set_queue_attributes(QueueUrl=urls[queue.name], Attributes=attributes)
         for topic, types in queue.types.items():
             await _subscribe(sns, topics[topic], arns[queue.name], filter_policy(types))

@@ -8,8 +8,8 @@ from math import ceil
 from typing import Any
 
 from sagakit.delayed import MOST, Delayed
-from sagakit.modes.sns_sqs.client import BROKER_ERRORS, POLL_SECONDS, Client
-from sagakit.modes.sns_sqs.topology import dead_letters, plan
+from sagakit.modes.sns_sqs.client import BROKER_ERRORS, POLL_SECONDS, Client, Receipt
+from sagakit.modes.sns_sqs.topology import dead_letters, plan, undelivered
 from sagakit.modes.sns_sqs.wire import Packed, cut, letter, pack, unpack
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
@@ -19,6 +19,7 @@ from sagakit.waiting import Backoff
 log = logging.getLogger(__name__)
 
 POLLS = 8  # receive calls under way at a time, ten messages each
+UNDELIVERED = "SQS gave it up: it was received too often and never settled"
 
 
 class NotPublished(Exception):
@@ -43,7 +44,7 @@ class SnsSqsTransport:
         self._visibility = max(1, ceil(settings.sqs_visibility))
         self._client = Client(settings, self._plan, self._visibility)
         self._polls: set[asyncio.Task[list[Delivery]]] = set()
-        self._held: dict[str, _Held] = {}
+        self._held: dict[Receipt, _Held] = {}
         self._delayed = Delayed(settings.retry_initial, settings.retry_max)
         self._heartbeat: asyncio.Task[None] | None = None
         self._closing = False
@@ -111,8 +112,8 @@ class SnsSqsTransport:
             self._held.pop(delivery.receipt, None)
             self._delayed.drop([delivery.receipt])
         await asyncio.gather(
-            self._client.delete(self._queue, [delivery.receipt for delivery in (*done, *buried)]),
-            self._client.hide(self._queue, {one.receipt: self._pause(one.attempt) for one in again}),
+            self._client.delete([delivery.receipt for delivery in (*done, *buried)]),
+            self._client.hide({one.receipt: self._pause(one.attempt) for one in again}),
         )
 
     async def close(self) -> None:
@@ -124,8 +125,7 @@ class SnsSqsTransport:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._queue is not None:
-            await self._client.hide(self._queue, dict.fromkeys(self._held, 0))
+        await self._client.hide(dict.fromkeys(self._held, 0))
         self._polls, self._heartbeat = set(), None
         self._held.clear()
         self._delayed.clear()
@@ -138,8 +138,9 @@ class SnsSqsTransport:
         if self._heartbeat is None:
             self._heartbeat = asyncio.create_task(self._beat())
         if len(self._delayed) < MOST * self._settings.batch_max:
-            while len(self._polls) < POLLS:
-                self._polls.add(asyncio.create_task(self._poll(queue)))
+            for name, most in ((queue, POLLS), (undelivered(queue), 1)):
+                for _ in range(most - sum(poll.get_name() == name for poll in self._polls)):
+                    self._polls.add(asyncio.create_task(self._poll(name), name=name))
 
     def _forget(self, task: asyncio.Task[Any]) -> None:
         self._polls.discard(task)
@@ -160,13 +161,14 @@ class SnsSqsTransport:
             else:
                 pause = self._settings.retry_initial
                 if messages:
-                    return [self._hold(message) for message in messages]
+                    return [self._hold(queue, message) for message in messages]
         return []
 
-    def _hold(self, message: Any) -> Delivery:
-        receipt, times = message["ReceiptHandle"], message.get("Attributes", {}).get("ApproximateReceiveCount", 1)
+    def _hold(self, queue: str, message: Any) -> Delivery:
+        receipt = Receipt(queue, message["ReceiptHandle"])
         self._held[receipt] = _Held(asyncio.get_running_loop().time() + self._visibility)
-        return Delivery(unpack(message), receipt, int(times))
+        times = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+        return Delivery(unpack(message), receipt, times, None if queue == self._queue else UNDELIVERED)
 
     async def _beat(self) -> None:
         """Extend the visibility of what is in hand when half of it is over."""
@@ -176,8 +178,7 @@ class SnsSqsTransport:
             due = [held for held in self._held.items() if held[1].until - now <= self._visibility / 2]
             for _, held in due:
                 held.until = now + self._visibility
-            if self._queue is not None:
-                await self._client.hide(self._queue, {receipt: self._visibility for receipt, _ in due})
+            await self._client.hide({receipt: self._visibility for receipt, _ in due})
 
     async def _bury(self, queue: str, failures: Sequence[Failure]) -> list[Delivery]:
         """Send to the dead-letter queue with the causes; returns what is there now, the rest comes again."""
