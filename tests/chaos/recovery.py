@@ -68,6 +68,7 @@ class Shopper:
     rate: float
     placed: dict[str, float] = field(default_factory=dict)  # order id -> when it was first sent
     ended: dict[str, tuple[float, str]] = field(default_factory=dict)  # order id -> when its end was seen, and which
+    settled: set[str] = field(default_factory=set)
     open: set[asyncio.Task[None]] = field(default_factory=set)
     another: asyncio.Event = field(default_factory=asyncio.Event)  # set when an order has ended
 
@@ -204,9 +205,8 @@ async def _kill(stack: Stack, client: httpx.AsyncClient, shopper: Shopper, servi
     async with asyncio.timeout(PATIENCE):
         await _accepts(stack, client, service, some_order)
         accepted = time.monotonic()
-        due = set(shopper.placed)
         first = await shopper.first(placed_after=at)
-        settled = await _settled(stack, due)
+        settled = await _settled(stack, shopper, until=accepted)
     began = time.monotonic()
     await asyncio.sleep(CALM)
     wrong = sum(status != "COMPLETED" for ended, status in shopper.ended.values() if ended >= at)
@@ -242,14 +242,15 @@ async def _accepts(stack: Stack, client: httpx.AsyncClient, service: str, order:
         await asyncio.sleep(0.02)
 
 
-async def _settled(stack: Stack, orders: set[str]) -> float:
-    """When the last of these orders was seen settled."""
-    left = set(orders)
+async def _settled(stack: Stack, shopper: Shopper, until: float) -> float:
+    """When the last of the orders that were placed until then was seen settled; nobody asks about one twice."""
+    left = {order for order, at in shopper.placed.items() if at <= until} - shopper.settled
     while True:
         for order in sorted(left):
             found = await stack.get(f"/orders/{order}", role="admin", customer="root")
             if found["status"] in ENDED and found["settled"]:
                 left.discard(order)
+                shopper.settled.add(order)
         if not left:
             return time.monotonic()
         await asyncio.sleep(0.05)
