@@ -1,16 +1,20 @@
 # Where the test suite runs, and where a devcontainer lives: what make test needs and cannot fetch by itself.
 #   docker build -t quartet/ci -f infra/docker/ci.Dockerfile infra/docker
 ARG PYTHON=python:3.11-slim-bookworm
+ARG GO=golang:1.26-bookworm
 ARG EMULATORS=google/cloud-sdk:emulators
 
 FROM ${EMULATORS} AS emulators
 
+FROM ${GO} AS go
+
 FROM ${PYTHON}
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends \
-      ca-certificates git golang-go make maven nodejs npm openjdk-17-jdk-headless procps util-linux >/dev/null \
+      ca-certificates git make maven nodejs npm openjdk-17-jdk-headless procps util-linux >/dev/null \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=emulators /usr/lib/google-cloud-sdk/platform/pubsub-emulator /usr/lib/google-cloud-sdk/platform/pubsub-emulator
+COPY --from=go /usr/local/go /usr/local/go
 RUN git config --system --add safe.directory '*'
-ENV LANG=C.UTF-8 CI=true
+ENV PATH=/usr/local/go/bin:$PATH LANG=C.UTF-8 CI=true
 WORKDIR /quartet

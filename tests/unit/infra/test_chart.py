@@ -23,7 +23,7 @@ from order_service.service import SERVICE as ORDER
 from sagakit.modes import CHOREOGRAPHY, MODES, ORCHESTRATION
 from sagakit.modes.kafka import mode as kafka
 from sagakit.modes.kafka.topology import group_of, topics
-from sagakit.modes.pubsub.topology import dead_letters_of, subscription_of, topic_of
+from sagakit.modes.pubsub.topology import dead_letters_of, subscription_of, topic_of, undelivered_of
 from sagakit.modes.sns_sqs.topology import plan
 from sagakit.modes.temporal.wire import QUEUE
 from sagakit.settings import Settings
@@ -224,7 +224,7 @@ def test_the_pages_of_the_modes_name_what_the_code_makes(page: Path) -> None:
             made |= plan(topology).topics
         elif MODES[mode].substrate == "pubsub":
             made |= {topic_of(channel) for channel in topology.channels}
-            made |= {dead_letters_of(topology, consumer) for consumer in topology.consumers}
+            made |= {name(topology, one) for one in topology.consumers for name in (dead_letters_of, undelivered_of)}
     named = set(re.findall(r"`(quartet[.-][a-z.-]+)`", page.read_text()))
     assert named <= made
     assert bool(named) == bool(made)

@@ -36,15 +36,16 @@ def locked(text: str) -> dict[str, str]:
 
 
 def used() -> set[str]:
-    """The images that Compose and the recipe of the services name, but for our own."""
+    """The images that Compose and our own recipes name, but for our own."""
     compose = COMPOSE_FILE.read_text()
-    recipe = (REPOSITORY / "infra" / "docker" / "service.Dockerfile").read_text()
     named = [
         *re.findall(r"^ +image: (\S+)$", compose, re.MULTILINE),
         *re.findall(r"\$\{PYTHON_IMAGE:-([^}]+)\}", compose),
-        *re.findall(r"^ARG PYTHON=(\S+)$", recipe, re.MULTILINE),
-        *(image for image in re.findall(r"^FROM (\S+)", recipe, re.MULTILINE) if ":" in image),
     ]
+    for recipe in LOCK.parent.glob("*.Dockerfile"):
+        text = recipe.read_text()
+        named += re.findall(r"^ARG [A-Z]+=(\S+:\S+)$", text, re.MULTILINE)
+        named += (image for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE) if ":" in image)
     return {image for image in named if not image.startswith("quartet/")}
 
 
