@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from native_stack import folders, readable, users
+from native_stack import folders, readable, uninstall, users
 from native_stack import layout as places
 
 STRANGER = 54321
@@ -25,7 +25,7 @@ def strangers(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     for folder in (machine, *machine.parents):
         if folder.owner() == "root" and not folder.stat().st_mode & 0o001:
             folder.chmod(0o711)
-    for module in (places, users, readable, folders):
+    for module in (places, users, readable, folders, uninstall):
         monkeypatch.setattr(module, "MACHINE", machine / "quartet")
 
 

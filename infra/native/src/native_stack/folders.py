@@ -29,10 +29,11 @@ def prepare(place: Layout, report: Callable[[str], None], stop: Callable[[], obj
     else:
         _of_root(place, report, stop)
     for folder in (place.scripts, place.program_secrets, place.logs, place.data / "postgres"):
-        folder.mkdir(mode=owned.PRIVATE, exist_ok=True)
+        owned.make(folder)
     if os.geteuid() == 0:
+        _allow(place.logs, owned.PRIVATE)
         for folder in (place.run, place.data, place.scripts, place.program_secrets, place.data / "postgres"):
-            _open(folder)
+            _allow(folder, PASSAGE)
 
 
 def home(place: Layout, program: str) -> tuple[Path, RunUser]:
@@ -80,17 +81,28 @@ def _of_root(place: Layout, report: Callable[[str], None], stop: Callable[[], ob
         moves = closed and not folder.is_symlink()
         if _foreign(_followed(place, name)):
             stop()
-            report(f"{folder} belonged to one user for all programs; each program gets its own")
-            owned.hand_over(_followed(place, name), 0, 0)
+            report(f"{folder} belonged to one user for all programs; now each program has a user and files of its own")
+            _take_over(_followed(place, name), name)
         if moves:
             stop()
-            report(f"{folder} moves to {elsewhere}, since the users of the programs cannot enter {place.root}")
+            report(f"{folder} is kept in {elsewhere}, since the users of the programs cannot enter {place.root}")
             _move(folder, elsewhere / name)
         _followed(place, name).mkdir(mode=PASSAGE, exist_ok=True)
 
 
 def _foreign(folder: Path) -> bool:
     return folder.is_dir() and folder.stat().st_uid != 0
+
+
+def _take_over(folder: Path, name: str) -> None:
+    """Make a folder root's that another user could put links into.
+
+    Nothing in `run` is worth the risk of following one, and all but the logs of before is made anew.
+    """
+    if name == "run":
+        shutil.rmtree(folder)
+    else:
+        owned.hand_over(folder, 0, 0)
 
 
 def _move(folder: Path, target: Path) -> None:
@@ -105,11 +117,11 @@ def _followed(place: Layout, name: str) -> Path:
     return {"run": place.run, "data": place.data}[name]
 
 
-def _open(folder: Path) -> None:
-    """Let everybody pass through a folder of root's, and nobody list it."""
-    held = os.open(folder, owned.FOLDER | os.O_NOFOLLOW)
+def _allow(folder: Path, mode: int) -> None:
+    """Give a folder of root's its mode; `StackError` when a link is in its place."""
+    held = owned.open_folder(folder, 0)
     try:
-        if stat.S_IMODE(os.fstat(held).st_mode) != PASSAGE:
-            os.fchmod(held, PASSAGE)
+        if stat.S_IMODE(os.fstat(held).st_mode) != mode:
+            os.fchmod(held, mode)
     finally:
         os.close(held)

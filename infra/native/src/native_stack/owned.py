@@ -25,12 +25,13 @@ DEEPEST = 64  # folders in folders; what is deeper was made to be in the way
 
 
 def open_folder(path: Path, uid: int | None) -> int:
-    """A descriptor of a folder; links in folders of that user are not followed: `StackError` names the first."""
+    """A descriptor of a folder; links in folders of that user, or in place of the folder itself, are not followed:
+    `StackError` names the first."""
     if uid is None:
         return os.open(path, FOLDER)
     held = os.open("/", FOLDER)
     for depth, name in enumerate(path.parts[1:], 2):
-        theirs = os.fstat(held).st_uid == uid
+        theirs = 0 != uid == os.fstat(held).st_uid or depth == len(path.parts)
         try:
             inner = os.open(name, FOLDER | (os.O_NOFOLLOW if theirs else 0), dir_fd=held)
         except OSError as error:
@@ -41,6 +42,12 @@ def open_folder(path: Path, uid: int | None) -> int:
             os.close(held)
         held = inner
     return held
+
+
+def make(folder: Path) -> None:
+    """Make a folder unless something of that name is there; what it is shows when it is opened."""
+    if not os.path.lexists(folder):
+        folder.mkdir(mode=PRIVATE, exist_ok=True)
 
 
 def hand_over(path: Path, uid: int | None, gid: int | None) -> None:

@@ -40,7 +40,7 @@ class RunUser:
 
     def own(self, folder: Path) -> None:
         """Make a folder, with all that is in it, this user's, for nobody else to read; no link is followed."""
-        folder.mkdir(mode=owned.PRIVATE, exist_ok=True)
+        owned.make(folder)
         owned.hand_over(folder, self.uid, self.gid)
 
     def write(self, folder: Path, name: str, text: str, mode: int = 0o600) -> None:

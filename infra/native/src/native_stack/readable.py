@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from native_stack import users
@@ -107,12 +108,24 @@ def _environment(target: Path, base: Path, version: str, packages: Path, sources
     site = target / "lib" / version / "site-packages"
     for folder in (target / "bin", site):
         _make(folder)
-    (target / "bin" / "python").symlink_to(base)
+    (target / "bin" / version).symlink_to(base)
+    _first_name(target / "bin" / "python", base)
     (target / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
     names = [*map(str, sources), f"import site; site.addsitedir({str(packages)!r})"]
     (site / "quartet.pth").write_text("\n".join([*names, ""]))
     for file in (target / "pyvenv.cfg", site / "quartet.pth"):
         file.chmod(0o644)
+
+
+def _first_name(python: Path, base: Path) -> None:
+    """A link; or a script, where a copy of an interpreter has to be told where its library went."""
+    libraries = base.parents[1] / "lib"
+    if any(libraries.glob("libpython*.so*")) and libraries.is_relative_to(MACHINE):
+        words = [f"LD_LIBRARY_PATH={shlex.quote(str(libraries))}", "exec", shlex.quote(str(python.parent / base.name))]
+        python.write_text("\n".join(["#!/bin/sh", f'{" ".join(words)} "$@"', ""]))
+        python.chmod(0o755)
+    else:
+        python.symlink_to(base.name)
 
 
 def _runs(interpreter: Path, trial: str) -> bool:
@@ -139,32 +152,60 @@ def _folder(kind: str, of: Path) -> Path:
     return above / hashlib.sha256(str(of).encode()).hexdigest()[:12]
 
 
-def _sync(source: Path, target: Path, without: Sequence[str] = ()) -> None:
+def _sync(source: Path, target: Path, without: Collection[str] = ()) -> None:
     """Make `target` a copy of a file, or of a folder less the entries `without`; only what differs is copied.
 
     Links stay links. Of what has the same size and time of change the contents are taken to be the same.
     """
     _make(target.parent)
-    found = source.lstat()
-    if source.is_symlink():
-        if not target.is_symlink() or target.readlink() != source.readlink():
-            _remove(target)
-            target.symlink_to(source.readlink())
-    elif source.is_dir():
-        if target.is_symlink() or not target.is_dir():
-            _remove(target)
-        _make(target)
-        names = {entry.name for entry in os.scandir(source)} - {*without}
-        for gone in {entry.name for entry in os.scandir(target)} - names:
-            _remove(target / gone)
-        for name in names:
-            _sync(source / name, target / name)
-    elif source.is_file() and not _same(found, target):
-        draft = target.with_name(f".{target.name}.new")
-        shutil.copyfile(source, draft)
-        draft.chmod(0o755 if found.st_mode & 0o100 else 0o644)
-        os.utime(draft, ns=(found.st_atime_ns, found.st_mtime_ns))
-        draft.replace(target)
+    with os.scandir(source.parent) as entries:
+        entry = next(found for found in entries if found.name == source.name)
+    with os.scandir(target.parent) as entries:
+        before = next((found for found in entries if found.name == target.name), None)
+    _renew(entry, before, str(target), without)
+
+
+def _renew(
+    entry: os.DirEntry[str], before: os.DirEntry[str] | None, target: str, without: Collection[str] = ()
+) -> None:
+    """The same for one entry of a folder, in place of what is there `before`; thousands take a tenth of a second."""
+    if before and _kind(before) != _kind(entry):
+        _remove(Path(target))
+        before = None
+    if entry.is_symlink():
+        if not before or os.readlink(target) != os.readlink(entry.path):
+            _remove(Path(target))
+            os.symlink(os.readlink(entry.path), target)
+    elif entry.is_dir(follow_symlinks=False):
+        _make(Path(target))
+        with os.scandir(target) as found:
+            there = {one.name: one for one in found}
+        with os.scandir(entry.path) as found:
+            for one in found:
+                if one.name not in without:
+                    _renew(one, there.pop(one.name, None), f"{target}/{one.name}")
+        for gone in there:
+            _remove(Path(target, gone))
+    elif entry.is_file(follow_symlinks=False) and not (before and _same(entry, before)):
+        _copy(entry, target)
+
+
+def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
+    return entry.is_symlink(), entry.is_dir(follow_symlinks=False)
+
+
+def _same(one: os.DirEntry[str], other: os.DirEntry[str]) -> bool:
+    found, there = one.stat(follow_symlinks=False), other.stat(follow_symlinks=False)
+    return (found.st_size, found.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
+
+
+def _copy(entry: os.DirEntry[str], target: str) -> None:
+    found = entry.stat(follow_symlinks=False)
+    draft = f"{target}.new"
+    shutil.copyfile(entry.path, draft, follow_symlinks=False)
+    os.chmod(draft, 0o755 if found.st_mode & 0o100 else 0o644)
+    os.utime(draft, ns=(found.st_atime_ns, found.st_mtime_ns))
+    os.replace(draft, target)
 
 
 def _make(folder: Path) -> None:
@@ -173,13 +214,6 @@ def _make(folder: Path) -> None:
         _make(folder.parent)
         folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
-
-
-def _same(found: os.stat_result, target: Path) -> bool:
-    if target.is_symlink() or not target.is_file():
-        return False
-    there = target.stat()
-    return (found.st_size, found.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
 
 
 def _remove(path: Path) -> None:

@@ -70,10 +70,12 @@ def remove() -> list[str]:
         return []
     with locked(MACHINE / "users.lock", "another make that is making users"):
         ours = [name_of(program) for program in PROGRAMS if _is_ours(program)]
-        for name in ours:
-            if shutil.which("userdel"):
+        if shutil.which("userdel") and shutil.which("groupdel"):
+            for name in ours:
                 _run("userdel", name)
-        with _edited(passwd=True) as (users, groups):
+            for name in filter(_known, (*ours, PREFIX)):
+                _run("groupdel", name)
+        with _edited() as (users, groups):
             users[:] = [line for line in users if line.split(":")[0] not in ours]
             groups[:] = [line for line in groups if line.split(":")[0] not in (*ours, PREFIX)]
     return ours
@@ -134,7 +136,7 @@ def _make(program: str) -> None:
         home = ("--no-create-home", "--home-dir", "/nonexistent", "--shell", NO_SHELL)
         _run("useradd", "--system", "--user-group", "--groups", PREFIX, *home, "--comment", comment, name)
         return
-    with _edited(passwd=True) as (users, groups):
+    with _edited() as (users, groups):
         number = _free(users, groups)
         users.append(f"{name}:*:{number}:{number}:{comment}:/nonexistent:{NO_SHELL}")
         at = next(n for n, line in enumerate(groups) if line.split(":")[0] == PREFIX)
@@ -148,7 +150,7 @@ def _free(users: Collection[str], groups: Collection[str]) -> int:
 
 
 @contextmanager
-def _edited(passwd: bool = False) -> Iterator[tuple[list[str], list[str]]]:
+def _edited() -> Iterator[tuple[list[str], list[str]]]:
     """The lines of passwd and group, which are written back where they changed; other tools wait meanwhile."""
     try:
         held = os.open(ETC / ".pwd.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
