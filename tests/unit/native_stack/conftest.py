@@ -18,6 +18,7 @@ def strangers(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
     if os.geteuid() != 0:
         return
     entry = pwd.struct_passwd(("stranger", "*", STRANGER, STRANGER, users.COMMENT, "/nonexistent", "/bin/false"))
+    monkeypatch.setattr(users, "exists", lambda program: True)
     monkeypatch.setattr(users, "ensure", list)
     monkeypatch.setattr(users, "entry", lambda program: entry)
     monkeypatch.setattr(users, "group", lambda: STRANGER)

@@ -59,7 +59,7 @@ def test_a_normal_user_starts_programs_as_they_are() -> None:
 def test_root_starts_nothing_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     entry = users.pwd.struct_passwd(("x", "*", STRANGER, STRANGER, users.COMMENT, "/", "/bin/false"))
-    monkeypatch.setattr(users, "ensure", list)
+    monkeypatch.setattr(users, "exists", lambda program: True)
     monkeypatch.setattr(users, "entry", lambda program: entry)
     monkeypatch.setattr(users, "group", lambda: STRANGER + 1)
     words = run_user("order").command()

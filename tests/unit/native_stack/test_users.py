@@ -17,14 +17,14 @@ from native_stack.settings import SERVICES
 from native_stack.stack import SUBSTRATES
 
 # what the other tests of this folder have replaced
-ENSURE, ENTRY, GROUP = users.ensure, users.entry, users.group
+REPLACED = {name: getattr(users, name) for name in ("exists", "ensure", "entry", "group")}
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes users; CI runs as root")
 
 
 @pytest.fixture
 def real(monkeypatch: pytest.MonkeyPatch, strangers: None) -> str:
     """Users of this machine, but not those of the stacks on it; returns the prefix of their names."""
-    for name, function in (("ensure", ENSURE), ("entry", ENTRY), ("group", GROUP)):
+    for name, function in REPLACED.items():
         monkeypatch.setattr(users, name, function)
     prefix = f"qt{os.getpid()}"
     monkeypatch.setattr(users, "PREFIX", prefix)

@@ -65,7 +65,8 @@ def run_user(program: str) -> RunUser:
         return RunUser(pwd.getpwuid(os.geteuid()).pw_name if _known_user() else str(os.geteuid()))
     if not shutil.which("setpriv"):
         raise StackError("setpriv is missing (Debian: apt-get install util-linux); or run make up as a normal user")
-    users.ensure()
+    if not users.exists(program):
+        users.ensure()
     found = users.entry(program)
     return RunUser(found.pw_name, found.pw_uid, found.pw_gid, (users.group(),))
 

@@ -33,9 +33,21 @@ def name_of(program: str) -> str:
     return f"{PREFIX}-{program}"
 
 
+def exists(program: str) -> bool:
+    """Whether there is a user of that name, ours or not."""
+    try:
+        pwd.getpwnam(name_of(program))
+    except KeyError:
+        return False
+    return True
+
+
 def group() -> int:
     """The id of the group that all these users are in: it may read copies of what lies in closed folders."""
-    return grp.getgrnam(PREFIX).gr_gid
+    try:
+        return grp.getgrnam(PREFIX).gr_gid
+    except KeyError:
+        raise StackError(f"the group {PREFIX} is missing; make it anew: make uninstall, then make up") from None
 
 
 def entry(program: str) -> pwd.struct_passwd:
@@ -97,21 +109,13 @@ def processes() -> dict[int, str]:
 
 def _missing() -> list[str]:
     for program in PROGRAMS:
-        if _exists(name_of(program)):
+        if exists(program):
             entry(program)  # refuses a stranger
-    return [program for program in PROGRAMS if not _exists(name_of(program))]
-
-
-def _exists(name: str) -> bool:
-    try:
-        pwd.getpwnam(name)
-    except KeyError:
-        return False
-    return True
+    return [program for program in PROGRAMS if not exists(program)]
 
 
 def _is_ours(program: str) -> bool:
-    return _exists(name_of(program)) and pwd.getpwnam(name_of(program)).pw_gecos.startswith(COMMENT)
+    return exists(program) and pwd.getpwnam(name_of(program)).pw_gecos.startswith(COMMENT)
 
 
 def _known(name: str) -> bool:
@@ -180,7 +184,7 @@ def _replace(path: Path, text: str) -> None:
 
 def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode and not (command[0] == "useradd" and _exists(command[-1])):
+    if done.returncode:
         raise StackError(
             f"{command[0]} {command[-1]} failed: {done.stderr.strip()[-300:]}; each program of a stack that root"
             " starts has a user of its own; run make up as an ordinary user if none can be made here"
