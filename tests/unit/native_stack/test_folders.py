@@ -8,7 +8,7 @@ import pytest
 
 from native_stack import folders, services, stack
 from native_stack.errors import StackError
-from native_stack.layout import Layout
+from native_stack.layout import Layout, locked
 from native_stack.secrets_store import load_or_create, read
 from native_stack.settings import SERVICES
 from tests.unit.native_stack.conftest import STRANGER
@@ -54,6 +54,12 @@ def test_others_may_pass_through_roots_folders_and_see_nothing(place: Layout) ->
     assert (mode(place.logs), mode(place.secrets)) == (0o700, 0o600)
     data, _ = folders.home(place, "kafka")
     assert (data.stat().st_uid, mode(data)) == (STRANGER if ROOT else os.geteuid(), 0o700)
+
+
+def test_nobody_else_can_hold_a_lock_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "stack.lock").touch(0o644)
+    with locked(tmp_path / "stack.lock", "nobody"):
+        assert mode(tmp_path / "stack.lock") == 0o600
 
 
 @as_root
