@@ -11,11 +11,10 @@ from native_stack.errors import StackError
 from native_stack.layout import Layout, locked
 from native_stack.secrets_store import load_or_create, read
 from native_stack.settings import SERVICES
-from tests.unit.native_stack.conftest import STRANGER
+from tests.unit.native_stack.conftest import STRANGER, needs_root
 
 FORMER = 54322  # who ran all programs before
 ROOT = os.geteuid() == 0
-as_root = pytest.mark.skipif(not ROOT, reason="only root's stacks have users of their own; CI runs as root")
 
 
 def mode(path: Path) -> int:
@@ -62,7 +61,7 @@ def test_nobody_else_can_hold_a_lock_of_ours(tmp_path: Path) -> None:
         assert mode(tmp_path / "stack.lock") == 0o600
 
 
-@as_root
+@needs_root
 def test_what_one_user_owned_is_shared_out_once_the_stack_has_stopped(former: Layout) -> None:
     secrets, told, stops = read(former), list[str](), list[int]()
     folders.prepare(former, told.append, lambda: stops.append(former.data.stat().st_uid))
@@ -79,7 +78,7 @@ def test_what_one_user_owned_is_shared_out_once_the_stack_has_stopped(former: La
     assert -1 not in stops, "nothing is left to do"
 
 
-@as_root
+@needs_root
 @pytest.mark.parametrize("name", ["run/logs", "run/supervisord.pid", "run/secrets", "data/postgres", "data/kafka"])
 @pytest.mark.parametrize("dangling", [False, True], ids=["to a folder", "to nothing yet"])
 def test_links_that_the_former_user_left_are_followed_by_nobody(
@@ -108,7 +107,7 @@ def test_links_that_the_former_user_left_are_followed_by_nobody(
     assert [tuple(path.stat()) for path in (outside, outside / "file")] == before
 
 
-@as_root
+@needs_root
 def test_a_stack_in_a_closed_folder_moves_to_where_its_users_can_enter(former: Layout) -> None:
     secrets = read(former)
     former.root.chmod(0o700)

@@ -9,9 +9,9 @@ import pytest
 
 from native_stack import readable
 from native_stack.privileges import RunUser, reachable
-from tests.unit.native_stack.conftest import STRANGER
+from tests.unit.native_stack.conftest import STRANGER, needs_root
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root's stacks have other users; CI runs as root")
+pytestmark = needs_root
 VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 USER = RunUser("stranger", STRANGER, STRANGER, (STRANGER,))
 

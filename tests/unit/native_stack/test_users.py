@@ -15,10 +15,10 @@ from native_stack.errors import StackError
 from native_stack.layout import Layout
 from native_stack.settings import SERVICES
 from native_stack.stack import SUBSTRATES
+from tests.unit.native_stack.conftest import needs_root
 
 # what the other tests of this folder have replaced
 REPLACED = {name: getattr(users, name) for name in ("exists", "ensure", "entry", "group")}
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes users; CI runs as root")
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_every_program_of_every_mode_has_a_user() -> None:
     assert all(len(users.name_of(program)) <= 32 for program in users.PROGRAMS), "longer names are refused"
 
 
-@as_root
+@needs_root
 def test_users_are_made_once_can_log_in_nowhere_and_share_a_group(made: list[str]) -> None:
     assert len(made) == len(users.PROGRAMS)
     assert users.ensure() == []
@@ -56,7 +56,7 @@ def test_users_are_made_once_can_log_in_nowhere_and_share_a_group(made: list[str
     assert f"groups={entries[0].pw_gid}({made[0]}),{users.group()}(" in said.stdout
 
 
-@as_root
+@needs_root
 def test_uninstall_refuses_while_something_runs_and_then_leaves_nothing(made: list[str], open_tmp_path: Path) -> None:
     place, told = Layout(open_tmp_path / "stack"), list[str]()
     folders.prepare(place, told.append)
@@ -82,7 +82,7 @@ def _lines(file: str) -> list[str]:
     return Path("/etc", file).read_text().splitlines()
 
 
-@as_root
+@needs_root
 def test_the_data_of_a_stack_that_is_gone_goes_too(real: str, open_tmp_path: Path) -> None:
     place = Layout(open_tmp_path / "closed")
     place.root.mkdir(mode=0o700)
@@ -97,7 +97,7 @@ def test_the_data_of_a_stack_that_is_gone_goes_too(real: str, open_tmp_path: Pat
     assert not users.MACHINE.exists()
 
 
-@as_root
+@needs_root
 def test_somebody_elses_user_of_such_a_name_is_neither_used_nor_removed(
     real: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
