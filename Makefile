@@ -37,7 +37,7 @@ $(error $(wrong))
 endif
 endif
 
-.PHONY: help setup setup-dev up down restart status logs clean config attention token demo test audit load bench lint lock
+.PHONY: help setup setup-dev up down restart status logs clean uninstall config attention token demo test audit load bench lint lock
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -72,6 +72,10 @@ logs: ## follow the logs (SERVICE=order for one)
 clean: ## stop the stack and delete its data
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) clean
+
+uninstall: ## remove the system users and copies that root's make up made (refuses while a stack runs)
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) uninstall
 
 config: ## the effective settings, and where each comes from
 	$(BOOTSTRAP) runtime

@@ -24,10 +24,10 @@ from typing import Any
 import asyncpg
 import pytest
 
+from native_stack import folders
 from native_stack import postgres as native
 from native_stack.errors import StackError
 from native_stack.layout import Layout
-from native_stack.privileges import run_user
 from native_stack.programs import write_scripts
 from native_stack.secrets_store import load_or_create
 from native_stack.settings import SERVICES
@@ -53,17 +53,16 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         layout = Layout(folder)
-        binaries = native.installed() or native.fetched(native.COMPONENT.ensure(layout, print))
-        user = run_user((binaries / "postgres", folder))
-        user.own(layout.run, layout.data)
-        self._secrets = load_or_create(layout, SERVICES, user.write)
-        native.create(layout, binaries, "order", self._secrets, user)
+        folders.prepare(layout, print)
+        binaries = native.binaries(layout, print)
+        self._secrets = load_or_create(layout, SERVICES)
+        native.create(layout, binaries, "order", self._secrets)
         self.port = free_ports(1)[0]
         program = native.program(layout, binaries, "order", self.port)
         program = replace(program, command=(*program.command, "-c", "fsync=off"))
-        words = user.command((binaries / "postgres", folder))
-        write_scripts(layout, [program], user)
-        self._command = [*words, str(layout.scripts / program.name)]
+        write_scripts(layout, [program])
+        self._layout = layout
+        self._command = [str(layout.scripts / program.name)]
         self._log = folder / "postgres.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
@@ -96,8 +95,10 @@ class Server:
                     os.kill(pid, number)
 
     def stop(self) -> None:
+        """The end of the server and of its files."""
         self.signal(signal.SIGCONT)
         self.kill()
+        folders.delete(self._layout)
 
     def log(self) -> str:
         """All that the server has said."""

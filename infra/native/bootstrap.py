@@ -34,7 +34,7 @@ def main() -> int:
     os.umask(0o022)  # a stack started by root runs as another user, who has to be able to read this
     state = ROOT / ".stack"
     state.mkdir(exist_ok=True)
-    with (state / "bootstrap.lock").open("w") as lock:
+    with open(os.open(state / "bootstrap.lock", os.O_CREAT | os.O_RDWR, 0o600)) as lock:  # nobody else may hold it
         fcntl.flock(lock, fcntl.LOCK_EX)
         return set_up(profile)
 

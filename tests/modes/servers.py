@@ -16,12 +16,11 @@ from random import SystemRandom
 
 import pytest
 
+from native_stack import folders
 from native_stack.errors import StackError
-from native_stack.privileges import run_user
 from native_stack.programs import STOP_SECONDS, write_scripts
 from native_stack.readiness import HOST, wait_for
 from native_stack.secrets_store import load_or_create
-from native_stack.services import python_reads
 from native_stack.settings import SERVICES, resolve
 from tests.suite.choice import chosen
 
@@ -44,12 +43,12 @@ class ProcessServer:
         ports = dict(zip(COMPONENTS[component], free_ports(len(COMPONENTS[component])), strict=True))
         environ = {name: str(port) for name, port in ports.items()}
         settings = resolve({**environ, "STACK_DIR": str(folder), "TEMPORAL_UI": "off"})
-        layout, user = settings.layout, run_user(python_reads(settings))
-        user.own(layout.run, layout.data)
-        load_or_create(layout, SERVICES, user.write)
+        layout = self.layout = settings.layout
+        folders.prepare(layout, print)
+        load_or_create(layout, SERVICES)
         prepare = import_module(f"native_stack.{component}").prepare
-        self._program = prepare(settings, user, lambda line: print(f"{component}: {line}"))
-        write_scripts(layout, [self._program], user)
+        self._program = prepare(settings, lambda line: print(f"{component}: {line}"))
+        write_scripts(layout, [self._program])
         self.folder = folder
         self._script = layout.scripts / self._program.name
         self._log = folder / "output.log"
@@ -145,6 +144,7 @@ def running(component: str) -> Iterator[ProcessServer]:
         yield server
     finally:
         server.kill()
+        folders.delete(server.layout)
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -7,7 +7,6 @@ import pytest
 
 from native_stack import kafka, postgres, pubsub, services, sns_sqs, temporal
 from native_stack.components import Component
-from native_stack.privileges import RunUser
 from native_stack.programs import Program
 from native_stack.secrets_store import load_or_create
 from native_stack.settings import SERVICES, Settings, resolve
@@ -23,23 +22,24 @@ def listens(program: Program) -> set[str]:
 
 
 @pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(open_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for module in (kafka, pubsub):
-        monkeypatch.setattr(module, "java", lambda what: Path("/usr/bin/java"))
+        monkeypatch.setattr(module, "java", lambda what, report: Path("/usr/bin/java"))
     monkeypatch.setattr(pubsub, "find_jar", lambda: Path("/pubsub.jar"))
-    monkeypatch.setattr(Component, "ensure", lambda *_: tmp_path)
-    return resolve({"STACK_DIR": str(tmp_path / "stack")})
+    monkeypatch.setattr(sns_sqs, "python", lambda *_: Path("python"))
+    monkeypatch.setattr(Component, "ensure", lambda *_: open_tmp_path)
+    return resolve({"STACK_DIR": str(open_tmp_path / "stack")})
 
 
 @pytest.mark.parametrize("module", [temporal, pubsub, sns_sqs], ids=lambda module: str(module.__name__))
 def test_what_carries_messages_listens_here_only(module: Any, settings: Settings) -> None:
     settings.layout.data.mkdir(parents=True)
-    program = module.prepare(settings, RunUser("me"), lambda text: None)
+    program = module.prepare(settings, lambda text: None)
     assert listens(program) == {HERE}
 
 
 def test_services_providers_and_databases_listen_here_only(settings: Settings) -> None:
-    ours = services.programs(settings, load_or_create(settings.layout, SERVICES))
+    ours = services.programs(settings, load_or_create(settings.layout, SERVICES), Path("python"))
     assert {program.name for program in ours} >= {*SERVICES, services.SANDBOX}
     databases = [postgres.program(settings.layout, Path("/bin"), name, 1) for name in SERVICES]
     assert all(listens(program) == {HERE} for program in (*ours, *databases))

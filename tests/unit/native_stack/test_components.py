@@ -149,7 +149,7 @@ def test_each_service_gets_its_own_keys_and_tools_get_none(tmp_path: Path) -> No
     secrets = load_or_create(settings.layout, SERVICES)
     keys = {f"SEAL_KEY_{name.upper()}": secrets[f"seal_{name}"] for name in ("payment", "shipping")}
     wanted = {"order": set(keys), "payment": {"SEAL_KEY_PAYMENT"}, "shipping": {"SEAL_KEY_SHIPPING"}}
-    for program in services.programs(settings, secrets):
+    for program in services.programs(settings, secrets, Path("python")):
         given = {name: value for name, value in program.environment.items() if name.startswith("SEAL_")}
         assert given == {name: keys[name] for name in wanted.get(program.name, ())}
     assert not any(key in services.recorded_environment(settings, secrets).values() for key in keys.values())

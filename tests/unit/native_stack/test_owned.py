@@ -6,32 +6,31 @@ Root plays both parts here; any other user plays only its own, and is held to th
 import os
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from native_stack import kafka, owned, postgres, services, stack
+from native_stack import folders, kafka, owned, postgres, services, stack
 from native_stack.errors import StackError
 from native_stack.layout import Layout
-from native_stack.privileges import RunUser
+from native_stack.privileges import run_user
 from native_stack.programs import Program, configuration, write_scripts
 from native_stack.readiness import Check
 from native_stack.secrets_store import load_or_create, write_private
 from native_stack.settings import SERVICES, resolve
+from tests.unit.native_stack.conftest import STRANGER
 
-STRANGER = 54321
-USER = RunUser("stranger", STRANGER, STRANGER) if os.geteuid() == 0 else RunUser("me")
 UID = STRANGER if os.geteuid() == 0 else os.geteuid()
+ROOT = os.geteuid() == 0
 PRECIOUS = "root's own\n"
 PROGRAM = Program("order", "service", ("true",), Path("/"), Check("tcp", 1))
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Layout:
-    layout = Layout(tmp_path / "stack")
-    USER.own(layout.run, layout.data)
+def place(open_tmp_path: Path) -> Layout:
+    layout = Layout(open_tmp_path / "stack")
+    folders.prepare(layout, print)
     return layout
 
 
@@ -60,83 +59,96 @@ def seen(folder: Path) -> list[tuple[object, ...]]:
 
 def test_a_link_in_a_data_folder_keeps_its_target_as_it_is(place: Layout, outside: Path) -> None:
     before = seen(outside)
-    USER.make(place.data / "kafka")
+    folders.home(place, "kafka")
     plant(place.data / "kafka" / "file", outside / "file")
     plant(place.data / "kafka" / "folder", outside)
     (place.data / "kafka" / "plain").write_text("left by root, or of another user")
-    USER.own(place.run, place.data)
+    folders.home(place, "kafka")
     assert seen(outside) == before
     found = (place.data / "kafka" / "plain").stat()
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (UID, 0o600)
 
 
 def test_a_second_name_of_a_file_outside_does_not_change_hands(place: Layout, outside: Path) -> None:
-    os.link(outside / "file", place.data / "file")
-    USER.own(place.data)
+    folders.home(place, "kafka")
+    os.link(outside / "file", place.data / "kafka" / "file")
+    folders.home(place, "kafka")
     found = (outside / "file").stat()
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o644)
 
 
 def test_folders_without_end_are_no_obstacle(place: Layout) -> None:
-    held = os.open(place.data, os.O_RDONLY)
+    data, user = folders.home(place, "kafka")
+    held = os.open(data, os.O_RDONLY)
     for _ in range(1500):  # more than one may have frames, or open files
         os.mkdir("d", dir_fd=held)
         inner = os.open("d", os.O_RDONLY, dir_fd=held)
         os.close(held)
         held = inner
     os.close(held)
-    (place.data / "last").write_text("")
+    (data / "last").write_text("")
     try:
-        USER.own(place.data)
+        user.own(data)
     finally:
-        subprocess.run(["rm", "-rf", place.data / "d"], check=True)  # pytest could not
-    assert (place.data / "last").stat().st_uid == UID
+        subprocess.run(["rm", "-rf", data / "d"], check=True)  # pytest could not
+    assert (data / "last").stat().st_uid == UID
 
 
 def test_a_data_folder_that_became_a_link_is_refused_by_name(place: Layout, outside: Path) -> None:
     before = seen(outside)
-    kafka_data = place.data / "kafka"
-    plant(kafka_data, outside)
+    data, user = folders.home(place, "kafka")
+    inner = data / "inner"
+    plant(inner, outside)
     attempts: list[Callable[[], object]] = [
-        lambda: owned.hand_over(kafka_data, UID, UID),
-        lambda: owned.open_folder(kafka_data / "file", UID),
+        lambda: owned.hand_over(inner, UID, UID),
+        lambda: owned.open_folder(inner / "file", UID),
     ]
-    if USER.uid is not None:  # any other user may have links in folders of its own
+    if ROOT:  # any other user may have links in folders of its own
         attempts += [
-            lambda: USER.make(kafka_data),
-            lambda: USER.write(kafka_data, "file", "x"),
-            lambda: USER.remove(kafka_data, "file"),
-            lambda: USER.rename(kafka_data, "file", "other"),
-            lambda: write_scripts(place, [PROGRAM], USER),
+            lambda: user.own(inner),
+            lambda: user.write(inner, "file", "x"),
+            lambda: user.read(inner, "file"),
         ]
-        plant(place.scripts, outside)
     for attempt in attempts:
-        with pytest.raises(StackError, match=r"/(kafka|programs) is no folder, or a link"):
+        with pytest.raises(StackError, match=r"/inner is no folder, or a link"):
             attempt()
     assert seen(outside) == before
 
 
+@pytest.mark.parametrize("link", [plant, lambda path, target: os.mkfifo(path)], ids=["a link", "a pipe"])
+def test_what_a_user_left_in_place_of_a_file_is_not_read(
+    link: Callable[[Path, Path], None], place: Layout, outside: Path
+) -> None:
+    data, user = folders.home(place, "kafka")
+    link(data / "file", outside / "file")
+    assert user.read(data, "file") == ""
+    (data / "long").write_text("x" * (owned.LONGEST + 1))
+    assert user.read(data, "long") == ""
+    (data / "short").write_text("as it is")
+    assert user.read(data, "short") == "as it is"
+
+
 def server_properties(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kafka, "java", lambda what: Path("/bin/sh"))
+    monkeypatch.setattr(kafka, "java", lambda what, report: Path("/bin/sh"))
     monkeypatch.setattr(kafka, "_libs", lambda settings, report: Path("/nonexistent"))
     monkeypatch.setattr(kafka, "_format", lambda *_: None)
-    kafka.prepare(resolve({"STACK_DIR": str(place.root)}), USER, lambda text: None)
+    kafka.prepare(resolve({"STACK_DIR": str(place.root)}), lambda text: None)
 
 
 def scripts(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_scripts(place, [PROGRAM], USER)
+    write_scripts(place, [PROGRAM])
 
 
 def secrets(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    load_or_create(place, SERVICES, USER.write)
+    load_or_create(place, SERVICES)
 
 
 def migrated(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     for service in SERVICES:
-        USER.make(postgres.data_folder(place, service))
+        run_user(f"{service}-db").own(postgres.data_folder(place, service))
     monkeypatch.setattr(services, "service", lambda *_: PROGRAM)
     monkeypatch.setattr(stack, "_plain_environment", lambda settings: {"PATH": "/usr/bin:/bin"})
-    stack._migrate(resolve({"STACK_DIR": str(place.root)}), {}, USER, lambda what, how_far: None)
+    stack._migrate(resolve({"STACK_DIR": str(place.root)}), {}, Path("/bin/sh"), lambda what, how_far: None)
 
 
 def private(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,13 +162,14 @@ def test_a_file_of_roots_is_not_read_as_secrets_and_handed_on(
     (outside / "file").write_text('{"auth": "of somebody else"}')
     link(place.secrets, outside / "file")
     with pytest.raises(StackError, match=r"secrets\.json"):
-        load_or_create(place, SERVICES, USER.write)
-    assert [path.name for path in place.data.iterdir()] == ["secrets.json"]
+        load_or_create(place, SERVICES)
+    assert sorted(path.name for path in place.data.iterdir()) == ["postgres", "secrets.json"]
 
 
 WRITERS = [
     ("data/kafka/server.properties", server_properties),
     ("run/programs/order", scripts),
+    ("run/secrets/order", scripts),
     ("data/secrets.json", secrets),
     ("data/postgres/order/quartet-migrated", migrated),
     ("run/docker.json", private),
@@ -174,8 +187,10 @@ def test_what_is_written_replaces_a_link_instead_of_following_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = place.root / name
-    if path.parent not in (place.run, place.data):
-        USER.make(path.parent)
+    if "kafka" in name:
+        folders.home(place, "kafka")
+    if "postgres" in name:
+        run_user("order-db").own(path.parent)
     plant(path, outside / ("new" if dangling else "file"))
     if name == "data/secrets.json":
         path.unlink()  # what is there is read; the draft beside it is what may be guessed
@@ -185,31 +200,31 @@ def test_what_is_written_replaces_a_link_instead_of_following_it(
     assert seen(outside) == before
     assert path.is_file()
     assert not path.is_symlink()
-    assert not stat.S_IMODE(path.stat().st_mode) & 0o077
+    assert not stat.S_IMODE(path.stat().st_mode) & 0o007
+    assert not stat.S_IMODE(path.stat().st_mode) & 0o070 or path.stat().st_gid == STRANGER
 
 
 def test_a_cluster_is_made_anew_over_what_a_failed_try_left_and_not_over_what_it_links_to(
     place: Layout, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = seen(outside)
-    USER.make(place.data / "postgres")
-    plant(place.data / "postgres" / "order.new", outside)
+    draft = place.data / "postgres" / "order.new"
+    plant(draft, outside)
 
     def initdb(command: list[str], text: str = "") -> None:
-        if not text:
-            assert not (place.data / "postgres" / "order.new").is_symlink()
-            USER.make(place.data / "postgres" / "order.new")
+        assert (draft.is_symlink(), draft.stat().st_uid) == (False, UID)
 
     monkeypatch.setattr(postgres, "_run", initdb)
-    assert postgres.create(place, Path("/nonexistent"), "order", dict.fromkeys((*SERVICES, "postgres"), "s"), USER)
+    assert postgres.create(place, Path("/nonexistent"), "order", dict.fromkeys((*SERVICES, "postgres"), "s"))
     assert (place.data / "postgres" / "order").is_dir()
     assert seen(outside) == before
 
 
 def test_programs_write_for_their_own_user_alone(place: Layout) -> None:
-    words = (sys.executable, "-c", "open('log', 'w').close()")
-    program = Program("order", "service", words, place.data, Check("tcp", 1))
-    digests = write_scripts(place, [program], RunUser("me"))
+    data, _ = folders.home(place, "order")
+    program = Program("order", "service", ("/bin/sh", "-c", ": >log"), data, Check("tcp", 1))
+    digests = write_scripts(place, [program])
     subprocess.run([place.scripts / "order"], check=True)
-    assert stat.S_IMODE((place.data / "log").stat().st_mode) == 0o600
+    found = (data / "log").stat()
+    assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (UID, 0o600)
     assert "\numask=077\n" in configuration(place, [program], digests)  # supervisord opens the logs itself

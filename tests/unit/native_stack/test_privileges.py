@@ -1,22 +1,20 @@
-"""Who may read what, and what root hands to the user who runs the stack."""
+"""Who may read what, and whom root starts a program as."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from native_stack import users
 from native_stack.errors import StackError
-from native_stack.privileges import RunUser, _read_capability, reachable, run_user
-
-STRANGER = 54321
+from native_stack.privileges import RunUser, enterable, reachable, run_user
+from tests.unit.native_stack.conftest import STRANGER
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    for parent in [tmp_path, *tmp_path.parents]:
-        if parent.owner() == Path.home().owner() and not parent.stat().st_mode & 0o001:
-            parent.chmod(0o755)
-    inner = tmp_path / "inner"
+def folder(open_tmp_path: Path) -> Path:
+    inner = open_tmp_path / "inner"
     inner.mkdir(mode=0o755)
     (inner / "file").write_text("x")
     (inner / "file").chmod(0o644)
@@ -45,35 +43,28 @@ def test_what_does_not_exist_yet_depends_on_the_folder_it_will_be_in(folder: Pat
     assert not reachable(folder / "new" / "file", STRANGER, STRANGER)
 
 
+def test_to_enter_a_folder_takes_less_than_to_read_it(folder: Path) -> None:
+    folder.chmod(0o711)
+    assert enterable(folder)
+    assert not reachable(folder)
+    folder.chmod(0o700)
+    assert not enterable(folder)
+
+
 def test_a_normal_user_starts_programs_as_they_are() -> None:
-    assert RunUser("me").command([Path("/")]) == []
-    assert RunUser("me").give_up([Path("/")]) == []
+    assert RunUser("me").command() == []
+    assert RunUser("me").identity() == {}
 
 
 def test_root_starts_nothing_as_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.delenv("QUARTET_USER", raising=False)
-    user = run_user(())
-    assert user.uid not in (None, 0)
-    assert f"--reuid={user.uid}" in user.command([Path("/")])
-    monkeypatch.setenv("QUARTET_USER", "root")
-    with pytest.raises(StackError, match="unprivileged"):
-        run_user(())
-
-
-def test_the_capability_goes_only_to_who_needs_it(folder: Path) -> None:
-    user = RunUser("nobody", STRANGER, STRANGER, "dac_read_search")
-    assert not any("dac_read_search" in word for word in user.command([folder]))
-    assert user.give_up([folder]) == ["--inh-caps=-all", "--ambient-caps=-all"]
-    folder.chmod(0o700)
-    assert "--ambient-caps=+dac_read_search" in user.command([folder])
-    assert user.give_up([folder]) == []
-
-
-@pytest.mark.parametrize(
-    ("bounding", "expected"),
-    [("000001fffeffffff", "dac_read_search"), ("00000000a80425fb", "dac_override"), ("0000000000000000", "")],
-    ids=["a machine", "a container", "nothing"],
-)
-def test_the_capability_is_one_that_this_place_grants(bounding: str, expected: str) -> None:
-    assert _read_capability(f"Name:\tx\nCapBnd:\t{bounding}\n") == expected
+    entry = users.pwd.struct_passwd(("x", "*", STRANGER, STRANGER, users.COMMENT, "/", "/bin/false"))
+    monkeypatch.setattr(users, "exists", lambda program: True)
+    monkeypatch.setattr(users, "entry", lambda program: entry)
+    monkeypatch.setattr(users, "group", lambda: STRANGER + 1)
+    words = run_user("order").command()
+    assert {f"--reuid={STRANGER}", f"--regid={STRANGER}", f"--groups={STRANGER + 1}", "--no-new-privs"} <= {*words}
+    assert not any("+" in word for word in words), "no capability is granted"
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(StackError, match="setpriv is missing"):
+        run_user("order")

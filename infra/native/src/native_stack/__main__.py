@@ -18,6 +18,7 @@ COMMANDS = {
     "logs": "native_stack.logs:main",
     "config": "native_stack.config:main",
     "attention": "native_stack.attention:main",
+    "uninstall": "native_stack.uninstall:main",
     "token": "native_stack.quick:token",
     "check": "native_stack.quick:check",
 }

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from native_stack.components import NATIVE, Component, Report, run, verify
 from native_stack.errors import StackError
+from native_stack.folders import home
 from native_stack.java import java
 from native_stack.owned import UMASK
-from native_stack.privileges import RunUser
 from native_stack.programs import SUBSTRATE, Program
+from native_stack.readable import readable
 from native_stack.readiness import HOST, Check
 from native_stack.secrets_store import read
 from native_stack.settings import Settings
@@ -71,29 +72,27 @@ def properties(settings: Settings) -> dict[str, str]:
     }
 
 
-def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
+def prepare(settings: Settings, report: Report) -> Program:
     """The broker, from `KAFKA_HOME` or from the pinned jars, with its storage formatted."""
-    virtual_machine = java("Kafka")
-    libs = _libs(settings, report)
-    home = settings.layout.data / "kafka"
-    user.make(home)
-    config = home / "server.properties"
+    virtual_machine = java("Kafka", report)
+    libs = readable(_libs(settings, report), report)
+    data, user = home(settings.layout, "kafka")
+    config = data / "server.properties"
     text = "".join(f"{name}={value}\n" for name, value in properties(settings).items())
-    user.write(home, config.name, text)
-    base = (str(virtual_machine), *JVM, f"-Dlog4j2.configurationFile={LOGGING}", "-cp", f"{libs}/*")
-    reads = (virtual_machine, libs, home, LOGGING)
-    if not (home / "logs" / "meta.properties").exists():
+    user.write(data, config.name, text)
+    logging = readable(LOGGING, report)
+    base = (str(virtual_machine), *JVM, f"-Dlog4j2.configurationFile={logging}", "-cp", f"{libs}/*")
+    if not (data / "logs" / "meta.properties").exists():
         report("formatting its storage")
-        _format((*user.command(reads), *base), settings, config)
+        _format((*user.command(), *base), settings, config)
     return Program(
         name="kafka",
         kind=SUBSTRATE,
         command=(*base, "kafka.Kafka", str(config)),
-        directory=home,
+        directory=data,
         check=Check("kafka", settings.port("KAFKA_PORT")),
         ports={name: settings.port(name) for name in ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT")},
-        environment={"HOME": str(home)},
-        reads=reads,
+        environment={"HOME": str(data)},
         fingerprint=text,
     )
 

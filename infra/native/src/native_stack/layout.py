@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[4]
+PRIVATE = 0o600
+MACHINE = Path("/var/lib/quartet")  # what stacks that root starts share, and what cannot stay in closed folders
 SOCKET_PATH_LIMIT = 90  # sun_path holds 107 characters, and supervisord appends its process id for a while
 
 
@@ -25,12 +27,12 @@ class Layout:
     @property
     def run(self) -> Path:
         """Generated configuration, logs and state of what runs."""
-        return self.root / "run"
+        return _followed(self.root / "run")
 
     @property
     def data(self) -> Path:
         """What `make clean` deletes and a change of mode keeps."""
-        return self.root / "data"
+        return _followed(self.root / "data")
 
     @property
     def logs(self) -> Path:
@@ -41,17 +43,32 @@ class Layout:
         return self.run / "programs"
 
     @property
+    def program_secrets(self) -> Path:
+        """One file per program, with its own secrets only."""
+        return self.run / "secrets"
+
+    @property
+    def elsewhere(self) -> Path:
+        """Where root keeps `run` and `data` when the users of the programs cannot enter `root`; they become links."""
+        return MACHINE / "stacks" / self._digest
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
+
+    @property
     def components(self) -> Path:
         return REPOSITORY / ".stack" / "components"
 
     @property
     def supervisor_socket(self) -> Path:
-        """In the run folder, or in the temporary folder where that path is too long for a socket."""
+        """In the run folder, or where that path is too long for a socket: root's in a folder that is root's alone,
+        for what answers there is believed; anybody else's in the temporary folder."""
         inside = self.run / "supervisor.sock"
         if len(str(inside)) <= SOCKET_PATH_LIMIT:
             return inside
-        name = hashlib.sha256(str(self.root).encode()).hexdigest()[:12]
-        return Path(tempfile.gettempdir()) / f"quartet-{name}.sock"
+        folder = Path("/run" if os.geteuid() == 0 else tempfile.gettempdir())
+        return folder / f"quartet-{self._digest}.sock"
 
     @property
     def secrets(self) -> Path:
@@ -63,6 +80,10 @@ class Layout:
         return self.run / "stack.json"
 
 
+def _followed(path: Path) -> Path:
+    return path.resolve() if path.is_symlink() else path
+
+
 def layout(environ: Mapping[str, str]) -> Layout:
     """The stack that `STACK_DIR` names, `.stack` of the checkout by default."""
     chosen = environ.get("STACK_DIR", "")
@@ -71,10 +92,15 @@ def layout(environ: Mapping[str, str]) -> Layout:
 
 @contextmanager
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
-    """Hold an exclusive lock on a file, saying so when another process has it."""
+    """Hold an exclusive lock on a file, saying so when another process has it.
+
+    Whoever can read the file can hold its lock, so nobody else can.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o644)
+    handle = os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE)
     try:
+        if os.fstat(handle).st_uid == os.geteuid():
+            os.fchmod(handle, PRIVATE)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Folders of the user who runs the programs: root follows no link in them, and writes nothing there.
+"""Folders of users who run programs: root follows no link in them, and writes nothing there.
 
 That user may put a link wherever root would look next, between any two of root's steps. So a folder is held by its
 descriptor while it changes hands, and what is to be written there is written by a child that is that user already.
@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,18 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 ENTRY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 PRIVATE = 0o700  # what may stay of a mode
 UMASK = 0o077
+LONGEST = 1 << 16  # characters of a file that is read
 DEEPEST = 64  # folders in folders; what is deeper was made to be in the way
 
 
 def open_folder(path: Path, uid: int | None) -> int:
-    """A descriptor of a folder; links in folders of that user are not followed: `StackError` names the first."""
+    """A descriptor of a folder; links in folders of that user, or in place of the folder itself, are not followed:
+    `StackError` names the first."""
     if uid is None:
         return os.open(path, FOLDER)
     held = os.open("/", FOLDER)
     for depth, name in enumerate(path.parts[1:], 2):
-        theirs = os.fstat(held).st_uid == uid
+        theirs = 0 != uid == os.fstat(held).st_uid or depth == len(path.parts)
         try:
             inner = os.open(name, FOLDER | (os.O_NOFOLLOW if theirs else 0), dir_fd=held)
         except OSError as error:
@@ -41,8 +44,17 @@ def open_folder(path: Path, uid: int | None) -> int:
     return held
 
 
+def make(folder: Path) -> None:
+    """Make a folder unless something of that name is there; what it is shows when it is opened."""
+    if not os.path.lexists(folder):
+        folder.mkdir(mode=PRIVATE, exist_ok=True)
+
+
 def hand_over(path: Path, uid: int | None, gid: int | None) -> None:
-    """Make a folder with the folders and files in it that user's, for nobody else to read; links stay as they are."""
+    """Make a folder with the folders and files in it that user's, for nobody else to read; links stay as they are.
+
+    A folder changes hands after what is in it: where this was interrupted, the next call finds what is left.
+    """
     held = open_folder(path, uid)
     try:
         _hand_over(held, uid, gid)
@@ -51,7 +63,6 @@ def hand_over(path: Path, uid: int | None, gid: int | None) -> None:
 
 
 def _hand_over(held: int, uid: int | None, gid: int | None, depth: int = 0) -> None:
-    _take(held, uid, gid)
     with os.scandir(held) as entries:
         names = [one.name for one in entries if one.is_dir(follow_symlinks=False) or one.is_file(follow_symlinks=False)]
     for name in names:
@@ -67,6 +78,7 @@ def _hand_over(held: int, uid: int | None, gid: int | None, depth: int = 0) -> N
                 _take(inner, uid, gid)
         finally:
             os.close(inner)
+    _take(held, uid, gid)
 
 
 def _take(held: int, uid: int | None, gid: int | None) -> None:
@@ -78,10 +90,30 @@ def _take(held: int, uid: int | None, gid: int | None) -> None:
         os.fchmod(held, mode & PRIVATE)
 
 
-def act(folder: Path, uid: int | None, gid: int | None, script: str, *words: str, text: str = "") -> None:
-    """Run a shell script in a folder as that user; raises `StackError` with what it said."""
-    identity: dict[str, Any] = {} if uid is None else {"user": uid, "group": gid, "extra_groups": []}
-    held = open_folder(folder, uid)
+def read(folder: Path, uid: int | None, name: str) -> str:
+    """The text of a file in a folder of that user; empty when it is not there, no plain file, or longer than 64 KiB."""
+    try:
+        held = open_folder(folder, uid)
+    except FileNotFoundError:
+        return ""
+    try:
+        file = os.open(name, ENTRY, dir_fd=held)
+    except OSError:
+        return ""
+    finally:
+        os.close(held)
+    with open(file, errors="replace") as opened:
+        plain = stat.S_ISREG(os.fstat(file).st_mode)
+        text = opened.read(LONGEST + 1) if plain else ""
+    return text if len(text) <= LONGEST else ""
+
+
+def act(folder: Path, identity: Mapping[str, Any], script: str, *words: str, text: str = "") -> None:
+    """Run a shell script in a folder of the user that `identity` (options of `subprocess.run`) makes of the child.
+
+    Raises `StackError` with what it said.
+    """
+    held = open_folder(folder, identity.get("user"))
     try:
         # the child enters the folder before it becomes the user, who may not be able to enter those above it
         done = subprocess.run(
@@ -98,4 +130,4 @@ def act(folder: Path, uid: int | None, gid: int | None, script: str, *words: str
     finally:
         os.close(held)
     if done.returncode:
-        raise StackError(f"{folder} cannot be written by the user who runs the stack: {done.stderr.strip()[-300:]}")
+        raise StackError(f"{folder} cannot be written by the user whose it is: {done.stderr.strip()[-300:]}")

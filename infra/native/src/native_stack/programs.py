@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from native_stack.layout import Layout
-from native_stack.privileges import RunUser
+from native_stack.privileges import RunUser, run_user
 from native_stack.readiness import Check
+from native_stack.secrets_store import write_private
+from native_stack.settings import is_secret
 
 SERVICE = "service"
 SUBSTRATE = "substrate"
@@ -32,38 +35,59 @@ class Program:
     check: Check
     environment: Mapping[str, str] = field(default_factory=dict)
     ports: Mapping[str, int] = field(default_factory=dict)  # variable that sets it -> port
-    reads: tuple[Path, ...] = ()  # decides whether it may drop the capability to read everything
     stop_signal: str = "TERM"
     stop_group: bool = True
     replicas: int = 1
     fingerprint: str = ""  # of the code behind the command
 
 
-def script(program: Program, user: RunUser) -> str:
+def script(layout: Layout, program: Program, user: RunUser) -> str:
     """The shell script that becomes the program; it dies with supervisord, so nothing is left behind."""
     lines = [
         "#!/bin/sh",
-        f"# {program.name}, as `make up` runs it; may be run by hand",
+        f"# {program.name}, as `make up` runs it; may be run by hand, also by root: it becomes {user.name}",
+        *([f'[ "$(id -u)" != 0 ] || exec {shlex.join(user.command())} "$0"'] if user.uid else []),
         "umask 077",  # logs and data are for this user's eyes only
         'ulimit -Sn 65536 2>/dev/null || ulimit -Sn "$(ulimit -Hn)"',
         f"cd {shlex.quote(str(program.directory))} || exit 1",
-        *(f"export {name}={shlex.quote(value)}" for name, value in sorted(program.environment.items())),
+        *_exports(program, secret=False),
+        *([f". {shlex.quote(str(layout.program_secrets / program.name))}"] if any(_exports(program, True)) else []),
     ]
     words = list(program.command)
     if shutil.which("setpriv"):
-        words = ["setpriv", "--pdeathsig", program.stop_signal, *user.give_up(program.reads), "--", *words]
+        words = ["setpriv", "--pdeathsig", program.stop_signal, "--no-new-privs", "--", *words]
     return "\n".join([*lines, f"exec {shlex.join(words)}", ""])
 
 
-def write_scripts(layout: Layout, programs: Sequence[Program], user: RunUser) -> dict[str, str]:
-    """Write all scripts, delete those of others; returns the digest of each."""
-    user.make(layout.scripts)
+def _exports(program: Program, secret: bool) -> list[str]:
+    return [
+        f"export {name}={shlex.quote(value)}"
+        for name, value in sorted(program.environment.items())
+        if is_secret(name) == secret
+    ]
+
+
+def write_scripts(layout: Layout, programs: Sequence[Program]) -> dict[str, str]:
+    """Write each program's script, and the file with its secrets, and delete those of others.
+
+    Returns the digest of each program. Where root writes, only the program's user can read either, and not change
+    the script.
+    """
     digests = {}
     for program in programs:
-        text = script(program, user)
-        digests[program.name] = hashlib.sha256(f"{text}\n{program.fingerprint}".encode()).hexdigest()[:16]
-        user.write(layout.scripts, program.name, text, mode=0o700)
-    user.remove(layout.scripts, *(path.name for path in layout.scripts.iterdir() if path.name not in digests))
+        user = run_user(program.name)
+        secrets = "".join(f"{line}\n" for line in _exports(program, secret=True))
+        text = script(layout, program, user)
+        digests[program.name] = hashlib.sha256(f"{text}\n{secrets}\n{program.fingerprint}".encode()).hexdigest()[:16]
+        reader, owner = None, None
+        if user.uid is not None and user.gid is not None:
+            reader, owner = (0, user.gid), (user.uid, user.gid)
+        write_private(layout.program_secrets, program.name, secrets, owner=owner)
+        write_private(layout.scripts, program.name, text, 0o750 if reader else 0o700, reader)
+    for folder in (layout.program_secrets, layout.scripts):
+        for path in folder.iterdir():
+            if path.name not in digests:
+                path.unlink()
     return digests
 
 
@@ -79,7 +103,7 @@ childlogdir={_value(layout.logs)}
 nocleanup=true
 umask=077
 identifier=quartet
-
+{_user("root")}
 [unix_http_server]
 file={_value(layout.supervisor_socket)}
 chmod=0700
@@ -113,7 +137,12 @@ redirect_stderr=true
 stdout_logfile={log}
 stdout_logfile_maxbytes=10MB
 stdout_logfile_backups=2
-"""
+{_user(run_user(program.name).name)}"""
+
+
+def _user(name: str) -> str:
+    """Nothing where an ordinary user starts the stack: then all runs as that user."""
+    return f"user={name}\n" if os.geteuid() == 0 else ""
 
 
 def _value(text: object) -> str:

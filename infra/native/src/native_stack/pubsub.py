@@ -10,9 +10,10 @@ from pathlib import Path
 
 from native_stack.components import Report
 from native_stack.errors import StackError
+from native_stack.folders import home
 from native_stack.java import java
-from native_stack.privileges import RunUser
 from native_stack.programs import SUBSTRATE, Program
+from native_stack.readable import readable
 from native_stack.readiness import HOST, Check
 from native_stack.settings import Settings
 
@@ -26,12 +27,11 @@ USUAL_PLACES = (
 JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
-def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
+def prepare(settings: Settings, report: Report) -> Program:
     """The emulator; it forgets all when it ends, so its clients make topics and subscriptions again."""
-    virtual_machine = java("The Pub/Sub emulator")
-    jar = find_jar()
-    data = settings.layout.data / "pubsub"
-    user.make(data)
+    virtual_machine = java("The Pub/Sub emulator", report)
+    jar = readable(find_jar().parent, report) / find_jar().name
+    data, _ = home(settings.layout, "pubsub")
     port = settings.port("PUBSUB_PORT")
     return Program(
         name="pubsub",
@@ -41,7 +41,6 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
         check=Check("http", port, "/"),
         ports={"PUBSUB_PORT": port},
         environment={"HOME": str(data)},
-        reads=(virtual_machine, jar, data),
     )
 
 

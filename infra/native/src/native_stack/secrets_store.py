@@ -8,13 +8,11 @@ import os
 import secrets
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 from native_stack.errors import StackError
 from native_stack.layout import Layout
 
-Write = Callable[[Path, str, str], None]  # folder, name, text
 SEALED_FOR = ("payment", "shipping")
 
 
@@ -24,12 +22,11 @@ def seal_keys(secrets: Mapping[str, str], service: str) -> dict[str, str]:
     return {f"SEAL_KEY_{name.upper()}": secrets[f"seal_{name}"] for name in names}
 
 
-def load_or_create(layout: Layout, services: Iterable[str], write: Write | None = None) -> dict[str, str]:
+def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
     """Names to values: `jwt`, `postgres` (the superuser), `kafka_cluster`, one password per service, and `seal_payment`
     and `seal_shipping`: keys separated by commas, of which the first seals. To rotate, put a new one in front.
 
     The file can be read by its owner alone. Values once made stay, so data and secrets live and die together.
-    `write` is how to write into a folder that is not the caller's.
     """
     path = layout.secrets
     found = read(layout)
@@ -43,7 +40,7 @@ def load_or_create(layout: Layout, services: Iterable[str], write: Write | None 
     if wanted.keys() <= found.keys():
         return found
     found = wanted | found
-    (write or write_private)(path.parent, path.name, json.dumps(found, indent=1))
+    write_private(path.parent, path.name, json.dumps(found, indent=1))
     return found
 
 
@@ -66,8 +63,11 @@ def read(layout: Layout) -> dict[str, str]:
     return found
 
 
-def write_private(folder: os.PathLike[str], name: str, text: str, mode: int = 0o600) -> None:
-    """Write a file as a whole, never readable by others, not even for a moment."""
+def write_private(
+    folder: os.PathLike[str], name: str, text: str, mode: int = 0o600, owner: tuple[int, int] | None = None
+) -> None:
+    """Write a file as a whole, never readable by others, not even for a moment; `owner` is whose user and group it
+    becomes."""
     os.makedirs(folder, exist_ok=True)
     held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     draft = f".{name}.{secrets.token_hex(4)}.new"  # a name that nobody can have put a link under
@@ -75,6 +75,9 @@ def write_private(folder: os.PathLike[str], name: str, text: str, mode: int = 0o
         made = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, mode, dir_fd=held)
         with open(made, "w") as file:
             file.write(text)
+            if owner:
+                os.fchown(made, *owner)
+                os.fchmod(made, mode)
         os.replace(draft, name, src_dir_fd=held, dst_dir_fd=held)
     finally:
         os.close(held)

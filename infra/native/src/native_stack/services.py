@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
+from native_stack import folders
 from native_stack.layout import REPOSITORY
 from native_stack.postgres import database_url
 from native_stack.programs import PROVIDER, SERVICE, Program
@@ -18,6 +17,7 @@ from native_stack.secrets_store import seal_keys
 from native_stack.settings import DEFAULTS, PORTS, SERVICES, Settings
 
 SANDBOX = "provider"
+SANDBOX_FILE = "sandbox.db"
 CONSOLE = "console"
 SHARED_PACKAGES = ("sagakit", "checkout")
 
@@ -62,16 +62,16 @@ def url(settings: Settings, name: str) -> str:
     return f"http://{HOST}:{settings[f'{name.upper()}_PORT']}"
 
 
-def programs(settings: Settings, secrets: Mapping[str, str]) -> list[Program]:
-    """The services, and the sandbox and the console where there is one to start."""
+def programs(settings: Settings, secrets: Mapping[str, str], python: Path) -> list[Program]:
+    """The services, and the sandbox and the console where there is one to start; `python` is what they run with."""
     return [
-        *([sandbox(settings, secrets)] if settings["PROVIDERS"] == "sandbox" else []),
-        *(service(settings, secrets, name) for name in SERVICES),
-        *([console(settings, secrets)] if importlib.util.find_spec("console_service") else []),
+        *([sandbox(settings, secrets, python)] if settings["PROVIDERS"] == "sandbox" else []),
+        *(service(settings, secrets, name, python) for name in SERVICES),
+        *([console(settings, secrets, python)] if importlib.util.find_spec("console_service") else []),
     ]
 
 
-def service(settings: Settings, secrets: Mapping[str, str], name: str) -> Program:
+def service(settings: Settings, secrets: Mapping[str, str], name: str, python: Path) -> Program:
     """One of the four, with its own database and nobody else's."""
     environment = {
         **common_environment(settings, secrets),
@@ -79,49 +79,50 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str) -> Progra
         "DATABASE_URL": _database(settings, secrets, name),
         **seal_keys(secrets, name),
     }
-    return _python(settings, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
+    return _program(settings, python, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
 
 
-def sandbox(settings: Settings, secrets: Mapping[str, str]) -> Program:
+def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:
     """The payment provider and the carrier: outside of the system, so a change of mode leaves it alone."""
+    home = folders.home(settings.layout, SANDBOX)[0]
     environment = {
         **{name: value for name, value in settings.passed_on.items() if not name.startswith("SAGA_")},
         "LOG_LEVEL": settings["LOG_LEVEL"],
         "JWT_SECRET": secrets["jwt"],
-        "SANDBOX_DATABASE": str(settings.layout.data / "sandbox.db"),
+        "SANDBOX_DATABASE": str(home / SANDBOX_FILE),
         "PYTHONUNBUFFERED": "1",
     }
-    return _python(settings, SANDBOX, "provider_sandbox", PROVIDER, environment)
+    return _program(settings, python, SANDBOX, "provider_sandbox", PROVIDER, environment)
 
 
-def console(settings: Settings, secrets: Mapping[str, str]) -> Program:
+def console(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:
     """The web page."""
     environment = {**common_environment(settings, secrets), "SERVICE": CONSOLE}
-    return _python(settings, CONSOLE, "console_service", SERVICE, environment)
+    return _program(settings, python, CONSOLE, "console_service", SERVICE, environment)
 
 
-def _python(
-    settings: Settings, name: str, package: str, kind: str, environment: Mapping[str, str], replicas: int = 1
+def _program(
+    settings: Settings,
+    python: Path,
+    name: str,
+    package: str,
+    kind: str,
+    environment: Mapping[str, str],
+    replicas: int = 1,
 ) -> Program:
     variable = f"{name.upper()}_PORT"
     port = settings.port(variable)
     return Program(
         name=name,
         kind=kind,
-        command=(sys.executable, "-m", package),
-        directory=settings.layout.data,
+        command=(str(python), "-m", package),
+        directory=Path("/"),  # they keep nothing but what is in their databases
         check=Check("ready", port),
         environment={**environment, "HTTP_HOST": HOST, "HTTP_PORT": str(port)},
         ports={variable: port},
-        reads=python_reads(settings),
         replicas=replicas,
         fingerprint=fingerprint(package),
     )
-
-
-def python_reads(settings: Settings) -> tuple[Path, ...]:
-    """What a Python process of this stack has to be able to read."""
-    return (Path(sys.executable), Path(os.__file__), REPOSITORY / "infra" / "native", settings.layout.root)
 
 
 @cache

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from native_stack.components import NATIVE, Component, Report, pip_venv
-from native_stack.privileges import RunUser
+from native_stack.folders import home
 from native_stack.programs import SUBSTRATE, Program
+from native_stack.readable import python, readable
 from native_stack.readiness import HOST, Check
 from native_stack.settings import Settings
 
@@ -16,16 +14,15 @@ LAUNCHER = NATIVE / "ministack" / "launcher.py"
 COMPONENT = Component("ministack", LOCK, pip_venv("MiniStack", LOCK))
 
 
-def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
+def prepare(settings: Settings, report: Report) -> Program:
     """The emulator; it writes its state when it is stopped, and only then."""
-    python = COMPONENT.ensure(settings.layout, report) / "bin" / "python"
-    data = settings.layout.data / "ministack"
-    user.make(data)
+    interpreter = python(COMPONENT.ensure(settings.layout, report), "import ministack.app", report)
+    data, _ = home(settings.layout, "ministack")
     port = settings.port("AWS_PORT")
     return Program(
         name="ministack",
         kind=SUBSTRATE,
-        command=(str(python), str(LAUNCHER)),
+        command=(str(interpreter), str(readable(LAUNCHER, report))),
         directory=data,
         check=Check("http", port, "/_ministack/health"),
         ports={"AWS_PORT": port},
@@ -39,5 +36,4 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
             "HOME": str(data),
             "TMPDIR": str(data),
         },
-        reads=(python, LAUNCHER, Path(sys.base_prefix) / "lib", data),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import shutil
+import os
 import subprocess
 import sys
 import time
@@ -12,19 +12,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from native_stack import postgres, services
+from native_stack import folders, postgres, readable, services, users
 from native_stack.errors import StackError
 from native_stack.layout import REPOSITORY, Layout, locked
 from native_stack.ports import refuse_taken_ports
-from native_stack.privileges import RunUser, run_user
+from native_stack.privileges import run_user
 from native_stack.programs import DATABASE, SERVICE, Program
 from native_stack.readiness import wait_for
-from native_stack.secrets_store import load_or_create
+from native_stack.secrets_store import load_or_create, write_private
 from native_stack.settings import SERVICES, Settings
 from native_stack.supervisor import Supervisor
 
 # what carries the messages -> the module that prepares it
 SUBSTRATES = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "sns_sqs", "pubsub": "pubsub"}
+MIGRATED = "quartet-migrated"  # the file in a cluster that says which migrations it has seen
 MANY_DEATHS = 6  # a program that died this often while starting is not going to start
 
 Step = Callable[[str, str], None]  # (what, how far)
@@ -34,22 +35,22 @@ def up(settings: Settings, step: Step) -> list[str]:
     """Make the stack run as the settings say, and wait until it is ready; returns what was (re)started."""
     place = settings.layout
     with locked(place.root / "stack.lock", "another make that is changing this stack"):
-        user = run_user(services.python_reads(settings))
-        user.own(place.run, place.data)
-        before = load_or_create(place, SERVICES, user.write)
+        _users(step)
+        folders.prepare(place, lambda text: step("folders", text), lambda: _stop(place))
+        _move_sandbox(place)
+        before = load_or_create(place, SERVICES)
         secrets = {**before, "jwt": _given_jwt_secret(settings) or before["jwt"]}
         supervisor = Supervisor(place)
         with ThreadPoolExecutor(max_workers=8) as pool:
-            substrate = pool.submit(_substrate, settings, user, step)
-            databases = _databases(settings, secrets, user, pool, step)
+            substrate = pool.submit(_substrate, settings, step)
+            python = pool.submit(_python, step)
+            databases = _databases(settings, secrets, pool, step)
             carriers = substrate.result()
-        ours = services.programs(settings, secrets)
+        ours = services.programs(settings, secrets, python.result())
         wanted = [*databases, *carriers, *ours]
         refuse_taken_ports(wanted, _ports_in_use(place) if supervisor.alive() else set())
-        for package in ("shared", "services", "infra"):
-            _compile(REPOSITORY / package, user)
-        changed = _ground(supervisor, wanted, settings, user, step)
-        _migrate(settings, secrets, user, step)
+        changed = _ground(supervisor, wanted, settings, step)
+        _migrate(settings, secrets, python.result(), step)
         record = {
             "environment": services.recorded_environment(settings, secrets),
             "ports": [port for program in wanted for port in program.ports.values()],
@@ -57,8 +58,8 @@ def up(settings: Settings, step: Step) -> list[str]:
                 program.name: {"kind": program.kind, "ports": list(program.ports.values())} for program in wanted
             },
         }
-        user.write(place.run, place.record.name, json.dumps(record, indent=1))
-        changed += supervisor.apply(wanted, user)
+        write_private(place.run, place.record.name, json.dumps(record, indent=1))
+        changed += supervisor.apply(wanted)
         step("services", "waiting until they are ready")
         _wait(supervisor, wanted, float(settings["READY_TIMEOUT"]))
         step("services", "ready")
@@ -68,51 +69,72 @@ def up(settings: Settings, step: Step) -> list[str]:
 def down(place: Layout) -> bool:
     """Stop everything, services first, and keep the data; False when nothing was running."""
     with locked(place.root / "stack.lock", "another make that is changing this stack"):
-        supervisor = Supervisor(place)
-        running = {process.program for process in supervisor.processes()}
-        if not supervisor.alive():
-            return False
-        record = json.loads(place.record.read_text())["programs"] if place.record.exists() else {}
-        databases = {name for name in running if record.get(name, {}).get("kind") == DATABASE}
-        front = {name for name in running if record.get(name, {}).get("kind") == SERVICE}
-        for group in (front, running - front - databases, databases):
-            supervisor.stop_groups(sorted(group))
-        supervisor.shut_down()
-        return True
+        return _stop(place)
 
 
 def clean(place: Layout) -> None:
     """Stop everything and delete the data and the run folder; downloads stay."""
     down(place)
-    for folder in (place.run, place.data):
-        shutil.rmtree(folder, ignore_errors=True)
+    folders.delete(place)
 
 
-def _substrate(settings: Settings, user: RunUser, step: Step) -> list[Program]:
+def _stop(place: Layout) -> bool:
+    supervisor = Supervisor(place)
+    running = {process.program for process in supervisor.processes()}
+    if not supervisor.alive():
+        return False
+    record = json.loads(place.record.read_text())["programs"] if place.record.exists() else {}
+    databases = {name for name in running if record.get(name, {}).get("kind") == DATABASE}
+    front = {name for name in running if record.get(name, {}).get("kind") == SERVICE}
+    for group in (front, running - front - databases, databases):
+        supervisor.stop_groups(sorted(group))
+    supervisor.shut_down()
+    return True
+
+
+def _users(step: Step) -> None:
+    if os.geteuid() == 0 and (made := users.ensure()):
+        step("users", f"made {', '.join(made)} (make uninstall removes them)")
+
+
+def _move_sandbox(place: Layout) -> None:
+    """The sandbox's file lay beside the folders of the others before it had one of its own."""
+    if not (place.data / services.SANDBOX_FILE).exists():
+        return
+    supervisor = Supervisor(place)
+    if supervisor.alive():
+        supervisor.stop_groups([services.SANDBOX])
+    home, _ = folders.home(place, services.SANDBOX)
+    for path in place.data.glob(f"{services.SANDBOX_FILE}*"):
+        path.rename(home / path.name)
+
+
+def _python(step: Step) -> Path:
+    """What our services run with; their byte code is made here, since their users may not write it."""
+    if os.geteuid() == 0:
+        places = [str(REPOSITORY / top) for top in readable.SOURCES]
+        subprocess.run([sys.executable, "-m", "compileall", "-q", *places], check=False, stdout=subprocess.DEVNULL)
+    return readable.services_python(lambda text: step("python", text))
+
+
+def _substrate(settings: Settings, step: Step) -> list[Program]:
     module = SUBSTRATES.get(settings.substrate)
     if module is None:
         return []
     prepare = importlib.import_module(f"native_stack.{module}").prepare
-    return [prepare(settings, user, lambda text: step(settings.substrate, text))]
+    return [prepare(settings, lambda text: step(settings.substrate, text))]
 
 
-def _databases(
-    settings: Settings, secrets: Mapping[str, str], user: RunUser, pool: ThreadPoolExecutor, step: Step
-) -> list[Program]:
+def _databases(settings: Settings, secrets: Mapping[str, str], pool: ThreadPoolExecutor, step: Step) -> list[Program]:
     place = settings.layout
-    binaries = postgres.installed()
-    if binaries is None:
-        fetched = postgres.COMPONENT.ensure(place, lambda text: step("postgres", text))
-        binaries = postgres.fetched(fetched)
+    binaries = postgres.binaries(place, lambda text: step("postgres", text))
     if not all(postgres.data_folder(place, name).is_dir() for name in SERVICES):
         step("postgres", "creating the databases")
-    list(pool.map(lambda name: postgres.create(place, binaries, name, secrets, user), SERVICES))
+    list(pool.map(lambda name: postgres.create(place, binaries, name, secrets), SERVICES))
     return [postgres.program(place, binaries, name, settings.port(f"{name.upper()}_DB_PORT")) for name in SERVICES]
 
 
-def _ground(
-    supervisor: Supervisor, wanted: Sequence[Program], settings: Settings, user: RunUser, step: Step
-) -> list[str]:
+def _ground(supervisor: Supervisor, wanted: Sequence[Program], settings: Settings, step: Step) -> list[str]:
     """What services stand on: they are stopped while any of it is replaced, so that they end in peace."""
     ground = [program for program in wanted if program.kind != SERVICE]
     running = {process.program for process in supervisor.processes() if process.state == "RUNNING"}
@@ -121,23 +143,23 @@ def _ground(
     step("servers", "starting")
     # a service that goes on talking to a broker that is being stopped would need its whole time-out to end
     supervisor.stop_groups(sorted(running & {*SERVICES, services.CONSOLE}))
-    changed = supervisor.apply(ground, user)
+    changed = supervisor.apply(ground)
     databases = [program for program in ground if program.kind == DATABASE]
     _wait(supervisor, databases, float(settings["READY_TIMEOUT"]))
     return changed
 
 
-def _migrate(settings: Settings, secrets: Mapping[str, str], user: RunUser, step: Step) -> None:
+def _migrate(settings: Settings, secrets: Mapping[str, str], python: Path, step: Step) -> None:
     """Migrate the databases whose service has changed since it was last done."""
 
     def one(name: str) -> None:
-        stamp = postgres.data_folder(settings.layout, name) / "quartet-migrated"
+        database, keeper = postgres.data_folder(settings.layout, name), run_user(f"{name}-db")
         code = services.migrations_fingerprint(name)
-        if stamp.exists() and stamp.read_text() == code:
+        if keeper.read(database, MIGRATED) == code:
             return
         step("migrations", name)
-        program = services.service(settings, secrets, name)
-        words = user.command(program.reads)
+        program = services.service(settings, secrets, name, python)
+        words = run_user(name).command()
         environment = {**_plain_environment(settings), **program.environment}
         done = subprocess.run(
             [*words, *program.command, "migrate"],
@@ -150,7 +172,7 @@ def _migrate(settings: Settings, secrets: Mapping[str, str], user: RunUser, step
         if done.returncode:
             said = (done.stderr or done.stdout).strip().splitlines()[-12:]
             raise StackError(f"the database of {name} could not be migrated:\n  " + "\n  ".join(said))
-        user.write(stamp.parent, stamp.name, code)
+        keeper.write(database, MIGRATED, code)
 
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
         list(pool.map(one, SERVICES))
@@ -193,10 +215,3 @@ def _given_jwt_secret(settings: Settings) -> str:
 
 def _plain_environment(settings: Settings) -> dict[str, str]:
     return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(settings.layout.run), "LANG": "C.UTF-8"}
-
-
-def _compile(folder: Path, user: RunUser) -> None:
-    """Byte code for a user who may not write it."""
-    if user.uid is None:
-        return
-    subprocess.run([sys.executable, "-m", "compileall", "-q", str(folder)], check=False, stdout=subprocess.DEVNULL)

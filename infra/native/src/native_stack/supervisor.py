@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from native_stack.errors import StackError
-from native_stack.layout import REPOSITORY, Layout
+from native_stack.layout import Layout
 from native_stack.owned import UMASK
-from native_stack.privileges import RunUser
 from native_stack.programs import STOP_SECONDS, Program, configuration, write_scripts
+from native_stack.secrets_store import write_private
 
 BAD_NAME = 10
 NOT_RUNNING = 70
@@ -67,16 +67,16 @@ class Supervisor:
             for entry in found
         ]
 
-    def apply(self, programs: Sequence[Program], user: RunUser) -> list[str]:
+    def apply(self, programs: Sequence[Program]) -> list[str]:
         """Make exactly these programs run; returns the names of those that were started or restarted.
 
         What runs unchanged is left alone; what is gone or differs is stopped gracefully, all at once.
         """
-        digests = write_scripts(self.layout, programs, user)
+        digests = write_scripts(self.layout, programs)
         text = configuration(self.layout, programs, digests)
-        user.write(self.layout.run, "supervisord.conf", text)
+        write_private(self.layout.run, "supervisord.conf", text)
         if not self.alive():
-            self._start(user)
+            self._start()
             return [program.name for program in programs]
         added, changed, removed = self._server.reloadConfig()[0]
         for name in added:
@@ -143,15 +143,13 @@ class Supervisor:
                 raise StackError(f"these programs do not stop: {', '.join(sorted(pending))}; see make logs")
             time.sleep(0.05 if pending else 0)
 
-    def _start(self, user: RunUser) -> None:
-        user.make(self.layout.logs)
+    def _start(self) -> None:
         environment = {
             "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
             "HOME": str(self.layout.run),
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
         }
-        words = user.command([self.layout.run, REPOSITORY, Path(sys.executable), Path(os.__file__)])
         command = [
             sys.executable,
             "-m",
@@ -160,7 +158,7 @@ class Supervisor:
             str(self.layout.run / "supervisord.conf"),
         ]
         done = subprocess.run(
-            [*words, *command],
+            command,
             env=environment,
             cwd="/",
             capture_output=True,

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 from native_stack.components import NATIVE, Component, Report, pip_target
-from native_stack.privileges import RunUser
+from native_stack.folders import home
 from native_stack.programs import SUBSTRATE, Program
+from native_stack.readable import readable
 from native_stack.readiness import HOST, Check
 from native_stack.settings import Settings
 
@@ -15,12 +16,12 @@ LOCK = NATIVE / "temporal" / "requirements.lock"
 COMPONENT = Component("temporal", LOCK, pip_target("Temporal", LOCK))
 
 
-def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
+def prepare(settings: Settings, report: Report) -> Program:
     """The server, from an installed `temporal` or from the pinned one."""
     installed = shutil.which("temporal")
     binary = Path(installed) if installed else COMPONENT.ensure(settings.layout, report) / "bin" / "temporal"
-    data = settings.layout.data / "temporal"
-    user.make(data)
+    binary = readable(binary, report)
+    data, _ = home(settings.layout, "temporal")
     port, ui_port = settings.port("TEMPORAL_PORT"), settings.port("TEMPORAL_UI_PORT")
     with_ui = settings["TEMPORAL_UI"] == "on"
     command = [
@@ -39,5 +40,4 @@ def prepare(settings: Settings, user: RunUser, report: Report) -> Program:
         check=Check("tcp", port),
         ports={"TEMPORAL_PORT": port} | ({"TEMPORAL_UI_PORT": ui_port} if with_ui else {}),
         environment={"HOME": str(data)},
-        reads=(binary, data),
     )
