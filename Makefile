@@ -37,7 +37,7 @@ $(error $(wrong))
 endif
 endif
 
-.PHONY: help setup setup-dev up down restart status logs clean uninstall config attention token demo test audit load bench lint lock
+.PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention token demo test audit load bench lint lock
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -60,6 +60,10 @@ down: ## stop the stack, keep its data
 restart: ## restart the services one replica at a time (SERVICE=order for one)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) restart
+
+promote: ## let the standby of a database take over (SERVICE=order; needs DB_STANDBY)
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) promote
 
 status: ## what runs: state, mode, ports, memory
 	$(BOOTSTRAP) runtime

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from sagakit.ports import RowRejected, RowsLocked, StoreUnavailable
+from sagakit.standby import Standby
 from sagakit.wording import stated
 
 LIMITS = {"lock_timeout": "200ms", "idle_in_transaction_session_timeout": "10s"}
@@ -30,11 +31,14 @@ RECYCLE = 1800.0  # seconds that a session lives
 DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
-def engine_for(url: str | URL, pool: int, overflow: int = 2) -> AsyncEngine:
+def engine_for(url: str | URL, pool: int, overflow: int = 2, standby: Standby | None = None) -> AsyncEngine:
     """A pooled engine whose every statement, and every wait for a connection or a lock, has an end.
 
-    An error after which sessions are useless ends all that are pooled; each ends by its age too.
+    An error after which sessions are useless ends all that are pooled; each ends by its age too. Where commits wait
+    for a `standby`, that opens the sessions, and no statement takes longer than it allows.
     """
+    waits = {"async_creator_fn": standby.connect} if standby else {}
+    longest = min(10.0, standby.seconds) if standby else 10
     engine = create_async_engine(
         url,
         pool_size=pool,
@@ -43,7 +47,7 @@ def engine_for(url: str | URL, pool: int, overflow: int = 2) -> AsyncEngine:
         pool_recycle=RECYCLE,
         pool_pre_ping=False,
         hide_parameters=True,
-        connect_args={"timeout": 5, "command_timeout": 10, "server_settings": LIMITS},
+        connect_args={"timeout": 5, "command_timeout": longest, "server_settings": LIMITS, **waits},
     )
     event.listen(engine.sync_engine, "checkout", _still_open)
     event.listen(engine.sync_engine, "handle_error", _stale)

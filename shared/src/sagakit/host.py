@@ -28,6 +28,7 @@ from sagakit.saga import Saga
 from sagakit.service import Service, no_call
 from sagakit.settings import Settings
 from sagakit.sqlstore import SqlStore
+from sagakit.standby import Standby
 from sagakit.telemetry import Metrics, configure_logging
 from sagakit.topology import Topology
 
@@ -112,13 +113,17 @@ async def host(
     settings, spec = replace(settings, coordination_mode=name), modes.MODES[name]
     configure_logging(recipe.service.name, name, settings.log_level)
     metrics = Metrics()
-    engine = engine_for(settings.database_url, settings.db_pool)
+    standby = Standby(settings.standby_timeout) if settings.standby_timeout else None
+    if standby:  # who waits in line waits for the same commit
+        settings = replace(settings, door_timeout=min(settings.door_timeout, standby.seconds))
+    engine = engine_for(settings.database_url, settings.db_pool, standby=standby)
     store = SqlStore(
         engine,
         recipe.service.vocabulary,
         recipe.rows(settings),
         lease=settings.outbox_lease,
         pause=settings.retry_max,
+        writable=standby.check if standby else lambda: None,
     )
     mode: Mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
     if settings.role == "api":
@@ -129,7 +134,7 @@ async def host(
     attention = Attention(engine, participant, recipe.concerns)
     this = Host(settings, engine, store, letters, participant, attention, metrics)
     database, peers = (
-        DatabaseProbe(engine, recipe.metadata, revisions(folder_of(recipe))),
+        DatabaseProbe(engine, recipe.metadata, revisions(folder_of(recipe)), standby=standby is not None),
         Peers(name, urls_of(settings)),
     )
     about = {"service": recipe.service.name, "role": settings.role, "mode": name, "domain": digest(recipe.domain)}
@@ -154,5 +159,7 @@ async def host(
         await provider.close()
         await database.close()
         await engine.dispose()
+        if standby:
+            await standby.close()
 
     return await serve(app, settings, startup, shutdown, background=background)

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sagakit.database import connected, engine_for
 from sagakit.participant import Participant
 from sagakit.peers import Peers
+from sagakit.standby import CONFIRM, SAID
 
 COLUMNS: Final = text(
     "SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
@@ -26,6 +27,7 @@ COLUMNS: Final = text(
 VERSION: Final = text("SELECT version_num FROM alembic_version")
 # It locks no row, but is refused where rows cannot be locked: by a standby, and in a session that is read-only.
 WRITABLE: Final = text("SELECT pg_is_in_recovery() FROM outbox WHERE false FOR UPDATE")
+COMMIT: Final = text(CONFIRM)
 _REVISION: Final = re.compile(r'^(revision|down_revision)\b[^=\n]*=\s*"([^"]+)"', re.MULTILINE)
 
 
@@ -42,7 +44,8 @@ def revisions(folder: Path) -> tuple[str, ...]:
 class DatabaseProbe:
     """Asks the service's own database whether it is a writable primary with the tables that the code expects.
 
-    It has a connection of its own, for a pool that is busy is no outage. Any number may ask: a verdict is good for
+    It has a connection of its own, for a pool that is busy is no outage; there it commits nothing, and where commits
+    wait for a `standby`, sees that one comes through. Any number may ask: a verdict is good for
     `fresh` seconds, and whoever asks meanwhile waits for the same one, `seconds` at most.
     """
 
@@ -54,8 +57,10 @@ class DatabaseProbe:
         *,
         fresh: float = 0.5,
         seconds: float = 1.0,
+        standby: bool = False,
     ) -> None:
         self._engine, self._known, self._fresh, self._seconds = engine, known, fresh, seconds
+        self._standby = standby
         self._own = engine_for(engine.url, 1, 0)
         self._single = self._own.execution_options(isolation_level="AUTOCOMMIT")
         self._columns = {
@@ -101,6 +106,14 @@ class DatabaseProbe:
         if self._known and version != self._known[-1] and version in (*self._known, None):
             return f"not migrated: at {version} instead of {self._known[-1]}"
         await connection.execute(WRITABLE)
+        return await self._confirmed(connection) if self._standby else ""
+
+    async def _confirmed(self, connection: AsyncConnection) -> str:
+        try:
+            async with asyncio.timeout(self._seconds / 2):
+                await connection.execute(COMMIT)
+        except TimeoutError:
+            return f"not replicated: {SAID}"
         return ""
 
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any, Literal, NamedTuple, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 from sagakit.sealing import checked
 
@@ -93,7 +93,8 @@ def _text(least: int = 1) -> Rule:
 def _url(*schemes: str) -> Rule:
     def parse(raw: str) -> str:
         parts = urlsplit(raw)
-        if parts.scheme not in schemes or not parts.hostname or (parts.port or 1) < 1:
+        several = parts.scheme in _DATABASES and "host" in parse_qs(parts.query)  # a primary and its standby
+        if parts.scheme not in schemes or not (parts.hostname or several) or (parts.port or 1) < 1:
             raise ValueError(raw)
         return raw.rstrip("/")
 
@@ -151,6 +152,9 @@ class Settings:
     inventory_url: str = _setting(_http(), "inventory service", "http://127.0.0.1:8003")
     shipping_url: str = _setting(_http(), "shipping service", "http://127.0.0.1:8004")
     database_url: str = _setting(_url(*_DATABASES), "the service's own database", "", secret=True)
+    standby_timeout: float | None = _setting(
+        _seconds(), "a commit that its database's standby does not confirm within it gets 503; unset: no standby", None
+    )
     db_pool: int = _setting(_whole(1, 500), "database connections per process", 6)
     jwt_secret: str = _setting(_text(16), "signs and verifies access tokens (HS256)", secret=True)
     jwt_leeway: float = _setting(_leeway(), "how far the clocks of those who sign tokens may be off", 5.0)

@@ -1,7 +1,7 @@
 """The store on PostgreSQL: a handful of set-based statements per batch, through SQLAlchemy Core and asyncpg."""
 
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import Any
@@ -147,18 +147,27 @@ async def read_journal(
 class SqlStore:
     """ports.Store on one service's database.
 
-    `lease`, and `pause`, the longest that an outbox row is put off: seconds.
+    `lease`, and `pause`, the longest that an outbox row is put off: seconds. `writable` raises StoreUnavailable while
+    a write would wait in vain.
     """
 
     def __init__(
-        self, engine: AsyncEngine, vocabulary: Vocabulary, rows: Rows, lease: float = 5.0, pause: float = 5.0
+        self,
+        engine: AsyncEngine,
+        vocabulary: Vocabulary,
+        rows: Rows,
+        lease: float = 5.0,
+        pause: float = 5.0,
+        writable: Callable[[], None] = lambda: None,
     ) -> None:
         self._engine, self._vocabulary, self._rows, self._lease = engine, vocabulary, rows, lease
+        self._writable = writable
         self._longest = max(lease, pause) + 1.0
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
+        self._writable()
         async with connected(self._engine) as connection, connection.begin():
             yield SqlTransaction(connection, self._vocabulary, self._rows, self._lease)
 
@@ -167,6 +176,7 @@ class SqlStore:
             return await read_journal(connection, self._vocabulary, event_ids)
 
     async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
+        self._writable()
         token = random.getrandbits(62)
         async with connected(self._single) as connection:
             rows = await connection.execute(
@@ -176,10 +186,12 @@ class SqlStore:
             return [Outgoing(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
 
     async def done(self, rows: Sequence[Outgoing]) -> None:
+        self._writable()
         async with connected(self._single) as connection:
             await connection.execute(DONE, {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]})
 
     async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
+        self._writable()
         async with connected(self._single) as connection:
             await connection.execute(
                 POSTPONE,

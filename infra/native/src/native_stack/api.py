@@ -12,13 +12,15 @@ import signal as signals
 from collections.abc import Mapping
 from pathlib import Path
 
-from native_stack import rolling, stack
-from native_stack.errors import StackError
+from native_stack import promotion, rolling, stack
 from native_stack.layout import Layout, layout
 from native_stack.settings import resolve, stack_environment
 from native_stack.supervisor import Process, Supervisor
 
-__all__ = ["StackError", "down", "kill", "processes", "restart", "roll", "stack_environment", "start", "stop", "up"]
+__all__ = [
+    *("StackError", "down", "kill", "processes", "promote", "restart", "roll", "stack_environment", "start"),
+    *("stop", "up"),
+]
 
 StackDir = str | Path | None
 
@@ -48,7 +50,7 @@ def down(stack_dir: StackDir = None, delete_data: bool = False) -> None:
 
 def processes(stack_dir: StackDir = None) -> dict[str, int]:
     """Names of the running processes to their ids: `order` (with replicas `order-1`, `order-2`), `order-db`,
-    `provider`, `kafka`, `temporal`, `ministack`, `pubsub`."""
+    `order-standby`, `provider`, `kafka`, `temporal`, `ministack`, `pubsub`."""
     return {process.name: process.pid for process in Supervisor(_place(stack_dir)).processes() if process.pid}
 
 
@@ -83,6 +85,14 @@ def restart(name: str, stack_dir: StackDir = None) -> None:
 def roll(*services: str, stack_dir: StackDir = None) -> None:
     """A rolling restart: one replica of each of these services at a time, each when the one before is ready."""
     rolling.restart(_place(stack_dir), services)
+
+
+def promote(service: str, stack_dir: StackDir = None) -> None:
+    """Let the standby of a service's database take over, fence the old primary, and make a new standby of it.
+
+    Raises `StackError`, before anything is changed, when there is no standby that has all that was answered.
+    """
+    promotion.promote(_place(stack_dir), service)
 
 
 def _named(name: str, stack_dir: StackDir) -> list[Process]:

@@ -86,26 +86,29 @@ def version(folder: Path) -> int:
     return int(found.group(1)) if found else 0
 
 
-def program(layout: Layout, binaries: Path, service: str, port: int) -> Program:
-    """The server of one service."""
-    data = data_folder(layout, service)
-    options = {**OPTIONS, "port": str(port)}
+def program(
+    layout: Layout, binaries: Path, service: str, port: int, server: str = "db", more: Mapping[str, str] | None = None
+) -> Program:
+    """A server of one service, with `more` options: its database, or the `standby` of it."""
+    data = data_folder(layout, service, server)
+    options = {**OPTIONS, **(more or {}), "port": str(port)}
     flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
     return Program(
-        name=f"{service}-db",
+        name=f"{service}-{server}",
         kind=DATABASE,
         command=(str(binaries / "postgres"), "-D", str(data), *flags),
         directory=data,
         check=Check("postgres", port),
-        ports={f"{service.upper()}_DB_PORT": port},
+        ports={f"{service}_{server}_port".upper(): port},
         stop_signal="INT",  # "fast": ends sessions, then writes a checkpoint
         stop_group=False,
         environment={"LC_ALL": "C"},
     )
 
 
-def data_folder(layout: Layout, service: str) -> Path:
-    return layout.data / "postgres" / service
+def data_folder(layout: Layout, service: str, server: str = "db") -> Path:
+    """Where a server of this service keeps its cluster."""
+    return layout.data / "postgres" / (service if server == "db" else f"{service}-{server}")
 
 
 def binaries(layout: Layout, report: Report) -> Path:
@@ -117,9 +120,9 @@ def binaries(layout: Layout, report: Report) -> Path:
     return readable(fetched, report) / BIN
 
 
-def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, str]) -> bool:
+def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, str], server: str = "db") -> bool:
     """Create the cluster with role and database, wholly or not at all; False when it was there already."""
-    data, user = data_folder(layout, service), run_user(f"{service}-db")
+    data, user = data_folder(layout, service, server), run_user(f"{service}-{server}")
     if os.path.lexists(data):
         user.own(data)
         _check_version(user.read(data, "PG_VERSION").strip(), data, binaries)

@@ -23,8 +23,9 @@ def seal_keys(secrets: Mapping[str, str], service: str) -> dict[str, str]:
 
 
 def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
-    """Names to values: `jwt`, `postgres` (the superuser), `kafka_cluster`, one password per service, and `seal_payment`
-    and `seal_shipping`: keys separated by commas, of which the first seals. To rotate, put a new one in front.
+    """Names to values: `jwt`, `postgres` (the superuser), `replication` (standbys), `kafka_cluster`, one password per
+    service, and `seal_payment` and `seal_shipping`: keys separated by commas, of which the first seals. To rotate, put
+    a new one in front.
 
     The file can be read by its owner alone. Values once made stay, so data and secrets live and die together.
     """
@@ -34,6 +35,7 @@ def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
     wanted |= {
         "jwt": secrets.token_urlsafe(48),
         "postgres": secrets.token_urlsafe(24),
+        "replication": secrets.token_urlsafe(24),
         "kafka_cluster": _cluster_id(),
         **{f"seal_{name}": _seal_key() for name in SEALED_FOR},
     }

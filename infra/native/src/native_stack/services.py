@@ -8,9 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from native_stack import folders
+from native_stack import folders, standby
 from native_stack.layout import REPOSITORY
-from native_stack.postgres import database_url
 from native_stack.programs import PROVIDER, SERVICE, Program
 from native_stack.readiness import HOST, Check
 from native_stack.secrets_store import seal_keys
@@ -54,7 +53,7 @@ def recorded_environment(settings: Settings, secrets: Mapping[str, str]) -> dict
         **{name: settings[name] for name in (*PORTS, *DEFAULTS)},
         "STACK_DIR": settings["STACK_DIR"],
         "CONSOLE_URL": url(settings, CONSOLE),
-        **{f"{name.upper()}_DATABASE_URL": _database(settings, secrets, name) for name in SERVICES},
+        **{f"{name.upper()}_DATABASE_URL": standby.database_url(settings, secrets, name) for name in SERVICES},
     }
 
 
@@ -76,7 +75,8 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str, python: P
     environment = {
         **common_environment(settings, secrets),
         "SERVICE": name,
-        "DATABASE_URL": _database(settings, secrets, name),
+        "DATABASE_URL": standby.database_url(settings, secrets, name),
+        **({"STANDBY_TIMEOUT": settings["STANDBY_TIMEOUT"]} if name in settings.standbys else {}),
         **seal_keys(secrets, name),
     }
     return _program(settings, python, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
@@ -149,7 +149,3 @@ def _sources(package: str) -> Iterator[Path]:
     found = importlib.util.find_spec(package)
     for folder in found.submodule_search_locations or () if found else ():
         yield from sorted(path for path in Path(folder).rglob("*") if path.suffix in (".py", ".sql", ".json", ".html"))
-
-
-def _database(settings: Settings, secrets: Mapping[str, str], name: str) -> str:
-    return database_url(name, secrets[name], settings.port(f"{name.upper()}_DB_PORT"))

@@ -33,6 +33,10 @@ PORTS = {
     "PAYMENT_DB_PORT": 5442,
     "INVENTORY_DB_PORT": 5443,
     "SHIPPING_DB_PORT": 5444,
+    "ORDER_STANDBY_PORT": 5451,
+    "PAYMENT_STANDBY_PORT": 5452,
+    "INVENTORY_STANDBY_PORT": 5453,
+    "SHIPPING_STANDBY_PORT": 5454,
 }
 
 CHOICES = {
@@ -52,6 +56,8 @@ DEFAULTS = {
     "TEMPORAL_UI": "on",
     "READY_TIMEOUT": "90",
     "PORT_OFFSET": "0",
+    "DB_STANDBY": "off",
+    "STANDBY_TIMEOUT": "5",
 }
 
 # Settings that the services understand and this package does not: handed on as they are
@@ -102,6 +108,11 @@ class Settings:
         return self["COORDINATION_MODE"]
 
     @property
+    def standbys(self) -> tuple[str, ...]:
+        """The services whose database has a standby."""
+        return () if self["DB_STANDBY"] == "off" else tuple(self["DB_STANDBY"].split(","))
+
+    @property
     def substrate(self) -> str:
         """What carries the messages: temporal, kafka, sns_sqs, pubsub or inmemory."""
         from sagakit.modes import MODES
@@ -124,6 +135,8 @@ def resolve(environ: Mapping[str, str]) -> Settings:
     _distinct_ports(values)
     _number(values["REPLICAS"].value, "REPLICAS", 1, 64)
     _number(values["READY_TIMEOUT"].value, "READY_TIMEOUT", 1, 3600)
+    _number(values["STANDBY_TIMEOUT"].value, "STANDBY_TIMEOUT", 1, 60)
+    values["DB_STANDBY"] = _standbys(values["DB_STANDBY"])
     place = layout(environ)
     values["STACK_DIR"] = Setting(str(place.root), "environment" if environ.get("STACK_DIR") else "default")
     passed_on = {
@@ -170,6 +183,18 @@ def _mode(given: Setting) -> Setting:
     except ValueError as error:
         raise usage(str(error)) from None
     return Setting(name, given.source)
+
+
+def _standbys(given: Setting) -> Setting:
+    """Services in the usual order, separated by commas; `off` for none."""
+    names = [name.strip() for name in given.value.split(",") if name.strip()]
+    if names == ["off"]:
+        return given
+    if names == ["all"]:
+        names = list(SERVICES)
+    if unknown := [name for name in names if name not in SERVICES] or ([] if names else [""]):
+        raise usage(f"DB_STANDBY={unknown[0]} is not known; valid: off, all, or some of {','.join(SERVICES)}")
+    return Setting(",".join(name for name in SERVICES if name in names), given.source)
 
 
 def _number(text: str, name: str, least: int, most: int) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from native_stack import folders, postgres, readable, services, users
+from native_stack import folders, postgres, promotion, readable, replication, services, standby, users
 from native_stack.errors import StackError
 from native_stack.layout import REPOSITORY, Layout, locked
 from native_stack.ports import refuse_taken_ports
@@ -50,6 +50,7 @@ def up(settings: Settings, step: Step) -> list[str]:
         wanted = [*databases, *carriers, *ours]
         refuse_taken_ports(wanted, _ports_in_use(place) if supervisor.alive() else set())
         changed = _ground(supervisor, wanted, settings, step)
+        replication.bring(settings, secrets, supervisor, wanted, step)
         _migrate(settings, secrets, python.result(), step)
         record = {
             "environment": services.recorded_environment(settings, secrets),
@@ -130,13 +131,20 @@ def _databases(settings: Settings, secrets: Mapping[str, str], pool: ThreadPoolE
     binaries = postgres.binaries(place, lambda text: step("postgres", text))
     if not all(postgres.data_folder(place, name).is_dir() for name in SERVICES):
         step("postgres", "creating the databases")
-    list(pool.map(lambda name: postgres.create(place, binaries, name, secrets), SERVICES))
-    return [postgres.program(place, binaries, name, settings.port(f"{name.upper()}_DB_PORT")) for name in SERVICES]
+
+    def create(name: str) -> None:
+        standby.check(place, name)
+        promotion.fence(place, name)
+        postgres.create(place, binaries, name, secrets, standby.mark(place, name).primary)
+        standby.admit(settings, name)
+
+    list(pool.map(create, SERVICES))
+    return [program for name in SERVICES for program in standby.programs(settings, binaries, name)]
 
 
 def _ground(supervisor: Supervisor, wanted: Sequence[Program], settings: Settings, step: Step) -> list[str]:
     """What services stand on: they are stopped while any of it is replaced, so that they end in peace."""
-    ground = [program for program in wanted if program.kind != SERVICE]
+    ground = [program for program in wanted if program.kind != SERVICE and replication.startable(program)]
     running = {process.program for process in supervisor.processes() if process.state == "RUNNING"}
     if {program.name for program in ground} <= running:
         return []
@@ -153,7 +161,8 @@ def _migrate(settings: Settings, secrets: Mapping[str, str], python: Path, step:
     """Migrate the databases whose service has changed since it was last done."""
 
     def one(name: str) -> None:
-        database, keeper = postgres.data_folder(settings.layout, name), run_user(f"{name}-db")
+        primary = standby.mark(settings.layout, name).primary
+        database, keeper = standby.folder(settings.layout, name, primary), run_user(f"{name}-{primary}")
         code = services.migrations_fingerprint(name)
         if keeper.read(database, MIGRATED) == code:
             return

@@ -19,7 +19,7 @@ from native_stack.settings import SERVICES
 PREFIX = "quartet"
 PROGRAMS = (
     *SERVICES,
-    *(f"{name}-db" for name in SERVICES),
+    *(f"{name}-{server}" for server in ("db", "standby") for name in SERVICES),
     *("provider", "console", "kafka", "temporal", "ministack", "pubsub"),
 )
 COMMENT = "Quartet's"  # in front of what the comment field says: such a user is ours to remove

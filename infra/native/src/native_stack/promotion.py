@@ -1,0 +1,142 @@
+"""`make promote`: the standby of a database takes over, and the old primary never comes back as one.
+
+In this order, each step done before the next: the standby is known to have all that was answered; the old primary is
+stopped, with every process of it at one moment; it is written down that the other server is the primary now and that
+this one is fenced; its cluster is deleted; the standby is promoted. Where this is interrupted, `make up` goes on from
+there. At last a copy of the new primary is made its standby. Until that has caught up the new primary waits for
+nobody: this is said, and shown by `make status`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from native_stack import docker, replication, standby
+from native_stack.errors import StackError, usage
+from native_stack.layout import Layout, layout, locked
+from native_stack.programs import STOP_SECONDS
+from native_stack.secrets_store import read
+from native_stack.settings import SERVICES, Settings, resolve, stack_environment
+from native_stack.standby import Mark
+from native_stack.supervisor import Supervisor
+
+Report = Callable[[str], None]
+LOOK_EVERY: Final = 0.02
+
+
+def main(environ: Mapping[str, str]) -> None:
+    """Promote the standby of the database that `SERVICE` names."""
+    service, place = environ.get("SERVICE", ""), layout(environ)
+    if service not in SERVICES:
+        raise usage(f"SERVICE={service} has no database to promote; valid: {', '.join(SERVICES)}")
+    if docker.running(place):
+        raise usage("the stack is in containers, where a standby is promoted by hand: see infra/docker/README.md")
+    began = time.monotonic()
+    promote(place, service, lambda line: print(f"  {time.monotonic() - began:4.1f} s  {line}", flush=True))
+
+
+def promote(place: Layout, service: str, report: Report = lambda line: None) -> None:
+    """Let the standby take over and make a new one; `StackError`, and nothing is changed, where there is none to trust.
+
+    Services find the new primary by themselves.
+    """
+    settings, secrets = recorded(place), read(place)
+    with locked(place.root / "stack.lock", "another make that is changing this stack"):
+        mark = standby.mark(place, service)
+        _check(settings, secrets, service, mark)
+        old = f"{service}-{mark.primary}"
+        report(f"stopping {old}")
+        silence(place, old, standby.folder(place, service, mark.primary))
+        standby.write(place, service, Mark(primary=mark.other, confirmed=False, fenced=True))
+        fence(place, service)
+        report(f"{old} is fenced; promoting {service}-{mark.other}")
+        replication.promote(settings, secrets, service)
+        report(f"{service}-{mark.other} is the primary, and alone; copying it to {old}")
+        replication.remake(settings, secrets, Supervisor(place), service)
+        replication.attach(settings, secrets, service, float(settings["READY_TIMEOUT"]))
+        report(f"{old} is its standby, and each commit waits for it")
+
+
+def recorded(place: Layout) -> Settings:
+    """The settings of the stack that runs."""
+    return resolve({**stack_environment(place.root), "STACK_DIR": str(place.root)})
+
+
+def silence(place: Layout, name: str, data: Path) -> None:
+    """End a server and every process of it at one moment, so that none shows what another had not confirmed yet.
+
+    A backend whose commit waits for the standby would else end its wait when its server stops, and others might read
+    for a moment what only this server has. `StackError` if anything of it stays.
+    """
+    deadline = time.monotonic() + STOP_SECONDS
+    while running := [pid for pid, state in _processes(data).items() if state not in "TZ"]:
+        _signal(running, signal.SIGSTOP)
+        _in_time(deadline, name, running)
+    with ThreadPoolExecutor(1) as thread:
+        stopped = thread.submit(Supervisor(place).stop, name)
+        while not stopped.done() and name in _restarted(place):
+            _in_time(deadline, name, [])
+        while (left := _processes(data)) or not stopped.done():
+            _signal(left, signal.SIGKILL)
+            _in_time(deadline, name, list(left))
+        stopped.result()
+
+
+def fence(place: Layout, service: str) -> None:
+    """Delete the cluster of a primary that was replaced, if its promotion got no further; nothing can start it then."""
+    mark = standby.mark(place, service)
+    if not mark.fenced:
+        return
+    data = standby.folder(place, service, mark.other)
+    if _processes(data):
+        silence(place, f"{service}-{mark.other}", data)
+    if data.is_dir() and not data.is_symlink():
+        shutil.rmtree(data)
+
+
+def _check(settings: Settings, secrets: Mapping[str, str], service: str, mark: Mark) -> None:
+    if service not in settings.standbys:
+        raise StackError(f"the database of {service} has no standby; give it one with: make up DB_STANDBY={service}")
+    if not mark.confirmed:
+        raise StackError(f"the standby of {service} has not caught up yet, so it may lack orders; make up waits for it")
+
+    async def in_recovery(connection: Any) -> bool:
+        return bool(await connection.fetchval("SELECT pg_is_in_recovery()"))
+
+    if not replication.ask(settings, secrets, service, mark.other, in_recovery):
+        raise StackError(f"{service}-{mark.other} is no standby; nothing was changed; see make logs")
+
+
+def _restarted(place: Layout) -> set[str]:
+    """The programs that would be started again if they died."""
+    return {one.program for one in Supervisor(place).processes() if one.state in ("STARTING", "RUNNING", "BACKOFF")}
+
+
+def _processes(data: Path) -> dict[int, str]:
+    """The processes that are at home in a cluster's folder, orphans of a killed server among them, and their states."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (folder / "cwd").readlink() == data:
+                found[int(folder.name)] = (folder / "stat").read_text().rpartition(")")[2].split()[0]
+    return found
+
+
+def _signal(pids: Iterable[int], number: int) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+
+
+def _in_time(deadline: float, name: str, left: Sequence[int]) -> None:
+    if time.monotonic() > deadline:
+        raise StackError(f"{name} cannot be stopped (processes {left}), so nothing was promoted")
+    time.sleep(LOOK_EVERY)
