@@ -59,7 +59,9 @@ class Server:
         native.create(layout, binaries, "order", self._secrets)
         self.port = free_ports(1)[0]
         program = native.program(layout, binaries, "order", self.port)
-        program = replace(program, command=(*program.command, "-c", "fsync=off"))
+        # without a sender of the log no commit waits for a standby, not even for one that is named
+        more = ("-c", "fsync=off", "-c", "max_wal_senders=1")
+        program = replace(program, command=(*program.command, *more))
         write_scripts(layout, [program])
         self._layout = layout
         self._command = [str(layout.scripts / program.name)]

@@ -46,6 +46,7 @@ BUDGETS: Final[dict[str, Budget]] = {
     "end to end: sns-sqs-orchestration": Budget(130, nightly=280),
     "end to end: pubsub-orchestration": Budget(130, nightly=260),
     "end to end: temporal-choreography": Budget(130, nightly=180),
+    "end to end: a standby is promoted": Budget(90, nightly=120),
     "end to end: switching modes": Budget(120, nightly=350),
     "the whole run": Budget(18 * 60, nightly=35 * 60, fast=90),
 }

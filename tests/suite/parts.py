@@ -8,10 +8,11 @@ import pytest
 from sagakit.modes import MODES
 from tests.suite.choice import ALL, Needs
 
-SERVERS: Final = frozenset({"postgres_server", "switching_stack"})
+SERVERS: Final = frozenset({"postgres_server", "standby_stack", "switching_stack"})
 """The fixtures that start servers, besides `stack` with a mode. The mark `carrier` says what a broker's test starts."""
 
 POSTGRES: Final = "unit tests on PostgreSQL"
+STANDBY: Final = "end to end: a standby is promoted"
 SWITCHING: Final = "end to end: switching modes"
 ORPHANS: Final = "other"
 
@@ -49,6 +50,8 @@ def part_of(item: pytest.Item) -> str:
         return conformance(carrier.args[0])
     if (mode := _mode(item)) is not None:
         return end_to_end(mode)
+    if "standby_stack" in fixtures:
+        return STANDBY
     if "switching_stack" in fixtures:
         return SWITCHING
     if "postgres_server" in fixtures:
@@ -77,4 +80,4 @@ def end_to_end(mode: str) -> str:
 
 def is_stack(part: str) -> bool:
     """Whether it wants the processor all the time; a broker's test waits for restarts."""
-    return part == SWITCHING or part in map(end_to_end, ALL)
+    return part in (STANDBY, SWITCHING) or part in map(end_to_end, ALL)

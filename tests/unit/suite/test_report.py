@@ -5,7 +5,7 @@ import pytest
 from sagakit.modes import MODES
 from tests.suite.budgets import BUDGETS, WORKERS, Budget
 from tests.suite.choice import Choice
-from tests.suite.parts import FOLDERS, POSTGRES, SWITCHING, conformance, end_to_end
+from tests.suite.parts import FOLDERS, POSTGRES, STANDBY, SWITCHING, conformance, end_to_end
 from tests.suite.report import STATIC, WHOLE, Ledger
 
 FEW = {STATIC: Budget(10), "slow": Budget(5, nightly=50), "quick": Budget(5), WHOLE: Budget(100, fast=9)}
@@ -66,4 +66,4 @@ def test_the_parts_fit_into_the_whole_with_its_workers(choice: Choice) -> None:
 
 def test_every_part_has_a_budget() -> None:
     carriers = {conformance(mode.substrate) for mode in MODES.values()}
-    assert carriers | set(FOLDERS.values()) | {POSTGRES, SWITCHING, *map(end_to_end, MODES)} <= BUDGETS.keys()
+    assert carriers | set(FOLDERS.values()) | {POSTGRES, STANDBY, SWITCHING, *map(end_to_end, MODES)} <= BUDGETS.keys()

@@ -141,7 +141,8 @@ def attach(settings: Settings, secrets: Mapping[str, str], service: str, seconds
     _until(settings, secrets, service, lambda said: said.state == "streaming", seconds)
     ask(settings, secrets, service, mark.primary, _waits_for(standby.NAME))
     _until(settings, secrets, service, lambda said: said.sync, seconds)
-    ask(settings, secrets, service, mark.primary, _commit)  # with it, all that was committed before is confirmed
+    # with it, all that was committed before is confirmed
+    ask(settings, secrets, service, mark.primary, _commit, seconds=seconds)
     standby.write(place, service, replace(mark, confirmed=True))
 
 
@@ -247,6 +248,8 @@ def _waits_for(name: str) -> Work[None]:
 
 
 async def _commit(connection: Any) -> None:
+    """A commit that waits: the checkpointer is who tells all others that they wait, and it has read its settings now."""
+    await connection.execute("CHECKPOINT")
     await connection.execute("SELECT pg_logical_emit_message(true, 'standby', '')")
 
 

@@ -1,0 +1,185 @@
+"""A database with a standby: it is promoted under a shop that stays open, and it dies; no answer is taken back.
+
+On a stack of its own, after those of all modes, and in one mode: what a commit waits for does not depend on it.
+"""
+
+import asyncio
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from native_stack import api, replication, standby
+from native_stack.errors import StackError
+from native_stack.layout import Layout
+from native_stack.promotion import promote
+from tests.e2e.conftest import FOLDER, OFFSET, SETTINGS
+from tests.e2e.shop import Shop, audit
+from tests.e2e.stack import Stack, basket
+
+OWN: Final = FOLDER.with_name(f"{FOLDER.name}-standby")
+MODE: Final = "kafka-choreography"
+STANDBY_TIMEOUT: Final = 2
+BACK_WITHIN: Final = 10.0
+"""Seconds within which an order is accepted again after a promotion began, on a machine that does much else."""
+
+PATIENT: Final = {
+    **SETTINGS,
+    "SAGA_DEADLINE": "120",
+    "DB_STANDBY": "order",
+    "STANDBY_TIMEOUT": str(STANDBY_TIMEOUT),
+}
+
+
+@pytest.fixture(scope="module")
+def standby_stack() -> Iterator[Stack]:
+    """One stack at a time is enough for a machine."""
+    api.down(stack_dir=FOLDER, delete_data=True)
+    yield Stack(MODE, OWN, _up(), timeout=60)
+    api.down(stack_dir=OWN, delete_data=True)
+
+
+def _up(**settings: str) -> dict[str, str]:
+    return api.up(MODE, stack_dir=OWN, port_offset=OFFSET, env={**PATIENT, **settings})
+
+
+def _servers() -> tuple[str, str]:
+    """The names of the primary and of its standby."""
+    mark = standby.mark(Layout(OWN), "order")
+    return f"order-{mark.primary}", f"order-{mark.other}"
+
+
+@contextmanager
+def frozen(name: str) -> Iterator[None]:
+    """Every process of a server stands still while the block runs."""
+    server = psutil.Process(api.processes(OWN)[name])
+    processes = [server, *server.children(recursive=True)]
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
+async def known(stack: Stack) -> set[str]:
+    """The orders in the database, whichever server has it."""
+    connection = await asyncpg.connect(stack.environment["ORDER_DATABASE_URL"].replace("+asyncpg", ""), timeout=5)
+    try:
+        return {str(row[0]) for row in await connection.fetch("SELECT order_id FROM orders")}
+    finally:
+        await connection.close()
+
+
+async def place(stack: Stack, key: str) -> tuple[httpx.Response, float]:
+    """The answer to one order, and how long it took; it is not repeated."""
+    began = time.monotonic()
+    async with stack.client() as client:
+        answer = await client.post("/orders", headers=stack.headers(**{"Idempotency-Key": key}), json=basket())
+    return answer, time.monotonic() - began
+
+
+async def not_ready(stack: Stack) -> Any:
+    """What the order service says as soon as it is not ready."""
+    async with asyncio.timeout(10), stack.client() as client:
+        while (answer := await client.get("/health/ready")).status_code == 200:
+            await asyncio.sleep(0.1)
+        return answer.json()
+
+
+@pytest.mark.timeout(240)
+async def test_a_frozen_standby_makes_writes_wait_and_then_503_and_loses_nothing(standby_stack: Stack) -> None:
+    stack, keys = standby_stack, [uuid.uuid4().hex for _ in range(4)]
+    assert (await stack.order(basket())).json()["status"] == "COMPLETED"
+    before = await known(stack)
+    with frozen(_servers()[1]):
+        for answer, seconds in await asyncio.gather(*(place(stack, key) for key in keys)):
+            assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+            assert seconds <= STANDBY_TIMEOUT + 1
+        assert "standby" in (await not_ready(stack))["reason"]
+        answer, seconds = await place(stack, keys[0])
+        assert (answer.status_code, seconds < 1) == (503, True)  # it is known by now, so nobody waits for it again
+        # what no standby has is in nobody's sight: the primary did not go on alone
+        assert await known(stack) == before
+    await stack.ready("order")
+    orders = [(await stack.order(basket(), key)).json() for key in keys]
+    assert [order["status"] for order in orders] == ["COMPLETED"] * 4
+    assert {order["order_id"] for order in orders} <= await known(stack)
+    await audit(stack)
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("killed", [False, True], ids=["healthy", "killed"])
+async def test_a_promotion_under_load_takes_no_answer_back(standby_stack: Stack, killed: bool) -> None:
+    stack, (primary, other) = standby_stack, _servers()
+    shop = Shop(stack)
+    async with shop.open():
+        await shop.serves()
+        before = set(shop.accepted)
+        if killed:
+            stack.kill(primary)
+        began, steps = time.monotonic(), list[str]()
+
+        def step(line: str) -> None:
+            steps.append(f"{time.monotonic() - began:.1f} s {line}")
+
+        promotion = asyncio.create_task(asyncio.to_thread(promote, Layout(OWN), "order", step))
+        while _servers() != (other, primary):
+            await asyncio.sleep(0.05)
+        await shop.buy("good")
+        step("an order is accepted")
+        await promotion
+        print(steps)
+        assert [line for line in steps if "accepted" in line and float(line.split()[0]) < BACK_WITHIN], steps
+        assert before < set(shop.accepted)
+        await shop.serves()
+    assert set(shop.accepted) <= await known(stack)
+    place = Layout(OWN)
+    assert standby.mark(place, "order").confirmed
+    assert standby.follows(standby.folder(place, "order", primary.removeprefix("order-")))  # a copy of the new primary
+    await shop.judge(60)
+    await audit(stack)
+
+
+@pytest.mark.timeout(240)
+async def test_a_promotion_that_was_interrupted_is_finished_by_make_up(
+    standby_stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stack, (primary, other) = standby_stack, _servers()
+    accepted = (await stack.order(basket())).json()["order_id"]
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(replication, "promote", dies)
+        await asyncio.to_thread(api.promote, "order", OWN)
+    assert primary not in api.processes(OWN)
+    with pytest.raises((OSError, asyncpg.InternalClientError)):
+        await known(stack)  # for the moment there is no primary at all
+    await asyncio.to_thread(_up)
+    assert _servers() == (other, primary)
+    assert (await stack.get(f"/orders/{accepted}"))["status"] == "COMPLETED"
+    assert (await stack.order(basket())).json()["status"] == "COMPLETED"
+
+
+@pytest.mark.timeout(240)
+async def test_a_database_goes_on_without_a_standby_when_that_is_asked_for(standby_stack: Stack) -> None:
+    stack, (primary, other) = standby_stack, _servers()
+    accepted = (await stack.order(basket())).json()["order_id"]
+    await asyncio.to_thread(_up, DB_STANDBY="off")
+    assert {primary, other} & api.processes(OWN).keys() == {primary}
+    with pytest.raises(StackError, match="has no standby"):
+        await asyncio.to_thread(api.promote, "order", OWN)
+    assert (await stack.order(basket())).json()["status"] == "COMPLETED"
+    await asyncio.to_thread(_up)
+    assert {primary, other} <= api.processes(OWN).keys()
+    assert (await stack.get(f"/orders/{accepted}"))["status"] == "COMPLETED"
