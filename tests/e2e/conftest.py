@@ -29,7 +29,7 @@ LAST = ("test_replicas", "test_the_books_agree", "test_standby", "test_switching
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """At the end of its mode a stack gets replicas and is audited; what has a stack of its own comes after all modes."""
+    """At the end of its mode a stack gets replicas and is audited; what has one of its own comes after all modes."""
     items[:] = filter(_suits, items)
     for item in filter(_is_long, items):
         item.add_marker(pytest.mark.nightly)

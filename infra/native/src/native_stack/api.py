@@ -13,13 +13,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from native_stack import promotion, rolling, stack
+from native_stack.errors import StackError
 from native_stack.layout import Layout, layout
 from native_stack.settings import resolve, stack_environment
 from native_stack.supervisor import Process, Supervisor
 
 __all__ = [
-    *("StackError", "down", "kill", "processes", "promote", "restart", "roll", "stack_environment", "start"),
-    *("stop", "up"),
+    "StackError",
+    "down",
+    "kill",
+    "processes",
+    "promote",
+    "restart",
+    "roll",
+    "stack_environment",
+    "start",
+    "stop",
+    "up",
 ]
 
 StackDir = str | Path | None

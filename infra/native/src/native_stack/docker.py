@@ -229,6 +229,8 @@ def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, 
     """The variables of docker-compose.yml. One stack is one project, whatever else runs on this engine."""
     place = settings.layout
     role = settings.passed_on.get("SERVICE_ROLE", "all")
+    if settings.standbys:
+        raise usage(f"DB_STANDBY={settings['DB_STANDBY']} cannot be had in containers yet; use STACK=native")
     if role not in ROLES:
         raise usage(f"SERVICE_ROLE={role} is not known; valid: {', '.join(ROLES)}")
     return {

@@ -65,6 +65,30 @@ def promote(place: Layout, service: str, report: Report = lambda line: None) -> 
         report(f"{old} is its standby, and each commit waits for it")
 
 
+def told(place: Layout) -> list[str]:
+    """One line for each database of the running stack that has a standby: which server is which, and how far behind."""
+    try:
+        settings, secrets = recorded(place), read(place)
+    except StackError:
+        return []
+    return [_told(settings, secrets, service) for service in settings.standbys]
+
+
+def _told(settings: Settings, secrets: Mapping[str, str], service: str) -> str:
+    mark = standby.mark(settings.layout, service)
+    primary, other = f"{service}-{mark.primary}", f"{service}-{mark.other}"
+    line = f"{service}: {primary} is the primary, {other}"
+    try:
+        said = replication.following(settings, secrets, service)
+    except StackError as error:
+        return f"{line} its standby; {error}"
+    if said is None:
+        held = "so every write waits for it" if mark.confirmed else "and no write waits for it: make up attaches it"
+        return f"{line} does not follow it, {held}"
+    waits = "each commit waits for it" if said.sync else "no commit waits for it yet: make up"
+    return f"{line} its standby ({said.state}, {said.behind:,} bytes behind); {waits}"
+
+
 def recorded(place: Layout) -> Settings:
     """The settings of the stack that runs."""
     return resolve({**stack_environment(place.root), "STACK_DIR": str(place.root)})

@@ -70,8 +70,10 @@ def bring(
         for service in missing:
             step("standby", f"{service}: copying the primary")
             build(settings, secrets, service)
-    _apply(supervisor, wanted, seconds)
+        _apply(supervisor, wanted, seconds)
     for service in settings.standbys:
+        if standby.mark(place, service).confirmed and (said := following(settings, secrets, service)) and said.sync:
+            continue
         step("standby", f"{service}: waiting until it has caught up")
         try:
             attach(settings, secrets, service, min(ATTACH_SECONDS, seconds))
@@ -215,6 +217,7 @@ def ask(
 
 
 def _apply(supervisor: Supervisor, wanted: Sequence[Program], seconds: float) -> None:
+    """Run what services stand on, and no service: each is started again, with what it needs, when all this is there."""
     ground = [program for program in wanted if program.kind != SERVICE and startable(program)]
     supervisor.apply(ground)
     checks = {program.name: program.check for program in ground if program.check.kind == "postgres"}
@@ -248,7 +251,7 @@ def _waits_for(name: str) -> Work[None]:
 
 
 async def _commit(connection: Any) -> None:
-    """A commit that waits: the checkpointer is who tells all others that they wait, and it has read its settings now."""
+    """A commit that waits: it is the checkpointer that tells all others to, and by now it has read its settings."""
     await connection.execute("CHECKPOINT")
     await connection.execute("SELECT pg_logical_emit_message(true, 'standby', '')")
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from native_stack import docker
+from native_stack import docker, promotion
 from native_stack.layout import layout
 from native_stack.memory import tree_pss
 from native_stack.supervisor import Supervisor
@@ -59,3 +59,5 @@ def main(environ: Mapping[str, str]) -> None:
     table.add_section()
     table.add_row("all", "", "", "", f"{memory[daemon] / MEGABYTE:.0f}")
     console.print(table)
+    for line in promotion.told(place):
+        console.print(line, soft_wrap=True, markup=False)

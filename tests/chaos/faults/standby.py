@@ -1,0 +1,72 @@
+"""A standby takes over: the operator's answer to a database that is gone, given while orders flow."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from native_stack import api, standby
+from native_stack.errors import StackError
+from native_stack.layout import Layout
+from tests.chaos.faults.health import answers
+from tests.chaos.model import Fault, Injection, NotAvailable
+from tests.chaos.stack import StackUnderTest
+
+BACK_WITHIN: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """`make promote`; half of the time the primary is killed before. It ends when the old primary follows the new.
+
+    What the run shows besides: nothing that was answered is lost with the old primary, whose cluster is deleted.
+    """
+
+    name: str = "promote"
+    kind: str = "process"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        named = stack.environment.get("DB_STANDBY", "off")
+        if named == "off":
+            raise NotAvailable("no database of this stack has a standby; it needs DB_STANDBY=all, and STACK=native")
+        return tuple(f"{service}-db" for service in named.split(","))
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        service = target.removesuffix("-db")
+        killed = dice.random() < 0.5
+        injection = Injection(self.name, target, time.time(), felt=False)
+        async with stack.changing:
+            before = _primary(stack, service)
+            if killed:
+                await asyncio.to_thread(stack.kill, before)
+            await _to_its_end(stack, service)
+        async with asyncio.timeout(BACK_WITHIN):
+            await answers(stack, target)
+        after = _primary(stack, service)
+        injection.ended, injection.felt = time.time(), after != before
+        how = "killed, then replaced" if killed else "replaced"
+        injection.detail = f"{before} was {how} by {after} in {injection.ended - injection.began:.2f} s"
+        return injection
+
+
+async def _to_its_end(stack: StackUnderTest, service: str) -> None:
+    """A promotion that was begun is finished, also when the run is cancelled: it cannot be taken back."""
+    task = asyncio.ensure_future(asyncio.to_thread(api.promote, service, stack.folder))
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+    except StackError as error:
+        raise NotAvailable(str(error)) from None
+
+
+def _primary(stack: StackUnderTest, service: str) -> str:
+    return f"{service}-{standby.mark(Layout(stack.folder), service).primary}"
+
+
+FAULTS: Final[Mapping[str, Fault]] = {Promote().name: Promote()}
