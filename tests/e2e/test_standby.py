@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from native_stack import api, replication, standby
+from native_stack import api, replication, secrets_store, standby
 from native_stack.errors import StackError
 from native_stack.layout import Layout
 from native_stack.promotion import promote, told
@@ -104,6 +104,20 @@ async def test_make_up_leaves_a_standby_alone_that_confirms_commits(standby_stac
     (line,) = told(Layout(OWN))
     assert line.startswith("order: order-db is the primary, order-standby its standby (streaming, ")
     assert line.endswith("each commit waits for it")
+
+
+@pytest.mark.timeout(240)
+async def test_the_role_that_replicates_can_read_no_table_and_no_other_role_can_replicate(standby_stack: Stack) -> None:
+    secrets = secrets_store.read(Layout(OWN))
+    port = int(standby_stack.environment["ORDER_DB_PORT"])
+    for user, password, more in (
+        ("replicator", secrets["replication"], {"database": "order_service"}),
+        ("replicator", secrets["replication"], {"database": "postgres"}),
+        ("order_service", secrets["order"], {"database": "order_service", "server_settings": {"replication": "true"}}),
+        ("postgres", secrets["postgres"], {"database": "postgres", "server_settings": {"replication": "true"}}),
+    ):
+        with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError, match=r"pg_hba\.conf rejects"):
+            await asyncpg.connect(host="127.0.0.1", port=port, user=user, password=password, timeout=5, **more)
 
 
 @pytest.mark.timeout(240)
