@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 
 # A commit without content: nothing to see, so that cancelling its wait does no harm. One record in the log.
 CONFIRM: Final = "SELECT pg_logical_emit_message(true, 'standby', '')"
+GRACE: Final = (
+    0.25  # seconds for a commit without content to come through; statements are cancelled for other reasons too
+)
 SAID: Final = "the database's standby confirms no commit"
 
 
@@ -50,6 +53,7 @@ class Standby:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._asked: asyncio.Task[None] | None = None
+        self._since = 0.0  # when it was begun to ask
 
     async def connect(self, *arguments: Any, **options: Any) -> Abandoning:
         """A session that may be used: the standby has all that can be read in it. Raises StoreUnavailable."""
@@ -69,7 +73,9 @@ class Standby:
 
     def check(self) -> None:
         """Raise StoreUnavailable while a commit is known to wait."""
-        if self._asked is not None and not self._asked.done():
+        if self._asked is None or self._asked.done():
+            return
+        if asyncio.get_running_loop().time() > self._since + GRACE:
             raise StoreUnavailable(SAID)
 
     async def close(self) -> None:
@@ -80,7 +86,9 @@ class Standby:
 
     def _ask(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
         if self._asked is None or self._asked.done():
-            self._asked = asyncio.get_running_loop().create_task(self._until_confirmed(arguments, options))
+            loop = asyncio.get_running_loop()
+            self._since = loop.time()
+            self._asked = loop.create_task(self._until_confirmed(arguments, options))
 
     async def _until_confirmed(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
         """Until a commit came through; any other trouble is left to those who meet it."""
