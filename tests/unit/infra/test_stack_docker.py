@@ -83,13 +83,6 @@ def test_the_services_with_a_port_can_leave_consuming_to_workers(tmp_path: Path)
         docker.environment_of(settings(tmp_path, SERVICE_ROLE="boss"), secrets)
 
 
-def test_a_standby_that_containers_cannot_have_is_refused_and_not_forgotten(tmp_path: Path) -> None:
-    chosen = settings(tmp_path, DB_STANDBY="order")
-    with pytest.raises(StackError, match="use STACK=native") as refused:
-        docker.environment_of(chosen, load_or_create(chosen.layout, SERVICES))
-    assert refused.value.status == 2
-
-
 def test_a_given_secret_wins(tmp_path: Path) -> None:
     given = settings(tmp_path, JWT_SECRET="a-secret-of-the-caller")
     environment = docker.environment_of(given, load_or_create(given.layout, SERVICES))

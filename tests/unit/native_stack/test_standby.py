@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from native_stack import promotion, standby
+from native_stack import commands, promotion, standby
 from native_stack.errors import StackError
 from native_stack.layout import Layout
 from native_stack.secrets_store import load_or_create
@@ -126,7 +126,7 @@ def test_what_is_written_down_is_read_again_by_everybody_who_asks(tmp_path: Path
     write(place, "payment", Mark(fenced=True))
     assert mark(place, "order") == Mark("standby", confirmed=True)
     assert (mark(place, "order").other, mark(place, "payment").other) == ("db", "standby")
-    assert (place.data / standby.MARKS).stat().st_mode & 0o777 == 0o600
+    assert place.standbys.stat().st_mode & 0o777 == 0o600
 
 
 def test_after_a_promotion_the_other_server_is_the_one_that_is_started(tmp_path: Path) -> None:
@@ -191,11 +191,11 @@ def test_a_standby_that_may_lack_something_is_not_promoted(
     tmp_path: Path, values: dict[str, str], known: Mark, said: str
 ) -> None:
     with pytest.raises(StackError, match=said):
-        promotion._check(settings(tmp_path, **values), {}, "order", known)
+        promotion.check(settings(tmp_path, **values), {}, "order", known)
 
 
 @pytest.mark.parametrize("given", ["", "orders", "all"])
 def test_promote_names_the_services_it_can_be_asked_for(tmp_path: Path, given: str) -> None:
     with pytest.raises(StackError, match=r"valid: order, payment, inventory, shipping") as refused:
-        promotion.main({"SERVICE": given, "STACK_DIR": str(tmp_path)})
+        commands.promote({"SERVICE": given, "STACK_DIR": str(tmp_path)})
     assert refused.value.status == 2

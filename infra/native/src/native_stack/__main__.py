@@ -13,7 +13,7 @@ COMMANDS = {
     "up": "native_stack.commands:up",
     "down": "native_stack.commands:down",
     "clean": "native_stack.commands:clean",
-    "promote": "native_stack.promotion:main",
+    "promote": "native_stack.commands:promote",
     "restart": "native_stack.rolling:main",
     "status": "native_stack.status:main",
     "logs": "native_stack.logs:main",

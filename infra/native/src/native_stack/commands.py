@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from native_stack import docker, services, stack
+from native_stack import docker, docker_standby, promotion, services, stack
 from native_stack.docker import Choice
-from native_stack.errors import StackError
+from native_stack.errors import StackError, usage
 from native_stack.layout import layout
 from native_stack.settings import SERVICES, Settings, resolve
 from native_stack.stack import Step
@@ -112,6 +112,22 @@ def clean(environ: Mapping[str, str]) -> None:
     docker.down(place, volumes=True)
     stack.clean(place)
     print(f"stopped; the data in {place.root} is deleted")
+
+
+def promote(environ: Mapping[str, str]) -> None:
+    """Let the standby of the database that `SERVICE` names take over."""
+    service, place = environ.get("SERVICE", ""), layout(environ)
+    if service not in SERVICES:
+        raise usage(f"SERVICE={service} has no database to promote; valid: {', '.join(SERVICES)}")
+    began = time.monotonic()
+
+    def report(line: str) -> None:
+        print(f"  {time.monotonic() - began:4.1f} s  {line}", flush=True)
+
+    if docker.running(place):
+        docker_standby.promote(docker_standby.Place(place.root), service, report)
+    else:
+        promotion.promote(place, service, report)
 
 
 def _closing(settings: Settings, console: Console) -> None:

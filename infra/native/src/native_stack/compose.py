@@ -13,6 +13,7 @@ from native_stack.layout import REPOSITORY, Layout
 
 APPEND = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW
 COMPOSE_FILE = REPOSITORY / "docker-compose.yml"
+STANDBY_FILE = REPOSITORY / "docker-compose.standby.yml"  # laid over it where a database has a standby
 
 
 class Compose:
@@ -24,6 +25,8 @@ class Compose:
         file = str(place.data / "compose.env")
         self._words = ["docker", "compose", "--file", str(COMPOSE_FILE), "--env-file", file, *flags]
         written = written_settings(place)
+        if written.get("DB_STANDBY", "off") != "off":
+            self._words[4:4] = ["--file", str(STANDBY_FILE)]
         self.project = written["COMPOSE_PROJECT_NAME"]
         # a variable of the caller's would win over the file, and COMPOSE_PROFILES add to what is asked for
         own = {name: value for name, value in os.environ.items() if name not in written}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+from native_stack import docker_standby
 from native_stack.compose import COMPOSE_FILE, Compose
 from native_stack.errors import StackError, usage
 from native_stack.images import refuse_another
@@ -134,6 +135,7 @@ def up(settings: Settings, step: Step) -> list[str]:
         compose.run("rm", "--stop", "--force", "--volumes", *unwanted)
         write_private(place.run, "docker.json", json.dumps({"mode": settings.mode}))
         write_private(place.data, _volumes(place).name, "")
+        docker_standby.bring(settings, load_or_create(place, SERVICES), compose, step)
         scale = [word for name in WORKERS if replicas > 1 for word in ("--scale", f"{name}={replicas - 1}")]
         started: list[str] = []
 
@@ -188,6 +190,8 @@ def show(place: Layout) -> None:
     print(f"mode {_marked(place)}, in containers")
     compose = Compose(place)
     compose.through("ps", "--all", "--format", "table {{.Service}}\t{{.Status}}\t{{.Ports}}")
+    for line in docker_standby.told(place):
+        print(line)
     names = compose.output("ps", "--quiet").split()
     if names:
         subprocess.run(
@@ -229,8 +233,6 @@ def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, 
     """The variables of docker-compose.yml. One stack is one project, whatever else runs on this engine."""
     place = settings.layout
     role = settings.passed_on.get("SERVICE_ROLE", "all")
-    if settings.standbys:
-        raise usage(f"DB_STANDBY={settings['DB_STANDBY']} cannot be had in containers yet; use STACK=native")
     if role not in ROLES:
         raise usage(f"SERVICE_ROLE={role} is not known; valid: {', '.join(ROLES)}")
     return {
@@ -243,11 +245,13 @@ def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, 
         "POSTGRES_PASSWORD": secrets["postgres"],
         **{f"{name.upper()}_DB_PASSWORD": secrets[name] for name in SERVICES},
         **seal_keys(secrets, "order"),  # Compose hands each service what is its own
+        **docker_standby.variables(settings, secrets),
     }
 
 
 def _profiles(settings: Settings) -> list[str]:
-    return [settings.mode, *(["workers"] if int(settings["REPLICAS"]) > 1 else [])]
+    workers = ["workers"] if int(settings["REPLICAS"]) > 1 else []
+    return [settings.mode, *workers, *(f"{service}-standby" for service in settings.standbys)]
 
 
 def _record(settings: Settings) -> None:

@@ -75,6 +75,11 @@ class Layout:
         return self.data / "secrets.json"
 
     @property
+    def standbys(self) -> Path:
+        """What is written down of databases that have a standby."""
+        return self.data / "standbys.json"
+
+    @property
     def record(self) -> Path:
         """What the last `up` brought up."""
         return self.run / "stack.json"

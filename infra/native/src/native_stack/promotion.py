@@ -16,15 +16,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from native_stack import docker, replication, standby
-from native_stack.errors import StackError, usage
-from native_stack.layout import Layout, layout, locked
+from native_stack import replication, standby
+from native_stack.errors import StackError
+from native_stack.layout import Layout, locked
 from native_stack.programs import STOP_SECONDS
 from native_stack.secrets_store import read
-from native_stack.settings import SERVICES, Settings, resolve, stack_environment
+from native_stack.settings import Settings, resolve, stack_environment
 from native_stack.standby import Mark
 from native_stack.supervisor import Supervisor
 
@@ -32,35 +33,54 @@ Report = Callable[[str], None]
 LOOK_EVERY: Final = 0.02
 
 
-def main(environ: Mapping[str, str]) -> None:
-    """Promote the standby of the database that `SERVICE` names."""
-    service, place = environ.get("SERVICE", ""), layout(environ)
-    if service not in SERVICES:
-        raise usage(f"SERVICE={service} has no database to promote; valid: {', '.join(SERVICES)}")
-    if docker.running(place):
-        raise usage("the stack is in containers, where a standby is promoted by hand: see infra/docker/README.md")
-    began = time.monotonic()
-    promote(place, service, lambda line: print(f"  {time.monotonic() - began:4.1f} s  {line}", flush=True))
+class Servers(Protocol):
+    """How servers are stopped and made anew: natively, or in containers."""
+
+    def silence(self, place: Layout, service: str, server: str) -> None:
+        """End a server with every process of it at one moment; it stays so."""
+        ...
+
+    def fence(self, place: Layout, service: str) -> None:
+        """Delete the cluster of a primary that was replaced, if its promotion is under way."""
+        ...
+
+    def remake(self, settings: Settings, secrets: Mapping[str, str], service: str) -> None:
+        """Make a copy of the primary of the server that is not, and start it."""
+        ...
 
 
-def promote(place: Layout, service: str, report: Report = lambda line: None) -> None:
+class Native:
+    """Servers that are programs of a native stack."""
+
+    def silence(self, place: Layout, service: str, server: str) -> None:
+        silence(place, f"{service}-{server}", standby.folder(place, service, server))
+
+    def fence(self, place: Layout, service: str) -> None:
+        fence(place, service)
+
+    def remake(self, settings: Settings, secrets: Mapping[str, str], service: str) -> None:
+        replication.remake(settings, secrets, Supervisor(settings.layout), service)
+
+
+def promote(place: Layout, service: str, report: Report = lambda line: None, servers: Servers | None = None) -> None:
     """Let the standby take over and make a new one; `StackError`, and nothing is changed, where there is none to trust.
 
     Services find the new primary by themselves.
     """
+    servers = servers or Native()
     settings, secrets = recorded(place), read(place)
     with locked(place.root / "stack.lock", "another make that is changing this stack"):
         mark = standby.mark(place, service)
-        _check(settings, secrets, service, mark)
+        check(settings, secrets, service, mark)
         old = f"{service}-{mark.primary}"
         report(f"stopping {old}")
-        silence(place, old, standby.folder(place, service, mark.primary))
+        servers.silence(place, service, mark.primary)
         standby.write(place, service, Mark(primary=mark.other, confirmed=False, fenced=True))
-        fence(place, service)
+        servers.fence(place, service)
         report(f"{old} is fenced; promoting {service}-{mark.other}")
         replication.promote(settings, secrets, service)
         report(f"{service}-{mark.other} is the primary, and alone; copying it to {old}")
-        replication.remake(settings, secrets, Supervisor(place), service)
+        servers.remake(settings, secrets, service)
         replication.attach(settings, secrets, service, float(settings["READY_TIMEOUT"]))
         report(f"{old} is its standby, and each commit waits for it")
 
@@ -90,8 +110,9 @@ def _told(settings: Settings, secrets: Mapping[str, str], service: str) -> str:
 
 
 def recorded(place: Layout) -> Settings:
-    """The settings of the stack that runs."""
-    return resolve({**stack_environment(place.root), "STACK_DIR": str(place.root)})
+    """The settings of the stack that runs, with this layout."""
+    found = resolve({**stack_environment(place.root), "STACK_DIR": str(place.root)})
+    return replace(found, layout=place)
 
 
 def silence(place: Layout, name: str, data: Path) -> None:
@@ -126,7 +147,8 @@ def fence(place: Layout, service: str) -> None:
         shutil.rmtree(data)
 
 
-def _check(settings: Settings, secrets: Mapping[str, str], service: str, mark: Mark) -> None:
+def check(settings: Settings, secrets: Mapping[str, str], service: str, mark: Mark) -> None:
+    """Raise `StackError` unless the standby is there and has all that was answered."""
     if service not in settings.standbys:
         raise StackError(f"the database of {service} has no standby; give it one with: make up DB_STANDBY={service}")
     if not mark.confirmed:

@@ -57,31 +57,41 @@ def bring(
     The primaries run. Raises `StackError` when a standby does not attach itself.
     """
     place, seconds = settings.layout, float(settings["READY_TIMEOUT"])
-    for service in SERVICES:
-        if standby.mark(place, service).fenced:
-            step("standby", f"{service}: a promotion was interrupted and is finished now")
-            promote(settings, secrets, service)
-        if service not in settings.standbys and standby.mark(place, service).confirmed:
-            release(settings, secrets, service)
-    if not settings.standbys:
-        return
+    settle(settings, secrets, step)
     if missing := [service for service in settings.standbys if not built(place, service)]:
         _apply(supervisor, wanted, seconds)  # the primaries may run yet with options that admit no standby
         for service in missing:
             step("standby", f"{service}: copying the primary")
             build(settings, secrets, service)
         _apply(supervisor, wanted, seconds)
+    attach_all(settings, secrets, lambda service: remake(settings, secrets, supervisor, service), step)
+
+
+def settle(settings: Settings, secrets: Mapping[str, str], step: Step) -> None:
+    """Finish promotions that were interrupted, and let no commit wait for a standby that nobody wants any more."""
+    for service in SERVICES:
+        if standby.mark(settings.layout, service).fenced:
+            step("standby", f"{service}: a promotion was interrupted and is finished now")
+            promote(settings, secrets, service)
+        if service not in settings.standbys and standby.mark(settings.layout, service).confirmed:
+            release(settings, secrets, service)
+
+
+def attach_all(settings: Settings, secrets: Mapping[str, str], made_anew: Callable[[str], None], step: Step) -> None:
+    """Let commits wait for each standby; one that does not follow its primary for a while is `made_anew`."""
+    seconds = float(settings["READY_TIMEOUT"])
     for service in settings.standbys:
-        if standby.mark(place, service).confirmed and (said := following(settings, secrets, service)) and said.sync:
+        confirmed = standby.mark(settings.layout, service).confirmed
+        if confirmed and (said := following(settings, secrets, service)) and said.sync:
             continue
         step("standby", f"{service}: waiting until it has caught up")
         try:
             attach(settings, secrets, service, min(ATTACH_SECONDS, seconds))
         except StackError:
             step("standby", f"{service}: it does not follow, so it is made anew")
-            remake(settings, secrets, supervisor, service)
+            made_anew(service)
             attach(settings, secrets, service, seconds)
-    step("standby", "ready")
+        step("standby", "ready")
 
 
 def startable(program: Program) -> bool:

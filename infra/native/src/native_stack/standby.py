@@ -24,7 +24,6 @@ from native_stack.secrets_store import write_private
 from native_stack.settings import Settings
 
 SERVERS = ("db", "standby")
-MARKS = "standbys.json"
 SIGNAL = "standby.signal"  # PostgreSQL's own: a server with this file in its folder follows another
 HBA = "quartet_hba.conf"
 REPLICATOR = "replicator"
@@ -75,8 +74,8 @@ def write(place: Layout, service: str, changed: Mark) -> None:
     """Write it down; it is on the disk when this returns."""
     marks = {**_marks(place), service: changed}
     text = json.dumps({name: asdict(one) for name, one in marks.items()}, indent=1)
-    write_private(place.data, MARKS, text)
-    for path, flags in ((place.data / MARKS, os.O_RDONLY), (place.data, os.O_RDONLY | os.O_DIRECTORY)):
+    write_private(place.standbys.parent, place.standbys.name, text)
+    for path, flags in ((place.standbys, os.O_RDONLY), (place.standbys.parent, os.O_RDONLY | os.O_DIRECTORY)):
         held = os.open(path, flags)
         try:
             os.fsync(held)
@@ -86,7 +85,7 @@ def write(place: Layout, service: str, changed: Mark) -> None:
 
 def _marks(place: Layout) -> dict[str, Mark]:
     try:
-        found = json.loads((place.data / MARKS).read_text())
+        found = json.loads(place.standbys.read_text())
     except FileNotFoundError:
         return {}
     return {name: Mark(**one) for name, one in found.items()}
@@ -117,7 +116,7 @@ def check(place: Layout, service: str) -> None:
         return
     if follows(primary) or (other.is_dir() and not follows(other)):
         raise StackError(
-            f"{place.data / MARKS} says that {primary} is the primary of {service}, and the folders do not; "
+            f"{place.standbys} says that {primary} is the primary of {service}, and the folders do not; "
             "put the file right, or delete all data: make clean"
         )
 

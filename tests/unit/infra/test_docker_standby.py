@@ -1,0 +1,172 @@
+"""Standbys in containers, as far as that goes without an engine: files, variables, what a promotion asks for."""
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from native_stack import docker, docker_standby, promotion, replication, standby
+from native_stack.compose import STANDBY_FILE, Compose, written_settings
+from native_stack.docker_standby import Place
+from native_stack.errors import StackError
+from native_stack.layout import REPOSITORY, Layout
+from native_stack.secrets_store import load_or_create
+from native_stack.settings import PORTS, SERVICES, Settings, resolve
+from native_stack.standby import Mark
+from sagakit.settings import Settings as ServiceSettings
+
+SCRIPT = REPOSITORY / "infra/docker/standby.sh"
+
+
+class Loader(yaml.SafeLoader):
+    """Knows Compose's word for a list that replaces the one below it."""
+
+
+Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
+MODEL: Any = yaml.load(STANDBY_FILE.read_text(), Loader)  # noqa: S506 - a safe loader
+
+
+def settings(place: Path, **values: str) -> Settings:
+    return resolve({"STACK_DIR": str(place), **values})
+
+
+def environment(chosen: Settings) -> dict[str, str]:
+    return docker.environment_of(chosen, load_or_create(chosen.layout, SERVICES))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_second_server_is_as_the_first_but_for_port_volume_and_profile(service: str) -> None:
+    first, second = MODEL["services"][f"{service}-db"], MODEL["services"][f"{service}-standby"]
+    assert second["extends"] == {"file": "docker-compose.yml", "service": f"{service}-db"}
+    assert second["profiles"] == [f"{service}-standby"]
+    variable = f"{service.upper()}_STANDBY_PORT"
+    assert second["ports"] == [f"127.0.0.1:${{{variable}:-{PORTS[variable]}}}:5432"]
+    assert second["volumes"] == [f"{service}-standby:/var/lib/postgresql/data", *first["volumes"]]
+    assert f"{service}-standby" in MODEL["volumes"]
+    assert first["entrypoint"] == second["entrypoint"] == ["bash", "/quartet/standby.sh"]
+    for name in first["volumes"]:
+        assert (REPOSITORY / name.split(":")[0]).is_file()
+    for process in (service, f"{service}-worker", f"{service}-migrate"):
+        assert f"${{{service.upper()}_DATABASE_URL:?" in MODEL["services"][process]["environment"]["DATABASE_URL"]
+
+
+def test_no_secret_has_a_default() -> None:
+    text = STANDBY_FILE.read_text()
+    assert "${REPLICATION_PASSWORD:?" in text
+    assert "${REPLICATION_PASSWORD:-" not in text
+    assert "${POSTGRES_PASSWORD:-" not in text
+
+
+def test_without_a_standby_the_file_is_not_read_and_nothing_is_handed_on(tmp_path: Path) -> None:
+    chosen = settings(tmp_path)
+    docker._prepare(chosen)
+    assert str(STANDBY_FILE) not in Compose(Layout(tmp_path))._words
+    assert environment(chosen)["DB_STANDBY"] == "off"
+    assert "REPLICATION_PASSWORD" not in environment(chosen)
+
+
+def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, DB_STANDBY="order", STANDBY_TIMEOUT="3")
+    docker._prepare(chosen)
+    words = Compose(Layout(tmp_path))._words
+    assert words[: words.index("--env-file")].count("--file") == 2
+    given = environment(chosen)
+    assert "order-standby" in given["COMPOSE_PROFILES"].split(",")
+    assert (given["ORDER_DB_FOLLOWS"], given["ORDER_STANDBY_FOLLOWS"]) == ("", "order-db")
+    assert (given["ORDER_STANDBY_TIMEOUT"], given["PAYMENT_STANDBY_TIMEOUT"]) == ("3", "")
+    assert "?host=order-db,order-standby&port=5432,5432&target_session_attrs=read-write" in given["ORDER_DATABASE_URL"]
+    assert given["PAYMENT_DATABASE_URL"].endswith("@payment-db:5432/payment_service")
+    for service in SERVICES:
+        ServiceSettings.from_env(
+            {"JWT_SECRET": "x" * 16, "DATABASE_URL": given[f"{service.upper()}_DATABASE_URL"], "STANDBY_TIMEOUT": ""}
+        )
+    standby.write(Place(tmp_path), "order", Mark("standby", confirmed=True))
+    given = environment(chosen)
+    assert (given["ORDER_DB_FOLLOWS"], given["ORDER_STANDBY_FOLLOWS"]) == ("order-standby", "")
+    with pytest.raises(StackError, match="DB_STANDBY has to name order"):
+        environment(settings(tmp_path, DB_STANDBY="payment"))
+
+
+def test_what_is_written_down_of_containers_is_not_of_the_native_stack(tmp_path: Path) -> None:
+    standby.write(Place(tmp_path), "order", Mark("standby"))
+    assert standby.mark(Layout(tmp_path), "order") == Mark()
+
+
+def test_a_promotion_kills_marks_deletes_promotes_and_makes_anew_in_this_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen, place = settings(tmp_path, DB_STANDBY="order"), Place(tmp_path)
+    docker._prepare(chosen)
+    docker._record(chosen)
+    standby.write(place, "order", Mark("db", confirmed=True))
+    seen: list[str] = []
+
+    def run(self: Compose, *words: str, **_: object) -> list[str]:
+        seen.append(" ".join(word for word in words if not word.startswith("--")))
+        return []
+
+    def command(words: Sequence[str], **_: object) -> subprocess.CompletedProcess[str]:
+        mark = standby.mark(place, "order")
+        seen.append(f"{words[1]} {words[2]} {words[-1].partition('_')[2]} fenced={mark.fenced}")
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    def promote(settings: Settings, secrets: object, service: str) -> None:
+        assert standby.mark(settings.layout, service) == Mark("standby", confirmed=False, fenced=True)
+        seen.append("promote")
+        standby.write(settings.layout, service, Mark("standby"))
+
+    monkeypatch.setattr(Compose, "run", run)
+    monkeypatch.setattr(docker_standby.subprocess, "run", command)
+    monkeypatch.setattr(replication, "promote", promote)
+    monkeypatch.setattr(replication, "attach", lambda *_: seen.append("attach"))
+    monkeypatch.setattr(promotion, "check", lambda *_: seen.append("check"))
+    docker_standby.promote(place, "order", lambda line: None)
+    assert [step for step in seen if not step.startswith("rm")] == [
+        "check",
+        "kill order-db",
+        "volume rm order-db fenced=True",
+        "promote",
+        "volume rm order-db fenced=False",
+        f"up {chosen['READY_TIMEOUT']} order-db",
+        "attach",
+    ]
+    written = written_settings(place)
+    assert (written["ORDER_DB_FOLLOWS"], written["ORDER_STANDBY_FOLLOWS"]) == ("order-standby", "")
+    assert written["JWT_SECRET"], "and all else is as it was"
+
+
+@pytest.mark.parametrize(
+    ("follows", "held", "copied"), [("", False, False), ("order-db", False, True), ("order-db", True, False)]
+)
+def test_only_an_empty_volume_is_filled_with_a_copy(tmp_path: Path, follows: str, held: bool, copied: bool) -> None:
+    """With what an image brings replaced by scripts that say what they were asked."""
+    tools, data = tmp_path / "tools", tmp_path / "data"
+    tools.mkdir()
+    data.mkdir()
+    copy = f'mkdir -p "{data}/new" && touch "{data}/new/PG_VERSION" "{data}/new/standby.signal"'
+    for name in ("psql", "gosu", "docker-entrypoint.sh", "chown"):
+        does = copy if name == "gosu" else ":"
+        (tools / name).write_text(f'#!/bin/sh\necho {name} "$@" >>"{tmp_path}/seen"\n{does}\n')
+        (tools / name).chmod(0o755)
+    if held:
+        (data / "PG_VERSION").write_text("17")
+    subprocess.run(
+        ["bash", str(SCRIPT), "postgres", "-cjit=off"],
+        env={
+            "PATH": f"{tools}:{os.environ['PATH']}",
+            "PGDATA": str(data),
+            "FOLLOWS": follows,
+            "POSTGRES_PASSWORD": "p",
+            "REPLICATION_PASSWORD": "r",
+        },
+        check=True,
+    )
+    *before, last = (tmp_path / "seen").read_text().splitlines()
+    assert last.startswith("docker-entrypoint.sh postgres -cjit=off -chba_file=/quartet/pg_hba.conf")
+    assert [line.split()[0] for line in before] == (["psql", "chown", "gosu"] if copied else [])
+    names = {"PG_VERSION"} if held else {"PG_VERSION", "standby.signal"} if copied else set()
+    assert {path.name for path in data.iterdir()} == names
