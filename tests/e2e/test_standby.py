@@ -41,7 +41,8 @@ PATIENT: Final = {
 @pytest.fixture(scope="module")
 def standby_stack() -> Iterator[Stack]:
     """One stack at a time is enough for a machine."""
-    api.down(stack_dir=FOLDER, delete_data=True)
+    for folder in (FOLDER, OWN):
+        api.down(stack_dir=folder, delete_data=True)
     yield Stack(MODE, OWN, _up(), timeout=60)
     api.down(stack_dir=OWN, delete_data=True)
 

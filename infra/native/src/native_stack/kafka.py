@@ -104,8 +104,7 @@ def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:
         "kafka.tools.StorageTool",
         "format",
         "--ignore-formatted",
-        "-t",
-        cluster,
+        f"--cluster-id={cluster}",  # one word, for it may begin with a hyphen
         "-c",
         str(config),
     ]
