@@ -37,7 +37,7 @@ $(error $(wrong))
 endif
 endif
 
-.PHONY: help setup setup-dev up down restart status logs clean uninstall config attention token demo test audit load bench lint lock
+.PHONY: help setup setup-dev up down restart status logs clean uninstall config attention token keys demo test audit load bench lint lock
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -81,13 +81,17 @@ config: ## the effective settings, and where each comes from
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) config
 
-attention: ## what needs a human, in all services (RETRY=id, DISMISS=id REASON=..., FORMAT=json)
+attention: ## what needs a human, in all services (RETRY=id, DISMISS=id REASON=..., RESOLVE=id OUTCOME=... REASON=..., FORMAT=json)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) attention
 
 token: ## print a token (CUSTOMER=alice, ROLE=admin for an operator)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) token
+
+keys: ## print a new pair of keys for tokens, for Kubernetes: one signs, one verifies
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) keys
 
 demo: ## a basket of orders of every kind against the running stack, then the audit
 	$(BOOTSTRAP) runtime

@@ -50,9 +50,9 @@ class Shop(FastHttpUser):
     insecure = False
 
     def on_start(self) -> None:
-        secret = os.environ["JWT_SECRET"]
+        signing_key = os.environ["TOKEN_SIGNING_KEY"]
         self.names = [f"shopper-{number}" for number in range(CUSTOMERS)]
-        self.tokens = {name: issue_token(secret, name, ttl=86400) for name in self.names}
+        self.tokens = {name: issue_token(signing_key, name, ttl=86400) for name in self.names}
         self.pool = Pool(2000)
         self.began = self.due = time.monotonic()
         self.placed = 0

@@ -56,7 +56,7 @@ def locust(values: Mapping[str, str], stack: Mapping[str, str], folder: Path, lo
         *("--loglevel", "WARNING", "--exit-code-on-error", "1"),
     ]
     files = {"HISTORY": str(folder / "history.jsonl"), "ORDERS": str(folder / FILE)}
-    environment = {**os.environ, **values, **files, "JWT_SECRET": stack["JWT_SECRET"]}
+    environment = {**os.environ, **values, **files, "TOKEN_SIGNING_KEY": stack["TOKEN_SIGNING_KEY"]}
     with log.open("w") if log else nullcontext() as said:
         return subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL, stderr=said).returncode
 

@@ -24,6 +24,7 @@ from sagakit.http_connections import Connections
 from sagakit.http_protocol import BoundedProtocol
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from tests.keys import PUBLIC_KEY
 
 _BODY: Final = b'{"sku": "espresso-cup", "quantity": 2, "note": "' + b"x" * 400 + b'"}'
 _HEAD: Final = (
@@ -74,7 +75,7 @@ async def _round(make: Callable[..., Any], config: Config, requests: int) -> flo
 
 
 async def _main(requests: int) -> None:
-    settings, router = Settings(jwt_secret="x" * 32), APIRouter()
+    settings, router = Settings(token_public_keys=PUBLIC_KEY), APIRouter()
 
     @router.post("/orders")
     async def place(order: _Order) -> JsonResponse:

@@ -42,7 +42,9 @@ def test_every_published_port_is_of_this_machine_only_and_can_be_changed() -> No
 @pytest.mark.parametrize(
     "secret",
     [
-        "JWT_SECRET",
+        "TOKEN_PUBLIC_KEYS",
+        "PROVIDER_KEY_PAYMENT",
+        "PROVIDER_KEY_SHIPPING",
         "POSTGRES_PASSWORD",
         "SEAL_KEY_PAYMENT",
         "SEAL_KEY_SHIPPING",
@@ -60,6 +62,14 @@ def test_keys_go_to_those_who_seal_or_open_alone() -> None:
     for key, services in holders.items():
         assert {name for name, block in BLOCKS.items() if key in block} == services
         assert TEXT.count(f" {key}: ") == len(services), "and not in what all services get"
+
+
+def test_a_caller_has_its_own_key_of_its_provider_and_nobody_what_signs_tokens() -> None:
+    holders = {"PROVIDER_KEY_PAYMENT": {"payment", "provider"}, "PROVIDER_KEY_SHIPPING": {"shipping", "provider"}}
+    for key, programs in holders.items():
+        assert {name for name, block in BLOCKS.items() if key in block} == programs
+        assert TEXT.count(f" {key}: ") == len(programs), "and not in what all services get"
+    assert not re.search(r"JWT_SECRET|SIGNING_KEY", TEXT)
 
 
 def test_everything_is_hardened() -> None:

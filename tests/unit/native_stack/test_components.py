@@ -128,7 +128,9 @@ def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     first = load_or_create(layout, SERVICES)
     assert load_or_create(layout, SERVICES) == first
-    assert len({first[name] for name in (*SERVICES, "jwt", "postgres")}) == 6
+    assert (
+        len({first[name] for name in (*SERVICES, "tokens", "postgres", "provider_payment", "provider_shipping")}) == 8
+    )
     assert layout.secrets.stat().st_mode & 0o777 == 0o600
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from native_stack.errors import StackError, usage
@@ -70,8 +70,9 @@ PASSED_ON_PREFIXES = (
     "OTEL_",
     "HTTP_MAX_",
 )
-PASSED_ON = ("JWT_SECRET", "PYTHONPATH", "SERVICE_ROLE", "TZ")
-SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY", "SEAL_KEY")
+PASSED_ON = ("PYTHONPATH", "SERVICE_ROLE", "TZ")
+NOT_PASSED_ON = "PROVIDER_KEY_"  # each for one caller: what the stack has made
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY", "SEAL_KEY", "PROVIDER_KEY")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,7 @@ class Settings:
     layout: Layout
     values: Mapping[str, Setting]
     passed_on: Mapping[str, str]
+    signing_key: str = field(default="", repr=False)  # TOKEN_SIGNING_KEY, where one is given
 
     def __getitem__(self, name: str) -> str:
         return self.values[name].value
@@ -130,17 +132,19 @@ def resolve(environ: Mapping[str, str]) -> Settings:
         name: value
         for name, value in environ.items()
         if value and name not in values and (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
+        if not name.startswith(NOT_PASSED_ON)
     }
-    return Settings(place, values, passed_on)
+    return Settings(place, values, passed_on, environ.get("TOKEN_SIGNING_KEY", ""))
 
 
 def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
     """The resolved settings of the stack that was brought up last, secrets included.
 
-    Holds every variable that the services got (`COORDINATION_MODE`, `ORDER_URL`, `JWT_SECRET`, ...), the
-    ports, and `ORDER_DATABASE_URL`, and the same for PAYMENT, INVENTORY and SHIPPING.
+    Holds every variable that all services got (`COORDINATION_MODE`, `ORDER_URL`, ...), the ports, `ORDER_DATABASE_URL`,
+    and the same for PAYMENT, INVENTORY and SHIPPING; and what no service gets: `TOKEN_SIGNING_KEY`, which makes tokens.
 
-    Raises `StackError` when no stack was brought up in `stack_dir` (default: `STACK_DIR`, or `.stack`).
+    Raises `StackError` when no stack was brought up in `stack_dir` (default: `STACK_DIR`, or `.stack`), or by a version
+    that knew no such key.
     """
     place = layout({"STACK_DIR": str(stack_dir)} if stack_dir else os.environ)
     try:
@@ -149,7 +153,10 @@ def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
         raise StackError(f"no stack was brought up in {place.root}; start one with: make up") from None
     except PermissionError:
         raise StackError(f"{place.record} belongs to another user, who started that stack") from None
-    return {str(name): str(value) for name, value in record["environment"].items()}
+    environment = {str(name): str(value) for name, value in record["environment"].items()}
+    if "TOKEN_SIGNING_KEY" not in environment:
+        raise StackError(f"the stack in {place.root} is of an older version; bring it up to date with: make up")
+    return environment
 
 
 def is_secret(name: str) -> bool:

@@ -19,7 +19,7 @@ from native_stack.ports import refuse_taken_ports
 from native_stack.privileges import run_user
 from native_stack.programs import DATABASE, SERVICE, Program
 from native_stack.readiness import wait_for
-from native_stack.secrets_store import load_or_create, write_private
+from native_stack.secrets_store import given_secrets, load_or_create, write_private
 from native_stack.settings import SERVICES, Settings
 from native_stack.supervisor import Supervisor
 
@@ -38,8 +38,7 @@ def up(settings: Settings, step: Step) -> list[str]:
         _users(step)
         folders.prepare(place, lambda text: step("folders", text), lambda: _stop(place))
         _move_sandbox(place)
-        before = load_or_create(place, SERVICES)
-        secrets = {**before, "jwt": _given_jwt_secret(settings) or before["jwt"]}
+        secrets = load_or_create(place, SERVICES) | given_secrets(settings.signing_key)
         supervisor = Supervisor(place)
         with ThreadPoolExecutor(max_workers=8) as pool:
             substrate = pool.submit(_substrate, settings, step)
@@ -207,10 +206,6 @@ def _log_tail(place: Layout, name: str, count: int = 8) -> str:
 
 def _ports_in_use(place: Layout) -> set[int]:
     return set(json.loads(place.record.read_text())["ports"]) if place.record.exists() else set()
-
-
-def _given_jwt_secret(settings: Settings) -> str:
-    return settings.passed_on.get("JWT_SECRET", "")
 
 
 def _plain_environment(settings: Settings) -> dict[str, str]:
