@@ -92,6 +92,7 @@ def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
     environment = {
         **{name: value for name, value in settings.passed_on.items() if not name.startswith("SAGA_")},
         "LOG_LEVEL": settings["LOG_LEVEL"],
+        "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
         **provider_keys(secrets, SANDBOX),
         "SANDBOX_DATABASE": str(home / SANDBOX_FILE),
