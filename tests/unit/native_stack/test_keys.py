@@ -39,7 +39,7 @@ def test_what_signs_tokens_is_in_no_program_and_each_caller_has_its_own_key_of_i
     names = ("PROVIDER_KEY_PAYMENT", "PROVIDER_KEY_SHIPPING")
     wanted = {"payment": {names[0]}, "shipping": {names[1]}, "provider": set(names)}
     public = public_half(secrets["tokens"])
-    for program in services.programs(settings, secrets):
+    for program in services.programs(settings, secrets, Path("python")):
         assert secrets["tokens"] not in " ".join((*program.environment.values(), *program.command))
         assert program.environment["TOKEN_PUBLIC_KEYS"] == public
         assert {name for name in program.environment if name.startswith("PROVIDER_KEY")} == wanted.get(
@@ -58,7 +58,7 @@ def test_nothing_that_the_sandbox_has_signs_a_token(tmp_path: Path) -> None:
     secrets = load_or_create(settings.layout, SERVICES)
     verifier = Verifier(public_half(secrets["tokens"]))
     claims = {"iss": "quartet", "aud": "quartet", "sub": "root", "role": "admin", "exp": 4_000_000_000}
-    for program in services.programs(settings, secrets):
+    for program in services.programs(settings, secrets, Path("python")):
         for value in program.environment.values():
             for token in forged(claims, value):
                 with pytest.raises(Problem):
