@@ -52,6 +52,7 @@ class Server:
     """One cluster for all services. It can be killed, frozen and started again; its address stays the same."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         layout = Layout(folder)
         folders.prepare(layout, print)
         binaries = native.binaries(layout, print)

@@ -8,11 +8,12 @@ import pytest
 from sagakit.modes import MODES
 from tests.suite.choice import ALL, Needs
 
-SERVERS: Final = frozenset({"postgres_server", "switching_stack"})
+SERVERS: Final = frozenset({"postgres_server", "switching_stack", "chaos_stack"})
 """The fixtures that start servers, besides `stack` with a mode. The mark `carrier` says what a broker's test starts."""
 
 POSTGRES: Final = "unit tests on PostgreSQL"
 SWITCHING: Final = "end to end: switching modes"
+CHAOS: Final = "end to end: chaos"
 ORPHANS: Final = "other"
 
 
@@ -51,6 +52,8 @@ def part_of(item: pytest.Item) -> str:
         return end_to_end(mode)
     if "switching_stack" in fixtures:
         return SWITCHING
+    if "chaos_stack" in fixtures:
+        return CHAOS
     if "postgres_server" in fixtures:
         return POSTGRES
     return FOLDERS.get(path.parts[1] if len(path.parts) > 2 else "", ORPHANS)
@@ -77,4 +80,4 @@ def end_to_end(mode: str) -> str:
 
 def is_stack(part: str) -> bool:
     """Whether it wants the processor all the time; a broker's test waits for restarts."""
-    return part == SWITCHING or part in map(end_to_end, ALL)
+    return part in (SWITCHING, CHAOS) or part in map(end_to_end, ALL)

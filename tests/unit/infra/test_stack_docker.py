@@ -78,6 +78,16 @@ def test_compose_gets_every_secret_and_port_and_one_project_per_stack(tmp_path: 
     assert second["COMPOSE_PROFILES"] == "temporal-orchestration,workers"
 
 
+def test_toxics_lead_every_service_through_its_proxies(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, TOXICS="on", PORT_OFFSET="100")
+    secrets = load_or_create(chosen.layout, SERVICES)
+    environment = docker.environment_of(chosen, secrets)
+    assert environment["COMPOSE_PROFILES"] == "temporal-orchestration,chaos"
+    assert environment["PAYMENT_DB_AT"] == "toxiproxy:15442"
+    assert environment["TOXIPROXY_PORT"] == "8574"
+    assert "PAYMENT_DB_AT" not in docker.environment_of(settings(tmp_path), secrets)
+
+
 def test_the_services_with_a_port_can_leave_consuming_to_workers(tmp_path: Path) -> None:
     chosen = settings(tmp_path, SERVICE_ROLE="api")
     secrets = load_or_create(chosen.layout, SERVICES)

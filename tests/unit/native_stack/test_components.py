@@ -158,6 +158,13 @@ def test_each_service_gets_its_own_keys_and_tools_get_none(tmp_path: Path) -> No
     assert all(is_secret(name) for name in keys)
 
 
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_faults_can_be_set_in_the_services_and_in_the_sandbox_alike(tmp_path: Path, switch: str) -> None:
+    settings = resolve({"STACK_DIR": str(tmp_path), "FAULT_INJECTION": switch})
+    programs = services.programs(settings, load_or_create(Layout(tmp_path), SERVICES), Path("python"))
+    assert {program.environment["FAULT_INJECTION"] for program in programs} == {switch}
+
+
 def test_kafka_binds_this_machine_only_and_returns_soon_after_a_kill(tmp_path: Path) -> None:
     properties = kafka.properties(resolve({"STACK_DIR": str(tmp_path), "PORT_OFFSET": "100"}))
     assert properties["listeners"] == "PLAINTEXT://127.0.0.1:9192,CONTROLLER://127.0.0.1:9193"

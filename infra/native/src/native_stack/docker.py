@@ -25,6 +25,7 @@ OLDEST_ENGINE = (25,)  # a health check that is quick at first
 WORKERS = tuple(f"{name}-worker" for name in SERVICES)
 # what carries the messages -> its container
 BROKERS = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "ministack", "pubsub": "pubsub"}
+CHAOS = REPOSITORY / "infra" / "docker" / "chaos.env"
 HANDED_ON = ("COORDINATION_MODE", "PROVIDERS", "FAULT_INJECTION", "LOG_LEVEL", *PORTS)
 NOT_FOR_CONTAINERS = ("PYTHONPATH", "SERVICE_ROLE")
 ROLES = ("all", "api", "worker")
@@ -243,11 +244,19 @@ def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, 
         **{f"{name.upper()}_DB_PASSWORD": secrets[name] for name in SERVICES},
         **seal_keys(secrets, "order"),  # Compose hands each service what is its own
         **provider_keys(secrets, "provider"),
+        **({**routes(), "TOXIPROXY_PORT": settings["TOXIPROXY_PORT"]} if settings["TOXICS"] == "on" else {}),
     }
 
 
+def routes() -> dict[str, str]:
+    """What leads every service through its proxies: the variables of chaos.env."""
+    lines = [line for line in CHAOS.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
 def _profiles(settings: Settings) -> list[str]:
-    return [settings.mode, *(["workers"] if int(settings["REPLICAS"]) > 1 else [])]
+    workers, chaos = int(settings["REPLICAS"]) > 1, settings["TOXICS"] == "on"
+    return [settings.mode, *(["workers"] if workers else []), *(["chaos"] if chaos else [])]
 
 
 def _secrets(settings: Settings) -> dict[str, str]:

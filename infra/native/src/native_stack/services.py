@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from native_stack import folders
+from native_stack import folders, toxics
 from native_stack.layout import REPOSITORY
 from native_stack.postgres import database_url
 from native_stack.programs import PROVIDER, SERVICE, Program
@@ -57,7 +57,11 @@ def recorded_environment(settings: Settings, secrets: Mapping[str, str]) -> dict
         SIGNING_KEY: secrets["tokens"],
         "STACK_DIR": settings["STACK_DIR"],
         "CONSOLE_URL": url(settings, CONSOLE),
-        **{f"{name.upper()}_DATABASE_URL": _database(settings, secrets, name) for name in SERVICES},
+        **toxics.recorded(settings),
+        **{
+            f"{name.upper()}_DATABASE_URL": database_url(name, secrets[name], settings.port(f"{name.upper()}_DB_PORT"))
+            for name in SERVICES
+        },
     }
 
 
@@ -78,8 +82,9 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str, python: P
     """One of the four, with its own database and nobody else's."""
     environment = {
         **common_environment(settings, secrets),
+        **toxics.detours(settings, name),
         "SERVICE": name,
-        "DATABASE_URL": _database(settings, secrets, name),
+        "DATABASE_URL": database_url(name, secrets[name], toxics.database_port(settings, name)),
         **seal_keys(secrets, name),
         **provider_keys(secrets, name),
     }
@@ -91,6 +96,7 @@ def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
     home = folders.home(settings.layout, SANDBOX)[0]
     environment = {
         **{name: value for name, value in settings.passed_on.items() if not name.startswith("SAGA_")},
+        "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "LOG_LEVEL": settings["LOG_LEVEL"],
         "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
@@ -155,7 +161,3 @@ def _sources(package: str) -> Iterator[Path]:
     found = importlib.util.find_spec(package)
     for folder in found.submodule_search_locations or () if found else ():
         yield from sorted(path for path in Path(folder).rglob("*") if path.suffix in (".py", ".sql", ".json", ".html"))
-
-
-def _database(settings: Settings, secrets: Mapping[str, str], name: str) -> str:
-    return database_url(name, secrets[name], settings.port(f"{name.upper()}_DB_PORT"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,11 +35,23 @@ PORTS = {
     "SHIPPING_DB_PORT": 5444,
 }
 
+# Of TOXICS=on alone: Toxiproxy's interface, its listener for each service and what that stands on, and Kafka's
+# listener for each service. No two differ by a multiple of 100, so that stacks side by side do not meet
+TOXIC_PORTS = {
+    "TOXIPROXY_PORT": 8474,
+    **{f"{name.upper()}_DB_TOXIC_PORT": 5461 + number for number, name in enumerate(SERVICES)},
+    **{f"{name.upper()}_BROKER_TOXIC_PORT": 5475 + number for number, name in enumerate(SERVICES)},
+    "PAYMENT_PROVIDER_TOXIC_PORT": 5482,
+    "SHIPPING_PROVIDER_TOXIC_PORT": 5484,
+    **{f"KAFKA_{name.upper()}_PORT": 9094 + number for number, name in enumerate(SERVICES)},
+}
+
 CHOICES = {
     "STACK": ("auto", "docker", "native"),
     "PROVIDERS": ("sandbox", "instant"),
     "FAULT_INJECTION": ("off", "on"),
     "TEMPORAL_UI": ("on", "off"),
+    "TOXICS": ("off", "on"),
 }
 
 DEFAULTS = {
@@ -50,6 +62,7 @@ DEFAULTS = {
     "FAULT_INJECTION": "off",
     "LOG_LEVEL": "INFO",
     "TEMPORAL_UI": "on",
+    "TOXICS": "off",
     "READY_TIMEOUT": "90",
     "PORT_OFFSET": "0",
 }
@@ -119,11 +132,12 @@ def resolve(environ: Mapping[str, str]) -> Settings:
             raise usage(f"{name}={values[name].value} is not known; valid: {', '.join(valid)}")
     values["COORDINATION_MODE"] = _mode(values["COORDINATION_MODE"])
     offset = _number(values["PORT_OFFSET"].value, "PORT_OFFSET", -65535, 65535)
-    for name, default in PORTS.items():
+    ports = PORTS if values["TOXICS"].value == "off" else PORTS | TOXIC_PORTS
+    for name, default in ports.items():
         source = "computed" if offset else "default"
         values[name] = _chosen(environ, name, str(default + offset), source)
         _number(values[name].value, name, 1, 65535)
-    _distinct_ports(values)
+    _distinct_ports(values, ports)
     _number(values["REPLICAS"].value, "REPLICAS", 1, 64)
     _number(values["READY_TIMEOUT"].value, "READY_TIMEOUT", 1, 3600)
     place = layout(environ)
@@ -189,9 +203,9 @@ def _number(text: str, name: str, least: int, most: int) -> int:
     return number
 
 
-def _distinct_ports(values: Mapping[str, Setting]) -> None:
+def _distinct_ports(values: Mapping[str, Setting], ports: Iterable[str]) -> None:
     taken: dict[str, str] = {}
-    for name in PORTS:
+    for name in ports:
         other = taken.setdefault(values[name].value, name)
         if other != name:
             raise usage(f"{name} and {other} are both {values[name].value}; give one of them another port")

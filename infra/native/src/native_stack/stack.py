@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from native_stack import folders, postgres, readable, services, users
+from native_stack import folders, postgres, readable, services, toxics, users
 from native_stack.errors import StackError
 from native_stack.layout import REPOSITORY, Layout, locked
 from native_stack.ports import refuse_taken_ports
 from native_stack.privileges import run_user
-from native_stack.programs import DATABASE, SERVICE, Program
+from native_stack.programs import DATABASE, PROXY, SERVICE, Program
 from native_stack.readiness import wait_for
 from native_stack.secrets_store import given_secrets, load_or_create, write_private
 from native_stack.settings import SERVICES, Settings
@@ -42,9 +42,10 @@ def up(settings: Settings, step: Step) -> list[str]:
         supervisor = Supervisor(place)
         with ThreadPoolExecutor(max_workers=8) as pool:
             substrate = pool.submit(_substrate, settings, step)
+            proxies = pool.submit(_proxies, settings, step)
             python = pool.submit(_python, step)
             databases = _databases(settings, secrets, pool, step)
-            carriers = substrate.result()
+            carriers = [*substrate.result(), *proxies.result()]
         ours = services.programs(settings, secrets, python.result())
         wanted = [*databases, *carriers, *ours]
         refuse_taken_ports(wanted, _ports_in_use(place) if supervisor.alive() else set())
@@ -124,6 +125,10 @@ def _substrate(settings: Settings, step: Step) -> list[Program]:
     return [prepare(settings, lambda text: step(settings.substrate, text))]
 
 
+def _proxies(settings: Settings, step: Step) -> list[Program]:
+    return [toxics.prepare(settings, lambda text: step("toxiproxy", text))] if toxics.links(settings) else []
+
+
 def _databases(settings: Settings, secrets: Mapping[str, str], pool: ThreadPoolExecutor, step: Step) -> list[Program]:
     place = settings.layout
     binaries = postgres.binaries(place, lambda text: step("postgres", text))
@@ -143,8 +148,8 @@ def _ground(supervisor: Supervisor, wanted: Sequence[Program], settings: Setting
     # a service that goes on talking to a broker that is being stopped would need its whole time-out to end
     supervisor.stop_groups(sorted(running & {*SERVICES, services.CONSOLE}))
     changed = supervisor.apply(ground)
-    databases = [program for program in ground if program.kind == DATABASE]
-    _wait(supervisor, databases, float(settings["READY_TIMEOUT"]))
+    needed = [program for program in ground if program.kind in (DATABASE, PROXY)]  # by the migrations
+    _wait(supervisor, needed, float(settings["READY_TIMEOUT"]))
     return changed
 
 

@@ -1,0 +1,82 @@
+"""The stack that a chaos run breaks: what the tests end to end know of a stack, and what faults need besides."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from native_stack import api
+from sagakit.modes import MODES
+from tests.e2e.stack import SERVICES, Stack
+
+__all__ = ["SERVICES", "StackUnderTest"]
+
+LOOK_EVERY: Final = 0.05
+BROKERS: Final = {"kafka": "kafka", "temporal": "temporal", "sns_sqs": "ministack", "pubsub": "pubsub"}
+"""Substrate -> the process that plays the broker."""
+
+
+@dataclass
+class StackUnderTest(Stack):
+    """A native stack.
+
+    `settings` are those it was brought up with; `changing` is held by whoever changes the whole. `accounted` are the
+    ids of dead letters that faults made on purpose: the auditor holds any other against the run.
+    """
+
+    port_offset: int | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    accounted: set[str] = field(default_factory=set)
+    changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @property
+    def substrate(self) -> str:
+        """What carries the messages: temporal, kafka, sns_sqs or pubsub."""
+        return str(MODES[self.mode].substrate)
+
+    @property
+    def style(self) -> str:
+        """`orchestration` or `choreography`."""
+        return str(MODES[self.mode].style)
+
+    @property
+    def broker(self) -> str:
+        """The name of the broker's process."""
+        return BROKERS[self.substrate]
+
+    async def processes(self) -> dict[str, int]:
+        """Names of the running processes (a replica is `order-1`) to their ids."""
+        return await asyncio.to_thread(api.processes, self.folder)
+
+    async def named(self, name: str) -> dict[str, int]:
+        """Those of the running processes that have this name, or are a replica of the service of this name."""
+        running = await self.processes()
+        return {one: pid for one, pid in running.items() if one == name or re.fullmatch(rf"{name}-\d+", one)}
+
+    async def successor(self, name: str, before: int) -> int:
+        """The id of the process that has taken the place of `before`. Waits for it; callers set the deadline."""
+        while True:
+            pid = (await self.processes()).get(name, before)
+            if pid != before:
+                return pid
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def change(self, mode: str | None = None, **settings: str) -> None:
+        """Bring the stack up with another mode or other settings, on the data it has. Raises StackError."""
+        wanted = {**self.settings, **settings}
+        async with self.changing:
+            mode = mode or self.mode
+            self.environment = await asyncio.to_thread(api.up, mode, self.folder, self.port_offset, wanted)
+            self.mode, self.settings = mode, wanted
+
+    async def call(
+        self, method: str, path: str, service: str = "order", body: Any = None, seconds: float = 10.0
+    ) -> Any:
+        """What an operator is answered, as JSON; sent again while there is no answer, for at most `seconds`."""
+        async with asyncio.timeout(seconds):
+            answer = await self.insist(method, path, self.headers("root", "admin"), body, service)
+        answer.raise_for_status()
+        return answer.json()
