@@ -29,6 +29,14 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PATCHES: Final = Path(__file__).resolve().parent / "plants"
 SOURCES: Final = ("shared/src", "services/*/src", "infra/*/src")
 FIELDS: Final = ("bug", "simulated", "breaks", "needs")
+FORGET: Final = """
+import shutil, sys
+from pathlib import Path
+from native_stack import readable
+made = readable._folder("environments", Path(sys.prefix))
+shutil.rmtree(made, ignore_errors=True)
+made.with_name(f"{made.name}.lock").unlink(missing_ok=True)
+"""
 PRIVATE: Final = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PLANT", "STACK_DIR")
 
 
@@ -159,8 +167,12 @@ def _share_components(folder: Path) -> None:
 
 
 def _stop_stacks(copy: Copy) -> None:
-    """Stop whatever still runs from the copy."""
-    for record in sorted(copy.folder.glob(".stack/**/run/stack.json")):
+    """Stop whatever still runs from the copy, and delete the interpreter that root had made for its users."""
+    records = sorted(copy.folder.glob(".stack/**/run/stack.json"))
+    for record in records:
         environ = copy.environment() | {"STACK_DIR": str(record.parents[1])}
         words = [str(copy.python), "-m", "native_stack", "clean"]
         subprocess.run(words, cwd=copy.folder, env=environ, capture_output=True, check=False)
+    if records and os.geteuid() == 0:
+        words = [str(copy.python), "-c", FORGET]
+        subprocess.run(words, cwd=copy.folder, env=copy.environment(), capture_output=True, check=False)
