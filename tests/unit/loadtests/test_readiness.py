@@ -84,5 +84,5 @@ async def test_a_thread_watches_beside_code_that_does_not_await(tmp_path: Path) 
 
 
 def test_the_addresses_are_those_of_the_stack() -> None:
-    stack = {f"{name.upper()}_URL": f"http://{name}" for name in SERVICES} | {"JWT_SECRET": "x"}
+    stack = {f"{name.upper()}_URL": f"http://{name}" for name in SERVICES} | {"TOKEN_SIGNING_KEY": "x"}
     assert urls(stack) == {name: f"http://{name}" for name in SERVICES}

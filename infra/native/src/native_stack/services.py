@@ -98,7 +98,6 @@ def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
         **{name: value for name, value in settings.passed_on.items() if not name.startswith("SAGA_")},
         "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "LOG_LEVEL": settings["LOG_LEVEL"],
-        "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
         **provider_keys(secrets, SANDBOX),
         "SANDBOX_DATABASE": str(home / SANDBOX_FILE),
