@@ -37,7 +37,15 @@ $(error $(wrong))
 endif
 endif
 
-.PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention token demo test audit load bench lint lock
+ifneq ($(filter chaos,$(MAKECMDGOALS)),)
+wrong := $(shell env $(MAKEOVERRIDES) COORDINATION_MODE='$(COORDINATION_MODE)' PYTHONDONTWRITEBYTECODE=1 \
+	PYTHONPATH=.:shared/src $(PYTHON) -m tests.chaos.settings 2>&1)
+ifneq ($(wrong),)
+$(error $(wrong))
+endif
+endif
+
+.PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention token keys demo test simulate audit load bench chaos lint lock
 
 help: ## this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -85,13 +93,17 @@ config: ## the effective settings, and where each comes from
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) config
 
-attention: ## what needs a human, in all services (RETRY=id, DISMISS=id REASON=..., FORMAT=json)
+attention: ## what needs a human, in all services (RETRY=id, DISMISS=id REASON=..., RESOLVE=id OUTCOME=... REASON=..., FORMAT=json)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) attention
 
 token: ## print a token (CUSTOMER=alice, ROLE=admin for an operator)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) token
+
+keys: ## print a new pair of keys for tokens, for Kubernetes: one signs, one verifies
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) keys
 
 demo: ## a basket of orders of every kind against the running stack, then the audit
 	$(BOOTSTRAP) runtime
@@ -109,9 +121,17 @@ bench: ## compare the modes (MODES, RUNS, RATE, DURATION, PROVIDERS), on a stack
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m loadtests.bench
 
+chaos: ## break a stack of its own under load, heal it, audit it (FAULTS=all, MODES, DURATION, RATE, SEED, EXPERIMENT, PLANT)
+	$(BOOTSTRAP) dev
+	@exec $(PY) -m tests.chaos
+
 test: ## the test suite, on a stack of its own (FAST=1 without servers, MODE=kafka one mode, NIGHTLY=1 also what is long)
 	$(BOOTSTRAP) dev
 	@MODE='$(MODE)' FAST='$(FAST)' NIGHTLY='$(NIGHTLY)' exec tests/run
+
+simulate: ## schedules under the simulator on all cores (SCHEDULES of each STYLE, SEED), with what they reached
+	$(BOOTSTRAP) runtime
+	@exec $(PY) -m tests.simulation
 
 lint: ## formatting, lint, types, import rules
 	$(BOOTSTRAP) dev

@@ -107,7 +107,7 @@ async def tell(client: httpx.AsyncClient, stack: dict[str, str], headers: dict[s
 async def show(stack: dict[str, str], console: Console) -> bool:
     """The live table; whether every story ended as it must."""
     stories = basket()
-    headers = {"Authorization": f"Bearer {issue_token(stack['JWT_SECRET'], CUSTOMER)}"}
+    headers = {"Authorization": f"Bearer {issue_token(stack['TOKEN_SIGNING_KEY'], CUSTOMER)}"}
     mode = stack["COORDINATION_MODE"]
     async with httpx.AsyncClient(base_url=stack["ORDER_URL"], timeout=PATIENCE) as client:
         tasks = [asyncio.create_task(tell(client, stack, headers, story)) for story in stories]

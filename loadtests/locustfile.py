@@ -7,6 +7,7 @@ under the same key, and holds the answer against what its kind must come to.
 
 import os
 import random
+import signal
 import time
 import uuid
 from pathlib import Path
@@ -17,7 +18,8 @@ from gevent.pool import Pool
 from locust import FastHttpUser, constant, events, task
 from locust.env import Environment
 
-from loadtests.history import History
+from loadtests import history as histories
+from loadtests.history import History, Operation
 from loadtests.outcomes import FILE, Outcomes
 from loadtests.shapes import SHAPES
 from loadtests.shoppers import Kind, body, mix, pick
@@ -34,9 +36,9 @@ WAIT = 20
 
 dice = random.Random(SEED)
 kinds = mix(os.environ.get("MIX", "all"))
-history = History(Path(os.environ.get("HISTORY", "reports/history.jsonl")))
-outcomes = Outcomes(Path(os.environ.get("ORDERS", f"reports/{FILE}")))
 run_id = uuid.uuid4().hex[:8]
+history = History(Path(os.environ.get("HISTORY", f"reports/{histories.FILE}")), f"shoppers-{run_id}")
+outcomes = Outcomes(Path(os.environ.get("ORDERS", f"reports/{FILE}")))
 
 
 class Shop(FastHttpUser):
@@ -50,9 +52,9 @@ class Shop(FastHttpUser):
     insecure = False
 
     def on_start(self) -> None:
-        secret = os.environ["JWT_SECRET"]
+        signing_key = os.environ["TOKEN_SIGNING_KEY"]
         self.names = [f"shopper-{number}" for number in range(CUSTOMERS)]
-        self.tokens = {name: issue_token(secret, name, ttl=86400) for name in self.names}
+        self.tokens = {name: issue_token(signing_key, name, ttl=86400) for name in self.names}
         self.pool = Pool(2000)
         self.began = self.due = time.monotonic()
         self.placed = 0
@@ -77,16 +79,14 @@ class Shop(FastHttpUser):
         }
         began = time.perf_counter()
         wanted = body(kind, dice)
-        answer, order = self._insist("POST", "/orders", headers, wanted)
+        answer, order = self._order(kind, customer, key, headers, wanted)
         while answer == 202 and not kind.cancels and time.perf_counter() - began < WAIT:
-            answer, order = self._insist("POST", "/orders", headers, wanted)  # a stopping server lets go of waiters
-        history.saw(customer, key, order.get("order_id"), self._seen(answer, order))
+            answer, order = self._order(kind, customer, key, headers, wanted)  # a stopping server lets go of waiters
         if kind.cancels and order.get("order_id"):
             gevent.sleep(dice.random() * 0.3)
-            answer, order = self._insist("POST", f"/orders/{order['order_id']}/cancel", headers, None)
+            operation = history.invoke("cancel", customer, key, order_id=order["order_id"], kind=kind.name)
+            answer, order = self._insist("POST", f"/orders/{order['order_id']}/cancel", headers, None, operation)
             wrong = None if answer in (200, 409) else f"cancel answered {answer}"
-            if answer == 200:
-                history.saw(customer, key, order["order_id"], "CANCELLED")
         else:
             wrong = self._judge(kind, answer, order)
         milliseconds = (time.perf_counter() - began) * 1000
@@ -100,10 +100,20 @@ class Shop(FastHttpUser):
             context={},
         )
 
-    def _insist(self, method: str, path: str, headers: dict[str, str], payload: Any) -> tuple[int, dict[str, Any]]:
-        """Send until there is an answer that is not an outage; (0, {}) if none came in time."""
+    def _order(
+        self, kind: Kind, customer: str, key: str, headers: dict[str, str], wanted: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        value = {"lines": wanted["lines"], "country": wanted["shipping_address"]["country"]}
+        operation = history.invoke("order", customer, key, kind=kind.name, value=value)
+        return self._insist("POST", "/orders", headers, wanted, operation)
+
+    def _insist(
+        self, method: str, path: str, headers: dict[str, str], payload: Any, operation: Operation
+    ) -> tuple[int, dict[str, Any]]:
+        """Send until there is an answer that is not an outage; (0, {}) if none came in time. Ends the operation."""
         until = time.monotonic() + PATIENCE
         pause = 0.1
+        unanswered = 0
         while True:
             with self.client.request(
                 method, path, headers=headers, json=payload, name=f"{method} {path.split('/')[1]}", catch_response=True
@@ -111,17 +121,15 @@ class Shop(FastHttpUser):
                 status = response.status_code or 0
                 response.success()
                 if status not in (0, 502, 503, 504):
-                    return status, response.json() if response.text else {}
+                    answer = response.json() if response.text else {}
+                    operation.answered(status, answer, unanswered)
+                    return status, answer
+            unanswered += 1
             if time.monotonic() > until:
+                operation.unknown(unanswered=unanswered)
                 return 0, {}
             gevent.sleep(pause)
             pause = min(pause * 2, 2.0)
-
-    @staticmethod
-    def _seen(answer: int, order: dict[str, Any]) -> str:
-        if answer not in (200, 202):
-            return "unknown"
-        return order["status"] if order["status"] in ("COMPLETED", "CANCELLED") else "accepted"
 
     @staticmethod
     def _judge(kind: Kind, answer: int, order: dict[str, Any]) -> str | None:
@@ -134,9 +142,16 @@ class Shop(FastHttpUser):
         return f"ended {got}, not {want}"
 
 
+def end_when_told(environment: Environment, **_: Any) -> None:
+    """SIGUSR1 ends the load as the end of its time does: shoppers that have come get their answers."""
+    assert environment.runner is not None
+    gevent.signal_handler(signal.SIGUSR1, environment.runner.quit)
+
+
 def close(environment: Environment, **_: Any) -> None:
     history.close()
     outcomes.close()
 
 
+events.test_start.add_listener(end_when_told)  # type: ignore[no-untyped-call]
 events.quitting.add_listener(close)  # type: ignore[no-untyped-call]

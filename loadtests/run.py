@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,10 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from loadtests.history import FILE as HISTORY
+from loadtests.history import appending
 from loadtests.outcomes import FILE, figures
+from loadtests.readiness import urls, watching
 from loadtests.shapes import SHAPES
 from loadtests.shoppers import mix
 from native_stack.errors import StackError
@@ -44,10 +47,19 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def locust(values: Mapping[str, str], stack: Mapping[str, str], folder: Path, log: Path | None = None) -> int:
-    """Run Locust; its exit status. Leaves report.html, how each order went and what clients were told in `folder`.
+    """Run Locust; its exit status. Leaves report.html, how each order went and the history of the run in `folder`.
 
     What it says goes to `log`, or else to standard error.
     """
+    command, environment = invocation(values, stack, folder)
+    with log.open("w") if log else nullcontext() as said:
+        return subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL, stderr=said).returncode
+
+
+def invocation(
+    values: Mapping[str, str], stack: Mapping[str, str], folder: Path
+) -> tuple[Sequence[str], Mapping[str, str]]:
+    """The command line and the environment with which `locust` starts it. SIGUSR1 ends the load before its time."""
     command = [
         sys.executable,
         *("-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--users", "1", "--spawn-rate", "1"),
@@ -55,10 +67,8 @@ def locust(values: Mapping[str, str], stack: Mapping[str, str], folder: Path, lo
         *("--html", str(folder / "report.html"), "--csv", str(folder / "load"), "--only-summary"),
         *("--loglevel", "WARNING", "--exit-code-on-error", "1"),
     ]
-    files = {"HISTORY": str(folder / "history.jsonl"), "ORDERS": str(folder / FILE)}
-    environment = {**os.environ, **values, **files, "JWT_SECRET": stack["JWT_SECRET"]}
-    with log.open("w") if log else nullcontext() as said:
-        return subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL, stderr=said).returncode
+    files = {"HISTORY": str(folder / HISTORY), "ORDERS": str(folder / FILE)}
+    return command, {**os.environ, **values, **files, "TOKEN_SIGNING_KEY": stack["TOKEN_SIGNING_KEY"]}
 
 
 def judge(folder: Path, p95_max: float | None, duration: float) -> bool:
@@ -92,14 +102,15 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     mode, rate, duration = stack["COORDINATION_MODE"], values["RATE"], values["DURATION"]
     console.print(f"load: {mode}, {rate} orders/s for {duration} s, mix {values['MIX']}, seed {values['SEED']}")
-    status = locust(values, stack, folder)
+    with appending(folder / HISTORY, "load") as history, watching(urls(stack), history):
+        status = locust(values, stack, folder)
     if status not in (0, 1):
         console.print(f"Locust ended with status {status}; see its output above")
         return 2
     objective = float(os.environ["P95"]) if os.environ.get("P95") else None
     fine = judge(folder, objective, float(values["DURATION"]))
-    history = {**os.environ, "HISTORY": str(folder / "history.jsonl")}
-    audited = subprocess.run([sys.executable, "-m", "checkout_audit"], check=False, env=history).returncode
+    environment = {**os.environ, "HISTORY": str(folder / HISTORY)}
+    audited = subprocess.run([sys.executable, "-m", "checkout_audit"], check=False, env=environment).returncode
     console.print(f"report: {folder / 'report.html'}")
     return 0 if fine and audited == 0 else 1
 

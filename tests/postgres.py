@@ -34,11 +34,11 @@ from native_stack.settings import SERVICES
 from sagakit import migrations
 from sagakit.host import Recipe
 from sagakit.settings import Settings
+from tests.keys import PUBLIC_KEY
 from tests.modes.servers import free_ports
 from tests.suite.choice import chosen
 
 START_SECONDS = 30
-SECRET = "a-secret-of-sufficient-length-for-hs256"
 # A program dies with the thread that started it; and a loop of its own leaves the tests' alone.
 _helper = ThreadPoolExecutor(1, "postgres")
 
@@ -52,6 +52,7 @@ class Server:
     """One cluster for all services. It can be killed, frozen and started again; its address stays the same."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         layout = Layout(folder)
         folders.prepare(layout, print)
         binaries = native.binaries(layout, print)
@@ -133,7 +134,7 @@ class Server:
         return name
 
     def migrate(self, service: str, url: str) -> None:
-        settings = Settings(jwt_secret=SECRET, service=service, database_url=url)
+        settings = Settings(token_public_keys=PUBLIC_KEY, service=service, database_url=url)
         _helper.submit(migrations.upgrade, recipe(service), settings).result()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:

@@ -21,7 +21,8 @@ from sagakit.provider import InstantProvider, Provider
 from sagakit.settings import Settings
 from sagakit.sqlstore import SqlStore
 from sagakit.telemetry import Metrics
-from tests.postgres import SECRET, recipe
+from tests.keys import PUBLIC_KEY
+from tests.postgres import recipe
 
 
 class MemoryMode:
@@ -96,7 +97,9 @@ async def replica(
     **settings: Any,
 ) -> AsyncIterator[Replica]:
     """A participant over `url`; with `started` off only its door is open."""
-    chosen = Settings(jwt_secret=SECRET, service=service, database_url=url, **{"providers": "instant", **settings})
+    chosen = Settings(
+        token_public_keys=PUBLIC_KEY, service=service, database_url=url, **{"providers": "instant", **settings}
+    )
     made = recipe(service)
     engine = engine_for(url, chosen.db_pool)
     lease, pause = chosen.outbox_lease, chosen.retry_max

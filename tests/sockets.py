@@ -13,9 +13,9 @@ from starlette.responses import StreamingResponse
 from sagakit.http import Caller, JsonResponse, create_app, issue_token, require_customer
 from sagakit.runtime import Server, listen
 from sagakit.settings import Settings
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
-SECRET = "x" * 32
-TOKEN = issue_token(SECRET, "alice").encode()
+TOKEN = issue_token(SIGNING_KEY, "alice").encode()
 
 
 class Site:
@@ -101,7 +101,7 @@ async def serving(**settings: Any) -> AsyncIterator[Site]:
     async def ready() -> dict[str, Any]:
         return {}
 
-    given = Settings(jwt_secret=SECRET, http_port=0, **settings)
+    given = Settings(token_public_keys=PUBLIC_KEY, http_port=0, **settings)
     server = Server(create_app("Test", given, ready, routers=[router]), given)
     sock = listen(given)
     site = Site(server, sock.getsockname()[1], executed)

@@ -18,6 +18,7 @@ from checkout_audit.target import Target
 from loadtests.bench.measure import Reading, Stopwatch, counters, postgresql
 from loadtests.bench.plan import Plan, stack_settings
 from loadtests.bench.record import Run, Seen
+from loadtests.history import FILE as HISTORY
 from loadtests.outcomes import FILE, figures
 from loadtests.run import locust, settings
 from native_stack import api
@@ -103,7 +104,7 @@ class Bench:
         status = locust(settings(values), stack, folder, log)
         if status not in (0, 1):
             raise StackError(f"Locust ended with status {status}; see {log}")
-        return read_history(folder / "history.jsonl")
+        return read_history(folder / HISTORY)
 
     def _audited(self, stack: Mapping[str, str], told: tuple[Sight, ...]) -> bool:
         report = audit(Target.from_environment(stack), Question(history=told))

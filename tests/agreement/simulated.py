@@ -8,10 +8,11 @@ from checkout.catalogue import CATALOGUE
 from checkout.messages import PlaceOrder
 from tests.agreement.scenarios import SCARCE, Purchase, Scenario
 from tests.simulation.design import Design
+from tests.simulation.healing import advance
 from tests.simulation.invariants import Violation, finality
 from tests.simulation.scenario import Scenario as Orders
 from tests.simulation.scenario import order
-from tests.simulation.steps import Step, advance, order_of, perform
+from tests.simulation.steps import Step, order_of, perform
 from tests.simulation.world import World
 
 _PRICES: Final = {product.sku: product.price for product in CATALOGUE}

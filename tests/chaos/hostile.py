@@ -31,8 +31,8 @@ from fastapi import APIRouter, Depends, Request
 from sagakit.http import Caller, JsonResponse, create_app, issue_token, require_customer
 from sagakit.runtime import run, serve
 from sagakit.settings import Settings
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
-SECRET: Final = "hostile-" + "x" * 32
 LEGITIMATE: Final = 40.0
 CONNECTIONS: Final = 8
 MAY_COST: Final = 2.0
@@ -170,7 +170,7 @@ class Others:
     def __init__(self, port: int) -> None:
         self._port, self.took = port, list[float]()
         body = b'{"sku": "espresso-cup"}'
-        token = issue_token(SECRET, "alice").encode()
+        token = issue_token(SIGNING_KEY, "alice").encode()
         self._request = _HEAD + b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b" % (token, len(body), body)
 
     async def run(self, seconds: float) -> None:
@@ -200,7 +200,7 @@ def resident(pid: int) -> float:
 
 @asynccontextmanager
 async def _app(port: int) -> AsyncIterator[int]:
-    environ = {**os.environ, "JWT_SECRET": SECRET, "HTTP_PORT": str(port), "LOG_LEVEL": "ERROR"}
+    environ = {**os.environ, "TOKEN_PUBLIC_KEYS": PUBLIC_KEY, "HTTP_PORT": str(port), "LOG_LEVEL": "ERROR"}
     command = (sys.executable, "-m", "tests.chaos.hostile", "served")
     process = await asyncio.create_subprocess_exec(*command, env=environ)
     try:

@@ -28,7 +28,7 @@ class Affected:
 
 async def hold(stack: Mapping[str, str], seconds: float) -> Affected:
     """Hold ten rows for so long, and have orders placed meanwhile that need them; how these ended."""
-    token = issue_token(stack["JWT_SECRET"], "behind-the-lock")
+    token = issue_token(stack["TOKEN_SIGNING_KEY"], "behind-the-lock")
     async with httpx.AsyncClient(base_url=stack["ORDER_URL"], timeout=60) as shop:
         before = [await _place(shop, token, "item-0001") for _ in range(2)]
         sessions = [await _session(stack, service) for service in ("inventory", *(one for one, _ in OWN))]

@@ -32,6 +32,7 @@ from rich.table import Table
 from checkout_audit.audit import Question, audit
 from checkout_audit.clients import read_history
 from checkout_audit.target import Target
+from loadtests.history import FILE as HISTORY
 from loadtests.outcomes import FILE, figures
 from loadtests.run import locust, settings
 from native_stack import api
@@ -105,7 +106,7 @@ def measure(stack: Mapping[str, str], mode: str, kind: str, number: int, folder:
     found = figures(folder / FILE).values()
     report = audit(
         Target.from_environment(stack),
-        Question(history=read_history(folder / "history.jsonl"), accounted=asyncio.run(letters(stack))),
+        Question(history=read_history(folder / HISTORY), accounted=asyncio.run(letters(stack))),
     )
     if not report.consistent:
         (folder / "violations.txt").write_text(

@@ -46,7 +46,7 @@ class Stack:
     keys: list[str] = field(default_factory=list)
 
     def headers(self, customer: str = "alice", role: Any = "customer", **more: str) -> dict[str, str]:
-        token = issue_token(self.environment["JWT_SECRET"], customer, role)
+        token = issue_token(self.environment["TOKEN_SIGNING_KEY"], customer, role)
         return {"Authorization": f"Bearer {token}", **more}
 
     @asynccontextmanager

@@ -4,7 +4,9 @@ import uuid
 from importlib import import_module
 from typing import Any
 
+import asyncpg
 import pytest
+from sqlalchemy import make_url
 
 from sagakit.host import digest
 from tests.e2e.stack import SERVICES, Stack, basket
@@ -101,6 +103,19 @@ async def test_a_restock_counts_once_per_key(stack: Stack) -> None:
     assert answer.status_code == 422
     answer = await stack.insist("POST", path, stack.headers(), {"quantity": 1}, service="inventory")
     assert answer.status_code == 403
+
+
+async def test_a_database_lets_its_own_service_in_and_no_other(stack: Stack) -> None:
+    for service in SERVICES:
+        url = make_url(stack.environment[f"{service.upper()}_DATABASE_URL"])
+        for other in SERVICES:
+            port = make_url(stack.environment[f"{other.upper()}_DATABASE_URL"]).port
+            words = {"host": url.host, "port": port, "user": url.username, "password": url.password}
+            if other == service:
+                await (await asyncpg.connect(**words, database=url.database)).close()
+            else:
+                with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
+                    await asyncpg.connect(**words, database=f"{other}_service")
 
 
 async def test_the_domain_is_the_same_in_every_mode(stack: Stack) -> None:

@@ -143,7 +143,7 @@ async def test_a_frozen_standby_makes_writes_wait_and_then_503_and_loses_nothing
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("killed", [False, True], ids=["healthy", "killed"])
+@pytest.mark.parametrize("killed", [pytest.param(False, marks=pytest.mark.nightly), True], ids=["healthy", "killed"])
 async def test_a_promotion_under_load_takes_no_answer_back(standby_stack: Stack, killed: bool) -> None:
     stack, (primary, other) = standby_stack, _servers()
     shop = Shop(stack)
@@ -174,6 +174,7 @@ async def test_a_promotion_under_load_takes_no_answer_back(standby_stack: Stack,
     await audit(stack)
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(240)
 async def test_a_promotion_that_was_interrupted_is_finished_by_make_up(
     standby_stack: Stack, monkeypatch: pytest.MonkeyPatch
@@ -197,6 +198,7 @@ async def test_a_promotion_that_was_interrupted_is_finished_by_make_up(
     assert (await stack.order(basket())).json()["status"] == "COMPLETED"
 
 
+@pytest.mark.nightly
 @pytest.mark.timeout(240)
 async def test_a_database_goes_on_without_a_standby_when_that_is_asked_for(standby_stack: Stack) -> None:
     stack, (primary, other) = standby_stack, _servers()

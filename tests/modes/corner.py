@@ -14,6 +14,7 @@ import pytest
 from sagakit.ports import Delivery, Failure, Outgoing, Transport
 from sagakit.settings import Settings
 from sagakit.topology import Subscription, Topology
+from tests.keys import PUBLIC_KEY
 
 ATTEMPTS = 3
 MADE, CHANGED, IGNORED = "Made", "Changed", "Ignored"
@@ -42,7 +43,7 @@ class Server(Protocol):
 def settings(**overrides: Any) -> Settings:
     """The settings of a transport under test: quick retries, few attempts."""
     values = {
-        "jwt_secret": "not-a-secret-at-all",
+        "token_public_keys": PUBLIC_KEY,
         "delivery_attempts": ATTEMPTS,
         "retry_initial": 0.05,
         "retry_max": 0.5,

@@ -17,8 +17,9 @@ from sqlalchemy.engine import make_url
 
 from sagakit.http import issue_token
 from tests.e2e.stack import basket
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
 from tests.modes.servers import HOST, ProcessServer, free_ports, running
-from tests.postgres import SECRET, Server, postgres, postgres_server
+from tests.postgres import Server, postgres, postgres_server
 
 __all__ = ["postgres", "postgres_server"]
 
@@ -40,7 +41,7 @@ class Order:
             "PYTHONPATH": os.pathsep.join(sys.path),
             "SERVICE": "order",
             "COORDINATION_MODE": "kafka",
-            "JWT_SECRET": SECRET,
+            "TOKEN_PUBLIC_KEYS": PUBLIC_KEY,
             "HTTP_PORT": str(port),
             "DATABASE_URL": database,
             "KAFKA_BOOTSTRAP": kafka,
@@ -70,7 +71,7 @@ class Order:
             pytest.fail(f"not {status} within {seconds} s: {said}")
 
     async def takes_an_order(self) -> bool:
-        token = issue_token(SECRET, "alice", "customer")
+        token = issue_token(SIGNING_KEY, "alice", "customer")
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid.uuid4().hex}
         return (await self.client.post("/orders", json=basket(), headers=headers)).status_code == 202
 

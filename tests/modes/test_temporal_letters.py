@@ -12,8 +12,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import Client
 from temporalio.common import RawValue
 
-from checkout.messages import PUBLIC
+from checkout.messages import PUBLIC, AuthorizePayment, ConfirmOrder
 from sagakit.envelope import decode
+from sagakit.message import Command
 from sagakit.modes.temporal.connection import connect
 from sagakit.modes.temporal.wire import Start, note_of
 from tests.modes.servers import running
@@ -227,6 +228,35 @@ async def test_a_command_that_fails_again_and_again_is_written_down_once_and_goe
         assert await world.settled(order_id) == "COMPLETED"
         assert len(letters()) == 1
         assert world.letters[service].times[body] == 1
+
+
+@pytest.mark.parametrize("service", ["payment", "order"])
+async def test_a_history_shows_no_words_of_an_error_that_were_not_chosen(orchestrated: World, service: str) -> None:
+    """In an activity on a participant's queue, and in a local one of the workflow's own worker."""
+    world, failed = orchestrated, asyncio.Event()
+    participant = world.services[service]
+    owner, name = (participant.dispatcher, "do") if service == "order" else (participant, "conclude")
+    given = getattr(owner, name)
+
+    async def failing(command: Command, *rest: Any) -> Any:
+        if isinstance(command, AuthorizePayment | ConfirmOrder) and not failed.is_set():
+            failed.set()
+            raise ValueError("tok_of_somebody") from LookupError("1 Main St, at postgres://u:p@10.0.0.7")
+        return await given(command, *rest)
+
+    setattr(owner, name, failing)
+    try:
+        order_id = await world.place()
+        assert await world.settled(order_id) == "COMPLETED"
+        await ended(world, order_id)
+    finally:
+        setattr(owner, name, given)
+    assert failed.is_set()
+    client = await connect(world.settings)
+    history = (await client.get_workflow_handle(order_id).fetch_history()).to_json()
+    assert not any(word in history for word in ("tok_of_somebody", "1 Main St, at", "postgres://"))
+    if service == "payment":  # of a local activity only what came of it is kept
+        assert "ValueError in " in history
 
 
 async def test_a_retry_says_what_came_of_it(world: World) -> None:

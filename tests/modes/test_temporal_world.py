@@ -34,6 +34,7 @@ from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 from shipping_service.domain import Shipment
+from tests.keys import PUBLIC_KEY
 
 HISTORIES = Path(__file__).parents[1] / "unit" / "modes_temporal" / "histories"
 SERVICES: Mapping[str, Service] = {
@@ -203,7 +204,7 @@ class World:
     """The four services under one style; a service may be stopped and started again with what its store holds."""
 
     def __init__(self, address: str, style: str = "orchestration", **changes: Any) -> None:
-        values: dict[str, Any] = {"jwt_secret": "s" * 32, "temporal_address": address, "saga_deadline": 20.0}
+        values: dict[str, Any] = {"token_public_keys": PUBLIC_KEY, "temporal_address": address, "saga_deadline": 20.0}
         self.settings = Settings(**(values | changes))
         self.style, self.outside = style, Outside()
         self.stores = {name: MemoryStore(name) for name in SERVICES}

@@ -9,13 +9,12 @@ from inventory_service.service import SERVICE as INVENTORY
 from order_service.service import SERVICE as ORDER
 from payment_service.service import SERVICE as PAYMENT
 from sagakit.message import Command
-from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
 from sagakit.saga import Saga
 from sagakit.service import Handler, Service
 from sagakit.styles import Style, style_of
 from shipping_service.service import SERVICE as SHIPPING
+from tests.simulation.carrier import STYLES as STYLES
 
-STYLES: Final = (CHOREOGRAPHY, ORCHESTRATION)
 SERVICES: Final[Mapping[str, Service]] = {service.name: service for service in (ORDER, INVENTORY, PAYMENT, SHIPPING)}
 
 
@@ -24,6 +23,7 @@ class Machinery:
     """What the simulated surroundings of the door guarantee; each can be taken away to see what it is for."""
 
     inbox: bool = True
+    inbox_lasts: int | None = None  # commits after which a claim is forgotten; None: never
     acknowledges_after_commit: bool = True
     publishes_after_commit: bool = True
     provider_knows_keys: bool = True
@@ -53,5 +53,5 @@ class Design:
         commands = self.services[name].commands
         return self.with_service(name, commands={**commands, command: Handler(decide, commands[command].answers)})
 
-    def without_machinery(self, **off: bool) -> "Design":
+    def without_machinery(self, **off: Any) -> "Design":
         return replace(self, machinery=replace(self.machinery, **off))

@@ -4,19 +4,24 @@ A message once sent stays deliverable for ever, which covers duplicates, delays 
 leased may be made, and its answer recorded, at any time and repeatedly; the customer's cancel and the deadline may
 come at any time. From every state the world is also brought to its end in two ways: all messages are lost and only the
 sweeper acts, in this style and, as after a change of mode, in the other; and nothing is lost, but there is no sweeper.
+
+With both `styles`, processes of both are at work in every service all the time: each message is handled in the style of
+its broker, and all else in either. That covers every change of style, of all services or of some, there and back, and
+at any moment.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from checkout.messages import CancelOrder
 from order_service.domain import NEW
 from sagakit.door import Do
 from tests.simulation.design import STYLES, Design
+from tests.simulation.healing import drain, heal
 from tests.simulation.invariants import Violation, finality, safety
 from tests.simulation.scenario import Scenario
-from tests.simulation.steps import drain, heal, order_of
+from tests.simulation.steps import order_of
 from tests.simulation.world import World
 
 Act = tuple[str, Callable[[World], object]]
@@ -39,11 +44,19 @@ class TooLarge(Exception):
     """There are more states than the bound allows."""
 
 
-def explore(design: Design, scenario: Scenario, cancels: bool = True, bound: int = 100_000) -> Exploration:
+def explore(
+    design: Design,
+    scenario: Scenario,
+    cancels: bool = True,
+    bound: int = 100_000,
+    styles: tuple[str, ...] = (),
+) -> Exploration:
     """All states from the empty world, or up to the first violation; the path to it is a shortest one.
 
-    Without `cancels`, neither the customer nor the deadline cancels. Raises TooLarge beyond `bound` states.
+    Without `cancels`, neither the customer nor the deadline cancels. `styles`: those at work; that of the design if
+    none is given. Raises TooLarge beyond `bound` states.
     """
+    styles = styles or (design.style,)
     found = Exploration()
     start = World(design, scenario, eternal=True)
     names: dict[bytes, tuple[bytes, str]] = {start.digest(): (b"", "")}
@@ -55,28 +68,38 @@ def explore(design: Design, scenario: Scenario, cancels: bool = True, bound: int
         found.states += 1
         if found.states > bound:
             raise TooLarge(f"more than {bound} states")
-        violation = next(_broken(world), None) or next(iter(_delivered(world)), None)
+        violation = next(broken(world), None) or next(iter(delivered(world, styles)), None)
         core = world.digest(network=False)
         if violation is None and core not in silent:
             silent.add(core)
-            for style in STYLES:
-                broken, ending = _reminded(world, style)
-                violation = violation or broken
-                endings |= ending
+            violation, ending = reminded(world)
+            endings |= ending
         if violation is not None:
             found.violation, found.path = violation, _path(names, world.digest())
             break
         here = world.digest()
-        for name, act in _acts(world, cancels):
+        for name, then in successors(world, cancels, styles):
             found.transitions += 1
-            then = world.copy()
-            act(then)
             key = then.digest()
             if key not in names:
                 names[key] = (here, name)
                 queue.append(then)
     found.silent, found.endings = len(silent), frozenset(endings)
     return found
+
+
+def successors(world: World, cancels: bool, styles: tuple[str, ...]) -> Iterator[tuple[str, World]]:
+    """Every act that is possible in `world`, in each of the styles, and the world after it, in the style of before."""
+    for style in styles:
+        here = world
+        if style != world.design.style:
+            here = world.copy()
+            here.adopt(style)
+        for name, act in _acts(here, cancels):
+            then = here.copy()
+            act(then)
+            then.adopt(world.design.style)
+            yield (f"{name}, in {style}" if len(styles) > 1 else name), then
 
 
 def _acts(world: World, cancels: bool) -> Iterator[Act]:
@@ -93,12 +116,13 @@ def _acts(world: World, cancels: bool) -> Iterator[Act]:
     for key in world.leased:
         outcome = world.outside.answers.get(key)
         if outcome is None or not world.outside.keyed:
-            yield f"call {key}", lambda then, key=key: then.ask(key)  # type: ignore[misc]
+            yield f"call {key}", lambda then, key=key: then.ask(then.called(key))  # type: ignore[misc]
         if outcome is not None:
             yield f"record {key}", lambda then, key=key, outcome=outcome: then.record(key, outcome)  # type: ignore[misc]
 
 
-def _broken(world: World) -> Iterator[Violation]:
+def broken(world: World) -> Iterator[Violation]:
+    """What is wrong with a world at any moment."""
     yield from safety(world)
     for what in (*world.dead, *world.outside.rejected):
         yield Violation(8, what)
@@ -106,26 +130,36 @@ def _broken(world: World) -> Iterator[Violation]:
         yield Violation(9, lie)
 
 
-def _delivered(world: World) -> list[Violation]:
-    """Nothing is lost, and nobody reminds."""
+def delivered(world: World, styles: tuple[str, ...]) -> list[Violation]:
+    """Nothing is lost, and nobody reminds: what is wrong with the end."""
     rest = _finite(world)
     drain(rest)
+    if len(styles) > 1:
+        for style in (*reversed(styles), *styles):
+            rest.adopt(style)
+            drain(rest)
     return finality(rest)
 
 
-def _reminded(world: World, style: str) -> tuple[Violation | None, set[Ending]]:
+def reminded(world: World) -> tuple[Violation | None, set[Ending]]:
     """All messages are lost; what the databases hold must be enough for the sweeper, in either style."""
-    rest = _finite(world)
-    rest.adopt(replace(world.design, style=style))
-    heal(rest)
-    orders = rest.databases["order"].states.values()
-    return next(iter(finality(rest)), None), {(order.status, order.cancellation_reason) for order in orders}
+    violation: Violation | None = None
+    endings: set[Ending] = set()
+    for style in STYLES:
+        rest = _finite(world)
+        rest.carrier.forget()
+        rest.adopt(style)
+        heal(rest)
+        violation = violation or next(iter(finality(rest)), None)
+        orders = rest.databases["order"].states.values()
+        endings |= {(order.status, order.cancellation_reason) for order in orders}
+    return violation, endings
 
 
 def _finite(world: World) -> World:
     """The same world, in which what is handled is gone."""
     rest = world.copy()
-    rest.eternal = False
+    rest.eternal = rest.carrier.eternal = False
     for key, name in world.leased.items():
         if key in world.outside.answers and world.is_recorded(key):
             del rest.leased[key], rest.databases[name].outbox[key]

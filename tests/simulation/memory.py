@@ -33,6 +33,11 @@ class Record:
     tick: int
 
 
+def leased(row: Outgoing, token: int) -> Outgoing:
+    """The same row under another lease."""
+    return Outgoing(row.id, row.channel, row.key, row.type, row.body, token)
+
+
 @dataclass(slots=True)
 class Database:
     """The tables of one service; `items` is the stock, which only inventory has."""
@@ -67,7 +72,10 @@ class Database:
         return Shelves(self) if self.name == "inventory" else Working(self)
 
     def save(self, working: "Working", claims: Sequence[Claim], changes: Changes, tick: int) -> None:
-        """Commit. As in the real store, the first claim and the first record of an event stay."""
+        """Commit. As in the real store, the first claim and the first record of an event stay.
+
+        Rows of the outbox get a lease of their own, whoever held them before.
+        """
         self.states.update(working.states)
         self.items.update(working.items)
         for claim in claims:
@@ -75,7 +83,8 @@ class Database:
         for entry in changes.journal:
             self.journal.append(Record(entry, tick))
             self.events.setdefault(message_id(entry.event), entry.event)
-        self.outbox.update(changes.outbox)
+        for key, row in changes.outbox.items():
+            self.outbox[key] = leased(row, tick)
 
     def digest(self) -> bytes:
         """Equal for two databases that no future can tell apart."""

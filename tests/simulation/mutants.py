@@ -28,6 +28,7 @@ def _caught(mutate: Callable[[Design], Design], *invariants: int) -> Mutant:
 MUTANTS: Final[Mapping[str, Mutant]] = {
     "orders share an idempotency key": _caught(defects.shared_key, 1),
     "no inbox claim": _caught(lambda d: d.without_machinery(inbox=False), 8),
+    "the inbox forgets after a while": _caught(lambda d: d.without_machinery(inbox_lasts=40), 8),
     "no tombstone in inventory": _caught(
         lambda d: defects.forgetful(d, "inventory", m.StockReleased, lambda shelf: str(shelf.reservation.status)), 4
     ),

@@ -44,9 +44,11 @@ KINDS: Final[Mapping[str, Mapping[str, Any]]] = {
 }
 
 
-def single(kind: str, instant: frozenset[str] = frozenset()) -> Scenario:
+def single(
+    kind: str, instant: frozenset[str] = frozenset(), stock: tuple[tuple[str, int], ...] = (("cup", 2),)
+) -> Scenario:
     """One order of that kind."""
-    return Scenario((order("o1", **KINDS[kind]),), (("cup", 2),), instant)
+    return Scenario((order("o1", **KINDS[kind]),), stock, instant)
 
 
 def scenario_of(seed: int) -> Scenario:

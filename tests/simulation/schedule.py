@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from tests.simulation.design import STYLES, Design
+from tests.simulation.chance import Mood, choose, switch
+from tests.simulation.design import Design
+from tests.simulation.healing import heal, linger
 from tests.simulation.invariants import Violation, finality, overdue, safety
 from tests.simulation.scenario import Scenario, scenario_of
-from tests.simulation.steps import Step, choose, heal, perform
+from tests.simulation.steps import Step, ends_of, perform
 from tests.simulation.world import World
 
 MAX_STEPS = 150
@@ -78,28 +80,37 @@ def explain(design: Design, seed: int, found: Run) -> str:
 
 
 def _chosen(world: World, random: Random, adopting: bool) -> Iterator[Step]:
-    malice = random.choice((0.0, 0.1, 0.3, 0.6))
+    mood = Mood(random.choice((0.0, 0.1, 0.3, 0.6)), 0.1 if adopting else random.choice((0.0, 0.0, 0.0, 0.1)))
     for _ in range(random.choice((15, 40, MAX_STEPS))):
-        step = choose(world, random, malice)
+        step = choose(world, random, mood.malice)
         if step is None:
             break
         yield step
-        if adopting and random.random() < 0.1:
-            yield Step("adopt", (random.choice(STYLES),))
+        if random.random() < mood.restless:
+            yield switch(world, random)
     if random.random() < 0.3:
         yield Step("expire", ())
 
 
 def _play(world: World, steps: Iterable[Step]) -> Run:
     done = Run(world)
+    judged = (-1, -1)
     for step in steps:
         done.steps.append(step)
         perform(world, step)
-        done.violations += safety(world)
+        if judged != (world.tick, len(world.outside.ledger)):  # else nothing that is judged can have changed
+            judged = (world.tick, len(world.outside.ledger))
+            done.violations += safety(world)
         if step.act == "expire":
             done.violations += overdue(world)
         if done.violations:
             return done
     heal(world)
     done.violations += finality(world)
+    ends = ends_of(world)
+    if not done.violations and linger(world):
+        done.violations += finality(world)
+        for order_id, end in ends_of(world).items():
+            if end != ends[order_id]:
+                done.violations.append(Violation(10, f"{order_id} had ended as {ends[order_id]}, and is {end}"))
     return done

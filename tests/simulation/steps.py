@@ -3,16 +3,14 @@
 A step whose object does not exist (any more) does nothing. Names are derived ids, never positions.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from random import Random
+from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from checkout.messages import CancelOrder
 from order_service.domain import NEW, Order
 from sagakit.door import Do, Forward
-from sagakit.ports import CALLS
 from sagakit.provider import ProviderOutcome
+from tests.simulation import others
 from tests.simulation.world import World
 
 
@@ -35,12 +33,12 @@ def _place(world: World, step: Step) -> None:
             world.ask_order(Do(command), step.fate == "crash")
 
 
-def _placed(world: World, order_id: str) -> bool:
+def placed(world: World, order_id: str) -> bool:
     return order_of(world, order_id).status != NEW
 
 
 def _cancel(world: World, step: Step) -> None:
-    if _placed(world, step.names[0]):
+    if placed(world, step.names[0]):
         world.ask_order(Do(CancelOrder(step.names[0], "CUSTOMER_REQUESTED")), step.fate == "crash")
 
 
@@ -57,7 +55,7 @@ def _expire(world: World, step: Step) -> None:
 
 
 def _remind(world: World, step: Step) -> None:
-    if world.design.machinery.sweeper and _placed(world, step.names[0]):
+    if world.design.machinery.sweeper and placed(world, step.names[0]):
         world.enter("order", [Forward(step.names[0], None)], step.fate == "crash")
 
 
@@ -70,17 +68,19 @@ def _relay(world: World, step: Step) -> None:
 def _deliver(world: World, step: Step) -> None:
     keys = [key for key in step.names if key in world.network]
     if keys:
+        if world.network[keys[0]][0].style != world.design.style:
+            world.witnessed.add("an order went on in the other style")
         world.deliver(keys, step.fate)
 
 
 def _lose(world: World, step: Step) -> None:
-    world.lose([key for key in step.names if key in world.network])
+    world.carrier.lose([key for key in step.names if key in world.network])
 
 
 def _call(world: World, step: Step) -> None:
     key = step.names[0]
     if key in world.leased:
-        outcome = world.ask(key)
+        outcome = world.ask(world.called(key))
         if step.fate == "unknown":
             if not world.design.machinery.unknown_stays_unknown:
                 world.record(key, ProviderOutcome("declined", "timeout"))
@@ -89,7 +89,37 @@ def _call(world: World, step: Step) -> None:
 
 
 def _adopt(world: World, step: Step) -> None:
-    world.adopt(replace(world.design, style=step.names[0]))
+    world.adopt(step.names[0])
+
+
+def _roll(world: World, step: Step) -> None:
+    world.roll(*step.names)
+    if len(set(world.carrier.running.values())) > 1:
+        world.witnessed.add("services of both styles at once")
+
+
+def _delay(world: World, step: Step) -> None:
+    if step.names[0] in world.network:
+        world.carrier.delay(step.names[0], copied=step.fate == "copied")
+
+
+def _arrive(world: World, step: Step) -> None:
+    if step.names in world.carrier.delayed:
+        world.carrier.arrive(*step.names)
+
+
+def _take(world: World, step: Step) -> None:
+    others.take(world, *step.names)
+
+
+def _publish(world: World, step: Step) -> None:
+    if step.names[0] in world.hands:
+        others.publish(world, step.names[0])
+
+
+def _finish(world: World, step: Step) -> None:
+    if step.names[0] in world.hands:
+        others.finish(world, step.names[0], step.fate == "crash")
 
 
 _ACTS: Final[Mapping[str, Callable[[World, Step], None]]] = {
@@ -103,6 +133,12 @@ _ACTS: Final[Mapping[str, Callable[[World, Step], None]]] = {
     "lose": _lose,
     "call": _call,
     "adopt": _adopt,
+    "roll": _roll,
+    "delay": _delay,
+    "arrive": _arrive,
+    "take": _take,
+    "publish": _publish,
+    "finish": _finish,
 }
 
 
@@ -121,84 +157,7 @@ def unfinished(world: World) -> list[str]:
     ]
 
 
-def choose(world: World, random: Random, malice: float) -> Step | None:
-    """The next step of a random schedule; None when nothing is under way. `malice`: how often things go wrong."""
-    order_ids = [command.order_id for command in world.scenario.orders]
-    fresh = [order_id for order_id in order_ids if not _placed(world, order_id)]
-    rows = list(_rows(world))
-    if not (fresh or rows or world.network or world.leased):
-        return None
-    bad = random.random() < malice
-    if random.random() < 0.03 + 0.1 * malice:
-        act = random.choice(("cancel", "deadline", "remind", "place"))
-        return Step(act, (random.choice(order_ids),), "crash" if bad else "ok")
-    options: list[str] = []
-    options += ["place"] * bool(fresh) + ["relay"] * min(3, len(rows))
-    options += ["deliver"] * min(4, len(world.network)) + ["call"] * min(2, len(world.leased))
-    act = random.choice(options)
-    if act == "place":
-        return Step(act, (random.choice(fresh),), "crash" if bad else "ok")
-    if act == "relay":
-        return Step(act, random.choice(rows), "unmarked" if bad else "ok")
-    if act == "call":
-        fate = random.choice(("unknown", "crash", "unmarked")) if bad else "ok"
-        return Step(act, (random.choice(list(world.leased)),), fate)
-    key = random.choice(list(world.network))
-    if bad and random.random() < 0.5:
-        return Step("lose", (key,))
-    consumer = world.network[key][0].consumer
-    others = [other for other in world.network if other != key and world.network[other][0].consumer == consumer]
-    batch = random.sample(others, min(len(others), random.choice((0, 0, 1, 3))))
-    return Step(act, (key, *batch), random.choice(("crash", "unacked")) if bad else "ok")
-
-
-def _rows(world: World) -> Iterator[tuple[str, str]]:
-    for name, database in world.databases.items():
-        for row in database.outbox.values():
-            if row.channel != CALLS or row.id not in world.leased:
-                yield name, row.id
-
-
-def advance(world: World) -> bool:
-    """One act in the order of arrival: publish, else deliver, else call. False when nothing is under way."""
-    for name, row_id in _rows(world):
-        world.relay(name, row_id)
-        return True
-    for key in world.network:
-        world.deliver([key])
-        return True
-    for key in world.leased:
-        outcome = world.ask(key)
-        if outcome is not None:
-            world.record(key, outcome)
-            return key not in world.leased
-    return False
-
-
-def drain(world: World) -> None:
-    """Let everything under way arrive, first come first served and without any fault, until nothing moves."""
-    moving = True
-    while moving:
-        moving = False
-        for name, row_id in list(_rows(world)):
-            world.relay(name, row_id)
-        for key in list(world.network):
-            world.deliver([key])
-            moving = True
-        for key in list(world.leased):
-            outcome = world.ask(key)
-            if outcome is not None:
-                world.record(key, outcome)
-                moving = moving or key not in world.leased
-
-
-def heal(world: World) -> None:
-    """End all faults. The sweeper reminds of every unfinished order; each time, everything arrives."""
-    drain(world)
-    for _ in range(3):
-        owed = unfinished(world)
-        if not owed or not world.design.machinery.sweeper:
-            return
-        for order_id in owed:
-            perform(world, Step("remind", (order_id,)))
-        drain(world)
+def ends_of(world: World) -> dict[str, tuple[str, str | None, bool]]:
+    """Status, reason and whether it is settled, of every placed order."""
+    orders = world.databases["order"].states.items()
+    return {key: (one.status, one.cancellation_reason, one.settled) for key, one in orders if one.status != NEW}

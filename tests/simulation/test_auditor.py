@@ -4,9 +4,9 @@ import pytest
 
 from tests.simulation.audited import audit
 from tests.simulation.design import STYLES, Design
+from tests.simulation.healing import heal
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.schedule import run
-from tests.simulation.steps import heal
 
 INVISIBLE = {"deadline ignored"}
 """Such an order is late; once it has been healed, nothing that is recorded is wrong."""

@@ -3,26 +3,22 @@
 import pytest
 
 from sagakit.modes import CHOREOGRAPHY
+from tests.simulation.controls import WITHIN, schedules_to_find
 from tests.simulation.design import STYLES, Design
 from tests.simulation.explore import explore
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.scenario import scenario_of, single
 from tests.simulation.schedule import replay, run, shrink
 
-WITHIN = 2000
-
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", MUTANTS)
 def test_a_seeded_defect_is_caught_by_its_invariants(name: str, style: str) -> None:
-    mutant = MUTANTS[name]
-    design, missing = mutant.mutate(Design(style)), set(mutant.caught_by)
-    for seed in range(WITHIN):
-        missing -= run(design, seed).broken
-        if not missing:
-            print(f"caught after {seed + 1} seeds")
-            return
-    pytest.fail(f"within {WITHIN} seeds nothing broke the invariants {sorted(missing)}")
+    count = schedules_to_find(name, style)
+    print(f"caught after {count} schedules")
+    assert count is not None, (
+        f"within {WITHIN} schedules not all of the invariants {MUTANTS[name].caught_by} were broken"
+    )
 
 
 def test_every_invariant_has_a_mutant_that_breaks_it() -> None:

@@ -12,70 +12,81 @@ from typing import cast
 import msgspec
 
 from checkout.messages import OrderCancelled, OrderConfirmed
-from checkout.topology import topology_of
 from inventory_service.domain import StockItem
 from sagakit import envelope
 from sagakit.door import Do, HandlerFailed, Item, candidates, claims, describe, open_batch
-from sagakit.envelope import Envelope
 from sagakit.message import Event, Message, UnknownMessage, message_id
-from sagakit.ports import CALLS, Changes, Mode, Outgoing
+from sagakit.ports import CALLS, Changes, Claim, Mode, Outgoing
 from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
+from sagakit.styles import style_of
+from tests.simulation.carrier import Carrier, Parcel
 from tests.simulation.design import Design
 from tests.simulation.memory import Database
 from tests.simulation.outside import Outside
 from tests.simulation.scenario import Scenario
 from tests.simulation.sealed import decide_opened
 
-decode_call: Callable[[bytes], ProviderCall] = msgspec.json.Decoder(ProviderCall).decode
-Answer = Event | None | HandlerFailed
-
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
-    """A message on its way to one consumer."""
+class Hand:
+    """An outbox row in the hands of another process of the service, under a lease of its own (the row's token).
 
-    consumer: str
-    envelope: Envelope
+    `answer`: what the provider said, if the row is a call that this process has made.
+    """
 
-    @property
-    def key(self) -> str:
-        return f"{self.consumer} < {self.envelope.id}"
+    service: str
+    row: Outgoing
+    answer: ProviderOutcome | None = None
+
+
+decode_call: Callable[[bytes], ProviderCall] = msgspec.json.Decoder(ProviderCall).decode
+Answer = Event | None | HandlerFailed
 
 
 class World:
     """`eternal`: a message once sent stays deliverable for ever, and a call once leased may run at any time."""
 
     def __init__(self, design: Design, scenario: Scenario, eternal: bool = False) -> None:
-        self.scenario, self.eternal = scenario, eternal
-        self.services = design.services
-        self.adopt(design)
+        self.design, self.scenario, self.eternal = design, scenario, eternal
+        self.services, self.styles = design.services, design.styles()
+        self.carrier = Carrier(dict.fromkeys(self.services, design.style), eternal)
         self.databases = {name: Database(name) for name in self.services}
         self.databases["inventory"].items = {
             sku: StockItem(sku, received=count, available=count) for sku, count in scenario.stock
         }
         self.leased: dict[str, str] = {}
+        self.hands: dict[str, Hand] = {}
         self.outside = Outside(keyed=design.machinery.provider_knows_keys)
         self.sent: dict[str, Message] = {}
         self.told: dict[str, list[Event]] = {}
         self.dead: list[str] = []
         self.lies: list[str] = []
+        self.witnessed: set[str] = set()
         self.tick = 0
 
-    def adopt(self, design: Design) -> None:
-        """Start all services again in the style of `design`; what the old broker holds is never delivered."""
-        self.design, self.styles = design, design.styles()
-        self.network: dict[str, list[Parcel]] = {}
-        self.consumers: dict[tuple[str, str], list[str]] = {}
-        for one in topology_of(design.style).subscriptions:
-            for kind in one.types:
-                self.consumers.setdefault((one.channel, kind), []).append(one.consumer)
+    @property
+    def network(self) -> dict[str, list[Parcel]]:
+        """What can be delivered now."""
+        return self.carrier.awake
+
+    def adopt(self, style: str) -> None:
+        """Start all services again in `style`."""
+        for name in self.services:
+            self.roll(name, style)
+
+    def roll(self, name: str, style: str) -> None:
+        """Start the processes of one service again in `style`, and leave the others as they are."""
+        if self.carrier.running[name] != style:
+            self.styles[name] = style_of(style, self.services[name], self.design.saga)
+            self.carrier.run(name, style)
 
     def copy(self) -> "World":
         twin = object.__new__(World)
         twin.__dict__.update(self.__dict__)
         twin.databases = {name: database.copy() for name, database in self.databases.items()}
-        twin.network = {key: list(parcels) for key, parcels in self.network.items()}
-        twin.leased, twin.sent = dict(self.leased), dict(self.sent)
+        twin.carrier, twin.styles = self.carrier.copy(), dict(self.styles)
+        twin.leased, twin.sent, twin.hands = dict(self.leased), dict(self.sent), dict(self.hands)
+        twin.witnessed = set(self.witnessed)
         twin.outside = self.outside.copy()
         twin.told = {key: list(events) for key, events in self.told.items()}
         twin.dead, twin.lies = list(self.dead), list(self.lies)
@@ -84,7 +95,7 @@ class World:
     def digest(self, network: bool = True) -> bytes:
         """Equal for worlds that no future can tell apart; without the network, if all messages were lost."""
         parts = [database.digest() for database in self.databases.values()]
-        under_way = (sorted(self.network), sorted(self.leased)) if network else ()
+        under_way = (self.carrier.under_way(), self.carrier.running, sorted(self.leased)) if network else ()
         rest = (sorted(self.outside.answers), len(self.outside.ledger), len(self.dead), under_way)
         return b"\0".join((*parts, msgspec.json.encode(rest)))
 
@@ -105,7 +116,7 @@ class World:
     def _transact(self, name: str, items: Sequence[Item], crash: bool) -> list[Event | None]:
         service, database = self.services[name], self.databases[name]
         rows = claims(items)
-        fresh = database.unclaimed(rows) if self.design.machinery.inbox else {row.id for row in rows}
+        fresh = self._fresh(database, rows)
         working = database.working()
         mode = cast(Mode, self.styles[name])  # of a mode, the door uses only what a style has
         wanted = {key for item in items if isinstance(item, Do) for key in candidates(service, item.command)}
@@ -121,6 +132,16 @@ class World:
                 for row in changes.outbox.values():
                     self.relay(name, row.id)
         return answers
+
+    def _fresh(self, database: Database, rows: Sequence[Claim]) -> set[str]:
+        """The claims that are new to the inbox, as far as there is one."""
+        lasts = self.design.machinery.inbox_lasts
+        if not self.design.machinery.inbox:
+            return {row.id for row in rows}
+        if lasts is None:
+            return database.unclaimed(rows)
+        known = {record.entry.command for record in database.journal if record.tick > self.tick - lasts}
+        return {row.id for row in rows if row.id not in known}
 
     def _decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
         if call.provider not in self.scenario.instant:
@@ -149,24 +170,22 @@ class World:
         if row.channel == CALLS:
             self.leased[row_id] = name
             return
-        self.send(name, row)
+        if self.carrier.knows(name, row.channel):
+            self.send(name, row)
         if marked:
             del self.databases[name].outbox[row_id]
 
     def send(self, name: str, row: Outgoing) -> None:
         """To every subscriber of the row's channel and type."""
         try:
-            parcel = envelope.decode(row.body, self.services[name].wire)
+            parcel = replace(envelope.decode(row.body, self.services[name].wire), time=None)
         except UnknownMessage as error:
             self.lies.append(str(error))
             return
-        known = self.sent.setdefault(parcel.id, parcel.message)
-        if known != parcel.message:
-            self.lies.append(f"two messages under the id {parcel.id}: {known} and {parcel.message}")
-        for consumer in self.consumers.get((row.channel, row.type), ()):
-            one = Parcel(consumer, replace(parcel, time=None))
-            if not (self.eternal and one.key in self.network):
-                self.network.setdefault(one.key, []).append(one)
+        known = self.sent.setdefault(row.id, parcel.message)
+        if known != parcel.message or parcel.id != row.id:
+            self.lies.append(f"two messages under the id {row.id}: {known} and {parcel.message}")
+        self.carrier.send(row, parcel)
 
     def deliver(self, keys: Sequence[str], fate: str = "ok") -> None:
         """Hand parcels of one consumer to its door, in one batch.
@@ -177,20 +196,14 @@ class World:
         consumer = parcels[0].consumer
         early = not self.design.machinery.acknowledges_after_commit
         if early and not self.eternal:
-            self.lose(keys)
+            self.carrier.lose(keys)
         handled = [(parcel, self.styles[consumer].accept(parcel.envelope)) for parcel in parcels]
         items = [item for _, item in handled if item is not None]
         for item, answer in zip(items, self.enter(consumer, items, fate == "crash"), strict=True):
             if isinstance(answer, HandlerFailed):
                 self.bury(item, answer)
         if fate == "ok" and not early and not self.eternal:
-            self.lose(keys)
-
-    def lose(self, keys: Sequence[str]) -> None:
-        for key in keys:
-            self.network[key].pop(0)
-            if not self.network[key]:
-                del self.network[key]
+            self.carrier.lose(keys)
 
     def bury(self, item: Item, failure: HandlerFailed) -> None:
         """A message that was given up, after so many repetitions as the broker allows."""
@@ -199,31 +212,38 @@ class World:
 
     # --- the outside world ---
 
-    def ask(self, key: str) -> ProviderOutcome | None:
-        """Make the call that was leased under `key`; None if the provider does not allow it."""
+    def ask(self, row: Outgoing) -> ProviderOutcome | None:
+        """Make the call that `row` is about; None if the provider does not allow it."""
         try:
-            return self.outside.ask(decode_call(self.databases[self.leased[key]].outbox[key].body))
+            return self.outside.ask(decode_call(row.body))
         except ProviderRejected:
             return None
+
+    def called(self, key: str) -> Outgoing:
+        """The row of the call that was leased under `key`."""
+        return self.databases[self.leased[key]].outbox[key]
 
     def record(self, key: str, outcome: ProviderOutcome, fate: str = "ok") -> None:
         """Bring an answer through the door. `fate`: ok; crash, before the commit; unmarked, just after it."""
         name = self.leased[key]
-        database = self.databases[name]
+        recorded = self.conclude(name, self.called(key), outcome, fate == "crash")
+        if recorded and fate == "ok" and not self.eternal:
+            del self.databases[name].outbox[key], self.leased[key]
+
+    def conclude(self, name: str, row: Outgoing, outcome: ProviderOutcome, crash: bool = False) -> bool:
+        """Bring the answer to the call in `row` to the door of `name`; whether it was handled."""
         try:
-            command = self.services[name].outcome(decode_call(database.outbox[key].body), outcome)
+            command = self.services[name].outcome(decode_call(row.body), outcome)
         except ProviderRejected:
-            return  # no answer: the call stands, and is made again
-        item = Do(command, key)
-        answer = self.enter(name, [item], fate == "crash")[0]
+            return False  # no answer: the call stands, and is made again
+        item = Do(command, row.id)
+        answer = self.enter(name, [item], crash)[0]
         if isinstance(answer, HandlerFailed):
             self.bury(item, answer)
-        elif fate == "ok" and not self.eternal:
-            del database.outbox[key]
-            del self.leased[key]
+            return False
+        return True
 
     def is_recorded(self, key: str) -> bool:
         """Whether the answer to that call has gone through the door."""
-        name = self.leased[key]
-        call = decode_call(self.databases[name].outbox[key].body)
-        return message_id(self.services[name].outcome(call, self.outside.answers[key])) in self.databases[name].inbox
+        command = self.services[self.leased[key]].outcome(decode_call(self.called(key).body), self.outside.answers[key])
+        return message_id(command) in self.databases[self.leased[key]].inbox

@@ -32,7 +32,7 @@ BUDGETS: Final[dict[str, Budget]] = {
     "contracts": Budget(5),
     "architecture": Budget(5),
     "agreement, simulated": Budget(10),
-    "simulation": Budget(80, nightly=250),
+    "simulation": Budget(140, nightly=450),
     "conformance: in memory": Budget(110),
     "conformance: kafka": Budget(170),
     "conformance: sns_sqs": Budget(260),
@@ -46,7 +46,8 @@ BUDGETS: Final[dict[str, Budget]] = {
     "end to end: sns-sqs-orchestration": Budget(130, nightly=280),
     "end to end: pubsub-orchestration": Budget(130, nightly=260),
     "end to end: temporal-choreography": Budget(130, nightly=180),
-    "end to end: a standby is promoted": Budget(90, nightly=120),
+    "end to end: a standby is promoted": Budget(35, nightly=90),
     "end to end: switching modes": Budget(120, nightly=350),
+    "end to end: chaos": Budget(340),
     "the whole run": Budget(18 * 60, nightly=35 * 60, fast=90),
 }

@@ -8,12 +8,13 @@ import pytest
 from sagakit.modes import MODES
 from tests.suite.choice import ALL, Needs
 
-SERVERS: Final = frozenset({"postgres_server", "standby_stack", "switching_stack"})
+SERVERS: Final = frozenset({"postgres_server", "standby_stack", "switching_stack", "chaos_stack"})
 """The fixtures that start servers, besides `stack` with a mode. The mark `carrier` says what a broker's test starts."""
 
 POSTGRES: Final = "unit tests on PostgreSQL"
 STANDBY: Final = "end to end: a standby is promoted"
 SWITCHING: Final = "end to end: switching modes"
+CHAOS: Final = "end to end: chaos"
 ORPHANS: Final = "other"
 
 
@@ -54,6 +55,8 @@ def part_of(item: pytest.Item) -> str:
         return STANDBY
     if "switching_stack" in fixtures:
         return SWITCHING
+    if "chaos_stack" in fixtures:
+        return CHAOS
     if "postgres_server" in fixtures:
         return POSTGRES
     return FOLDERS.get(path.parts[1] if len(path.parts) > 2 else "", ORPHANS)
@@ -80,4 +83,4 @@ def end_to_end(mode: str) -> str:
 
 def is_stack(part: str) -> bool:
     """Whether it wants the processor all the time; a broker's test waits for restarts."""
-    return part in (STANDBY, SWITCHING) or part in map(end_to_end, ALL)
+    return part in (STANDBY, SWITCHING, CHAOS) or part in map(end_to_end, ALL)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Select, func, literal, select
+from sqlalchemy import Select, and_, exists, func, literal, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.messages import SERVICES
 from checkout_audit.errors import Unreachable
 from checkout_audit.loading import engine_of, unreachable
+from checkout_audit.machines import ENDED_CALL
 from checkout_audit.snapshot import PLACEHOLDER
 from checkout_audit.tables import METADATA
 from order_service.store import ORDERS
@@ -41,8 +42,11 @@ class InFlight:
 
 
 def _statement(service: str) -> Select[Any]:
-    outbox = METADATA[service].tables["outbox"].c
-    waiting = select(func.count().filter(~outbox.is_call), func.count().filter(outbox.is_call)).subquery()
+    outbox, inbox = METADATA[service].tables["outbox"].c, METADATA[service].tables["inbox"].c
+    subject = func.split_part(outbox.id, "/", 1)
+    ends = [and_(outbox.type == operation, inbox.id == subject + f"/{name}") for name, operation in ENDED_CALL.items()]
+    wanted = and_(outbox.is_call, ~exists().where(or_(*ends)))
+    waiting = select(func.count().filter(~outbox.is_call), func.count().filter(wanted)).subquery()
     open_orders: Any = literal(0)
     if service == "order":
         unsettled = select(func.count()).where(~ORDERS.c.settled, ORDERS.c.status != PLACEHOLDER)

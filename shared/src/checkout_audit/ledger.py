@@ -37,15 +37,15 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Where the sandbox's ledger is read, and the secret that makes an operator's token."""
+    """Where the sandbox's ledger is read, and the key that makes an operator's token."""
 
     url: str
-    jwt_secret: str
+    signing_key: str
     transport: httpx.AsyncBaseTransport | None = None
 
     async def read(self) -> Ledger:
         """The whole ledger, page by page. Raises Unreachable."""
-        token = issue_token(self.jwt_secret, "auditor", "admin")
+        token = issue_token(self.signing_key, "auditor", "admin")
         client = httpx.AsyncClient(
             base_url=self.url,
             timeout=TIME_LIMIT,

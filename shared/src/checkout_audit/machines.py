@@ -69,7 +69,25 @@ MACHINES: Final[Mapping[str, Machine]] = {
             },
             "capturing": {m.PaymentCaptured: "CAPTURED"},
             "voiding": {m.PaymentVoided: "VOIDED"},
-            "DECLINED": {m.PaymentVoided: "DECLINED and voided"},
+            "DECLINED": {
+                m.PaymentVoided: "DECLINED and voided",
+                payment.LateAuthorizationDeclined: "DECLINED",
+                payment.LateAuthorizationVoidRequested: "DECLINED, voiding",
+            },
+            "DECLINED, voiding": {
+                m.PaymentVoided: "DECLINED and voided, voiding",
+                payment.LateAuthorizationVoided: "DECLINED",
+            },
+            "DECLINED and voided": {
+                payment.LateAuthorizationDeclined: "DECLINED and voided",
+                payment.LateAuthorizationVoidRequested: "DECLINED and voided, voiding",
+            },
+            "DECLINED and voided, voiding": {payment.LateAuthorizationVoided: "DECLINED and voided"},
+            "VOIDED": {
+                payment.LateAuthorizationDeclined: "VOIDED",
+                payment.LateAuthorizationVoidRequested: "VOIDED, voiding",
+            },
+            "VOIDED, voiding": {payment.LateAuthorizationVoided: "VOIDED"},
             "a tombstone": {m.PaymentDeclined: "VOIDED"},
         }
     ),
@@ -91,7 +109,25 @@ MACHINES: Final[Mapping[str, Machine]] = {
             },
             "dispatching": {m.ShipmentDispatched: "DISPATCHED"},
             "cancelling": {m.ShipmentCancelled: "CANCELLED"},
-            "REFUSED": {m.ShipmentCancelled: "REFUSED and cancelled"},
+            "REFUSED": {
+                m.ShipmentCancelled: "REFUSED and cancelled",
+                shipping.LateBookingRefused: "REFUSED",
+                shipping.LateBookingCancellationRequested: "REFUSED, cancelling",
+            },
+            "REFUSED, cancelling": {
+                m.ShipmentCancelled: "REFUSED and cancelled, cancelling",
+                shipping.LateBookingCancelled: "REFUSED",
+            },
+            "REFUSED and cancelled": {
+                shipping.LateBookingRefused: "REFUSED and cancelled",
+                shipping.LateBookingCancellationRequested: "REFUSED and cancelled, cancelling",
+            },
+            "REFUSED and cancelled, cancelling": {shipping.LateBookingCancelled: "REFUSED and cancelled"},
+            "CANCELLED": {
+                shipping.LateBookingRefused: "CANCELLED",
+                shipping.LateBookingCancellationRequested: "CANCELLED, cancelling",
+            },
+            "CANCELLED, cancelling": {shipping.LateBookingCancelled: "CANCELLED"},
             "a tombstone": {m.ShipmentRefused: "CANCELLED"},
         }
     ),
@@ -135,9 +171,12 @@ EVENTS_OF_COMMAND: Final = _pairs(
             m.PaymentDeclined: ("authorize", "declined"),
             payment.PaymentVoidRequested: ("authorize", "ok"),
             m.PaymentVoided: ("authorize", "declined"),
+            payment.LateAuthorizationVoidRequested: ("authorize", "ok"),
+            payment.LateAuthorizationDeclined: ("authorize", "declined"),
         },
+        payment.EndAuthorization: {m.PaymentDeclined: None, m.PaymentVoided: None},
         payment.RecordCapture: {m.PaymentCaptured: ("capture", "ok")},
-        payment.RecordVoid: {m.PaymentVoided: ("void", "ok")},
+        payment.RecordVoid: {m.PaymentVoided: ("void", "ok"), payment.LateAuthorizationVoided: ("void", "ok")},
         m.BookShipment: {shipping.ShipmentBookingRequested: None, m.ShipmentRefused: None},
         m.DispatchShipment: {shipping.ShipmentDispatchRequested: None},
         m.CancelShipment: {
@@ -150,9 +189,15 @@ EVENTS_OF_COMMAND: Final = _pairs(
             m.ShipmentRefused: ("book", "refused"),
             shipping.ShipmentCancellationRequested: ("book", "ok"),
             m.ShipmentCancelled: ("book", "refused"),
+            shipping.LateBookingCancellationRequested: ("book", "ok"),
+            shipping.LateBookingRefused: ("book", "refused"),
         },
+        shipping.EndBooking: {m.ShipmentRefused: None, m.ShipmentCancelled: None},
         shipping.RecordDispatch: {m.ShipmentDispatched: ("dispatch", "ok")},
-        shipping.RecordCancellation: {m.ShipmentCancelled: ("cancel", "ok")},
+        shipping.RecordCancellation: {
+            m.ShipmentCancelled: ("cancel", "ok"),
+            shipping.LateBookingCancelled: ("cancel", "ok"),
+        },
     }
 )
 """Command -> the events it may lead to, each with the provider's effect that must have come before it."""
@@ -191,7 +236,15 @@ ANSWERED_CALL: Final[Mapping[str, str]] = {
 }
 """Internal command -> the operation whose answer it brings in."""
 
-SPONTANEOUS: Final = frozenset(kind.__name__ for kind in (m.PlaceOrder, m.CancelOrder, DisownOrder, Restock))
+ENDED_CALL: Final[Mapping[str, str]] = {
+    payment.EndAuthorization.__name__: "authorize",
+    shipping.EndBooking.__name__: "book",
+}
+"""An operator's command -> the operation that it ends; the call is made on, and whatever it answers is undone."""
+
+SPONTANEOUS: Final = frozenset(
+    (*ENDED_CALL, *(kind.__name__ for kind in (m.PlaceOrder, m.CancelOrder, DisownOrder, Restock)))
+)
 """Commands that a person or the deadline may give: no message need have led to them."""
 
 CONTESTED: Final = frozenset(kind.__name__ for kind in (m.ConfirmOrder, m.CancelOrder))
@@ -205,6 +258,7 @@ COMMANDS: Final[Mapping[str, frozenset[str]]] = {
         for kind in (
             *m.COMMANDS_OF["payment"],
             payment.RecordAuthorization,
+            payment.EndAuthorization,
             payment.RecordCapture,
             payment.RecordVoid,
         )
@@ -214,6 +268,7 @@ COMMANDS: Final[Mapping[str, frozenset[str]]] = {
         for kind in (
             *m.COMMANDS_OF["shipping"],
             shipping.RecordBooking,
+            shipping.EndBooking,
             shipping.RecordDispatch,
             shipping.RecordCancellation,
         )

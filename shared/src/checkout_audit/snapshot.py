@@ -115,7 +115,10 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What a client was told under a key: `seen` is accepted, COMPLETED, CANCELLED or unknown."""
+    """What a client was told under a key: `seen` is accepted, COMPLETED, CANCELLED, refused, not cancelled or unknown.
+
+    refused: the order was not taken; not cancelled: a cancellation came too late; unknown: no answer came.
+    """
 
     key: str
     order_id: str | None

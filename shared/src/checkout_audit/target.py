@@ -16,12 +16,12 @@ class Target:
 
     databases: Mapping[str, str] = field(repr=False)
     provider_url: str = DEFAULT_SANDBOX
-    jwt_secret: str = field(default="", repr=False)
+    signing_key: str = field(default="", repr=False)
     instant: bool = False
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Target":
-        """ORDER_DATABASE_URL (and the other three), PROVIDER_URL, JWT_SECRET, PROVIDERS; Raises Unreachable.
+        """ORDER_DATABASE_URL (and the other three), PROVIDER_URL, TOKEN_SIGNING_KEY, PROVIDERS; Raises Unreachable.
 
         Where a database is not named, everything that is not named comes from the native stack.
         """
@@ -32,16 +32,16 @@ class Target:
         return cls(
             {service: values[name] for service, name in names.items() if name in values},
             values.get("PROVIDER_URL", DEFAULT_SANDBOX),
-            values.get("JWT_SECRET", ""),
+            values.get("TOKEN_SIGNING_KEY", ""),
             values.get("PROVIDERS", "sandbox").lower() == "instant",
         )
 
     async def ledger(self) -> Ledger | None:
         """The sandbox's ledger; None where it is not to be had and need not be. Raises Unreachable."""
         try:
-            if not self.jwt_secret:
-                raise Unreachable("the provider sandbox's ledger cannot be read without the stack's JWT_SECRET; set it")
-            return await Sandbox(self.provider_url, self.jwt_secret).read()
+            if not self.signing_key:
+                raise Unreachable("the provider sandbox's ledger cannot be read without TOKEN_SIGNING_KEY; set it")
+            return await Sandbox(self.provider_url, self.signing_key).read()
         except Unreachable:
             if not self.instant:
                 raise

@@ -2,6 +2,7 @@
 failpoints."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -16,6 +17,7 @@ from sagakit.database import connected
 from sagakit.faults import POINTS, Failpoint, failpoints
 from sagakit.host import Host
 from sagakit.http import Caller, JsonResponse, iso, not_found, require_admin, require_caller
+from sagakit.unreliable import Kind, MessageFault, message_faults
 
 Row = TypeVar("Row")
 Admin = Annotated[Caller, Depends(require_admin)]
@@ -39,10 +41,23 @@ class FaultIn(BaseModel):
     seconds: Annotated[float, Field(ge=0, le=600)] = 0.0
 
 
+class MessageFaultIn(BaseModel):
+    """What happens to a share of the messages that this process publishes; `seconds`: at most so late."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seconds: Annotated[float, Field(ge=0, le=600)] = 2.0
+
+
 class FaultsIn(BaseModel):
+    """What replaces all that is set: the failpoints, and what happens to messages, if anything."""
+
     model_config = ConfigDict(extra="forbid")
 
     set: list[FaultIn]
+    messages: MessageFaultIn | None = None
 
 
 class Coalesced(Generic[Row]):
@@ -108,12 +123,22 @@ def common(host: Host, owner_of: OwnerOf) -> APIRouter:
         return JsonResponse({"order_id": order_id, "service": host.participant.service.name, "items": items})
 
     async def faults(caller: Admin) -> Response:
-        """The failpoints that are set, and how often each has fired."""
-        return JsonResponse({"set": list(failpoints.armed.values()), "fired": failpoints.fired, "points": POINTS})
+        """What is set in this process, and how often each failpoint and each kind of message fault has fired."""
+        return JsonResponse(
+            {
+                "set": list(failpoints.armed.values()),
+                "messages": message_faults.current,
+                "fired": failpoints.fired | message_faults.fired,
+                "points": POINTS,
+                "pid": os.getpid(),
+            }
+        )
 
     async def set_faults(body: FaultsIn, caller: Admin) -> Response:
-        """Replace the failpoints that are set."""
+        """Replace all that is set in this process; with replicas each has its own."""
         failpoints.set([Failpoint(one.point, one.action, one.hit, one.seconds) for one in body.set])
+        wanted = body.messages
+        message_faults.current = MessageFault(wanted.kind, wanted.share, wanted.seconds) if wanted else None
         return await faults(caller)
 
     if host.settings.fault_injection:

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sagakit.database import connected
 from sagakit.participant import Participant, Pushed
 from sagakit.ports import StoreUnavailable
+from sagakit.provider import ProviderCall
 from sagakit.settings import Settings
 from sagakit.waiting import set_within
 
@@ -55,7 +57,23 @@ _DISMISS: Final = (
     "ON CONFLICT DO NOTHING RETURNING id"
 )
 _LAST_DISMISSAL: Final = text(f"{_DISMISSED} WHERE id = :id ORDER BY at DESC LIMIT 1")
+_CALL: Final = text("SELECT body FROM outbox WHERE id = :id AND is_call AND attempts > 0")
+_ENDED: Final = text(
+    "INSERT INTO attention_dismissed (id, mark, kind, since, detail, reason, dismissed_by) "
+    "SELECT id, CAST(extract(epoch FROM created_at) AS text), 'provider-call', created_at, "
+    "CAST(:detail AS text), :reason, :by FROM outbox WHERE id = :id AND is_call "
+    "ON CONFLICT (id, mark) DO UPDATE SET detail = excluded.detail, reason = excluded.reason, "
+    "dismissed_by = excluded.dismissed_by, at = excluded.at WHERE attention_dismissed.detail <> excluded.detail"
+)
 _DUE_NOW: Final = text("UPDATE outbox SET leased_until = now() WHERE id = :id RETURNING id")
+
+
+class NoSuchEnding(Exception):
+    """An outcome that nobody but the provider may give to this `operation`; `valid` are those that an operator may."""
+
+    def __init__(self, operation: str, valid: tuple[str, ...]) -> None:
+        super().__init__(operation)
+        self.operation, self.valid = operation, valid
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +169,28 @@ class Attention:
         async with connected(self._single) as connection:
             if (await connection.execute(self._dismiss, values)).first() is not None:
                 log.warning("attention dismissed", extra={"item": item_id, "by": by, "reason": reason})
+            self._acted.set()
+            return (await connection.execute(_LAST_DISMISSAL, {"id": item_id})).first()
+
+    async def resolve(self, item_id: str, outcome: str, reason: str, by: str) -> Row[Any] | None:
+        """End a call to a provider that has found no answer, as if this was it; the record of that.
+
+        None if there is no such call. Raises NoSuchEnding, and HandlerFailed if the answer came meanwhile. Repeating it
+        is harmless. The call is made on: the provider may have had its effect, which is then undone there.
+        """
+        async with connected(self._single) as connection:
+            body = await connection.scalar(_CALL, {"id": item_id})
+        if body is None:
+            return None
+        call, service = msgspec.json.decode(body, type=ProviderCall), self._participant.service
+        endings = service.endings(call)
+        if outcome not in endings:
+            raise NoSuchEnding(call.operation, tuple(endings))
+        log.warning("call ended", extra={"item": item_id, "outcome": outcome, "by": by, "reason": reason})
+        await self._participant.dispatcher.do(endings[outcome])
+        values = {"id": item_id, "detail": f"ended as {outcome}", "reason": reason, "by": by}
+        async with connected(self._single) as connection:
+            await connection.execute(_ENDED, values)
             self._acted.set()
             return (await connection.execute(_LAST_DISMISSAL, {"id": item_id})).first()
 

@@ -6,17 +6,21 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.responses import Response
 
-from sagakit.attention import Attention, Place
+from sagakit.attention import Attention, NoSuchEnding, Place
+from sagakit.door import HandlerFailed
 from sagakit.http import (
     DEFAULT_LIMIT,
+    PRINTABLE,
     VISIBLE,
     Caller,
     Cursor,
     JsonResponse,
     Limit,
+    conflict,
     decode_cursor,
     decode_instant,
     encode_cursor,
+    invalid,
     iso,
     not_found,
     page,
@@ -35,8 +39,14 @@ class DismissalIn(BaseModel):
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), VISIBLE]
 
 
+class ResolutionIn(DismissalIn):
+    """What came of a call to a provider that gets no answer, and how you know."""
+
+    outcome: Annotated[str, StringConstraints(min_length=1, max_length=32), PRINTABLE]
+
+
 def routes(attention: Attention) -> APIRouter:
-    """The list, `retry` and `dismiss`; ids may contain slashes."""
+    """The list, `retry`, `dismiss` and `resolve`; ids may contain slashes."""
 
     async def listing(
         caller: Admin, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT, dismissed: Dismissed = False
@@ -73,10 +83,31 @@ def routes(attention: Attention) -> APIRouter:
             raise not_found("Nothing of that id needs attention.")
         return JsonResponse({"dismissed": True, **_item(row, dismissed=True)})
 
+    async def resolve(item_id: str, resolution: ResolutionIn, caller: Admin) -> Response:
+        """End a call to a provider that gets no answer: `outcome` counts as the provider's. Repeating it is harmless.
+
+        Only what can be made good is accepted: an authorization as `declined`, a booking as `refused`. The provider is
+        asked on under the same key; should it have done it after all, that is undone there.
+        """
+        outcome, reason, by = resolution.outcome, resolution.reason, caller.subject
+        try:
+            row = await attention.resolve(item_id, outcome, reason, by) if item_id.isprintable() else None
+        except NoSuchEnding as error:
+            if not error.valid:
+                detail = f"Only the provider can end a {error.operation}; retry it, or dismiss it with a reason."
+                raise conflict("not_resolvable", detail) from None
+            raise invalid("outcome", f"must be one of: {', '.join(error.valid)}") from None
+        except HandlerFailed:
+            raise conflict("answered", "The call has its answer meanwhile.") from None
+        if row is None:
+            raise not_found("No call of that id is without answer.")
+        return JsonResponse({"resolved": True, "outcome": outcome, **_item(row, dismissed=True)})
+
     router = APIRouter(tags=["operations"])
     router.add_api_route("/attention", listing, methods=["GET"])
     router.add_api_route("/attention/{item_id:path}/retry", retry, methods=["POST"])
     router.add_api_route("/attention/{item_id:path}/dismiss", dismiss, methods=["POST"])
+    router.add_api_route("/attention/{item_id:path}/resolve", resolve, methods=["POST"])
     return router
 
 

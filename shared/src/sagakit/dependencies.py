@@ -8,7 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from sagakit.telemetry import Metrics, redact
+from sagakit.telemetry import Metrics
+from sagakit.wording import stated
 
 PERIOD: Final = 1.0
 TIMEOUT: Final = 2.0
@@ -43,7 +44,7 @@ class Dependencies:
         self._tell(name, "not asked yet")
 
     def away(self) -> dict[str, str]:
-        """What does not answer, with the reason."""
+        """What does not answer, with the kind and code of the error: anybody may read that."""
         return dict(sorted(self._away.items()))
 
     async def run(self) -> None:
@@ -75,8 +76,7 @@ class Dependencies:
                 await probe()
             self._tell(name, "")
         except Exception as error:
-            said = redact(f"{type(error).__name__}: {error}".partition("\n")[0])[:200]
-            self._tell(name, self._no_answer() if limit.expired() else said)
+            self._tell(name, self._no_answer() if limit.expired() else stated(error))
 
     def _no_answer(self) -> str:
         return f"no answer within {self._timeout:g} s"

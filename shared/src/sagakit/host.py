@@ -31,6 +31,7 @@ from sagakit.sqlstore import SqlStore
 from sagakit.standby import Standby
 from sagakit.telemetry import Metrics, configure_logging
 from sagakit.topology import Topology
+from sagakit.unreliable import UnreliableMode
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ async def host(
     mode: Mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
     if settings.role == "api":
         mode = PublishOnly(mode)
+    if settings.fault_injection:
+        mode = UnreliableMode(mode)
     provider = _provider(recipe, settings, rules)
     letters = SqlDeadLetters(engine)
     participant = Participant(recipe.service, store, mode, provider, letters, settings, metrics)

@@ -27,7 +27,6 @@ from sagakit.http_auth import (
     require_admin,
     require_caller,
     require_customer,
-    require_service,
 )
 from sagakit.http_errors import on_http_exception, on_invalid, on_problem
 from sagakit.http_middleware import MAX_BODY, Head, LimitBody, Observe
@@ -93,7 +92,6 @@ __all__ = [
     "require_admin",
     "require_caller",
     "require_customer",
-    "require_service",
     "unavailable",
 ]
 
@@ -135,7 +133,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = measured
-    app.state.verifier = Verifier(settings.jwt_secret, leeway=settings.jwt_leeway)
+    app.state.verifier = Verifier(settings.token_public_keys, leeway=settings.jwt_leeway)
     app.state.drain = Drain()
     app.include_router(_operations(settings, readiness, measured, app.state.drain))
     for router in routers:

@@ -7,9 +7,12 @@ key) and from "you must not ask this" (`ProviderRejected`).
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from sagakit.wording import Stated
+
+ENDED_BY_OPERATOR: Final = "ended_by_operator"
+"""The code of an outcome that an operator gave, where the provider gave none."""
 
 
 @dataclass(frozen=True, slots=True)

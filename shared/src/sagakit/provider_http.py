@@ -7,22 +7,19 @@ and will never have one: it is an outcome, `refused`, with the provider's code. 
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Self
 
 import aiohttp
 import msgspec
 
-from sagakit.http_auth import issue_token
 from sagakit.http_get import get
 from sagakit.message import UNREADABLE
 from sagakit.provider import Opened, OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected, as_it_is
-from sagakit.settings import Settings
+from sagakit.settings import Settings, SettingsError
 from sagakit.telemetry import traceparent
 from sagakit.wording import code_of
 
-_TOKEN_TTL: Final = 3600.0
 _TRY_AGAIN: Final = frozenset({408, 425, 429})
 _NOT_ABOUT_THE_CALL: Final = frozenset({401, 403, 407, 409})
 _OF_ANOTHER_CALL: Final = frozenset({"key_reused", "idempotency_key_reused"})  # there may be an effect under this key
@@ -32,13 +29,12 @@ Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[tuple[int, bytes]]]
 
 
 class HttpProvider:
-    """Keeps a pool of connections and a service token, both renewed when needed; made once per process."""
+    """Keeps a pool of connections; made once per process. `key` is what the provider knows this caller by."""
 
     def __init__(
         self,
         url: str,
-        secret: str,
-        service: str,
+        key: str,
         *,
         time_limit: float = 2.0,
         concurrency: int = 32,
@@ -48,16 +44,21 @@ class HttpProvider:
         self._opened = opened
         self._url, self._concurrency, self._post = url, concurrency, post or self._post_over_http
         self._session: aiohttp.ClientSession | None = None
-        self._secret, self._service, self._time_limit = secret, service, time_limit
-        self._token, self._renew_at = "", 0.0
+        self._authorization, self._time_limit = f"Bearer {key}", time_limit
 
     @classmethod
     def from_settings(cls, settings: Settings, opened: Opened = as_it_is) -> Self:
-        """The provider at PROVIDER_URL, with PROVIDER_TIMEOUT and PROVIDER_CONCURRENCY."""
+        """The provider at PROVIDER_URL, with PROVIDER_TIMEOUT and PROVIDER_CONCURRENCY.
+
+        Raises SettingsError without this service's PROVIDER_KEY_*, of which the first is shown to the provider.
+        """
+        name = f"provider_key_{settings.service}"
+        keys: str = getattr(settings, name, "")
+        if not keys:
+            raise SettingsError(f"{name.upper()} is required: {settings.service} calls its provider with it")
         return cls(
             settings.provider_url,
-            settings.jwt_secret,
-            settings.service,
+            keys.split(",")[0],
             time_limit=settings.provider_timeout,
             concurrency=settings.provider_concurrency,
             opened=opened,
@@ -68,7 +69,7 @@ class HttpProvider:
         headers = {
             "Idempotency-Key": call.key,
             "Content-Type": "application/json",
-            "Authorization": f"Bearer {self._bearer()}",
+            "Authorization": self._authorization,
         }
         if trace := traceparent.get():
             headers["traceparent"] = trace
@@ -102,13 +103,6 @@ class HttpProvider:
             self._session = aiohttp.ClientSession(connector=connector)
         async with self._session.post(self._url + path, data=body, headers=headers) as answer:
             return answer.status, await answer.read()
-
-    def _bearer(self) -> str:
-        now = time.monotonic()
-        if now >= self._renew_at:
-            self._token = issue_token(self._secret, self._service, "service", ttl=_TOKEN_TTL)
-            self._renew_at = now + _TOKEN_TTL / 2
-        return self._token
 
 
 def _outcome(call: ProviderCall, status: int, body: bytes) -> ProviderOutcome:

@@ -149,9 +149,9 @@ class Readiness:
 
 
 def _reason(error: BaseException) -> str:
-    """What the server or the network said, without where it is or who asked: anybody may read this."""
+    """The kind of the error, without its words: anybody may read this."""
     while error.__cause__ is not None:
         error = error.__cause__
     if getattr(error, "sqlstate", None) == "25006":
-        return f"read-only: {error}"
+        return "read-only"
     return f"not reachable: {type(error).__name__}"

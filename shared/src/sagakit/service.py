@@ -42,6 +42,10 @@ def no_outcome(call: ProviderCall, outcome: ProviderOutcome) -> Command:
     raise OutOfTurn(f"{call.key}: this service calls nobody")
 
 
+def no_endings(call: ProviderCall) -> Mapping[str, Command]:
+    return {}
+
+
 def nothing_owed(state: Any) -> Event | None:
     return None
 
@@ -64,10 +68,11 @@ class Service:
 
     `vocabulary` reads the service's journal (public and private events), `wire` what travels between services;
     `private` events are journaled, never published. `reactions` is all that choreography knows here. `call` turns
-    a private event into the provider call it asks for, and `outcome` the answer into an internal command. `owed`
-    names the event that an unfinished state still owes to the others, and `undecided` tells from it whether an
-    orchestrated hold may go on; to a `finished` state nobody waits for an answer any more. Where the state is `absent`
-    there is nothing of that subject, and a message that takes it for granted cannot be handled.
+    a private event into the provider call it asks for, and `outcome` the answer into an internal command; `endings` are
+    the outcomes that an operator may give to a call without answer, each with its command. `owed` names the event that
+    an unfinished state still owes to the others, and `undecided` tells from it whether an orchestrated hold may go on;
+    to a `finished` state nobody waits for an answer any more. Where the state is `absent` there is nothing of that
+    subject, and a message that takes it for granted cannot be handled.
     """
 
     name: str
@@ -79,6 +84,7 @@ class Service:
     reactions: Mapping[type[Event], Callable[[Any], Command]] = field(default_factory=dict)
     call: Callable[[Event], ProviderCall | None] = no_call
     outcome: Callable[[ProviderCall, ProviderOutcome], Command] = no_outcome
+    endings: Callable[[ProviderCall], Mapping[str, Command]] = no_endings
     owed: Callable[[Any], Event | None] = nothing_owed
     undecided: Callable[[Event], bool] = undecided
     finished: Callable[[Any], bool] = unfinished

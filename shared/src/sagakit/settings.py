@@ -120,6 +120,15 @@ def _keys() -> Rule:
     return Rule(checked, "keys of 32 bytes in URL-safe base64, separated by commas")
 
 
+def _credentials() -> Rule:
+    def parse(raw: str) -> str:
+        if any(len(one) < 16 or not one.isascii() or not one.isprintable() or " " in one for one in raw.split(",")):
+            raise ValueError(raw)
+        return raw
+
+    return Rule(parse, "at least 16 visible ASCII characters, the newest first, separated by commas")
+
+
 def _setting(rule: Rule, doc: str, default: Any = MISSING, *, secret: bool = False) -> Any:
     return field(default=default, repr=not secret, metadata={"rule": rule, "doc": doc, "secret": secret})
 
@@ -156,11 +165,13 @@ class Settings:
         _seconds(), "a commit that its database's standby does not confirm within it gets 503; unset: no standby", None
     )
     db_pool: int = _setting(_whole(1, 500), "database connections per process", 6)
-    jwt_secret: str = _setting(_text(16), "signs and verifies access tokens (HS256)", secret=True)
+    token_public_keys: str = _setting(_keys(), "verify access tokens (Ed25519), one or several")
     jwt_leeway: float = _setting(_leeway(), "how far the clocks of those who sign tokens may be off", 5.0)
     seal_key_payment: str = _setting(_keys(), "seals payment tokens, the newest key first", "", secret=True)
     seal_key_shipping: str = _setting(_keys(), "seals addresses, the newest key first", "", secret=True)
     providers: str = _setting(_one_of("sandbox", "instant"), "payment provider and carrier", "sandbox")
+    provider_key_payment: str = _setting(_credentials(), "payment's at its provider", "", secret=True)
+    provider_key_shipping: str = _setting(_credentials(), "shipping's at its carrier", "", secret=True)
     provider_url: str = _setting(_http(), "provider sandbox", "http://127.0.0.1:8005")
     provider_timeout: float = _setting(_seconds(), "a longer call to a provider is of unknown outcome", 2.0)
     provider_concurrency: int = _setting(_whole(1, 10_000), "calls to a provider at a time", 32)

@@ -8,13 +8,14 @@ import httpx
 from fastapi import FastAPI
 
 from sagakit.http import create_app, issue_token
-from tests.postgres import SECRET, recipe
+from tests.keys import SIGNING_KEY
+from tests.postgres import recipe
 from tests.replica import Replica, replica
 
 
 def headers(customer: str = "alice", role: Any = "customer", **more: str) -> dict[str, str]:
     named = {name.replace("_", "-"): value for name, value in more.items()}
-    return {"Authorization": f"Bearer {issue_token(SECRET, customer, role)}", **named}
+    return {"Authorization": f"Bearer {issue_token(SIGNING_KEY, customer, role)}", **named}
 
 
 ADMIN = headers("root", "admin")

@@ -8,8 +8,9 @@ import sys
 import httpx
 import pytest
 
+from tests.keys import PUBLIC_KEY
 from tests.modes.servers import free_ports
-from tests.postgres import SECRET, Server
+from tests.postgres import Server
 
 LETTERS = "INSERT INTO dead_letter (id, body, cause) SELECT n, '', 'cannot be read' FROM generate_series(1, 251) AS n"
 
@@ -24,7 +25,7 @@ async def test_a_process_counts_what_needs_attention_without_anyone_asking(postg
         "SERVICE": "payment",
         "ROLE": role,
         "DATABASE_URL": url,
-        "JWT_SECRET": SECRET,
+        "TOKEN_PUBLIC_KEYS": PUBLIC_KEY,
         "HTTP_PORT": str(port),
         "PROVIDERS": "instant",
     }

@@ -8,7 +8,8 @@ import pytest
 
 from checkout.messages import CancelOrder, ConfirmOrder, RecordPaymentSettled, RecordShipmentSettled, RecordStockSettled
 from sagakit.http import issue_token
-from tests.postgres import SECRET, Server
+from tests.keys import SIGNING_KEY
+from tests.postgres import Server
 from tests.unit.api.served import ADMIN, Served, headers, order_body, problem, served
 from tests.waits import ENDS
 
@@ -124,5 +125,5 @@ async def test_without_its_database_a_service_says_so_and_keeps_nothing(postgres
 
 
 async def test_an_expired_token_is_refused(order: Served) -> None:
-    token = issue_token(SECRET, "alice", ttl=10, now=0)
+    token = issue_token(SIGNING_KEY, "alice", ttl=10, now=0)
     problem(await order.get("/orders", {"Authorization": f"Bearer {token}"}), 401, "unauthenticated")

@@ -211,6 +211,15 @@ async def test_who_may_not_is_told_so(order: Served) -> None:
     assert answer.headers["allow"] == "GET, HEAD, POST"
 
 
+async def test_faults_can_be_set_only_where_that_is_switched_on_and_by_an_operator(postgres: Server) -> None:
+    async with served("order", postgres.database("order")) as closed:
+        problem(await closed.get("/faults", ADMIN), 404, "not_found")
+        assert "/faults" not in (await closed.client.get("/openapi.json")).json()["paths"]
+    async with served("order", postgres.database("order"), fault_injection=True) as opened:
+        problem(await opened.get("/faults"), 403, "forbidden")
+        assert (await opened.get("/faults", ADMIN)).status_code == 200
+
+
 async def test_a_cancel_wins_once_and_is_told_again(order: Served) -> None:
     order_id = (await order.place()).json()["order_id"]
     for _ in range(2):

@@ -136,3 +136,14 @@ def ledger(key: str, /, **changes: Any) -> Mutation:
 
 def told(**sight: Any) -> Mutation:
     return lambda clean: replace(clean, history=(*(clean.history or ()), Sight(**sight)))
+
+
+def told_only(key: str, order_id: str | None, seen: str) -> Mutation:
+    """All that alice was told under a key is this."""
+
+    def mutate(clean: Snapshot) -> Snapshot:
+        others = tuple(one for one in clean.history or () if one.key != key)
+        assert others != clean.history
+        return replace(clean, history=(*others, Sight(key, order_id, seen, "alice")))
+
+    return mutate

@@ -24,6 +24,7 @@ from tests.unit.checkout_audit.edits import (
     shipment,
     stock,
     told,
+    told_only,
     twice,
     without,
 )
@@ -190,4 +191,13 @@ MUTANTS = (
         "a client was told of an order of another key", 10, told(key="other", order_id="completed", seen="accepted")
     ),
     Mutant("the order of a lost answer ended otherwise", 10, told(key="key-overdue", order_id=None, seen="COMPLETED")),
+    Mutant("an order that was refused exists", 10, told_only("key-declined", None, "refused")),
+    Mutant(
+        "a customer was told that it is too late to cancel, and it was cancelled for them",
+        10,
+        told_only("key-withdrawn", "withdrawn", "not cancelled"),
+    ),
+    Mutant(
+        "an order that could not be cancelled is missing", 10, told(key="key-x", order_id="x", seen="not cancelled")
+    ),
 )

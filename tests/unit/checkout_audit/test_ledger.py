@@ -3,16 +3,15 @@
 from typing import Any
 
 import httpx
-import jwt
 import pytest
 
 from checkout_audit.errors import Unreachable
 from checkout_audit.ledger import Ledger, Sandbox
 from checkout_audit.loading import ranges
 from checkout_audit.target import Target
+from sagakit.http_auth import Verifier
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
 from tests.unit.checkout_audit.edits import entry
-
-SECRET = "a-secret-of-sufficient-length-for-hs256"
 
 
 def item(number: int) -> dict[str, Any]:
@@ -36,10 +35,7 @@ class Pages:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked += 1
-        claims = jwt.decode(
-            request.headers["Authorization"].removeprefix("Bearer "), SECRET, ["HS256"], audience="quartet"
-        )
-        assert claims["role"] == "admin"
+        assert Verifier(PUBLIC_KEY).verify(request.headers["Authorization"].removeprefix("Bearer ")).is_admin
         assert request.url.params["limit"] == "200"
         if self.asked <= self.broken:
             return httpx.Response(self.status)
@@ -50,7 +46,7 @@ class Pages:
 
 
 def sandbox(pages: Pages) -> Sandbox:
-    return Sandbox("http://sandbox", SECRET, httpx.MockTransport(pages))
+    return Sandbox("http://sandbox", SIGNING_KEY, httpx.MockTransport(pages))
 
 
 async def test_the_ledger_is_read_page_by_page_and_found_by_range() -> None:
@@ -73,10 +69,10 @@ async def test_a_lasting_failure_is_no_empty_ledger() -> None:
 
 async def test_only_with_instant_providers_may_the_sandbox_be_down() -> None:
     nowhere = "http://127.0.0.1:1"
-    assert await Target({}, nowhere, SECRET, instant=True).ledger() is None
+    assert await Target({}, nowhere, SIGNING_KEY, instant=True).ledger() is None
     with pytest.raises(Unreachable, match="ledger"):
-        await Target({}, nowhere, SECRET, instant=False).ledger()
-    with pytest.raises(Unreachable, match="JWT_SECRET"):
+        await Target({}, nowhere, SIGNING_KEY, instant=False).ledger()
+    with pytest.raises(Unreachable, match="TOKEN_SIGNING_KEY"):
         await Target({}, nowhere, "", instant=False).ledger()
 
 

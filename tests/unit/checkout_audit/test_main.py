@@ -13,13 +13,14 @@ from checkout_audit.errors import Unreachable
 from checkout_audit.render import show
 from checkout_audit.report import Report, judge
 from checkout_audit.snapshot import Snapshot
+from tests.keys import SIGNING_KEY
 from tests.unit.checkout_audit.edits import ledger, order
 from tests.unit.checkout_audit.world import every_kind
 
 NOWHERE = {
     f"{service}_DATABASE_URL": f"postgresql://nobody:hidden@127.0.0.1:1/{service.lower()}"
     for service in ("ORDER", "PAYMENT", "INVENTORY", "SHIPPING")
-} | {"JWT_SECRET": "a-secret-of-sufficient-length", "AUDIT_WAIT": "0"}
+} | {"TOKEN_SIGNING_KEY": SIGNING_KEY, "AUDIT_WAIT": "0"}
 
 
 @pytest.fixture(scope="module")

@@ -244,6 +244,10 @@ def every_kind() -> World:
     cancel(world, "lost-cancel")
     world.history.append(Sight("never-arrived", None, "unknown"))
     world.history.append(Sight("key-completed", None, "unknown"))
+    world.history.append(Sight("key-completed", None, "refused", "alice"))  # with another body
+    world.history.append(Sight("key-completed", "completed", "not cancelled", "alice"))
+    world.history.append(Sight("key-invalid", None, "refused", "alice"))
+    world.history.append(Sight("key-overdue", "overdue", "not cancelled", "alice"))
     return world
 
 

@@ -27,6 +27,7 @@ from sagakit.modes.pubsub.topology import dead_letters_of, subscription_of, topi
 from sagakit.modes.sns_sqs.topology import plan
 from sagakit.modes.temporal.wire import QUEUE
 from sagakit.settings import Settings
+from tests.keys import PUBLIC_KEY
 
 CHART = REPOSITORY / "infra" / "helm" / "quartet"
 HELM = Path(sys.executable).with_name("helm")  # a development dependency, pinned like all others
@@ -66,7 +67,7 @@ def test_values_hold_no_secret_and_name_the_variables_that_services_read() -> No
         re.findall(r"- name: ([A-Z_]+)$", helpers, re.M)
     )
     assert named <= known
-    assert {"ROLE", "COORDINATION_MODE", "DATABASE_URL", "JWT_SECRET"} <= named
+    assert {"ROLE", "COORDINATION_MODE", "DATABASE_URL", "TOKEN_PUBLIC_KEYS"} <= named
 
 
 @pytest.mark.parametrize("sealing", [True, False])
@@ -84,6 +85,21 @@ def test_keys_go_to_those_who_seal_or_open_alone(sealing: bool) -> None:
     for name, text in pods.items():
         given = set(re.findall(r"secretKeyRef: \{name: quartet, key: (SEAL_KEY_[A-Z]+)\}", text))
         assert given == set(re.findall(r"SEAL_KEY_[A-Z]+", text)) == wanted[name.split("-")[1]]
+
+
+@pytest.mark.parametrize("providers", ["sandbox", "instant"])
+def test_a_caller_has_its_own_key_of_its_provider_and_nobody_what_signs_tokens(providers: str) -> None:
+    documents = render("kafka-choreography", f"providers={providers}")
+    wanted = (
+        {"payment": {"PROVIDER_KEY_PAYMENT"}, "shipping": {"PROVIDER_KEY_SHIPPING"}} if providers == "sandbox" else {}
+    )
+    pods = of_kind(documents, "Deployment") | of_kind(documents, "Job")
+    assert len(pods) == 3 * len(SERVICES)
+    for name, text in pods.items():
+        given = set(re.findall(r"secretKeyRef: \{name: quartet, key: (PROVIDER_KEY_[A-Z]+)\}", text))
+        assert given == set(re.findall(r"PROVIDER_KEY_[A-Z]+", text)) == wanted.get(name.split("-")[1], set())
+        assert "secretKeyRef: {name: quartet, key: TOKEN_PUBLIC_KEYS}" in text
+    assert not any(re.search(r"JWT_SECRET|SIGNING_KEY", text) for text in documents)
 
 
 def test_the_chart_passes_the_linter() -> None:
@@ -190,7 +206,7 @@ def test_both_kinds_of_tasks_count_for_participants_of_an_orchestration_have_act
 def test_the_group_that_is_watched_is_the_one_that_the_mode_joins(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
     joined: list[str] = []
     monkeypatch.setattr(kafka, "KafkaTransport", lambda *_, group: joined.append(group))
-    kafka.build(style, Settings(jwt_secret="x" * 32), ORDER, CHECKOUT, topology_of(style))
+    kafka.build(style, Settings(token_public_keys=PUBLIC_KEY), ORDER, CHECKOUT, topology_of(style))
     assert joined == [group_of("order", style)] == [f"quartet.order.{style}"]
 
 

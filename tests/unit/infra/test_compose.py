@@ -2,15 +2,18 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
+from native_stack import docker, toxics
 from native_stack.docker import BROKERS, COMPOSE_FILE
 from native_stack.layout import REPOSITORY
-from native_stack.settings import PORTS, SERVICES
+from native_stack.settings import PORTS, SERVICES, resolve
 from sagakit.modes import MODES
 
 TEXT = COMPOSE_FILE.read_text()
+PROXIES = REPOSITORY / "infra" / "docker" / "toxiproxy.json"
 STACKED = TEXT[TEXT.index("\nservices:\n") : TEXT.index("\nnetworks:\n")]
 BLOCKS = {
     found[1]: found[2] for found in re.finditer(r"^  ([a-z-]+):.*\n((?:(?:    .*)?\n)+)", STACKED, flags=re.MULTILINE)
@@ -42,7 +45,9 @@ def test_every_published_port_is_of_this_machine_only_and_can_be_changed() -> No
 @pytest.mark.parametrize(
     "secret",
     [
-        "JWT_SECRET",
+        "TOKEN_PUBLIC_KEYS",
+        "PROVIDER_KEY_PAYMENT",
+        "PROVIDER_KEY_SHIPPING",
         "POSTGRES_PASSWORD",
         "SEAL_KEY_PAYMENT",
         "SEAL_KEY_SHIPPING",
@@ -60,6 +65,14 @@ def test_keys_go_to_those_who_seal_or_open_alone() -> None:
     for key, services in holders.items():
         assert {name for name, block in BLOCKS.items() if key in block} == services
         assert TEXT.count(f" {key}: ") == len(services), "and not in what all services get"
+
+
+def test_a_caller_has_its_own_key_of_its_provider_and_nobody_what_signs_tokens() -> None:
+    holders = {"PROVIDER_KEY_PAYMENT": {"payment", "provider"}, "PROVIDER_KEY_SHIPPING": {"shipping", "provider"}}
+    for key, programs in holders.items():
+        assert {name for name, block in BLOCKS.items() if key in block} == programs
+        assert TEXT.count(f" {key}: ") == len(programs), "and not in what all services get"
+    assert not re.search(r"JWT_SECRET|SIGNING_KEY", TEXT)
 
 
 def test_everything_is_hardened() -> None:
@@ -84,15 +97,34 @@ def test_workers_and_jobs_publish_no_port_and_a_database_is_on_no_other_network(
 def test_every_port_inside_is_the_one_that_the_services_listen_to() -> None:
     (port,) = re.findall(r'^  HTTP_PORT: "(\d+)"$', TEXT, flags=re.MULTILINE)
     for name in (*SERVICES, "provider"):
-        assert re.findall(rf"\b{name}:(\d{{4}})\b", TEXT) == [port]
+        assert set(re.findall(rf"\b{name}:(\d{{4}})\b", TEXT)) == {port}
         assert re.search(rf'"127\.0\.0\.1:\$\{{{name.upper()}_PORT:-\d+\}}:{port}"', BLOCKS[name])
 
 
 def test_chaos_leads_through_proxies_that_exist() -> None:
-    proxies = json.loads((REPOSITORY / "infra" / "docker" / "toxiproxy.json").read_text())
+    proxies = json.loads(PROXIES.read_text())
     ports = {proxy["listen"].rpartition(":")[2] for proxy in proxies}
-    lines = (REPOSITORY / "infra" / "docker" / "chaos.env").read_text().splitlines()
-    routes = dict(line.split("=") for line in lines if line and not line.startswith("#"))
+    routes = docker.routes()
     assert {route.rpartition(":")[2] for route in routes.values()} == ports
     assert all(f"${{{name}:-" in TEXT for name in routes)
     assert all(f"${{{name}:-{proxy['upstream']}}}" in TEXT for name, proxy in zip(routes, proxies, strict=True))
+
+
+def test_each_service_has_a_proxy_for_each_thing_that_it_stands_on_named_as_in_the_native_stack(tmp_path: Path) -> None:
+    names = {proxy["name"] for proxy in json.loads(PROXIES.read_text())}
+    native = set[str]()
+    for mode in MODES:
+        settings = resolve({"TOXICS": "on", "COORDINATION_MODE": mode, "STACK_DIR": str(tmp_path)})
+        native |= {link.name for link in toxics.links(settings)}
+    assert names == native
+
+
+def test_kafka_listens_for_each_service_and_sends_it_on_where_the_service_looks_for_it() -> None:
+    text = re.sub(r"\\\n *", "", BLOCKS["kafka"])
+    lists = dict(re.findall(r'(KAFKA_(?:ADVERTISED_)?LISTENERS): "(.*)"', text))
+    listens = dict(one.split("://") for one in lists["KAFKA_LISTENERS"].split(","))
+    sends_to = dict(one.split("://") for one in lists["KAFKA_ADVERTISED_LISTENERS"].split(","))
+    for name in SERVICES:
+        (looks,) = re.findall(r"KAFKA_BOOTSTRAP: (.*)", BLOCKS[name])
+        assert sends_to[name.upper()] == looks == f"${{{name.upper()}_KAFKA_AT:-kafka{listens[name.upper()]}}}"
+    assert text.count(":PLAINTEXT") == len(listens)

@@ -18,6 +18,7 @@ from native_stack.secrets_store import load_or_create
 from native_stack.settings import PORTS, SERVICES, Settings, resolve
 from native_stack.standby import Mark
 from sagakit.settings import Settings as ServiceSettings
+from tests.keys import PUBLIC_KEY
 
 SCRIPT = REPOSITORY / "infra/docker/standby.sh"
 
@@ -82,7 +83,11 @@ def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -
     assert given["PAYMENT_DATABASE_URL"].endswith("@payment-db:5432/payment_service")
     for service in SERVICES:
         ServiceSettings.from_env(
-            {"JWT_SECRET": "x" * 16, "DATABASE_URL": given[f"{service.upper()}_DATABASE_URL"], "STANDBY_TIMEOUT": ""}
+            {
+                "TOKEN_PUBLIC_KEYS": PUBLIC_KEY,
+                "DATABASE_URL": given[f"{service.upper()}_DATABASE_URL"],
+                "STANDBY_TIMEOUT": "",
+            }
         )
     standby.write(Place(tmp_path), "order", Mark("standby", confirmed=True))
     given = environment(chosen)
@@ -136,7 +141,7 @@ def test_a_promotion_kills_marks_deletes_promotes_and_makes_anew_in_this_order(
     ]
     written = written_settings(place)
     assert (written["ORDER_DB_FOLLOWS"], written["ORDER_STANDBY_FOLLOWS"]) == ("order-standby", "")
-    assert written["JWT_SECRET"], "and all else is as it was"
+    assert written["POSTGRES_PASSWORD"], "and all else is as it was"
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from native_stack.errors import StackError
 from native_stack.layout import Layout
 from native_stack.secrets_store import load_or_create
 from native_stack.settings import PORTS, SERVICES, Settings, resolve, stack_environment
+from sagakit.signing import public_half
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 
 def settings(place: Path, **values: str) -> Settings:
@@ -67,11 +69,23 @@ def test_compose_gets_every_secret_and_port_and_one_project_per_stack(tmp_path: 
     assert environment["COMPOSE_PROFILES"] == environment["COORDINATION_MODE"] == "kafka-choreography"
     assert all(environment[name] == str(default + 100) for name, default in PORTS.items())
     assert len({environment[f"{name.upper()}_DB_PASSWORD"] for name in SERVICES}) == len(SERVICES)
-    assert environment["JWT_SECRET"] == secrets["jwt"]
+    assert environment["TOKEN_PUBLIC_KEYS"] == public_half(secrets["tokens"])
+    assert secrets["tokens"] not in environment.values(), "what signs is in no container"
+    assert environment["PROVIDER_KEY_PAYMENT"] == secrets["provider_payment"] != environment["PROVIDER_KEY_SHIPPING"]
     assert environment["SEAL_KEY_PAYMENT"] == secrets["seal_payment"] != environment["SEAL_KEY_SHIPPING"]
     second = docker.environment_of(settings(tmp_path / "b", REPLICAS="3"), secrets)
     assert second["COMPOSE_PROJECT_NAME"] != environment["COMPOSE_PROJECT_NAME"]
     assert second["COMPOSE_PROFILES"] == "temporal-orchestration,workers"
+
+
+def test_toxics_lead_every_service_through_its_proxies(tmp_path: Path) -> None:
+    chosen = settings(tmp_path, TOXICS="on", PORT_OFFSET="100")
+    secrets = load_or_create(chosen.layout, SERVICES)
+    environment = docker.environment_of(chosen, secrets)
+    assert environment["COMPOSE_PROFILES"] == "temporal-orchestration,chaos"
+    assert environment["PAYMENT_DB_AT"] == "toxiproxy:15442"
+    assert environment["TOXIPROXY_PORT"] == "8574"
+    assert "PAYMENT_DB_AT" not in docker.environment_of(settings(tmp_path), secrets)
 
 
 def test_the_services_with_a_port_can_leave_consuming_to_workers(tmp_path: Path) -> None:
@@ -84,9 +98,14 @@ def test_the_services_with_a_port_can_leave_consuming_to_workers(tmp_path: Path)
 
 
 def test_a_given_secret_wins(tmp_path: Path) -> None:
-    given = settings(tmp_path, JWT_SECRET="a-secret-of-the-caller")
-    environment = docker.environment_of(given, load_or_create(given.layout, SERVICES))
-    assert environment["JWT_SECRET"] == "a-secret-of-the-caller"
+    given = settings(tmp_path, TOKEN_SIGNING_KEY=SIGNING_KEY)
+    docker._prepare(given)
+    text = (tmp_path / "data" / "compose.env").read_text()
+    assert f"TOKEN_PUBLIC_KEYS='{PUBLIC_KEY}'" in text
+    docker._record(given)
+    assert stack_environment(tmp_path)["TOKEN_SIGNING_KEY"] == SIGNING_KEY
+    for folder in ("run/settings.env", "data/compose.env"):
+        assert SIGNING_KEY not in (tmp_path / folder).read_text()
 
 
 def test_files_for_compose_are_private_and_leave_out_what_is_of_this_machine(tmp_path: Path) -> None:

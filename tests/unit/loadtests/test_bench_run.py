@@ -12,6 +12,7 @@ from checkout_audit.target import Target
 from loadtests.bench import run as module
 from loadtests.bench.measure import Reading
 from loadtests.bench.run import Bench, until_drained
+from loadtests.history import FILE, appending
 from native_stack.errors import StackError
 from tests.unit.loadtests.seen import PLAN
 
@@ -60,7 +61,8 @@ def test_locust_is_asked_for_good_orders_only_the_same_ones_in_each_mode(
 
     def locust(values: Mapping[str, str], stack: Any, folder: Path, log: Path) -> int:
         asked.append(values)
-        (folder / "history.jsonl").write_text('{"key": "k", "order_id": null, "seen": "unknown"}\n')
+        with appending(folder / FILE, "shoppers") as history:
+            history.invoke("order", "alice", "k")
         return 0
 
     monkeypatch.setattr(module, "locust", locust)

@@ -9,8 +9,9 @@ from sagakit.modes.temporal.orchestration import Owner
 from sagakit.modes.temporal.wire import Helper
 from sagakit.service import Service
 from sagakit.settings import Settings
+from tests.keys import PUBLIC_KEY
 
-SETTINGS = Settings(jwt_secret="s" * 32, saga_deadline=30.0)
+SETTINGS = Settings(token_public_keys=PUBLIC_KEY, saga_deadline=30.0)
 
 
 def service(name: str) -> Service:

@@ -1,11 +1,15 @@
 """What an event puts into the outbox, and which workflows a row starts or tells."""
 
+import re
+
 import pytest
+from temporalio.api.failure.v1 import Failure
 
 from checkout import messages as m
 from sagakit.envelope import Envelope
 from sagakit.message import Event
-from sagakit.modes.temporal.wire import CONVERTER, Note, Start, message_of, note_of
+from sagakit.modes.temporal.wire import CONVERTER, Note, Start, note_of
+from sagakit.ports import StoreUnavailable
 from tests.unit.modes_temporal.parts import helper, member, owner
 
 CHECKOUT = m.Checkout(
@@ -86,5 +90,24 @@ def test_what_travels_is_json_that_reads_back() -> None:
     assert payload.metadata["encoding"] == b"json/plain"
     assert b'"type":"OrderPlaced","data":{"order_id":"o1"' in payload.data
     (start,) = converter.from_payloads([payload], [Start])
-    assert message_of(m.PUBLIC, start.note) == PLACED
+    assert m.PUBLIC.decode(start.note.type, start.note.data) == PLACED
     assert converter.from_payloads(converter.to_payloads([None]), [Note]) == [None]
+
+
+def test_a_history_is_told_the_kind_and_place_of_a_failure_and_none_of_its_words() -> None:
+    failure = Failure()
+    try:
+        raise ValueError("tok_of_somebody") from LookupError("1 Main St")
+    except ValueError as error:
+        CONVERTER.failure_converter.to_failure(error, CONVERTER.payload_converter, failure)
+    assert (failure.application_failure_info.type, failure.stack_trace) == ("ValueError", "")
+    assert re.fullmatch(r"ValueError in \w+, test_parts\.py:\d+", failure.message)
+    assert not failure.HasField("cause")
+
+
+def test_a_history_is_told_the_words_of_an_error_that_were_chosen() -> None:
+    failure = Failure()
+    CONVERTER.failure_converter.to_failure(
+        StoreUnavailable("the database is down"), CONVERTER.payload_converter, failure
+    )
+    assert failure.message == "the database is down"

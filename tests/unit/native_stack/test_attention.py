@@ -14,6 +14,7 @@ import pytest
 from native_stack import attention
 from native_stack.__main__ import main
 from native_stack.settings import SERVICES
+from tests.keys import SIGNING_KEY
 
 PER_PAGE = 2
 
@@ -42,12 +43,16 @@ class Service:
         item, _, act = unquote(parts.path).removeprefix("/attention/").rpartition("/")
         if item not in {one["id"] for one in self.items}:
             return 404, {"detail": "Nothing of that id needs attention."}
+        if act == "resolve" and body["outcome"] != "declined":
+            return 422, {"detail": "outcome: must be one of: declined"}
         if act == "retry" and item in self.failing:
             return 200, {"id": item, "retried": False, "outcome": "failed", "detail": "still a bug"}
         self.items = [one for one in self.items if one["id"] != item]
         if act == "retry":
             return 200, {"id": item, "retried": True, "outcome": "done"}
         self.reasons[item] = body["reason"]
+        if act == "resolve":
+            return 200, {"resolved": True, "id": item, **body}
         return 200, {"dismissed": True, "id": item, **body}
 
 
@@ -97,12 +102,12 @@ def run(
             for name, one in stack.items()
         }
         (tmp_path / "run").mkdir()
-        record = {"environment": {**urls, "JWT_SECRET": "a-secret-of-sufficient-length"}}
+        record = {"environment": {**urls, "TOKEN_SIGNING_KEY": SIGNING_KEY}}
         monkeypatch.setenv("STACK_DIR", str(tmp_path))
         attention.layout({"STACK_DIR": str(tmp_path)}).record.write_text(json.dumps(record))
 
         def run(**given: str) -> tuple[int, str, str]:
-            for name in ("FORMAT", "RETRY", "DISMISS", "REASON"):
+            for name in ("FORMAT", "RETRY", "DISMISS", "RESOLVE", "OUTCOME", "REASON"):
                 monkeypatch.delenv(name, raising=False)
             for name, value in given.items():
                 monkeypatch.setenv(name, value)
@@ -159,9 +164,24 @@ def test_a_dismissal_takes_its_reason_along(run: Run, stack: Stack) -> None:
     assert stack["inventory"].reasons == {"letter": "a test of ours"}
 
 
+def test_a_call_without_answer_is_ended_with_an_outcome_and_a_reason(run: Run, stack: Stack) -> None:
+    stack["payment"].items = Service("o1/authorize", "o2/authorize").items
+    status, out, _ = run(RESOLVE="o1/authorize", OUTCOME="declined", REASON="the provider says so by telephone")
+    assert status == 0
+    assert out.startswith("payment: o1/authorize: ended as declined")
+    assert stack["payment"].reasons == {"o1/authorize": "the provider says so by telephone"}
+    status, out, err = run(RESOLVE="o2/authorize", OUTCOME="ok", REASON="x")
+    assert (status, out) == (2, "")
+    assert "payment: 422 outcome: must be one of: declined" in err
+
+
 @pytest.mark.parametrize(
     ("given", "words"),
     [
+        ({"RESOLVE": "x", "OUTCOME": "declined"}, "RESOLVE=x needs a REASON="),
+        ({"RESOLVE": "x", "REASON": "y"}, "RESOLVE=x needs an OUTCOME=: declined"),
+        ({"RESOLVE": "x", "OUTCOME": "declined", "REASON": "y", "DISMISS": "x"}, "either DISMISS or RESOLVE"),
+        ({"OUTCOME": "declined"}, "OUTCOME belongs to RESOLVE"),
         ({"DISMISS": "x"}, "DISMISS=x needs a REASON="),
         ({"RETRY": "x", "DISMISS": "y", "REASON": "z"}, "either RETRY or DISMISS"),
         ({"REASON": "z"}, "REASON belongs to DISMISS"),
@@ -189,7 +209,7 @@ def test_a_service_that_does_not_answer_is_named_and_the_others_are_listed(run: 
 def test_a_stack_that_does_not_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     record = attention.layout({"STACK_DIR": str(tmp_path)}).record
     environment = {f"{name.upper()}_URL": "http://127.0.0.1:1" for name in SERVICES}
-    record.write_text(json.dumps({"environment": {**environment, "JWT_SECRET": "s" * 32}}))
+    record.write_text(json.dumps({"environment": {**environment, "TOKEN_SIGNING_KEY": SIGNING_KEY}}))
     status, out, err = run()
     assert (status, out) == (2, "")
     assert "start the stack with: make up" in err

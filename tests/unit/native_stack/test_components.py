@@ -128,7 +128,9 @@ def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     first = load_or_create(layout, SERVICES)
     assert load_or_create(layout, SERVICES) == first
-    assert len({first[name] for name in (*SERVICES, "jwt", "postgres")}) == 6
+    assert (
+        len({first[name] for name in (*SERVICES, "tokens", "postgres", "provider_payment", "provider_shipping")}) == 8
+    )
     assert layout.secrets.stat().st_mode & 0o777 == 0o600
 
 
@@ -154,6 +156,13 @@ def test_each_service_gets_its_own_keys_and_tools_get_none(tmp_path: Path) -> No
         assert given == {name: keys[name] for name in wanted.get(program.name, ())}
     assert not any(key in services.recorded_environment(settings, secrets).values() for key in keys.values())
     assert all(is_secret(name) for name in keys)
+
+
+@pytest.mark.parametrize("switch", ["on", "off"])
+def test_faults_can_be_set_in_the_services_and_in_the_sandbox_alike(tmp_path: Path, switch: str) -> None:
+    settings = resolve({"STACK_DIR": str(tmp_path), "FAULT_INJECTION": switch})
+    programs = services.programs(settings, load_or_create(Layout(tmp_path), SERVICES), Path("python"))
+    assert {program.environment["FAULT_INJECTION"] for program in programs} == {switch}
 
 
 def test_kafka_binds_this_machine_only_and_returns_soon_after_a_kill(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from native_stack import quick
 from native_stack.errors import StackError
+from native_stack.secrets_store import given_secrets
 from native_stack.settings import PORTS, SERVICES, is_secret, resolve, stack_environment
+from tests.keys import SIGNING_KEY
 
 
 def test_defaults_are_the_documented_ones() -> None:
@@ -71,7 +74,18 @@ def test_settings_of_the_services_are_passed_on_and_ours_are_not() -> None:
     assert resolve(given).passed_on == {"SAGA_DEADLINE": "30", "TEMPORAL_ACTIVITIES": "local"}
 
 
-@pytest.mark.parametrize("name", ["JWT_SECRET", "ORDER_DATABASE_URL", "AWS_SECRET_ACCESS_KEY"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "TOKEN_SIGNING_KEY",
+            "ORDER_DATABASE_URL",
+            "AWS_SECRET_ACCESS_KEY",
+            "PROVIDER_KEY_PAYMENT",
+            "SEAL_KEY_PAYMENT",
+        ),
+    ],
+)
 def test_secrets_are_recognised_by_name(name: str) -> None:
     assert is_secret(name)
     assert not is_secret("ORDER_URL")
@@ -79,8 +93,31 @@ def test_secrets_are_recognised_by_name(name: str) -> None:
 
 def test_the_environment_of_a_stack_is_what_its_last_up_recorded(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "stack.json").write_text(json.dumps({"environment": {"COORDINATION_MODE": "m"}}))
-    assert stack_environment(tmp_path) == {"COORDINATION_MODE": "m"}
+    recorded = {"COORDINATION_MODE": "m", "TOKEN_SIGNING_KEY": SIGNING_KEY}
+    (tmp_path / "run" / "stack.json").write_text(json.dumps({"environment": recorded}))
+    assert stack_environment(tmp_path) == recorded
+
+
+def test_a_stack_from_before_there_was_a_key_of_its_own_for_tokens_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "stack.json").write_text(json.dumps({"environment": {"JWT_SECRET": "x" * 32}}))
+    with pytest.raises(StackError, match="make up"):
+        stack_environment(tmp_path)
+    with pytest.raises(StackError, match="make up"):
+        quick.token({"STACK_DIR": str(tmp_path)})
+
+
+def test_keys_of_the_caller_reach_no_program(tmp_path: Path) -> None:
+    """Neither what signs, which no program has, nor what each has of its own."""
+    given = {"TOKEN_SIGNING_KEY": SIGNING_KEY, "PROVIDER_KEY_PAYMENT": "x" * 32, "PROVIDER_TIMEOUT": "3"}
+    resolved = resolve(given)
+    assert resolved.passed_on == {"PROVIDER_TIMEOUT": "3"}
+    assert SIGNING_KEY not in repr(resolved)
+    assert given_secrets(resolved.signing_key) == {"tokens": SIGNING_KEY}
+    with pytest.raises(StackError, match="TOKEN_SIGNING_KEY") as refused:
+        given_secrets("no-key-at-all")
+    assert refused.value.status == 2
+    assert "no-key-at-all" not in str(refused.value)
 
 
 def test_without_a_stack_the_error_says_how_to_start_one(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from native_stack.services import recorded_environment, service
 from native_stack.settings import PORTS, SERVICES, Settings, resolve
 from native_stack.standby import HBA_LINES, OPTIONS, Mark, check, mark, programs, write
 from sagakit.settings import Settings as ServiceSettings
+from tests.keys import PUBLIC_KEY
 
 
 def settings(place: Path, **values: str) -> Settings:
@@ -103,7 +104,9 @@ def test_services_and_tools_know_both_servers_and_take_only_a_primary(tmp_path: 
     _, options = dialect().create_connect_args(make_url(url))
     assert (options["host"], options["port"]) == (["127.0.0.1", "127.0.0.1"], [5441, 5451])
     assert (options["target_session_attrs"], options["database"]) == ("read-write", "order_service")
-    read = ServiceSettings.from_env({"JWT_SECRET": "x" * 16, "DATABASE_URL": url, "STANDBY_TIMEOUT": "3"})
+    read = ServiceSettings.from_env(
+        {"TOKEN_PUBLIC_KEYS": PUBLIC_KEY, "DATABASE_URL": url, "STANDBY_TIMEOUT": "3", "SERVICE": "order"}
+    )
     assert (read.database_url, read.standby_timeout) == (url, 3.0)
     assert secrets["order"] not in str(read.table({}))
     assert "STANDBY_TIMEOUT" not in service(chosen, secrets, "payment", tmp_path).environment

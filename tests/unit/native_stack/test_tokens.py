@@ -1,4 +1,4 @@
-"""Tokens are what PyJWT accepts, although they are made without it."""
+"""Tokens are what the services accept, although they are made without PyJWT."""
 
 import jwt
 import pytest
@@ -6,33 +6,50 @@ import pytest
 from native_stack import quick
 from native_stack.errors import StackError
 from native_stack.tokens import LIFETIME, make_token
-
-SECRET = "0123456789abcdef0123456789abcdef"
+from sagakit.http_auth import Verifier
+from sagakit.http_problems import Problem
+from sagakit.signing import new_signing_key, private_key
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 
 def test_a_token_verifies_and_carries_the_claims() -> None:
-    claims = jwt.decode(make_token(SECRET, "bob", "admin"), SECRET, ["HS256"], audience="quartet", issuer="quartet")
+    token = make_token(SIGNING_KEY, "bob", "admin")
+    assert Verifier(PUBLIC_KEY).verify(token).is_admin
+    key = private_key(SIGNING_KEY).public_key()
+    claims = jwt.decode(token, key, ["EdDSA"], audience="quartet", issuer="quartet")
     assert (claims["sub"], claims["role"]) == ("bob", "admin")
     assert claims["exp"] - claims["iat"] == LIFETIME
 
 
-def test_another_secret_does_not_verify() -> None:
-    with pytest.raises(jwt.InvalidSignatureError):
-        jwt.decode(make_token(SECRET, "bob"), SECRET[::-1], ["HS256"], audience="quartet")
-
-
-def test_an_old_token_is_over() -> None:
-    with pytest.raises(jwt.ExpiredSignatureError):
-        jwt.decode(make_token(SECRET, "bob", now=1_000_000), SECRET, ["HS256"], audience="quartet")
+@pytest.mark.parametrize("token", [make_token(new_signing_key(), "bob"), make_token(SIGNING_KEY, "bob", now=1_000_000)])
+def test_a_token_of_another_key_or_of_long_ago_is_none(token: str) -> None:
+    with pytest.raises(Problem):
+        Verifier(PUBLIC_KEY).verify(token)
 
 
 def test_the_command_prints_a_token_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
-    quick.token({"JWT_SECRET": SECRET, "CUSTOMER": "carol"})
+    quick.token({"TOKEN_SIGNING_KEY": SIGNING_KEY, "CUSTOMER": "carol"})
     printed = capsys.readouterr()
-    claims = jwt.decode(printed.out.strip(), SECRET, ["HS256"], audience="quartet")
-    assert (claims["sub"], claims["role"], printed.err) == ("carol", "customer", "")
+    caller = Verifier(PUBLIC_KEY).verify(printed.out.strip())
+    assert (caller.subject, caller.role, printed.err) == ("carol", "customer", "")
 
 
 def test_an_unknown_role_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(StackError, match="customer, admin"):
-        quick.token({"JWT_SECRET": SECRET, "ROLE": "root"})
+        quick.token({"TOKEN_SIGNING_KEY": SIGNING_KEY, "ROLE": "root"})
+
+
+def test_a_key_that_is_none_is_refused_and_not_shown() -> None:
+    with pytest.raises(StackError, match="TOKEN_SIGNING_KEY") as refused:
+        quick.token({"TOKEN_SIGNING_KEY": "no-key-at-all"})
+    assert refused.value.status == 2
+    assert "no-key-at-all" not in str(refused.value)
+
+
+def test_a_new_pair_of_keys_fits_together(capsys: pytest.CaptureFixture[str]) -> None:
+    quick.keys({})
+    made = dict(line.split("=", 1) for line in capsys.readouterr().out.splitlines())
+    assert made.keys() == {"TOKEN_SIGNING_KEY", "TOKEN_PUBLIC_KEYS"}
+    assert Verifier(made["TOKEN_PUBLIC_KEYS"]).verify(make_token(made["TOKEN_SIGNING_KEY"], "bob")).subject == "bob"
+    quick.keys({})
+    assert made["TOKEN_SIGNING_KEY"] not in capsys.readouterr().out

@@ -14,12 +14,17 @@ from provider_sandbox.ledger import Ledger
 from provider_sandbox.main import build
 from sagakit.http import issue_token
 from sagakit.settings import Settings
+from tests.keys import PAYMENT_KEY, PUBLIC_KEY, SHIPPING_KEY, SIGNING_KEY
 
-SECRET = "a-secret-of-sufficient-length-for-hs256"
+
+def authorization(who: Any) -> dict[str, str]:
+    """As a person of that role, or as that service."""
+    key = {"payment": PAYMENT_KEY, "shipping": SHIPPING_KEY}.get(who)
+    return {"Authorization": f"Bearer {key or issue_token(SIGNING_KEY, 'tester', who)}"}
 
 
-def authorization(role: Any) -> dict[str, str]:
-    return {"Authorization": f"Bearer {issue_token(SECRET, 'tester', role)}"}
+CALLERS = {"payment": "payment", "carrier": "shipping"}
+KEYS: dict[str, Any] = {"provider_key_payment": PAYMENT_KEY, "provider_key_shipping": SHIPPING_KEY}
 
 
 class HangingUp(httpx.ASGITransport):
@@ -34,14 +39,13 @@ class HangingUp(httpx.ASGITransport):
 
 @dataclass
 class Sandbox:
-    """The application and a client that speaks for a service."""
+    """The application and a client that speaks for nobody."""
 
     transport: httpx.ASGITransport
     client: httpx.AsyncClient
-    secret: str = SECRET
 
     async def call(self, party: str, operation: str, order_id: str = "o1", **payload: Any) -> httpx.Response:
-        headers = {"Idempotency-Key": f"{order_id}/{operation}"}
+        headers = {"Idempotency-Key": f"{order_id}/{operation}", **authorization(CALLERS[party])}
         return await self.client.post(f"/{party}/{operation}", json={"order_id": order_id, **payload}, headers=headers)
 
     async def ledger(self, **params: Any) -> list[dict[str, Any]]:
@@ -59,11 +63,10 @@ def as_role() -> Callable[[Any], dict[str, str]]:
 async def sandbox(tmp_path: Path) -> AsyncIterator[Sandbox]:
     ledger = Ledger(tmp_path / "deep" / "ledger.db")
     await ledger.open()
-    settings = Settings(jwt_secret=SECRET, service="provider-sandbox", fault_injection=True)
+    settings = Settings(token_public_keys=PUBLIC_KEY, service="provider-sandbox", fault_injection=True, **KEYS)
     app, provider = build(settings, ledger, slow=0.2, hold=0.1)
     transport = HangingUp(app, raise_app_exceptions=False)
-    headers = authorization("service")
-    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox", headers=headers) as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://sandbox") as client:
         yield Sandbox(transport, client)
     await provider.close()
     await ledger.close()

@@ -21,6 +21,7 @@ from sagakit.provider import (
     ProviderRejected,
 )
 from sagakit.provider_http import HttpProvider, Post
+from tests.keys import PAYMENT_KEY, SHIPPING_KEY
 
 Sandbox = Any
 EUR = {"amount": 2400, "currency": "EUR"}
@@ -45,6 +46,16 @@ def over(transport: httpx.AsyncBaseTransport) -> Post:
     return post
 
 
+def each_with_its_own_key(post: Post) -> Post:
+    """Payment and shipping in one: at the carrier with shipping's key."""
+
+    async def posted(path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        key = SHIPPING_KEY if path.startswith("/carrier/") else PAYMENT_KEY
+        return await post(path, body, {**headers, "Authorization": f"Bearer {key}"})
+
+    return posted
+
+
 async def answer(provider: Provider, asked: ProviderCall) -> ProviderOutcome:
     """The definitive answer, as callers get it: an unknown outcome is asked for again."""
     for _ in range(10):
@@ -59,9 +70,8 @@ async def answer(provider: Provider, asked: ProviderCall) -> ProviderOutcome:
 async def provider(request: pytest.FixtureRequest, sandbox: Sandbox) -> AsyncIterator[Provider]:
     provider: Provider = InstantProvider(decide)
     if request.param == "http":
-        provider = HttpProvider(
-            "http://sandbox", sandbox.secret, "payment", time_limit=0.15, post=over(sandbox.transport)
-        )
+        post = each_with_its_own_key(over(sandbox.transport))
+        provider = HttpProvider("http://sandbox", PAYMENT_KEY, time_limit=0.15, post=post)
     yield provider
     await provider.close()
 
@@ -108,14 +118,14 @@ async def test_deciding_now_agrees_with_calling(provider: Provider) -> None:
 
 
 async def test_a_defect_of_the_caller_is_rejected_and_not_unknown(sandbox: Sandbox) -> None:
-    provider = HttpProvider("http://sandbox", sandbox.secret, "payment", post=over(sandbox.transport))
+    provider = HttpProvider("http://sandbox", PAYMENT_KEY, post=over(sandbox.transport))
     with pytest.raises(ProviderRejected, match="o1/void: status 409 nothing_to_void"):
         await provider.call(call("void"))
     await provider.close()
 
 
-async def test_a_wrong_secret_is_rejected(sandbox: Sandbox) -> None:
-    provider = HttpProvider("http://sandbox", "x" * 32, "payment", post=over(sandbox.transport))
+async def test_a_wrong_key_is_rejected(sandbox: Sandbox) -> None:
+    provider = HttpProvider("http://sandbox", "x" * 32, post=over(sandbox.transport))
     with pytest.raises(ProviderRejected, match="401 unauthenticated"):
         await provider.call(call("book"))
     await provider.close()
@@ -139,7 +149,7 @@ def _raises(error: type[httpx.TransportError]) -> httpx.MockTransport:
     ],
 )
 async def test_anything_but_a_whole_answer_is_unknown(transport: httpx.MockTransport) -> None:
-    provider = HttpProvider("http://sandbox", "x" * 32, "payment", post=over(transport))
+    provider = HttpProvider("http://sandbox", "x" * 32, post=over(transport))
     with pytest.raises(OutcomeUnknown):
         await provider.call(call("book"))
     await provider.close()
@@ -160,7 +170,7 @@ async def test_anything_but_a_whole_answer_is_unknown(transport: httpx.MockTrans
 )
 async def test_a_definitive_refusal_is_an_outcome(status: int, content: bytes, code: str | None) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, content=content))
-    provider = HttpProvider("http://sandbox", "x" * 32, "payment", post=over(transport))
+    provider = HttpProvider("http://sandbox", "x" * 32, post=over(transport))
     got = await provider.call(call("book", country="LV"))
     assert got == ProviderOutcome("refused", code or f"status_{status}")
     await provider.close()
@@ -172,7 +182,7 @@ async def test_a_definitive_refusal_is_an_outcome(status: int, content: bytes, c
 )
 async def test_what_is_about_us_or_another_call_is_rejected(status: int, code: str) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, json={"code": code}))
-    provider = HttpProvider("http://sandbox", "x" * 32, "payment", post=over(transport))
+    provider = HttpProvider("http://sandbox", "x" * 32, post=over(transport))
     with pytest.raises(ProviderRejected, match=f"status {status} {code}"):
         await provider.call(call("book", country="LV"))
     await provider.close()
@@ -197,7 +207,7 @@ def order(token: str) -> dict[str, Any]:
 @pytest.mark.parametrize("more", [0, 1])
 async def test_a_token_that_is_let_in_is_answered_for_good(sandbox: Sandbox, unit: str, more: int) -> None:
     token = (unit * limits.TOKEN)[: limits.TOKEN + more] if len(unit) > 1 else unit * (limits.TOKEN + more)
-    provider = HttpProvider("http://sandbox", sandbox.secret, "payment", post=over(sandbox.transport))
+    provider = HttpProvider("http://sandbox", PAYMENT_KEY, post=over(sandbox.transport))
     try:
         OrderIn.model_validate(order(token))
     except ValidationError:
@@ -208,7 +218,7 @@ async def test_a_token_that_is_let_in_is_answered_for_good(sandbox: Sandbox, uni
 
 
 async def test_the_largest_amount_and_every_country_are_answered_for_good(sandbox: Sandbox) -> None:
-    provider = HttpProvider("http://sandbox", sandbox.secret, "payment", post=over(sandbox.transport))
+    provider = HttpProvider("http://sandbox", PAYMENT_KEY, post=each_with_its_own_key(over(sandbox.transport)))
     most = {"amount": limits.AMOUNT, "currency": "EUR"}
     assert (await provider.call(call("authorize", amount=most, token="tok_visa"))).outcome == "ok"
     assert (await provider.call(call("book", country="ZZ"))).outcome == "ok"

@@ -20,8 +20,8 @@ from checkout.provider_rules import decide
 from sagakit.ports import Probed
 from sagakit.provider import InstantProvider, OutcomeUnknown, ProviderCall
 from sagakit.provider_http import HttpProvider
+from tests.keys import PAYMENT_KEY, PUBLIC_KEY, SHIPPING_KEY
 
-SECRET = "a-secret-of-sufficient-length-for-hs256"
 EUR = {"amount": 2400, "currency": "EUR"}
 
 
@@ -38,7 +38,9 @@ class Process:
         environ = {
             **os.environ,
             "PYTHONPATH": os.pathsep.join(sys.path),
-            "JWT_SECRET": SECRET,
+            "TOKEN_PUBLIC_KEYS": PUBLIC_KEY,
+            "PROVIDER_KEY_PAYMENT": PAYMENT_KEY,
+            "PROVIDER_KEY_SHIPPING": SHIPPING_KEY,
             "HTTP_PORT": str(self._port),
             "SANDBOX_DATABASE": str(self._database),
         }
@@ -86,7 +88,7 @@ async def ledger(process: Process, headers: dict[str, str]) -> list[str]:
 async def test_what_was_answered_survives_a_kill_and_nothing_is_doubled(
     process: Process, as_role: Callable[[Any], dict[str, str]]
 ) -> None:
-    provider = HttpProvider(process.url, SECRET, "payment", time_limit=20)
+    provider = HttpProvider(process.url, PAYMENT_KEY, time_limit=20)
     answered: set[str] = set()
     enough = asyncio.Event()
 
@@ -115,7 +117,7 @@ async def test_what_was_answered_survives_a_kill_and_nothing_is_doubled(
 
 
 async def test_a_lost_answer_is_a_timeout_and_the_repeat_is_answered(process: Process) -> None:
-    provider = HttpProvider(process.url, SECRET, "payment", time_limit=0.3)
+    provider = HttpProvider(process.url, PAYMENT_KEY, time_limit=0.3)
     with pytest.raises(OutcomeUnknown):
         await provider.call(authorize(1, "tok_timeout"))
     assert (await provider.call(authorize(1, "tok_timeout"))).outcome == "ok"
@@ -123,14 +125,14 @@ async def test_a_lost_answer_is_a_timeout_and_the_repeat_is_answered(process: Pr
 
 
 async def test_a_patient_client_is_hung_up_on(process: Process) -> None:
-    provider = HttpProvider(process.url, SECRET, "payment", time_limit=10)
+    provider = HttpProvider(process.url, PAYMENT_KEY, time_limit=10)
     with pytest.raises(OutcomeUnknown, match=r"ClientPayloadError|ServerDisconnected"):
         await provider.call(authorize(1, "tok_timeout"))
     await provider.close()
 
 
 async def test_a_graceful_stop_hangs_up_at_once_and_ends_with_0(process: Process) -> None:
-    provider = HttpProvider(process.url, SECRET, "payment", time_limit=10)
+    provider = HttpProvider(process.url, PAYMENT_KEY, time_limit=10)
     call = asyncio.create_task(provider.call(authorize(1, "tok_timeout")))
     await asyncio.sleep(0.3)
     assert await asyncio.to_thread(process.end, signal.SIGTERM) == 0
@@ -139,9 +141,26 @@ async def test_a_graceful_stop_hangs_up_at_once_and_ends_with_0(process: Process
     await provider.close()
 
 
-@pytest.mark.parametrize("given", [{"JWT_SECRET": "short"}, {}])
-def test_a_wrong_setting_ends_with_2_and_one_line(given: dict[str, str]) -> None:
-    environ = {"PYTHONPATH": os.pathsep.join(sys.path), **given}
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"TOKEN_PUBLIC_KEYS": ""}, "TOKEN_PUBLIC_KEYS"),
+        ({"TOKEN_PUBLIC_KEYS": "short"}, "TOKEN_PUBLIC_KEYS"),
+        ({"PROVIDER_KEY_PAYMENT": ""}, "PROVIDER_KEY_PAYMENT"),
+        ({"PROVIDER_KEY_SHIPPING": ""}, "PROVIDER_KEY_SHIPPING"),
+        ({"PROVIDER_KEY_SHIPPING": "weak"}, "PROVIDER_KEY_SHIPPING"),
+        ({"PROVIDER_KEY_SHIPPING": PAYMENT_KEY}, "PROVIDER_KEY_SHIPPING"),
+    ],
+)
+def test_a_wrong_setting_ends_with_2_and_one_line(wrong: dict[str, str], named: str, tmp_path: Path) -> None:
+    environ = {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "SANDBOX_DATABASE": str(tmp_path / "ledger.db"),
+        "TOKEN_PUBLIC_KEYS": PUBLIC_KEY,
+        "PROVIDER_KEY_PAYMENT": PAYMENT_KEY,
+        "PROVIDER_KEY_SHIPPING": SHIPPING_KEY,
+        **wrong,
+    }
     done = subprocess.run(
         [sys.executable, "-m", "provider_sandbox"],
         env=environ,
@@ -151,11 +170,12 @@ def test_a_wrong_setting_ends_with_2_and_one_line(given: dict[str, str]) -> None
         timeout=30,
     )
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith("JWT_SECRET")
+    assert done.stderr.startswith(named)
+    assert not any(value in done.stderr for value in ("weak", PAYMENT_KEY, SHIPPING_KEY))
 
 
 async def test_a_probe_tells_whether_the_provider_answers(process: Process) -> None:
-    provider = HttpProvider(process.url, SECRET, "payment")
+    provider = HttpProvider(process.url, PAYMENT_KEY)
     assert isinstance(provider, Probed)
     assert not isinstance(InstantProvider(decide), Probed)
     await provider.probe()

@@ -8,6 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import APIRouter, Depends
+
+from provider_sandbox.callers import Keys
+from sagakit.http import create_app
+from sagakit.settings import Settings
+from tests.keys import PAYMENT_KEY, PUBLIC_KEY, SHIPPING_KEY
 
 Sandbox = Any
 
@@ -56,8 +62,9 @@ async def test_a_key_with_other_content_is_refused(sandbox: Sandbox) -> None:
     assert (answer.status_code, answer.json()["code"]) == (422, "key_reused")
 
 
-async def test_a_key_that_is_not_derived_is_refused(sandbox: Sandbox) -> None:
-    answer = await sandbox.client.post("/payment/void", json={"order_id": "o1"}, headers={"Idempotency-Key": "random"})
+async def test_a_key_that_is_not_derived_is_refused(sandbox: Sandbox, as_role: AsRole) -> None:
+    headers = {"Idempotency-Key": "random", **as_role("payment")}
+    answer = await sandbox.client.post("/payment/void", json={"order_id": "o1"}, headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_invalid")
 
 
@@ -90,9 +97,12 @@ async def test_what_makes_no_sense_is_409_and_leaves_no_trace_but_a_count(sandbo
         ("/carrier/book", {"order_id": "o1\x00"}, "order_id"),
     ],
 )
-async def test_a_malformed_call_names_the_field(sandbox: Sandbox, path: str, body: Any, field: str) -> None:
+async def test_a_malformed_call_names_the_field(
+    sandbox: Sandbox, as_role: AsRole, path: str, body: Any, field: str
+) -> None:
     key = f"{body.get('order_id', '')}/{path.rpartition('/')[2]}".replace("\x00", "")
-    answer = await sandbox.client.post(path, json=body, headers={"Idempotency-Key": key})
+    headers = {"Idempotency-Key": key, **as_role("payment" if "payment" in path else "shipping")}
+    answer = await sandbox.client.post(path, json=body, headers=headers)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["field"] == field
 
@@ -116,14 +126,14 @@ async def test_a_timeout_token_takes_effect_and_loses_the_first_answer_only(sand
     assert (await authorize(sandbox, "tok_timeout")).json()["outcome"] == "ok"
 
 
-async def test_a_second_call_joins_a_slow_first_one(sandbox: Sandbox) -> None:
+async def test_a_second_call_joins_a_slow_first_one(sandbox: Sandbox, as_role: AsRole) -> None:
     loop = asyncio.get_running_loop()
     began = loop.time()
     await authorize(sandbox, "tok_slow", order_id="o0")
     alone, began = loop.time() - began, loop.time()
     first = asyncio.create_task(authorize(sandbox, "tok_slow"))
     await asyncio.sleep(0.1)
-    assert (await sandbox.client.get("/calls/o1/authorize")).status_code == 404
+    assert (await sandbox.client.get("/calls/o1/authorize", headers=as_role("admin"))).status_code == 404
     other = await sandbox.call("payment", "authorize", amount={**EUR, "amount": 1}, token="tok_slow")
     assert other.status_code == 422
     second = await authorize(sandbox, "tok_slow")
@@ -143,10 +153,10 @@ async def test_a_slow_call_survives_its_client(sandbox: Sandbox) -> None:
     assert len(await sandbox.ledger()) == 1
 
 
-async def test_what_is_on_record_can_be_asked_by_key(sandbox: Sandbox) -> None:
+async def test_what_is_on_record_can_be_asked_by_key(sandbox: Sandbox, as_role: AsRole) -> None:
     answer = (await authorize(sandbox)).json()
-    assert (await sandbox.client.get("/calls/o1/authorize")).json() == answer
-    assert (await sandbox.client.get("/calls/o2/authorize")).status_code == 404
+    assert (await sandbox.client.get("/calls/o1/authorize", headers=as_role("admin"))).json() == answer
+    assert (await sandbox.client.get("/calls/o2/authorize", headers=as_role("admin"))).status_code == 404
 
 
 async def test_the_ledger_is_paged_without_gaps_or_repeats(sandbox: Sandbox, as_role: AsRole) -> None:
@@ -166,21 +176,57 @@ async def test_the_ledger_is_paged_without_gaps_or_repeats(sandbox: Sandbox, as_
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("POST", "/payment/authorize", "service"),
-        ("POST", "/carrier/book", "service"),
+        ("POST", "/payment/authorize", "payment"),
+        ("POST", "/payment/capture", "payment"),
+        ("POST", "/payment/void", "payment"),
+        ("POST", "/carrier/book", "shipping"),
+        ("POST", "/carrier/dispatch", "shipping"),
+        ("POST", "/carrier/cancel", "shipping"),
+        ("GET", "/calls/o1/authorize", "admin"),
         ("GET", "/ledger", "admin"),
         ("GET", "/faults", "admin"),
         ("PUT", "/faults", "admin"),
     ],
 )
-async def test_each_call_is_for_its_role_only(
+async def test_each_call_is_for_those_whose_it_is(
     sandbox: Sandbox, as_role: AsRole, method: str, path: str, allowed: str
 ) -> None:
+    """A key opens the calls of one provider, and nothing that is a person's; a token of a person opens no provider."""
     body = {"order_id": "o1", "amount": EUR} if method == "POST" else {} if method == "PUT" else None
-    for role in ("customer", "service", "admin"):
-        headers = {**as_role(role), "Idempotency-Key": f"o1/{path.rpartition('/')[2]}"}
+    people = ("customer", "admin")
+    for who in (*people, "payment", "shipping"):
+        headers = {**as_role(who), "Idempotency-Key": f"o1/{path.rpartition('/')[2]}"}
         answer = await sandbox.client.request(method, path, json=body, headers=headers)
-        assert answer.status_code == (200 if role == allowed else 403)
+        if who == allowed:
+            assert answer.status_code in (200, 404, 409), answer.text
+        else:
+            assert answer.status_code == (403 if (who in people) == (allowed in people) else 401), (who, answer.text)
+    if allowed in people:
+        return
+    assert [entry["operation"] for entry in await sandbox.ledger()] in ([], [path.rpartition("/")[2]])
+
+
+@pytest.mark.parametrize("shown", ["", "x", PAYMENT_KEY[:-1], PAYMENT_KEY + "x", PAYMENT_KEY.upper(), "\xff" * 32])
+async def test_a_key_that_is_almost_right_is_none(sandbox: Sandbox, shown: str) -> None:
+    headers = {"Authorization": f"Bearer {shown}".encode("latin-1"), "Idempotency-Key": b"o1/authorize"}
+    answer = await sandbox.client.post("/payment/authorize", json={"order_id": "o1", "amount": EUR}, headers=headers)
+    assert (answer.status_code, await sandbox.ledger()) == (401, [])
+    assert "Bearer" in answer.headers["www-authenticate"]
+
+
+async def test_a_key_is_rotated_by_a_second_one() -> None:
+    keys = Keys(payment=f"{PAYMENT_KEY},the-one-from-before", carrier=SHIPPING_KEY)
+    settings = Settings(token_public_keys=PUBLIC_KEY)
+    router = APIRouter()
+    router.add_api_route("/payment", lambda: "", dependencies=[Depends(keys.only("payment"))])
+
+    async def ready() -> dict[str, Any]:
+        return {}
+
+    transport = httpx.ASGITransport(create_app("Keys", settings, ready, routers=[router]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://keys") as client:
+        for key, status in ((PAYMENT_KEY, 200), ("the-one-from-before", 200), (SHIPPING_KEY, 403), ("none", 401)):
+            assert (await client.get("/payment", headers={"Authorization": f"Bearer {key}"})).status_code == status
 
 
 async def test_faults_fire_are_counted_and_end(sandbox: Sandbox, as_role: AsRole) -> None:
@@ -218,15 +264,15 @@ async def test_who_may_not_call_is_told_that_before_anything_else(
     if how == "no key":
         del headers["Idempotency-Key"]
     method = "PUT" if path == "/faults" else "POST"
-    del sandbox.client.headers["Authorization"]
-    for given, status in (({}, 401), ({"Authorization": "Bearer x"}, 401), (as_role("customer"), 403)):
+    other, refused = ("customer", 403) if path == "/faults" else ("shipping" if "payment" in path else "payment", 403)
+    for given, status in (({}, 401), ({"Authorization": "Bearer x"}, 401), (as_role(other), refused)):
         sent = content.get(how, b"{}")
         answer = await sandbox.client.request(method, path, content=sent, headers=headers | given)
         assert answer.status_code == status, answer.text
 
 
 async def test_a_key_that_stands_twice_is_refused(sandbox: Sandbox, as_role: AsRole) -> None:
-    headers = {"Content-Type": "application/json", "Idempotency-Key": "o1/book"}
+    headers = {"Content-Type": "application/json", "Idempotency-Key": "o1/book", **as_role("shipping")}
     body = '{"order_id": "o1", "more": {"a": 1, "a": 2}, "country": "LV"}'
     answer = await sandbox.client.post("/carrier/book", content=body, headers=headers)
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "more.a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
@@ -29,9 +30,9 @@ from sagakit.http import (
 )
 from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.settings import Settings
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
-SECRET = "a-secret-of-sufficient-length-for-hs256"
-SETTINGS = Settings(jwt_secret=SECRET, service="order", coordination_mode="kafka-choreography")
+SETTINGS = Settings(token_public_keys=PUBLIC_KEY, service="order", coordination_mode="kafka-choreography")
 
 
 class Line(BaseModel):
@@ -116,7 +117,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
 
 
 def bearer(role: Any = "customer", subject: str = "alice") -> dict[str, str]:
-    return {"Authorization": f"Bearer {issue_token(SECRET, subject, role)}"}
+    return {"Authorization": f"Bearer {issue_token(SIGNING_KEY, subject, role)}"}
 
 
 async def test_a_validation_error_names_the_field_by_its_dotted_path(client: httpx.AsyncClient) -> None:
@@ -280,5 +281,18 @@ async def test_answers_carry_modest_security_headers_and_the_request_id(client: 
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-request-id"] == "mine-1"
-    forged = await client.get("/shop/baskets", headers={"X-Request-ID": "a b\t{}"})
-    assert forged.headers["x-request-id"] != "a b\t{}"
+
+
+@pytest.mark.parametrize(
+    "given", ["", "a b\t{}", "x" * 65, "x" * 60_000, "caf\u00e9", "a\x7fb", 'a"b', "a,b", "\x85", "a%0a"]
+)
+async def test_a_request_id_that_is_not_short_and_printable_is_replaced(client: httpx.AsyncClient, given: str) -> None:
+    answer = await client.get("/shop/nothing", headers={b"X-Request-ID": given.encode("latin-1")})
+    assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_a_request_id_of_64_characters_is_taken(client: httpx.AsyncClient) -> None:
+    longest = "aA0_.:-" * 9 + "z"
+    answer = await client.get("/shop/baskets", headers={"X-Request-ID": longest})
+    assert (len(longest), answer.headers["x-request-id"]) == (64, longest)

@@ -30,8 +30,8 @@ from sagakit.http import (
     require_customer,
 )
 from sagakit.settings import Settings
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
-SECRET = "a-secret-of-sufficient-length-for-hs256"
 SENT = "4ElmStreet"
 
 
@@ -114,7 +114,7 @@ def closed() -> asyncio.Event:
 
 @pytest.fixture
 def app(closed: asyncio.Event) -> FastAPI:
-    return create_app("Shop", Settings(jwt_secret=SECRET), ready, routers=[shop(closed)])
+    return create_app("Shop", Settings(token_public_keys=PUBLIC_KEY), ready, routers=[shop(closed)])
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ async def test_who_may_not_is_told_that_before_anything_else(client: httpx.Async
     }.get(how, b"{}")
     headers = {"Content-Type": "text/plain" if how == "415" else "application/json"}
     headers |= {} if how == "no key" else {"Idempotency-Key": "k" * 256 if how == "bad key" else "k"}
-    admin = {"Authorization": f"Bearer {issue_token(SECRET, 'root', 'admin')}"}
+    admin = {"Authorization": f"Bearer {issue_token(SIGNING_KEY, 'root', 'admin')}"}
     for given, status in (({}, 401), ({"Authorization": "Bearer x"}, 401), (admin, 403)):
         body = much() if how == "413 in pieces" else content
         answer = await client.post("/mine", content=body, headers=headers | given)
@@ -274,7 +274,7 @@ async def names() -> AsyncIterator[httpx.AsyncClient]:
     async def take(body: Names) -> str:
         return body.name
 
-    app = create_app("Names", Settings(jwt_secret=SECRET), ready, routers=[router])
+    app = create_app("Names", Settings(token_public_keys=PUBLIC_KEY), ready, routers=[router])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://names") as client:
         yield client
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import time
 from collections.abc import AsyncIterator
@@ -11,11 +12,15 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI
 
 from sagakit.http import create_app, issue_token
 from sagakit.http_auth import Verifier
-from tests.unit.sagakit.test_http import SECRET, SETTINGS, assert_problem, bearer, ready, shop
+from sagakit.http_problems import Problem
+from sagakit.signing import new_signing_key, private_key, public_half, public_keys
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
+from tests.unit.sagakit.test_http import SETTINGS, assert_problem, bearer, ready, shop
 
 
 @pytest.fixture
@@ -35,13 +40,16 @@ def claims(**changed: Any) -> dict[str, Any]:
     return {key: value for key, value in {**given, **changed}.items() if value is not None}
 
 
-def signed(body: Any, secret: str, algorithm: str) -> str:
-    """As jwt.encode, which checks what it signs; numbers of any size, NaN."""
-    sign = jwt.get_algorithm_by_name(algorithm)
+def signed(body: Any, key: Any = SIGNING_KEY, algorithm: str = "EdDSA") -> str:
+    """As jwt.encode, which checks what it signs; numbers of any size, NaN. `key`: of Ed25519, or a shared secret."""
     head = {"alg": algorithm, "typ": "JWT"}
     parts = [json.dumps(part).encode() if not isinstance(part, bytes) else part for part in (head, body)]
     text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in parts)
-    signature = sign.sign(text, sign.prepare_key(secret))
+    if algorithm == "none":
+        return f"{text.decode()}."
+    signature = (
+        hmac.digest(key, text, f"sha{algorithm[2:]}") if algorithm.startswith("HS") else private_key(key).sign(text)
+    )
     return (text + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
@@ -49,11 +57,11 @@ def signed(body: Any, secret: str, algorithm: str) -> str:
     "token",
     [
         *("x", "..", ".", "a.b.c", "a.b", "\xff", "\xff.\xff.\xff", "=" * 50, "e30.e30.e30", "A" * 8193, "." * 60_000),
-        signed(b"[" * 1000, SECRET, "HS256"),
-        signed(b'{"a":' * 2000, SECRET, "HS256"),
-        *(signed(body, SECRET, "HS256") for body in (b"", b"\xff", b"null", b"[]", b"1", b'"x"', b'{"exp": 1e999}')),
-        signed(b'{"exp": ' + b"9" * 5000 + b"}", SECRET, "HS256"),
-        signed(b'{"sub":"a","role":"customer","iss":"quartet","aud":"quartet","exp":1e999}', SECRET, "HS256"),
+        signed(b"[" * 1000),
+        signed(b'{"a":' * 2000),
+        *(signed(body) for body in (b"", b"\xff", b"null", b"[]", b"1", b'"x"', b'{"exp": 1e999}')),
+        signed(b'{"exp": ' + b"9" * 5000 + b"}"),
+        signed(b'{"sub":"a","role":"customer","iss":"quartet","aud":"quartet","exp":1e999}'),
     ],
 )
 async def test_whatever_is_no_token_is_401(client: httpx.AsyncClient, token: str) -> None:
@@ -64,54 +72,53 @@ async def test_whatever_is_no_token_is_401(client: httpx.AsyncClient, token: str
 @pytest.mark.parametrize("changed", [{"iat": 1}, {"nbf": 1}, {"exp": -1}, {"iat": 4}, {"exp": -4}, {"nbf": 4.5}])
 async def test_clocks_may_differ_by_a_few_seconds(client: httpx.AsyncClient, changed: dict[str, float]) -> None:
     moved = {name: time.time() + by for name, by in changed.items()}
-    token = signed(claims(**moved), SECRET, "HS256")
+    token = signed(claims(**moved))
     answer = await client.get("/shop/baskets/1", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("changed", [{"iat": 7}, {"nbf": 7}, {"exp": -7}])
 async def test_but_not_by_more(client: httpx.AsyncClient, changed: dict[str, float]) -> None:
-    token = signed(claims(**{name: time.time() + by for name, by in changed.items()}), SECRET, "HS256")
+    token = signed(claims(**{name: time.time() + by for name, by in changed.items()}))
     answer = await client.get("/shop/baskets/1", headers={"Authorization": f"Bearer {token}"})
     assert_problem(answer, 401, "unauthenticated")
 
 
 @pytest.mark.parametrize(
-    ("changed", "secret", "algorithm"),
+    ("changed", "key", "algorithm"),
     [
-        ({"exp": 1}, SECRET, "HS256"),
-        ({"exp": None}, SECRET, "HS256"),
-        ({"sub": None}, SECRET, "HS256"),
-        ({"sub": ""}, SECRET, "HS256"),
-        ({"iss": "other"}, SECRET, "HS256"),
-        ({"aud": "other"}, SECRET, "HS256"),
-        ({"role": "root"}, SECRET, "HS256"),
-        ({"role": None}, SECRET, "HS256"),
-        ({}, "another-secret-of-sufficient-length!!", "HS256"),
-        ({}, SECRET * 2, "HS512"),
+        ({"exp": 1}, SIGNING_KEY, "EdDSA"),
+        ({"exp": None}, SIGNING_KEY, "EdDSA"),
+        ({"sub": None}, SIGNING_KEY, "EdDSA"),
+        ({"sub": ""}, SIGNING_KEY, "EdDSA"),
+        ({"iss": "other"}, SIGNING_KEY, "EdDSA"),
+        ({"aud": "other"}, SIGNING_KEY, "EdDSA"),
+        ({"role": "root"}, SIGNING_KEY, "EdDSA"),
+        ({"role": None}, SIGNING_KEY, "EdDSA"),
+        ({}, new_signing_key(), "EdDSA"),
+        ({}, b"a-secret-of-sufficient-length", "HS256"),
+        ({"role": "service"}, SIGNING_KEY, "EdDSA"),
         ({}, "", "none"),
-        ({"sub": "\u0007"}, SECRET, "HS256"),
-        ({"sub": "x" * 256}, SECRET, "HS256"),
-        ({"sub": 5}, SECRET, "HS256"),
-        ({"sub": ["alice"]}, SECRET, "HS256"),
-        ({"role": ["admin"]}, SECRET, "HS256"),
-        ({"role": {"admin": 1}}, SECRET, "HS256"),
+        ({"sub": "\u0007"}, SIGNING_KEY, "EdDSA"),
+        ({"sub": "x" * 256}, SIGNING_KEY, "EdDSA"),
+        ({"sub": 5}, SIGNING_KEY, "EdDSA"),
+        ({"sub": ["alice"]}, SIGNING_KEY, "EdDSA"),
+        ({"role": ["admin"]}, SIGNING_KEY, "EdDSA"),
+        ({"role": {"admin": 1}}, SIGNING_KEY, "EdDSA"),
         *(
-            ({name: value}, SECRET, "HS256")
+            ({name: value}, SIGNING_KEY, "EdDSA")
             for name in ("exp", "nbf", "iat")
             for value in (
                 *(10**400, 10**19, -1, 1e308, float("inf"), float("nan"), -float("inf")),
                 *("1e999", "", "4000000000", True, [4000000000], {}, 253_402_300_800),
             )
         ),
-        ({"nbf": time.time() + 3600}, SECRET, "HS256"),
-        ({"iat": time.time() + 3600}, SECRET, "HS256"),
+        ({"nbf": time.time() + 3600}, SIGNING_KEY, "EdDSA"),
+        ({"iat": time.time() + 3600}, SIGNING_KEY, "EdDSA"),
     ],
 )
-async def test_a_bad_token_is_401(
-    client: httpx.AsyncClient, changed: dict[str, Any], secret: str, algorithm: str
-) -> None:
-    token = signed(claims(**changed), secret, algorithm)
+async def test_a_bad_token_is_401(client: httpx.AsyncClient, changed: dict[str, Any], key: Any, algorithm: str) -> None:
+    token = signed(claims(**changed), key, algorithm)
     answer = await client.get("/shop/baskets/1", headers={"Authorization": f"Bearer {token}"})
     assert_problem(answer, 401, "unauthenticated")
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
@@ -119,8 +126,8 @@ async def test_a_bad_token_is_401(
 
 async def test_a_verified_token_is_believed_only_until_it_expires(app: FastAPI, client: httpx.AsyncClient) -> None:
     now = time.time()
-    token = {"Authorization": f"Bearer {issue_token(SECRET, 'alice', ttl=10, now=now)}"}
-    app.state.verifier = Verifier(SECRET, lambda: now, leeway=2)
+    token = {"Authorization": f"Bearer {issue_token(SIGNING_KEY, 'alice', ttl=10, now=now)}"}
+    app.state.verifier = Verifier(PUBLIC_KEY, lambda: now, leeway=2)
     assert (await client.get("/shop/baskets/1", headers=token)).json() == {"ident": "1", "subject": "alice"}
     assert app.state.verifier._known
     now += 11
@@ -134,4 +141,68 @@ async def test_roles_are_kept_apart(client: httpx.AsyncClient) -> None:
     assert (await client.get("/shop/customer", headers=bearer("customer"))).status_code == 200
     assert_problem(await client.get("/shop/admin", headers=bearer("customer")), 403, "forbidden")
     assert_problem(await client.get("/shop/customer", headers=bearer("admin")), 403, "forbidden")
-    assert_problem(await client.get("/shop/baskets/1", headers=bearer("service")), 403, "forbidden")
+
+
+def spki() -> bytes:
+    """The public key in PEM, as it is usually handed out."""
+    (key,) = public_keys(PUBLIC_KEY)
+    return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
+@pytest.mark.parametrize(
+    "material", [PUBLIC_KEY.encode(), base64.urlsafe_b64decode(PUBLIC_KEY), spki(), spki().strip()]
+)
+async def test_what_verifies_does_not_sign_as_a_shared_secret(
+    client: httpx.AsyncClient, material: bytes, algorithm: str
+) -> None:
+    for body in (claims(), claims(role="admin")):
+        token = signed(body, material, algorithm)
+        answer = await client.get("/shop/baskets/1", headers={"Authorization": f"Bearer {token}"})
+        assert_problem(answer, 401, "unauthenticated")
+
+
+@pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", ""])
+async def test_a_token_that_nobody_signed_is_none(client: httpx.AsyncClient, name: str) -> None:
+    head, body = (json.dumps(part).encode() for part in ({"alg": name, "typ": "JWT"}, claims(role="admin")))
+    text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (head, body)).decode()
+    for signature in ("", signed(claims()).rpartition(".")[2]):
+        answer = await client.get("/shop/admin", headers={"Authorization": f"Bearer {text}.{signature}"})
+        assert_problem(answer, 401, "unauthenticated")
+
+
+async def test_a_key_that_the_token_itself_brings_is_not_used(client: httpx.AsyncClient) -> None:
+    mine = new_signing_key()
+    half = public_half(mine).rstrip("=")
+    for more in (
+        {"jwk": {"kty": "OKP", "crv": "Ed25519", "x": half}},
+        {"kid": half},
+        {"jku": "http://127.0.0.1:1/keys"},
+    ):
+        token = jwt.encode(claims(), private_key(mine), algorithm="EdDSA", headers=more)
+        answer = await client.get("/shop/baskets/1", headers={"Authorization": f"Bearer {token}"})
+        assert_problem(answer, 401, "unauthenticated")
+
+
+def test_keys_are_rotated_by_a_second_one() -> None:
+    old, new = SIGNING_KEY, new_signing_key()
+    both = f"{new},{old}"
+    before, between, after = Verifier(public_half(old)), Verifier(public_half(both)), Verifier(public_half(new))
+    assert between.verify(issue_token(old, "alice")) == between.verify(issue_token(new, "alice"))
+    assert after.verify(issue_token(both, "alice")), "the first one signs"
+    for verifier, key in ((before, new), (after, old)):
+        with pytest.raises(Problem):
+            verifier.verify(issue_token(key, "alice"))
+
+
+def test_what_is_remembered_is_bounded_and_holds_no_token() -> None:
+    verifier = Verifier(PUBLIC_KEY, remembered=3)
+    tokens = [issue_token(SIGNING_KEY, name) for name in ("a", "b", "c", "d")]
+    assert [verifier.verify(token).subject for token in tokens] == ["a", "b", "c", "d"]
+    assert [caller.subject for caller, _ in verifier._known.values()] == ["b", "c", "d"]
+    assert not any(token.encode() in key or key in token.encode() for token in tokens for key in verifier._known)
+    for token in tokens:
+        forged = token[:-8] + ("AAAAAAAA" if token[-8:] != "AAAAAAAA" else "BBBBBBBB")
+        with pytest.raises(Problem):
+            verifier.verify(forged)
+    assert len(verifier._known) == 3, "what was refused is not remembered"

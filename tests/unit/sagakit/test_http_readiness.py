@@ -13,8 +13,9 @@ from sagakit.http import create_app
 from sagakit.readiness import Readiness, revisions
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from tests.keys import PUBLIC_KEY
 
-SETTINGS = Settings(jwt_secret="x" * 32, service="order", coordination_mode="kafka-choreography")
+SETTINGS = Settings(token_public_keys=PUBLIC_KEY, service="order", coordination_mode="kafka-choreography")
 
 
 async def test_what_is_away_degrades_a_service_that_goes_on_taking_work() -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from sagakit.http_get import get
 from sagakit.peers import Peers, urls_of
 from sagakit.settings import Settings
+from tests.keys import PUBLIC_KEY
 
 OURS, OTHER = "kafka-choreography", "kafka-orchestration"
 
@@ -74,7 +75,7 @@ async def test_a_peer_that_does_not_answer_or_is_somebody_else_disagrees_with_no
 
 
 async def test_a_service_asks_all_but_itself() -> None:
-    settings = Settings(jwt_secret="x" * 16, service="payment", order_url="http://order:1")
+    settings = Settings(token_public_keys=PUBLIC_KEY, service="payment", order_url="http://order:1")
     assert urls_of(settings).keys() == {"order", "inventory", "shipping"}
     assert urls_of(settings)["order"] == "http://order:1"
 

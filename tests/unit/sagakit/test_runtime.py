@@ -17,6 +17,7 @@ import pytest
 
 from sagakit.runtime import listen
 from sagakit.settings import Settings
+from tests.keys import PUBLIC_KEY
 
 PROGRAM = """
 import asyncio, os, sys
@@ -96,7 +97,7 @@ class Process:
         environ = {
             **os.environ,
             "PYTHONPATH": path,
-            "JWT_SECRET": "x" * 32,
+            "TOKEN_PUBLIC_KEYS": PUBLIC_KEY,
             "HTTP_PORT": str(self.port),
             **environ,
         }
@@ -223,7 +224,7 @@ async def test_replicas_share_the_port(processes: list[Process]) -> None:
 
 def test_without_replicas_a_port_in_use_is_refused() -> None:
     port = free_port()
-    settings = Settings(jwt_secret="x" * 16, http_port=port)
+    settings = Settings(token_public_keys=PUBLIC_KEY, http_port=port)
     with listen(settings) as sock:
         sock.listen()
         assert sock.proto == socket.IPPROTO_TCP
@@ -238,10 +239,10 @@ from sagakit.settings import Settings
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
 for most in (10, 1000, 1_000_000):
-    allow_connections(Settings(jwt_secret="x" * 16, http_connections_max=most))
+    allow_connections(Settings(token_public_keys="A" * 43 + "=", http_connections_max=most))
     print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 resource.setrlimit(resource.RLIMIT_NOFILE, (512, 2000))
-allow_connections(Settings(jwt_secret="x" * 16))
+allow_connections(Settings(token_public_keys="A" * 43 + "="))
 print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
 

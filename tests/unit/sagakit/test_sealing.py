@@ -10,6 +10,7 @@ from checkout.messages import Address, Checkout, Line, Money
 from checkout.sealing import open_address, seal_checkout
 from sagakit.sealing import MARK, CannotOpen, DeterministicSealer, FernetSealer, NoSealer, Sealer, sealer
 from sagakit.settings import Settings, SettingsError
+from tests.keys import PUBLIC_KEY
 
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 TEXTS = ["tok_visa", "", "sealed", "R\u012bga \U0001f600", "x" * 200]
@@ -71,7 +72,7 @@ def test_the_same_text_gives_the_same_bytes_of_the_twin_alone() -> None:
 )
 def test_a_key_that_is_none_is_refused_and_not_shown(keys: str) -> None:
     with pytest.raises(SettingsError, match="keys of 32 bytes") as caught:
-        Settings.from_env({"JWT_SECRET": "x" * 16, "SEAL_KEY_PAYMENT": keys})
+        Settings.from_env({"TOKEN_PUBLIC_KEYS": PUBLIC_KEY, "SEAL_KEY_PAYMENT": keys})
     assert str(caught.value).startswith("SEAL_KEY_PAYMENT=")
     assert keys not in str(caught.value)
 

@@ -7,12 +7,13 @@ import dataclasses
 import pytest
 
 from sagakit.settings import MASK, Settings, SettingsError
+from tests.keys import PUBLIC_KEY
 
 SECRET = "a-secret-of-sufficient-length"
 
 
 def read(**environ: str) -> Settings:
-    return Settings.from_env({"JWT_SECRET": SECRET, **environ})
+    return Settings.from_env({"TOKEN_PUBLIC_KEYS": PUBLIC_KEY, "PROVIDER_KEY_PAYMENT": SECRET, **environ})
 
 
 def test_defaults_need_nothing_but_the_secret() -> None:
@@ -61,12 +62,20 @@ def test_a_bad_value_names_the_variable_the_value_and_what_is_valid(name: str, v
     assert "\n" not in message
 
 
-def test_the_secret_is_required_and_long_enough() -> None:
-    with pytest.raises(SettingsError, match=r"JWT_SECRET is required: set it to at least 16 characters"):
+def test_keys_that_verify_are_required_and_are_keys() -> None:
+    with pytest.raises(SettingsError, match=r"TOKEN_PUBLIC_KEYS is required: set it to keys of 32 bytes"):
         Settings.from_env({})
-    with pytest.raises(SettingsError) as caught:
-        Settings.from_env({"JWT_SECRET": "tooshort"})
-    assert "tooshort" not in str(caught.value)
+    for wrong in ("tooshort", f"{PUBLIC_KEY},", f"{PUBLIC_KEY} ", PUBLIC_KEY[:-1]):
+        with pytest.raises(SettingsError, match="TOKEN_PUBLIC_KEYS"):
+            Settings.from_env({"TOKEN_PUBLIC_KEYS": wrong})
+    assert read(TOKEN_PUBLIC_KEYS=f"{PUBLIC_KEY},{PUBLIC_KEY}").token_public_keys.count(",") == 1
+
+
+@pytest.mark.parametrize("wrong", ["tooshort", "sixteen-letters-,", "with a blank in it", "k\u00e9y-of-that-length"])
+def test_what_a_service_shows_a_provider_is_long_enough_and_not_told(wrong: str) -> None:
+    with pytest.raises(SettingsError, match="PROVIDER_KEY_PAYMENT") as caught:
+        read(PROVIDER_KEY_PAYMENT=wrong)
+    assert wrong not in str(caught.value)
 
 
 def test_a_retry_ceiling_below_the_first_pause_is_refused() -> None:
@@ -76,7 +85,8 @@ def test_a_retry_ceiling_below_the_first_pause_is_refused() -> None:
 
 def test_the_table_shows_every_setting_its_source_and_no_secret() -> None:
     environ = {
-        "JWT_SECRET": SECRET,
+        "TOKEN_PUBLIC_KEYS": PUBLIC_KEY,
+        "PROVIDER_KEY_PAYMENT": SECRET,
         "DATABASE_URL": "postgresql://quartet:hunter2@127.0.0.1:5441/order",
         "BATCH_MAX": "20",
     }
@@ -84,7 +94,7 @@ def test_the_table_shows_every_setting_its_source_and_no_secret() -> None:
     assert set(rows) == {f.name.upper() for f in dataclasses.fields(Settings)}
     assert rows["BATCH_MAX"][1:3] == ("20", "environment")
     assert rows["DB_POOL"][1:3] == ("6", "default")
-    assert rows["JWT_SECRET"].value == MASK
+    assert rows["PROVIDER_KEY_PAYMENT"].value == MASK
     assert rows["DATABASE_URL"].value == f"postgresql://quartet:{MASK}@127.0.0.1:5441/order"
     assert all(row.doc for row in rows.values())
 

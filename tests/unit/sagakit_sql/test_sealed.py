@@ -18,7 +18,8 @@ from sagakit.http import create_app
 from sagakit.message import message_id
 from sagakit.provider_http import HttpProvider
 from sagakit.sealing import sealer
-from tests.postgres import SECRET, recipe
+from tests.keys import PAYMENT_KEY, PUBLIC_KEY
+from tests.postgres import recipe
 from tests.replica import Replica, basket, replica
 from tests.unit.api.served import headers, order_body
 
@@ -65,7 +66,7 @@ class System:
     def _provider(self, name: str, given: Mapping[str, str]) -> HttpProvider:
         made = recipe(name)
         settings = made_settings(name, given)
-        return HttpProvider("http://provider", SECRET, name, post=self.outside.post, opened=made.opened(settings))
+        return HttpProvider("http://provider", PAYMENT_KEY, post=self.outside.post, opened=made.opened(settings))
 
     async def place(self) -> httpx.Response:
         this = self.services["order"]
@@ -97,7 +98,7 @@ class System:
 def made_settings(name: str, given: Mapping[str, str]) -> Any:
     from sagakit.settings import Settings
 
-    return Settings(jwt_secret=SECRET, service=name, **given)  # type: ignore[arg-type]
+    return Settings(token_public_keys=PUBLIC_KEY, service=name, **given)  # type: ignore[arg-type]
 
 
 async def _run(system: System) -> set[str]:
@@ -175,7 +176,7 @@ async def test_a_service_without_the_key_asks_again_and_takes_it_for_no_refusal(
 
     def provider(given: Mapping[str, str]) -> HttpProvider:
         opened = recipe("payment").opened(made_settings("payment", given))
-        return HttpProvider("http://provider", SECRET, "payment", post=outside.post, opened=opened)
+        return HttpProvider("http://provider", PAYMENT_KEY, post=outside.post, opened=opened)
 
     async with replica("payment", url, provider=provider({}), retry_max=0.2) as payment:
         await payment.participant.dispatcher.do(AuthorizePayment("o1", sealed))

@@ -24,7 +24,8 @@ from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
 from sagakit.provider_http import HttpProvider
 from sagakit.service import Handler
 from sagakit.telemetry import configure_logging
-from tests.postgres import SECRET, Server
+from tests.keys import PAYMENT_KEY
+from tests.postgres import Server
 from tests.replica import Replica, basket, replica
 from tests.unit.api.served import headers, order_body, problem, served
 from tests.unit.sagakit_sql.test_caller import CALLING, Scripted
@@ -166,7 +167,7 @@ async def _bug(path: str, body: bytes, headers: Any) -> tuple[int, bytes]:
 
 @pytest.mark.parametrize("post", [_echo, _echo_in_answer, _odd, _rejects, _broken, _bug])
 async def test_a_provider_that_fails(database: Callable[[str], str], log: Log, post: Any) -> None:
-    provider = HttpProvider("http://nowhere", SECRET, "payment", post=post)
+    provider = HttpProvider("http://nowhere", PAYMENT_KEY, post=post)
     settings = {**CALLING, "saga_attention_after": 0.1}
     async with replica("payment", database("payment"), provider=provider, **settings) as payment:
         await payment.participant.dispatcher.do(authorize())

@@ -5,7 +5,7 @@ import pytest
 from checkout import messages as m
 from payment_service import domain as d
 from payment_service.domain import Payment
-from payment_service.gateway import call, outcome
+from payment_service.gateway import call, endings, outcome
 from payment_service.service import SERVICE
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome
@@ -80,6 +80,54 @@ def test_a_capture_takes_the_total_of_the_order() -> None:
     assert (done.status, done.open) == ("CAPTURED", False)
 
 
+END = d.EndAuthorization(ORDER, "ended_by_operator")
+ENDED = given(SERVICE, UNDER_WAY, m.PaymentDeclined(ORDER, "ended_by_operator"))
+LATE_VOID = d.LateAuthorizationVoidRequested(ORDER, 3300, "EUR")
+LATE_VOIDED = d.LateAuthorizationVoided(ORDER)
+
+
+def test_an_operator_ends_an_authorization_without_answer_as_declined() -> None:
+    assert expect(SERVICE, UNDER_WAY, END, m.PaymentDeclined(ORDER, "ended_by_operator")) == ENDED
+    assert (ENDED.status, ENDED.open, ENDED.closed) == ("DECLINED", False, False)
+    undone = expect(SERVICE, ENDED, VOID, VOIDED)
+    assert (undone.status, undone.closed) == ("DECLINED", True)
+
+
+def test_and_as_voided_where_the_order_is_cancelled_already() -> None:
+    after = expect(SERVICE, DOUBTFUL, END, VOIDED)
+    assert (after.status, after.open, after.closed) == ("VOIDED", False, True)
+
+
+@pytest.mark.parametrize("state", [ENDED, given(SERVICE, ENDED, VOIDED), given(SERVICE, DOUBTFUL, VOIDED)])
+def test_what_the_provider_has_authorized_after_all_is_voided_there(state: Payment) -> None:
+    voiding = expect(SERVICE, state, OK, LATE_VOID)
+    assert (voiding.status, voiding.open, voiding.closed) == (state.status, True, state.closed)
+    assert expect(SERVICE, voiding, d.RecordVoid(ORDER, "ok"), LATE_VOIDED) == state
+
+
+def test_the_undo_of_the_order_may_come_while_a_late_authorization_is_being_voided() -> None:
+    voiding = expect(SERVICE, expect(SERVICE, ENDED, OK, LATE_VOID), VOID, VOIDED)
+    assert (voiding.status, voiding.open, voiding.closed) == ("DECLINED", True, True)
+    after = expect(SERVICE, voiding, d.RecordVoid(ORDER, "ok"), LATE_VOIDED)
+    assert (after.status, after.open) == ("DECLINED", False)
+
+
+@pytest.mark.parametrize("state", [ENDED, given(SERVICE, ENDED, VOIDED)])
+def test_what_the_provider_has_not_authorized_either_changes_nothing(state: Payment) -> None:
+    late = d.RecordAuthorization(ORDER, "declined", "card_declined")
+    assert expect(SERVICE, state, late, d.LateAuthorizationDeclined(ORDER, "card_declined")) == state
+
+
+def test_an_operator_may_end_an_authorization_alone_and_as_declined_alone() -> None:
+    made = call(REQUESTED)
+    assert made is not None
+    assert endings(made) == {"declined": END}
+    for event in (d.PaymentCaptureRequested(ORDER, 3300, "EUR"), VOID_REQUESTED, LATE_VOID):
+        made = call(event)
+        assert made is not None
+        assert endings(made) == {}
+
+
 CAPTURED = given(SERVICE, HELD, d.PaymentCaptureRequested(ORDER, 3300, "EUR"), m.PaymentCaptured(ORDER))
 
 
@@ -97,6 +145,10 @@ CAPTURED = given(SERVICE, HELD, d.PaymentCaptureRequested(ORDER, 3300, "EUR"), m
         (VOIDING, VOID),
         (given(SERVICE, NEW, VOIDED), VOID),
         (HELD, OK),
+        *((state, END) for state in (NEW, HELD, VOIDING, ENDED, CAPTURED, given(SERVICE, NEW, VOIDED))),
+        (ENDED, d.RecordVoid(ORDER, "ok")),
+        (given(SERVICE, VOIDING, VOIDED), d.RecordVoid(ORDER, "ok")),
+        (given(SERVICE, NEW, VOIDED), OK),
         (HELD, d.RecordVoid(ORDER, "ok")),
         (VOIDING, d.RecordVoid(ORDER, "declined")),
         (UNDER_WAY, d.RecordCapture(ORDER, "ok")),
@@ -112,6 +164,7 @@ def test_what_the_inbox_or_the_pivot_rules_out_is_a_bug(state: Payment, command:
     [
         (REQUESTED, "o1/authorize", {"amount": {"amount": 3300, "currency": "EUR"}, "token": "tok_visa"}),
         (d.PaymentCaptureRequested(ORDER, 3300, "EUR"), "o1/capture", {"amount": {"amount": 3300, "currency": "EUR"}}),
+        (LATE_VOID, "o1/void", {"amount": {"amount": 3300, "currency": "EUR"}}),
         (VOID_REQUESTED, "o1/void", {"amount": {"amount": 3300, "currency": "EUR"}}),
     ],
 )
@@ -120,7 +173,9 @@ def test_a_request_becomes_a_call_under_a_derived_key(event: Event, key: str, pa
     assert call(event) == ProviderCall(key, "payment", operation, {"order_id": ORDER, **payload})
 
 
-@pytest.mark.parametrize("event", [AUTHORIZED, VOIDED, d.PaymentVoidDeferred(ORDER), m.PaymentCaptured(ORDER)])
+@pytest.mark.parametrize(
+    "event", [AUTHORIZED, VOIDED, LATE_VOIDED, d.PaymentVoidDeferred(ORDER), m.PaymentCaptured(ORDER)]
+)
 def test_other_events_call_nobody(event: Event) -> None:
     assert call(event) is None
 

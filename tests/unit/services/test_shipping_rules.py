@@ -6,7 +6,7 @@ from checkout import messages as m
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome
 from shipping_service import domain as d
-from shipping_service.carrier import call, outcome
+from shipping_service.carrier import call, endings, outcome
 from shipping_service.domain import Shipment
 from shipping_service.service import SERVICE
 from tests.unit.services.given import CHECKOUT, ORDER, expect, expect_bug, given
@@ -72,6 +72,47 @@ def test_a_refused_shipment_stays_refused_when_cancelled() -> None:
     refused = given(SERVICE, UNDER_WAY, m.ShipmentRefused(ORDER, "not_served"))
     after = expect(SERVICE, refused, CANCEL, CANCELLED)
     assert (after.status, after.closed) == ("REFUSED", True)
+
+
+END = d.EndBooking(ORDER, "ended_by_operator")
+ENDED = given(SERVICE, UNDER_WAY, m.ShipmentRefused(ORDER, "ended_by_operator"))
+LATE_CANCEL, LATE_CANCELLED = d.LateBookingCancellationRequested(ORDER), d.LateBookingCancelled(ORDER)
+
+
+def test_an_operator_ends_a_booking_without_answer_as_refused() -> None:
+    assert expect(SERVICE, UNDER_WAY, END, m.ShipmentRefused(ORDER, "ended_by_operator")) == ENDED
+    assert (ENDED.status, ENDED.open, ENDED.closed) == ("REFUSED", False, False)
+    after = expect(SERVICE, DOUBTFUL, END, CANCELLED)
+    assert (after.status, after.open, after.closed) == ("CANCELLED", False, True)
+
+
+@pytest.mark.parametrize("state", [ENDED, given(SERVICE, ENDED, CANCELLED), given(SERVICE, DOUBTFUL, CANCELLED)])
+def test_what_the_carrier_has_booked_after_all_is_cancelled_there(state: Shipment) -> None:
+    cancelling = expect(SERVICE, state, OK, LATE_CANCEL)
+    assert (cancelling.status, cancelling.open, cancelling.closed) == (state.status, True, state.closed)
+    assert expect(SERVICE, cancelling, d.RecordCancellation(ORDER, "ok"), LATE_CANCELLED) == state
+    assert expect(SERVICE, state, REFUSED, d.LateBookingRefused(ORDER, "not_served")) == state
+
+
+def test_the_undo_of_the_order_may_come_while_a_late_booking_is_being_cancelled() -> None:
+    cancelling = expect(SERVICE, expect(SERVICE, ENDED, OK, LATE_CANCEL), CANCEL, CANCELLED)
+    assert (cancelling.status, cancelling.open, cancelling.closed) == ("REFUSED", True, True)
+    assert not expect(SERVICE, cancelling, d.RecordCancellation(ORDER, "ok"), LATE_CANCELLED).open
+
+
+def test_an_operator_may_end_a_booking_alone_and_as_refused_alone() -> None:
+    made = call(REQUESTED)
+    assert made is not None
+    assert endings(made) == {"refused": END}
+    for event in (d.ShipmentDispatchRequested(ORDER), CANCEL_REQUESTED, LATE_CANCEL):
+        made = call(event)
+        assert made is not None
+        assert (endings(made), made.key) == ({}, f"{ORDER}/{made.operation}")
+
+
+@pytest.mark.parametrize("state", [NEW, HELD, CANCELLING, ENDED, DISPATCHED, given(SERVICE, NEW, CANCELLED)])
+def test_a_booking_that_is_not_under_way_cannot_be_ended(state: Shipment) -> None:
+    expect_bug(SERVICE, state, END, ORDER)
 
 
 def test_a_dispatch_is_requested_and_then_done() -> None:

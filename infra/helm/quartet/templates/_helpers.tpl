@@ -61,13 +61,17 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- range $name, $value := $values.settings }}
 - {name: {{ $name }}, value: {{ $value | quote }}}
 {{- end }}
-- name: JWT_SECRET
-  valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: JWT_SECRET}}
+- name: TOKEN_PUBLIC_KEYS
+  valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: TOKEN_PUBLIC_KEYS}}
 {{- range $pair := list "payment" "shipping" }}
 {{- if or (eq $.service $pair) (and (eq $.service "order") $values.sealOrders) }}
 - name: SEAL_KEY_{{ upper $pair }}
   valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: SEAL_KEY_{{ upper $pair }}}}
 {{- end }}
+{{- end }}
+{{- if and (has $.service (list "payment" "shipping")) (eq $values.providers "sandbox") }}
+- name: PROVIDER_KEY_{{ upper $.service }}
+  valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: PROVIDER_KEY_{{ upper $.service }}}}
 {{- end }}
 - name: DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ $values.existingSecret }}, key: {{ upper .service }}_DATABASE_URL}}

@@ -21,6 +21,7 @@ COMMANDS = {
     "attention": "native_stack.attention:main",
     "uninstall": "native_stack.uninstall:main",
     "token": "native_stack.quick:token",
+    "keys": "native_stack.quick:keys",
     "check": "native_stack.quick:check",
 }
 

@@ -1,4 +1,5 @@
-"""`make attention`: what needs a human in the four services; RETRY=id pushes one on, DISMISS=id REASON=… puts it away.
+"""`make attention`: what needs a human in the four services; RETRY=id pushes one on, DISMISS=id REASON=… puts it away,
+RESOLVE=id OUTCOME=declined REASON=… ends a call that gets no answer.
 
 Exit status 0 when nothing is open (or the act went through), 1 when something is (or the retry failed), 2 when that
 cannot be told: a service does not answer, or the call was wrong.
@@ -20,7 +21,7 @@ from rich.table import Table
 from native_stack.errors import StackError, usage
 from native_stack.layout import layout
 from native_stack.settings import SERVICES, stack_environment
-from native_stack.tokens import make_token
+from native_stack.tokens import SIGNING_KEY, make_token
 
 TIMEOUT = 20.0
 PAGE = 200
@@ -48,7 +49,7 @@ class Desk:
             query["cursor"] = page["next_cursor"]
 
     def act(self, item: str, act: str, body: Mapping[str, str] | None = None) -> Any:
-        """What came of `retry` or `dismiss`; None if this service has nothing of that id."""
+        """What came of `retry`, `dismiss` or `resolve`; None if this service has nothing of that id."""
         return self._ask("POST", f"/attention/{quote(item, safe='/')}/{act}", body)
 
     def _ask(self, method: str, target: str, body: Mapping[str, str] | None = None) -> Any:
@@ -74,22 +75,37 @@ class Desk:
 
 def main(environ: Mapping[str, str]) -> int:
     """List, or act; the exit status."""
-    retry, dismiss, reason = (environ.get(name, "") for name in ("RETRY", "DISMISS", "REASON"))
+    retry, dismiss, resolve, reason, outcome = (
+        environ.get(name, "") for name in ("RETRY", "DISMISS", "RESOLVE", "REASON", "OUTCOME")
+    )
     shape = (environ.get("FORMAT") or "table").lower()
     if shape not in FORMATS:
         raise usage(f"FORMAT={shape} is not known; valid: {', '.join(FORMATS)}")
-    if retry and dismiss:
-        raise usage("either RETRY or DISMISS can be given, not both")
-    if dismiss and not reason.strip():
-        raise usage(f"DISMISS={dismiss} needs a REASON=, which is kept")
-    if reason and not dismiss:
-        raise usage("REASON belongs to DISMISS=id")
+    _one_act(environ)
     desks = _desks(environ)
     if retry:
         return _retry(desks, retry)
     if dismiss:
         return _dismiss(desks, dismiss, reason)
+    if resolve:
+        return _resolve(desks, resolve, outcome, reason)
     return _list(desks, shape)
+
+
+def _one_act(environ: Mapping[str, str]) -> None:
+    """Raises unless at most one act is asked for, with what it needs and no more."""
+    given = [name for name in ("RETRY", "DISMISS", "RESOLVE") if environ.get(name)]
+    if len(given) > 1:
+        raise usage(f"either {' or '.join(given)} can be given, not both")
+    act = given[0] if given else ""
+    if act in ("DISMISS", "RESOLVE") and not environ.get("REASON", "").strip():
+        raise usage(f"{act}={environ[act]} needs a REASON=, which is kept")
+    if environ.get("REASON") and act not in ("DISMISS", "RESOLVE"):
+        raise usage("REASON belongs to DISMISS=id or RESOLVE=id")
+    if act == "RESOLVE" and not environ.get("OUTCOME"):
+        raise usage(f"RESOLVE={environ[act]} needs an OUTCOME=: declined for an authorization, refused for a booking")
+    if environ.get("OUTCOME") and act != "RESOLVE":
+        raise usage("OUTCOME belongs to RESOLVE=id")
 
 
 def _desks(environ: Mapping[str, str]) -> list[Desk]:
@@ -97,7 +113,7 @@ def _desks(environ: Mapping[str, str]) -> list[Desk]:
         environment = stack_environment(layout(environ).root)
     except StackError as error:
         raise StackError(str(error), 2) from None
-    token = make_token(environment["JWT_SECRET"], "operator", "admin")
+    token = make_token(environment[SIGNING_KEY], "operator", "admin")
     return [Desk(name, environment[f"{name.upper()}_URL"], token) for name in SERVICES]
 
 
@@ -147,6 +163,12 @@ def _retry(desks: list[Desk], item: str) -> int:
 def _dismiss(desks: list[Desk], item: str, reason: str) -> int:
     desk, _ = _first(desks, item, "dismiss", {"reason": reason})
     print(f"{desk.service}: {item}: dismissed")
+    return 0
+
+
+def _resolve(desks: list[Desk], item: str, outcome: str, reason: str) -> int:
+    desk, told = _first(desks, item, "resolve", {"outcome": outcome, "reason": reason})
+    print(f"{desk.service}: {item}: ended as {told['outcome']}; should it have had an effect, that is undone")
     return 0
 
 

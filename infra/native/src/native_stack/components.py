@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,12 +89,24 @@ def pip_venv(name: str, lock: Path) -> Callable[[Path, Report], None]:
     return install
 
 
-def run(command: Sequence[str], name: str, report: Report) -> None:
-    """Run an installer, reporting its lines; its last ones are quoted when it fails."""
+def run(
+    command: Sequence[str],
+    name: str,
+    report: Report,
+    environment: Mapping[str, str] | None = None,
+    directory: Path | None = None,
+) -> None:
+    """Run an installer, reporting its lines; its last ones are quoted when it fails. `environment` adds to ours."""
     tail: deque[str] = deque(maxlen=12)
     try:
         with subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, **(environment or {})},
+            cwd=directory,
         ) as process:
             assert process.stdout is not None
             for line in process.stdout:
@@ -106,7 +118,7 @@ def run(command: Sequence[str], name: str, report: Report) -> None:
         raise StackError(f"{name} could not be fetched: {error}") from None
     if process.returncode:
         said = "\n  ".join(tail)
-        tool = "Maven" if "mvn" in command[0] else "pip"
+        tool = {"mvn": "Maven", "go": "Go"}.get(Path(command[0]).name, "pip")
         raise StackError(
             f"{name} could not be fetched: {tool} ended with {process.returncode}; it said:\n  {said}\n"
             f"check the network and the settings of {tool}, then try again"

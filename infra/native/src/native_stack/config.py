@@ -17,7 +17,7 @@ def main(environ: Mapping[str, str]) -> None:
     settings = resolve(environ)
     rows = [(name, setting.value, setting.source) for name, setting in settings.values.items()]
     rows += [(name, value, "environment, passed on") for name, value in sorted(settings.passed_on.items())]
-    secrets = read(settings.layout) or dict.fromkeys((*SERVICES, "jwt"), "made by make up")
+    secrets = read(settings.layout) or dict.fromkeys((*SERVICES, "tokens"), "made by make up")
     known = {name for name, _, _ in rows}
     computed = services.recorded_environment(settings, secrets)
     rows += [(name, value, "computed") for name, value in computed.items() if name not in known]

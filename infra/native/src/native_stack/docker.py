@@ -16,8 +16,9 @@ from native_stack.compose import COMPOSE_FILE, Compose
 from native_stack.errors import StackError, usage
 from native_stack.images import refuse_another
 from native_stack.layout import REPOSITORY, Layout, locked
-from native_stack.secrets_store import load_or_create, seal_keys, write_private
+from native_stack.secrets_store import given_secrets, load_or_create, provider_keys, seal_keys, write_private
 from native_stack.settings import PORTS, SERVICES, Settings
+from sagakit.signing import public_half
 
 ANSWER_SECONDS = 10
 OLDEST_COMPOSE = (2, 24)  # optional files of settings
@@ -25,8 +26,9 @@ OLDEST_ENGINE = (25,)  # a health check that is quick at first
 WORKERS = tuple(f"{name}-worker" for name in SERVICES)
 # what carries the messages -> its container
 BROKERS = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "ministack", "pubsub": "pubsub"}
+CHAOS = REPOSITORY / "infra" / "docker" / "chaos.env"
 HANDED_ON = ("COORDINATION_MODE", "PROVIDERS", "FAULT_INJECTION", "LOG_LEVEL", *PORTS)
-NOT_FOR_CONTAINERS = ("JWT_SECRET", "PYTHONPATH", "SERVICE_ROLE")
+NOT_FOR_CONTAINERS = ("PYTHONPATH", "SERVICE_ROLE")
 ROLES = ("all", "api", "worker")
 
 Step = Callable[[str, str], None]  # (what, how far)
@@ -135,7 +137,7 @@ def up(settings: Settings, step: Step) -> list[str]:
         compose.run("rm", "--stop", "--force", "--volumes", *unwanted)
         write_private(place.run, "docker.json", json.dumps({"mode": settings.mode}))
         write_private(place.data, _volumes(place).name, "")
-        docker_standby.bring(settings, load_or_create(place, SERVICES), compose, step)
+        docker_standby.bring(settings, _secrets(settings), compose, step)
         scale = [word for name in WORKERS if replicas > 1 for word in ("--scale", f"{name}={replicas - 1}")]
         started: list[str] = []
 
@@ -214,7 +216,7 @@ def logs(place: Layout, environ: Mapping[str, str]) -> None:
 def _prepare(settings: Settings) -> Compose:
     """Write down what Compose is to know, and return it for the mode."""
     place = settings.layout
-    environment = environment_of(settings, load_or_create(place, SERVICES))
+    environment = environment_of(settings, _secrets(settings))
     write_private(place.data, "compose.env", _env_file(environment))
     passed_on = {name: value for name, value in settings.passed_on.items() if name not in NOT_FOR_CONTAINERS}
     write_private(place.run, "settings.env", _env_file(passed_on))
@@ -241,26 +243,37 @@ def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, 
         **{name: settings[name] for name in HANDED_ON},
         "SERVICE_ROLE": role,
         "QUARTET_SETTINGS": str(place.run / "settings.env"),
-        "JWT_SECRET": settings.passed_on.get("JWT_SECRET") or secrets["jwt"],
+        "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
         "POSTGRES_PASSWORD": secrets["postgres"],
         **{f"{name.upper()}_DB_PASSWORD": secrets[name] for name in SERVICES},
         **seal_keys(secrets, "order"),  # Compose hands each service what is its own
         **docker_standby.variables(settings, secrets),
+        **provider_keys(secrets, "provider"),
+        **({**routes(), "TOXIPROXY_PORT": settings["TOXIPROXY_PORT"]} if settings["TOXICS"] == "on" else {}),
     }
 
 
+def routes() -> dict[str, str]:
+    """What leads every service through its proxies: the variables of chaos.env."""
+    lines = [line for line in CHAOS.read_text().splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
 def _profiles(settings: Settings) -> list[str]:
-    workers = ["workers"] if int(settings["REPLICAS"]) > 1 else []
-    return [settings.mode, *workers, *(f"{service}-standby" for service in settings.standbys)]
+    workers, chaos = int(settings["REPLICAS"]) > 1, settings["TOXICS"] == "on"
+    standbys = [f"{service}-standby" for service in settings.standbys]
+    return [settings.mode, *(["workers"] if workers else []), *(["chaos"] if chaos else []), *standbys]
+
+
+def _secrets(settings: Settings) -> dict[str, str]:
+    return load_or_create(settings.layout, SERVICES) | given_secrets(settings.signing_key)
 
 
 def _record(settings: Settings) -> None:
     """What tools get from `stack_environment()`: the same as of a native stack, for the same ports are published."""
     from native_stack.services import recorded_environment
 
-    secrets = load_or_create(settings.layout, SERVICES)
-    jwt = settings.passed_on.get("JWT_SECRET") or secrets["jwt"]
-    environment = {**recorded_environment(settings, {**secrets, "jwt": jwt}), "STACK": "docker"}
+    environment = {**recorded_environment(settings, _secrets(settings)), "STACK": "docker"}
     record = {"environment": environment, "ports": [], "programs": {}}
     write_private(settings.layout.run, "stack.json", json.dumps(record, indent=1))
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
+from native_stack import toxics
 from native_stack.components import NATIVE, Component, Report, run, verify
 from native_stack.errors import StackError
 from native_stack.folders import home
@@ -32,16 +34,19 @@ JVM = (
 
 def properties(settings: Settings) -> dict[str, str]:
     """The broker's configuration: small, durable enough for one machine, and soon back after a kill."""
-    port, controller = settings.port("KAFKA_PORT"), settings.port("KAFKA_CONTROLLER_PORT")
+    controller = settings.port("KAFKA_CONTROLLER_PORT")
+    ours = [link for link in toxics.links(settings) if link.dependency == "kafka"]
+    here = {"PLAINTEXT": settings.port("KAFKA_PORT"), **{link.service.upper(): link.upstream for link in ours}}
+    told = here | {link.service.upper(): link.listen for link in ours}  # a service goes on through its own proxy
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{HOST}:{controller}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listeners": _addresses({**here, "CONTROLLER": controller}),
+        "advertised.listeners": _addresses(told),
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in ("CONTROLLER", *here)),
         "log.dirs": str(settings.layout.data / "kafka" / "logs"),
         "auto.create.topics.enable": "false",
         "num.partitions": "4",
@@ -91,10 +96,19 @@ def prepare(settings: Settings, report: Report) -> Program:
         command=(*base, "kafka.Kafka", str(config)),
         directory=data,
         check=Check("kafka", settings.port("KAFKA_PORT")),
-        ports={name: settings.port(name) for name in ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT")},
+        ports={name: settings.port(name) for name in ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT", *_listeners(settings))},
         environment={"HOME": str(data)},
         fingerprint=text,
     )
+
+
+def _addresses(ports: Mapping[str, int]) -> str:
+    return ",".join(f"{name}://{HOST}:{port}" for name, port in ports.items())
+
+
+def _listeners(settings: Settings) -> list[str]:
+    """The variables of the ports on which it listens for one service each."""
+    return [f"KAFKA_{link.service.upper()}_PORT" for link in toxics.links(settings) if link.dependency == "kafka"]
 
 
 def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:

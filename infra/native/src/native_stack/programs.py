@@ -20,6 +20,7 @@ SERVICE = "service"
 SUBSTRATE = "substrate"
 DATABASE = "database"
 PROVIDER = "provider"
+PROXY = "proxy"
 
 STOP_SECONDS = 20  # a graceful stop may take this long before the program is killed
 

@@ -1,4 +1,4 @@
-"""Commands that have to be quick, with the standard library only."""
+"""Commands that have to be quick: they load little."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from native_stack import docker, settings, tokens
 from native_stack.errors import StackError, usage
 from native_stack.layout import layout
+from native_stack.settings import stack_environment
+from sagakit.signing import new_signing_key, public_half
 
 
 def check(environ: Mapping[str, str]) -> None:
@@ -21,17 +23,23 @@ def token(environ: Mapping[str, str]) -> None:
     if role not in tokens.ROLES:
         raise usage(f"ROLE={role} is not known; valid: {', '.join(tokens.ROLES)}")
     default_name = "operator" if role == "admin" else "alice"
-    print(tokens.make_token(_secret(environ), environ.get("CUSTOMER") or default_name, role))
+    print(tokens.make_token(_signing_key(environ), environ.get("CUSTOMER") or default_name, role))
 
 
-def _secret(environ: Mapping[str, str]) -> str:
-    if environ.get("JWT_SECRET"):
-        return environ["JWT_SECRET"]
+def keys(environ: Mapping[str, str]) -> None:
+    """Print a new pair of keys for tokens, for where no `make up` makes one."""
+    made = new_signing_key()
+    print(f"{tokens.SIGNING_KEY}={made}\nTOKEN_PUBLIC_KEYS={public_half(made)}")
+
+
+def _signing_key(environ: Mapping[str, str]) -> str:
+    if given := environ.get(tokens.SIGNING_KEY):
+        return tokens.checked(given)
     place = layout(environ)
     try:
         if place.record.exists():
-            return str(json.loads(place.record.read_text())["environment"]["JWT_SECRET"])
-        return str(json.loads(place.secrets.read_text())["jwt"])
+            return stack_environment(place.root)[tokens.SIGNING_KEY]
+        return str(json.loads(place.secrets.read_text())["tokens"])
     except FileNotFoundError:
         raise StackError(f"no stack was brought up in {place.root}; start one with: make up") from None
     except PermissionError:

@@ -12,8 +12,11 @@ from collections.abc import Iterable, Mapping
 
 from native_stack.errors import StackError
 from native_stack.layout import Layout
+from native_stack.tokens import checked
 
 SEALED_FOR = ("payment", "shipping")
+PROVIDER_CALLERS = ("payment", "shipping")
+NO_LONGER = ("jwt",)  # signed and verified tokens, and every service had it
 
 
 def seal_keys(secrets: Mapping[str, str], service: str) -> dict[str, str]:
@@ -22,10 +25,17 @@ def seal_keys(secrets: Mapping[str, str], service: str) -> dict[str, str]:
     return {f"SEAL_KEY_{name.upper()}": secrets[f"seal_{name}"] for name in names}
 
 
+def provider_keys(secrets: Mapping[str, str], program: str) -> dict[str, str]:
+    """The variables with keys for calls to providers: a caller gets its own; the sandbox, which compares them, each."""
+    names = PROVIDER_CALLERS if program == "provider" else tuple(name for name in PROVIDER_CALLERS if name == program)
+    return {f"PROVIDER_KEY_{name.upper()}": secrets[f"provider_{name}"] for name in names}
+
+
 def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
-    """Names to values: `jwt`, `postgres` (the superuser), `replication` (standbys), `kafka_cluster`, one password per
-    service, and `seal_payment` and `seal_shipping`: keys separated by commas, of which the first seals. To rotate, put
-    a new one in front.
+    """Names to values: `postgres` (the superuser), `replication` (standbys), `kafka_cluster`, one password per service;
+    and keys: `tokens`, which signs those of people and which no process of the stack gets, `seal_payment` and
+    `seal_shipping`, `provider_payment` and `provider_shipping`. A key may be several, separated by commas, of which the
+    first is used and all are known: to rotate, put a new one in front.
 
     The file can be read by its owner alone. Values once made stay, so data and secrets live and die together.
     """
@@ -33,17 +43,23 @@ def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
     found = read(layout)
     wanted = {name: secrets.token_urlsafe(24) for name in services}
     wanted |= {
-        "jwt": secrets.token_urlsafe(48),
+        "tokens": _key(),
         "postgres": secrets.token_urlsafe(24),
         "replication": secrets.token_urlsafe(24),
         "kafka_cluster": _cluster_id(),
-        **{f"seal_{name}": _seal_key() for name in SEALED_FOR},
+        **{f"seal_{name}": _key() for name in SEALED_FOR},
+        **{f"provider_{name}": secrets.token_urlsafe(32) for name in PROVIDER_CALLERS},
     }
-    if wanted.keys() <= found.keys():
+    if wanted.keys() <= found.keys() and not any(name in found for name in NO_LONGER):
         return found
-    found = wanted | found
+    found = {name: value for name, value in (wanted | found).items() if name not in NO_LONGER}
     write_private(path.parent, path.name, json.dumps(found, indent=1))
     return found
+
+
+def given_secrets(signing_key: str) -> dict[str, str]:
+    """What the environment gives instead of a secret that was made; `StackError` with status 2 if it is no key."""
+    return {"tokens": checked(signing_key)} if signing_key else {}
 
 
 def read(layout: Layout) -> dict[str, str]:
@@ -85,7 +101,7 @@ def write_private(
         os.close(held)
 
 
-def _seal_key() -> str:
+def _key() -> str:
     return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
 
 

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from native_stack import folders, standby
+from native_stack import folders, standby, toxics
 from native_stack.layout import REPOSITORY
 from native_stack.programs import PROVIDER, SERVICE, Program
 from native_stack.readiness import HOST, Check
-from native_stack.secrets_store import seal_keys
+from native_stack.secrets_store import provider_keys, seal_keys
 from native_stack.settings import DEFAULTS, PORTS, SERVICES, Settings
+from native_stack.tokens import SIGNING_KEY
+from sagakit.signing import public_half
 
 SANDBOX = "provider"
 SANDBOX_FILE = "sandbox.db"
@@ -32,7 +34,7 @@ def common_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[s
         "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "LOG_LEVEL": settings["LOG_LEVEL"],
         "ROLE": "all",
-        "JWT_SECRET": secrets["jwt"],
+        "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
         **{f"{name.upper()}_URL": url(settings, name) for name in (*SERVICES, SANDBOX)},
         "TEMPORAL_ADDRESS": f"{HOST}:{settings['TEMPORAL_PORT']}",
         "KAFKA_BOOTSTRAP": f"{HOST}:{settings['KAFKA_PORT']}",
@@ -51,8 +53,10 @@ def recorded_environment(settings: Settings, secrets: Mapping[str, str]) -> dict
     return {
         **common_environment(settings, secrets),
         **{name: settings[name] for name in (*PORTS, *DEFAULTS)},
+        SIGNING_KEY: secrets["tokens"],
         "STACK_DIR": settings["STACK_DIR"],
         "CONSOLE_URL": url(settings, CONSOLE),
+        **toxics.recorded(settings),
         **{f"{name.upper()}_DATABASE_URL": standby.database_url(settings, secrets, name) for name in SERVICES},
     }
 
@@ -74,10 +78,12 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str, python: P
     """One of the four, with its own database and nobody else's."""
     environment = {
         **common_environment(settings, secrets),
+        **toxics.detours(settings, name),
         "SERVICE": name,
-        "DATABASE_URL": standby.database_url(settings, secrets, name),
+        "DATABASE_URL": standby.database_url(settings, secrets, name, toxics.database_port(settings, name)),
         **({"STANDBY_TIMEOUT": settings["STANDBY_TIMEOUT"]} if name in settings.standbys else {}),
         **seal_keys(secrets, name),
+        **provider_keys(secrets, name),
     }
     return _program(settings, python, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
 
@@ -87,8 +93,10 @@ def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
     home = folders.home(settings.layout, SANDBOX)[0]
     environment = {
         **{name: value for name, value in settings.passed_on.items() if not name.startswith("SAGA_")},
+        "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "LOG_LEVEL": settings["LOG_LEVEL"],
-        "JWT_SECRET": secrets["jwt"],
+        "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
+        **provider_keys(secrets, SANDBOX),
         "SANDBOX_DATABASE": str(home / SANDBOX_FILE),
         "PYTHONUNBUFFERED": "1",
     }

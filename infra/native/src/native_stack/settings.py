@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from native_stack.errors import StackError, usage
@@ -39,11 +39,23 @@ PORTS = {
     "SHIPPING_STANDBY_PORT": 5454,
 }
 
+# Of TOXICS=on alone: Toxiproxy's interface, its listener for each service and what that stands on, and Kafka's
+# listener for each service. No two differ by a multiple of 100, so that stacks side by side do not meet
+TOXIC_PORTS = {
+    "TOXIPROXY_PORT": 8474,
+    **{f"{name.upper()}_DB_TOXIC_PORT": 5461 + number for number, name in enumerate(SERVICES)},
+    **{f"{name.upper()}_BROKER_TOXIC_PORT": 5475 + number for number, name in enumerate(SERVICES)},
+    "PAYMENT_PROVIDER_TOXIC_PORT": 5482,
+    "SHIPPING_PROVIDER_TOXIC_PORT": 5484,
+    **{f"KAFKA_{name.upper()}_PORT": 9094 + number for number, name in enumerate(SERVICES)},
+}
+
 CHOICES = {
     "STACK": ("auto", "docker", "native"),
     "PROVIDERS": ("sandbox", "instant"),
     "FAULT_INJECTION": ("off", "on"),
     "TEMPORAL_UI": ("on", "off"),
+    "TOXICS": ("off", "on"),
 }
 
 DEFAULTS = {
@@ -54,6 +66,7 @@ DEFAULTS = {
     "FAULT_INJECTION": "off",
     "LOG_LEVEL": "INFO",
     "TEMPORAL_UI": "on",
+    "TOXICS": "off",
     "READY_TIMEOUT": "90",
     "PORT_OFFSET": "0",
     "DB_STANDBY": "off",
@@ -76,8 +89,9 @@ PASSED_ON_PREFIXES = (
     "OTEL_",
     "HTTP_MAX_",
 )
-PASSED_ON = ("JWT_SECRET", "PYTHONPATH", "SERVICE_ROLE", "TZ")
-SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY", "SEAL_KEY")
+PASSED_ON = ("PYTHONPATH", "SERVICE_ROLE", "TZ")
+NOT_PASSED_ON = "PROVIDER_KEY_"  # each for one caller: what the stack has made
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY", "SEAL_KEY", "PROVIDER_KEY")
 
 
 @dataclass(frozen=True)
@@ -95,6 +109,7 @@ class Settings:
     layout: Layout
     values: Mapping[str, Setting]
     passed_on: Mapping[str, str]
+    signing_key: str = field(default="", repr=False)  # TOKEN_SIGNING_KEY, where one is given
 
     def __getitem__(self, name: str) -> str:
         return self.values[name].value
@@ -128,11 +143,12 @@ def resolve(environ: Mapping[str, str]) -> Settings:
             raise usage(f"{name}={values[name].value} is not known; valid: {', '.join(valid)}")
     values["COORDINATION_MODE"] = _mode(values["COORDINATION_MODE"])
     offset = _number(values["PORT_OFFSET"].value, "PORT_OFFSET", -65535, 65535)
-    for name, default in PORTS.items():
+    ports = PORTS if values["TOXICS"].value == "off" else PORTS | TOXIC_PORTS
+    for name, default in ports.items():
         source = "computed" if offset else "default"
         values[name] = _chosen(environ, name, str(default + offset), source)
         _number(values[name].value, name, 1, 65535)
-    _distinct_ports(values)
+    _distinct_ports(values, ports)
     _number(values["REPLICAS"].value, "REPLICAS", 1, 64)
     _number(values["READY_TIMEOUT"].value, "READY_TIMEOUT", 1, 3600)
     _number(values["STANDBY_TIMEOUT"].value, "STANDBY_TIMEOUT", 1, 60)
@@ -143,17 +159,19 @@ def resolve(environ: Mapping[str, str]) -> Settings:
         name: value
         for name, value in environ.items()
         if value and name not in values and (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
+        if not name.startswith(NOT_PASSED_ON)
     }
-    return Settings(place, values, passed_on)
+    return Settings(place, values, passed_on, environ.get("TOKEN_SIGNING_KEY", ""))
 
 
 def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
     """The resolved settings of the stack that was brought up last, secrets included.
 
-    Holds every variable that the services got (`COORDINATION_MODE`, `ORDER_URL`, `JWT_SECRET`, ...), the
-    ports, and `ORDER_DATABASE_URL`, and the same for PAYMENT, INVENTORY and SHIPPING.
+    Holds every variable that all services got (`COORDINATION_MODE`, `ORDER_URL`, ...), the ports, `ORDER_DATABASE_URL`,
+    and the same for PAYMENT, INVENTORY and SHIPPING; and what no service gets: `TOKEN_SIGNING_KEY`, which makes tokens.
 
-    Raises `StackError` when no stack was brought up in `stack_dir` (default: `STACK_DIR`, or `.stack`).
+    Raises `StackError` when no stack was brought up in `stack_dir` (default: `STACK_DIR`, or `.stack`), or by a version
+    that knew no such key.
     """
     place = layout({"STACK_DIR": str(stack_dir)} if stack_dir else os.environ)
     try:
@@ -162,7 +180,10 @@ def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
         raise StackError(f"no stack was brought up in {place.root}; start one with: make up") from None
     except PermissionError:
         raise StackError(f"{place.record} belongs to another user, who started that stack") from None
-    return {str(name): str(value) for name, value in record["environment"].items()}
+    environment = {str(name): str(value) for name, value in record["environment"].items()}
+    if "TOKEN_SIGNING_KEY" not in environment:
+        raise StackError(f"the stack in {place.root} is of an older version; bring it up to date with: make up")
+    return environment
 
 
 def is_secret(name: str) -> bool:
@@ -207,9 +228,9 @@ def _number(text: str, name: str, least: int, most: int) -> int:
     return number
 
 
-def _distinct_ports(values: Mapping[str, Setting]) -> None:
+def _distinct_ports(values: Mapping[str, Setting], ports: Iterable[str]) -> None:
     taken: dict[str, str] = {}
-    for name in PORTS:
+    for name in ports:
         other = taken.setdefault(values[name].value, name)
         if other != name:
             raise usage(f"{name} and {other} are both {values[name].value}; give one of them another port")

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from native_stack import folders, postgres, promotion, readable, replication, services, standby, users
+from native_stack import folders, postgres, promotion, readable, replication, services, standby, toxics, users
 from native_stack.errors import StackError
 from native_stack.layout import REPOSITORY, Layout, locked
 from native_stack.ports import refuse_taken_ports
 from native_stack.privileges import run_user
-from native_stack.programs import DATABASE, SERVICE, Program
+from native_stack.programs import DATABASE, PROXY, SERVICE, Program
 from native_stack.readiness import wait_for
-from native_stack.secrets_store import load_or_create, write_private
+from native_stack.secrets_store import given_secrets, load_or_create, write_private
 from native_stack.settings import SERVICES, Settings
 from native_stack.supervisor import Supervisor
 
@@ -38,14 +38,14 @@ def up(settings: Settings, step: Step) -> list[str]:
         _users(step)
         folders.prepare(place, lambda text: step("folders", text), lambda: _stop(place))
         _move_sandbox(place)
-        before = load_or_create(place, SERVICES)
-        secrets = {**before, "jwt": _given_jwt_secret(settings) or before["jwt"]}
+        secrets = load_or_create(place, SERVICES) | given_secrets(settings.signing_key)
         supervisor = Supervisor(place)
         with ThreadPoolExecutor(max_workers=8) as pool:
             substrate = pool.submit(_substrate, settings, step)
+            proxies = pool.submit(_proxies, settings, step)
             python = pool.submit(_python, step)
             databases = _databases(settings, secrets, pool, step)
-            carriers = substrate.result()
+            carriers = [*substrate.result(), *proxies.result()]
         ours = services.programs(settings, secrets, python.result())
         wanted = [*databases, *carriers, *ours]
         refuse_taken_ports(wanted, _ports_in_use(place) if supervisor.alive() else set())
@@ -126,6 +126,10 @@ def _substrate(settings: Settings, step: Step) -> list[Program]:
     return [prepare(settings, lambda text: step(settings.substrate, text))]
 
 
+def _proxies(settings: Settings, step: Step) -> list[Program]:
+    return [toxics.prepare(settings, lambda text: step("toxiproxy", text))] if toxics.links(settings) else []
+
+
 def _databases(settings: Settings, secrets: Mapping[str, str], pool: ThreadPoolExecutor, step: Step) -> list[Program]:
     place = settings.layout
     binaries = postgres.binaries(place, lambda text: step("postgres", text))
@@ -152,8 +156,8 @@ def _ground(supervisor: Supervisor, wanted: Sequence[Program], settings: Setting
     # a service that goes on talking to a broker that is being stopped would need its whole time-out to end
     supervisor.stop_groups(sorted(running & {*SERVICES, services.CONSOLE}))
     changed = supervisor.apply(ground)
-    databases = [program for program in ground if program.kind == DATABASE]
-    _wait(supervisor, databases, float(settings["READY_TIMEOUT"]))
+    needed = [program for program in ground if program.kind in (DATABASE, PROXY)]  # by the migrations
+    _wait(supervisor, needed, float(settings["READY_TIMEOUT"]))
     return changed
 
 
@@ -216,10 +220,6 @@ def _log_tail(place: Layout, name: str, count: int = 8) -> str:
 
 def _ports_in_use(place: Layout) -> set[int]:
     return set(json.loads(place.record.read_text())["ports"]) if place.record.exists() else set()
-
-
-def _given_jwt_secret(settings: Settings) -> str:
-    return settings.passed_on.get("JWT_SECRET", "")
 
 
 def _plain_environment(settings: Settings) -> dict[str, str]:

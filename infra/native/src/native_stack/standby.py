@@ -129,12 +129,17 @@ def admit(settings: Settings, service: str) -> None:
         user.write(folder(settings.layout, service, primary), HBA, "".join(f"{line}\n" for line in HBA_LINES))
 
 
-def database_url(settings: Settings, secrets: Mapping[str, str], service: str) -> str:
-    """What SQLAlchemy and asyncpg want to know: with a standby both servers, of which only a primary is taken."""
-    primary = mark(settings.layout, service).primary
+def database_url(settings: Settings, secrets: Mapping[str, str], service: str, proxy: int | None = None) -> str:
+    """What SQLAlchemy and asyncpg want to know: with a standby both servers, of which only a primary is taken.
+
+    `proxy`: the port under which the server `db` is reached, if not under its own.
+    """
+    found = {server: port(settings, service, server) for server in SERVERS}
+    if proxy is not None:
+        found["db"] = proxy
     if service not in settings.standbys:
-        return postgres.database_url(service, secrets[service], port(settings, service, primary))
-    ports = ",".join(str(port(settings, service, server)) for server in SERVERS)
+        return postgres.database_url(service, secrets[service], found[mark(settings.layout, service).primary])
+    ports = ",".join(map(str, found.values()))
     name = postgres.role(service)
     login = f"{name}:{secrets[service]}"
     return f"postgresql+asyncpg://{login}@/{name}?host={HOST},{HOST}&port={ports}&target_session_attrs=read-write"

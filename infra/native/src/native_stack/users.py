@@ -20,7 +20,7 @@ PREFIX = "quartet"
 PROGRAMS = (
     *SERVICES,
     *(f"{name}-{server}" for server in ("db", "standby") for name in SERVICES),
-    *("provider", "console", "kafka", "temporal", "ministack", "pubsub"),
+    *("provider", "console", "kafka", "temporal", "ministack", "pubsub", "toxiproxy"),
 )
 COMMENT = "Quartet's"  # in front of what the comment field says: such a user is ours to remove
 ETC = Path("/etc")

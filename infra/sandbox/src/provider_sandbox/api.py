@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from checkout import limits
 from checkout.provider_rules import OPERATIONS, QUIRKS
 from provider_sandbox import records
+from provider_sandbox.callers import Keys
 from provider_sandbox.faults import Faults, FaultSettings
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
@@ -35,9 +36,7 @@ from sagakit.http import (
     invalid,
     not_found,
     page,
-    require,
     require_admin,
-    require_service,
 )
 from sagakit.provider import ProviderCall
 from sagakit.telemetry import Metrics
@@ -88,9 +87,10 @@ async def _disconnected(receive: Receive) -> bool:
     return True
 
 
-def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, hold: float = HOLD) -> APIRouter:
+def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, keys: Keys, hold: float = HOLD) -> APIRouter:
     """The calls of the services, and the question what became of one."""
     router = APIRouter(tags=["calls"])
+    may_pay, may_carry = keys.only("payment"), keys.only("carrier")
 
     async def call(
         body: CallBody,
@@ -127,7 +127,7 @@ def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, hold: flo
         key: IdempotencyKey,
         operation: str,
         drain: Annotated[Drain, Depends(drain_of)],
-        _: Annotated[Caller, Depends(require_service)],
+        _: Annotated[Caller, Depends(may_pay)],
     ) -> Response:
         """authorize, capture (exactly what was authorized) or void. 409 is a defect of the caller."""
         return await call(body, key, operation, "payment", drain)
@@ -137,14 +137,14 @@ def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, hold: flo
         key: IdempotencyKey,
         operation: str,
         drain: Annotated[Drain, Depends(drain_of)],
-        _: Annotated[Caller, Depends(require_service)],
+        _: Annotated[Caller, Depends(may_carry)],
     ) -> Response:
         """book, dispatch or cancel. 409 is a defect of the caller."""
         return await call(body, key, operation, "carrier", drain)
 
     async def recorded(
         key: Annotated[str, Path(max_length=255), PRINTABLE],
-        _: Annotated[Caller, Depends(require("service", "admin"))],
+        _: Annotated[Caller, Depends(require_admin)],
     ) -> Response:
         """What is on record under a key; 404 is no answer: the call may still be under way."""
         return JsonResponse((await provider.recorded(key)).answer())

@@ -11,6 +11,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from provider_sandbox.api import HOLD, calls, fault_control, oracle
+from provider_sandbox.callers import Keys
 from provider_sandbox.faults import Faults
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
@@ -29,7 +30,7 @@ DEFAULTS: Final = {
 def build(
     settings: Settings, ledger: Ledger, *, slow: float = 3.0, hold: float = HOLD
 ) -> tuple[FastAPI, SandboxProvider]:
-    """The application over a ledger that somebody else opens and closes."""
+    """The application over a ledger that somebody else opens and closes; raises SettingsError without its keys."""
     metrics, faults = Metrics(), Faults()
     provider = SandboxProvider(ledger, slow=slow)
 
@@ -37,7 +38,7 @@ def build(
         await ledger.run(lambda db: db.execute("SELECT 1").fetchone())
         return {"fault_injection": settings.fault_injection}
 
-    routers = [calls(provider, faults, metrics, hold), oracle(ledger)]
+    routers = [calls(provider, faults, metrics, Keys.from_settings(settings), hold), oracle(ledger)]
     if settings.fault_injection:
         routers.append(fault_control(faults))
     app = create_app("Provider sandbox", settings, readiness, routers=routers, metrics=metrics)

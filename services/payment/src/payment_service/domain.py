@@ -30,6 +30,13 @@ class RecordAuthorization(AboutOrder, Command):
 
 
 @dataclass(frozen=True, slots=True)
+class EndAuthorization(AboutOrder, Command):
+    """An operator ends an authorization without answer as declined; the provider is asked on, in case it was not."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordCapture(AboutOrder, Command):
     outcome: str
 
@@ -68,6 +75,26 @@ class PaymentVoidRequested(AboutOrder, Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LateAuthorizationDeclined(AboutOrder, Event):
+    """Private: the provider has not authorized what an operator had ended as declined."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class LateAuthorizationVoidRequested(AboutOrder, Event):
+    """Private: the provider has authorized what an operator had ended as declined, and is being asked to let it go."""
+
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class LateAuthorizationVoided(AboutOrder, Event):
+    """Private: the provider has let it go."""
+
+
+@dataclass(frozen=True, slots=True)
 class Payment:
     """One order's payment. `open`: a call to the provider is under way. VOIDED without checkout is a tombstone.
 
@@ -101,5 +128,10 @@ def evolve(payment: Payment, event: Event) -> Payment:
             return replace(payment, status=AUTHORIZED, void_wanted=True, open=True)
         case PaymentVoided():
             status = DECLINED if payment.status == DECLINED else VOIDED
-            return replace(payment, status=status, open=False, closed=True)
+            late = payment.status == DECLINED and payment.open
+            return replace(payment, status=status, open=late, closed=True)
+        case LateAuthorizationVoidRequested():
+            return replace(payment, open=True)
+        case LateAuthorizationDeclined() | LateAuthorizationVoided():
+            return replace(payment, open=False)
     raise TypeError(f"a payment knows no {type(event).__name__}")

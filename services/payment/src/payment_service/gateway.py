@@ -1,8 +1,11 @@
 """The port to the payment provider: which private event asks for which call, and what its answer means. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from payment_service.domain import (
+    EndAuthorization,
+    LateAuthorizationVoidRequested,
     PaymentAuthorizationRequested,
     PaymentCaptureRequested,
     PaymentVoidRequested,
@@ -11,7 +14,7 @@ from payment_service.domain import (
     RecordVoid,
 )
 from sagakit.message import Command, Event
-from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
+from sagakit.provider import ENDED_BY_OPERATOR, ProviderCall, ProviderOutcome, ProviderRejected
 from sagakit.sealing import Sealer
 
 PROVIDER = "payment"
@@ -25,7 +28,10 @@ def call(event: Event) -> ProviderCall | None:
             return _call(order_id, "authorize", total.amount, total.currency, token=checkout.payment_token)
         case PaymentCaptureRequested(order_id=order_id, amount=amount, currency=currency):
             return _call(order_id, "capture", amount, currency)
-        case PaymentVoidRequested(order_id=order_id, amount=amount, currency=currency):
+        case (
+            PaymentVoidRequested(order_id=order_id, amount=amount, currency=currency)
+            | LateAuthorizationVoidRequested(order_id=order_id, amount=amount, currency=currency)
+        ):
             return _call(order_id, "void", amount, currency)
     return None
 
@@ -49,6 +55,16 @@ def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
     if made.operation == "capture":
         return RecordCapture(order_id, answer.outcome)
     return RecordVoid(order_id, answer.outcome)
+
+
+def endings(made: ProviderCall) -> Mapping[str, Command]:
+    """How an operator may end a call that gets no answer: an authorization as declined.
+
+    Nothing else: money that was taken or let go is what the provider says it is.
+    """
+    if made.operation != "authorize":
+        return {}
+    return {"declined": EndAuthorization(str(made.payload["order_id"]), ENDED_BY_OPERATOR)}
 
 
 def _call(order_id: str, operation: str, amount: int, currency: str, **more: str) -> ProviderCall:

@@ -17,7 +17,13 @@ from payment_service.domain import (
     AUTHORIZED,
     AUTHORIZING,
     CAPTURED,
+    DECLINED,
     NEW,
+    VOIDED,
+    EndAuthorization,
+    LateAuthorizationDeclined,
+    LateAuthorizationVoided,
+    LateAuthorizationVoidRequested,
     Payment,
     PaymentAuthorizationRequested,
     PaymentCaptureRequested,
@@ -42,6 +48,8 @@ def authorize_payment(command: AuthorizePayment, payment: Payment) -> Event:
 
 def record_authorization(command: RecordAuthorization, payment: Payment) -> Event:
     """If the payment is to be void by now, a late authorization is voided at the provider first."""
+    if _ended(payment):
+        return _late_answer(command, payment)
     if payment.status != AUTHORIZING:
         raise OutOfTurn(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZING")
     authorized = command.outcome == "ok"
@@ -51,6 +59,13 @@ def record_authorization(command: RecordAuthorization, payment: Payment) -> Even
         assert payment.checkout is not None
         return PaymentAuthorized(command.order_id, payment.checkout)
     return PaymentDeclined(command.order_id, command.code)
+
+
+def end_authorization(command: EndAuthorization, payment: Payment) -> Event:
+    """What an operator says counts as the provider's refusal."""
+    if payment.status != AUTHORIZING:
+        raise OutOfTurn(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZING")
+    return PaymentVoided(command.order_id) if payment.void_wanted else PaymentDeclined(command.order_id, command.code)
 
 
 def capture_payment(command: CapturePayment, payment: Payment) -> Event:
@@ -78,9 +93,23 @@ def void_payment(command: VoidPayment, payment: Payment) -> Event:
 
 
 def record_void(command: RecordVoid, payment: Payment) -> Event:
+    if command.outcome == "ok" and _ended(payment) and payment.open:
+        return LateAuthorizationVoided(command.order_id)
     if command.outcome != "ok" or not payment.void_wanted or payment.closed:
         raise OutOfTurn(f"void for order {command.order_id} ended {command.outcome} while {payment.status}")
     return PaymentVoided(command.order_id)
+
+
+def _ended(payment: Payment) -> bool:
+    """Whether it was asked for, and is over: before the provider's answer only an operator can have ended it."""
+    return payment.checkout is not None and payment.status in (DECLINED, VOIDED)
+
+
+def _late_answer(command: RecordAuthorization, payment: Payment) -> Event:
+    if command.outcome != "ok":
+        return LateAuthorizationDeclined(command.order_id, command.code)
+    total = _total(payment)
+    return LateAuthorizationVoidRequested(command.order_id, total.amount, total.currency)
 
 
 def _void_requested(payment: Payment) -> Event:
@@ -98,6 +127,7 @@ COMMANDS: Final[Mapping[type[Command], Handler]] = {
     CapturePayment: Handler(capture_payment, (PaymentCaptured,)),
     VoidPayment: Handler(void_payment, (PaymentVoided,)),
     RecordAuthorization: Handler(record_authorization, (PaymentAuthorized, PaymentDeclined, PaymentVoided)),
+    EndAuthorization: Handler(end_authorization, (PaymentDeclined, PaymentVoided)),
     RecordCapture: Handler(record_capture, (PaymentCaptured,)),
     RecordVoid: Handler(record_void, (PaymentVoided,)),
 }

@@ -4,13 +4,16 @@ from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
 from payment_service.domain import (
+    LateAuthorizationDeclined,
+    LateAuthorizationVoided,
+    LateAuthorizationVoidRequested,
     PaymentAuthorizationRequested,
     PaymentCaptureRequested,
     PaymentVoidDeferred,
     PaymentVoidRequested,
     evolve,
 )
-from payment_service.gateway import call, outcome
+from payment_service.gateway import call, endings, outcome
 from payment_service.handlers import COMMANDS
 from payment_service.reactions import REACTIONS
 from sagakit.message import Vocabulary
@@ -21,6 +24,9 @@ _PRIVATE: Final = (
     PaymentCaptureRequested,
     PaymentVoidDeferred,
     PaymentVoidRequested,
+    LateAuthorizationDeclined,
+    LateAuthorizationVoidRequested,
+    LateAuthorizationVoided,
 )
 
 SERVICE: Final = Service(
@@ -33,4 +39,5 @@ SERVICE: Final = Service(
     reactions=REACTIONS,
     call=call,
     outcome=outcome,
+    endings=endings,
 )

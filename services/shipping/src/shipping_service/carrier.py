@@ -1,13 +1,16 @@
 """The port to the carrier: which private event asks for which call, and what its answer means. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from checkout.messages import Address
 from checkout.sealing import open_address
 from sagakit.message import Command, Event
-from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
+from sagakit.provider import ENDED_BY_OPERATOR, ProviderCall, ProviderOutcome, ProviderRejected
 from sagakit.sealing import Sealer
 from shipping_service.domain import (
+    EndBooking,
+    LateBookingCancellationRequested,
     RecordBooking,
     RecordCancellation,
     RecordDispatch,
@@ -29,7 +32,7 @@ def call(event: Event) -> ProviderCall | None:
             return _call(order_id, "book", address=address)
         case ShipmentDispatchRequested(order_id=order_id):
             return _call(order_id, "dispatch")
-        case ShipmentCancellationRequested(order_id=order_id):
+        case ShipmentCancellationRequested(order_id=order_id) | LateBookingCancellationRequested(order_id=order_id):
             return _call(order_id, "cancel")
     return None
 
@@ -55,6 +58,16 @@ def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
     if made.operation == "dispatch":
         return RecordDispatch(order_id, answer.outcome)
     return RecordCancellation(order_id, answer.outcome)
+
+
+def endings(made: ProviderCall) -> Mapping[str, Command]:
+    """How an operator may end a call that gets no answer: a booking as refused.
+
+    Nothing else: a parcel that was collected or given up is what the carrier says it is.
+    """
+    if made.operation != "book":
+        return {}
+    return {"refused": EndBooking(str(made.payload["order_id"]), ENDED_BY_OPERATOR)}
 
 
 def _call(order_id: str, operation: str, **more: str) -> ProviderCall:

@@ -30,6 +30,13 @@ class RecordBooking(AboutOrder, Command):
 
 
 @dataclass(frozen=True, slots=True)
+class EndBooking(AboutOrder, Command):
+    """An operator ends a booking without answer as refused; the carrier is asked on, in case it was not."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
 class RecordDispatch(AboutOrder, Command):
     outcome: str
 
@@ -59,6 +66,23 @@ class ShipmentCancellationDeferred(AboutOrder, Event):
 @dataclass(frozen=True, slots=True)
 class ShipmentCancellationRequested(AboutOrder, Event):
     """Private: the carrier is being asked to give the place up."""
+
+
+@dataclass(frozen=True, slots=True)
+class LateBookingRefused(AboutOrder, Event):
+    """Private: the carrier has not booked what an operator had ended as refused."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class LateBookingCancellationRequested(AboutOrder, Event):
+    """Private: the carrier has booked what an operator had ended as refused, and is being asked to give it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class LateBookingCancelled(AboutOrder, Event):
+    """Private: the carrier has given it up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,5 +119,10 @@ def evolve(shipment: Shipment, event: Event) -> Shipment:
             return replace(shipment, status=BOOKED, cancel_wanted=True, open=True)
         case ShipmentCancelled():
             status = REFUSED if shipment.status == REFUSED else CANCELLED
-            return replace(shipment, status=status, open=False, closed=True)
+            late = shipment.status == REFUSED and shipment.open
+            return replace(shipment, status=status, open=late, closed=True)
+        case LateBookingCancellationRequested():
+            return replace(shipment, open=True)
+        case LateBookingRefused() | LateBookingCancelled():
+            return replace(shipment, open=False)
     raise TypeError(f"a shipment knows no {type(event).__name__}")

@@ -17,8 +17,14 @@ from sagakit.service import Handler, OutOfTurn
 from shipping_service.domain import (
     BOOKED,
     BOOKING,
+    CANCELLED,
     DISPATCHED,
     NEW,
+    REFUSED,
+    EndBooking,
+    LateBookingCancellationRequested,
+    LateBookingCancelled,
+    LateBookingRefused,
     RecordBooking,
     RecordCancellation,
     RecordDispatch,
@@ -41,6 +47,8 @@ def book_shipment(command: BookShipment, shipment: Shipment) -> Event:
 
 def record_booking(command: RecordBooking, shipment: Shipment) -> Event:
     """If the shipment is to be cancelled by now, a late booking is cancelled at the carrier first."""
+    if _ended(shipment):
+        return _late_answer(command)
     if shipment.status != BOOKING:
         raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status}, not BOOKING")
     booked = command.outcome == "ok"
@@ -50,6 +58,14 @@ def record_booking(command: RecordBooking, shipment: Shipment) -> Event:
     if booked:
         return ShipmentBooked(command.order_id)
     return ShipmentRefused(command.order_id, command.code)
+
+
+def end_booking(command: EndBooking, shipment: Shipment) -> Event:
+    """What an operator says counts as the carrier's refusal."""
+    if shipment.status != BOOKING:
+        raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status}, not BOOKING")
+    order_id = command.order_id
+    return ShipmentCancelled(order_id) if shipment.cancel_wanted else ShipmentRefused(order_id, command.code)
 
 
 def dispatch_shipment(command: DispatchShipment, shipment: Shipment) -> Event:
@@ -76,9 +92,22 @@ def cancel_shipment(command: CancelShipment, shipment: Shipment) -> Event:
 
 
 def record_cancellation(command: RecordCancellation, shipment: Shipment) -> Event:
+    if command.outcome == "ok" and _ended(shipment) and shipment.open:
+        return LateBookingCancelled(command.order_id)
     if command.outcome != "ok" or not shipment.cancel_wanted or shipment.closed:
         raise OutOfTurn(f"cancellation for order {command.order_id} ended {command.outcome} while {shipment.status}")
     return ShipmentCancelled(command.order_id)
+
+
+def _ended(shipment: Shipment) -> bool:
+    """Whether it was asked for, and is over: before the carrier's answer only an operator can have ended it."""
+    return shipment.checkout is not None and shipment.status in (REFUSED, CANCELLED)
+
+
+def _late_answer(command: RecordBooking) -> Event:
+    if command.outcome != "ok":
+        return LateBookingRefused(command.order_id, command.code)
+    return LateBookingCancellationRequested(command.order_id)
 
 
 COMMANDS: Final[Mapping[type[Command], Handler]] = {
@@ -86,6 +115,7 @@ COMMANDS: Final[Mapping[type[Command], Handler]] = {
     DispatchShipment: Handler(dispatch_shipment, (ShipmentDispatched,)),
     CancelShipment: Handler(cancel_shipment, (ShipmentCancelled,)),
     RecordBooking: Handler(record_booking, (ShipmentBooked, ShipmentRefused, ShipmentCancelled)),
+    EndBooking: Handler(end_booking, (ShipmentRefused, ShipmentCancelled)),
     RecordDispatch: Handler(record_dispatch, (ShipmentDispatched,)),
     RecordCancellation: Handler(record_cancellation, (ShipmentCancelled,)),
 }

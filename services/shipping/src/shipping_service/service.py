@@ -5,8 +5,11 @@ from typing import Final
 from checkout.messages import EVENTS_OF, PUBLIC
 from sagakit.message import Vocabulary
 from sagakit.service import Service
-from shipping_service.carrier import call, outcome
+from shipping_service.carrier import call, endings, outcome
 from shipping_service.domain import (
+    LateBookingCancellationRequested,
+    LateBookingCancelled,
+    LateBookingRefused,
     ShipmentBookingRequested,
     ShipmentCancellationDeferred,
     ShipmentCancellationRequested,
@@ -21,6 +24,9 @@ _PRIVATE: Final = (
     ShipmentDispatchRequested,
     ShipmentCancellationDeferred,
     ShipmentCancellationRequested,
+    LateBookingRefused,
+    LateBookingCancellationRequested,
+    LateBookingCancelled,
 )
 
 SERVICE: Final = Service(
@@ -33,4 +39,5 @@ SERVICE: Final = Service(
     reactions=REACTIONS,
     call=call,
     outcome=outcome,
+    endings=endings,
 )

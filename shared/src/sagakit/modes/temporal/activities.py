@@ -15,9 +15,10 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from sagakit.failures import BUSY, Failures, event_of
 from sagakit.faults import failpoints
 from sagakit.message import Command, Event
-from sagakit.modes.temporal.wire import QUEUE, Letter, Note, Start, body_of, message_of, note_of, read
+from sagakit.modes.temporal.wire import QUEUE, Letter, Note, Start, body_of, note_of, read
 from sagakit.participant import Participant
 from sagakit.waiting import company
+from sagakit.wording import stated
 
 HEARTBEAT: Final = 1.0
 HEARTBEAT_TIMEOUT: Final = timedelta(seconds=4)
@@ -58,13 +59,13 @@ def activities(participant: Participant, local: bool) -> Sequence[Callable[..., 
     async def handle(args: Sequence[RawValue]) -> Note | None:
         async with failures.counted(lambda: body_of(args), None):
             note = read(args, Note)
-            command: Command = message_of(service.wire, note)
+            command: Command = service.wire.decode(note.type, note.data)
         try:
             async with failures.counted(lambda: event_of(service, command, note.cause), command.subject):
                 answer = await enter(command, note)
         except BUSY as busy:  # nothing is wrong with us: retried, but not logged as an error each time
             kind, benign = type(busy).__name__, ApplicationErrorCategory.BENIGN
-            raise ApplicationError(str(busy), type=kind, category=benign) from None
+            raise ApplicationError(stated(busy), type=kind, category=benign) from None
         await failpoints.pass_by("before-ack")
         return None if answer is None else note_of(service.wire, answer, None, note.traceparent)
 

@@ -42,8 +42,7 @@ async def ensure_namespace(client: Client) -> None:
     """Register the namespace where the server lacks it. Raises RPCError while the server is not ready."""
     service, timeout = client.workflow_service, timedelta(seconds=3)
     try:
-        request = DescribeNamespaceRequest(namespace=client.namespace)
-        await service.describe_namespace(request, timeout=timeout)
+        await service.describe_namespace(DescribeNamespaceRequest(namespace=client.namespace), timeout=timeout)
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise

@@ -12,7 +12,7 @@ from temporalio.common import RawValue
 
 from sagakit.message import Event, UnknownMessage, Vocabulary
 from sagakit.modes.temporal.activities import DEAD_LETTER, ask
-from sagakit.modes.temporal.wire import Note, Start, body_of, message_of, read
+from sagakit.modes.temporal.wire import Note, Start, body_of, read
 
 IDLE: Final = 60.0
 UNREADABLE: Final = "unreadable"
@@ -63,7 +63,7 @@ class Listener:
     def _message(self, note: Note) -> Any:
         if self._subject is None:
             raise UnknownMessage(self._fault)
-        message = message_of(self._wire, note)
+        message: Any = self._wire.decode(note.type, note.data)
         if message.subject != self._subject:
             raise UnknownMessage(f"it is about {message.subject}")
         return message

@@ -1,7 +1,6 @@
 """What travels through Temporal: messages by name, as JSON that its web page can show. No I/O.
 
-Guarantee: what was written can be read by later versions, as long as fields are only added with defaults;
-the stored histories in the tests hold this.
+Guarantee: later versions read what was written, as long as fields are only added with defaults (stored histories).
 """
 
 from collections.abc import Sequence
@@ -9,17 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
+from temporalio import converter
 from temporalio.api.common.v1 import Payload
 from temporalio.common import RawValue
-from temporalio.converter import (
-    BinaryNullPayloadConverter,
-    CompositePayloadConverter,
-    DataConverter,
-    JSONPlainPayloadConverter,
-)
+from temporalio.exceptions import ApplicationError, FailureError
 
 from sagakit.envelope import Envelope
 from sagakit.message import UNREADABLE, Event, Message, UnknownMessage, Vocabulary, unreadable
+from sagakit.wording import stated
 
 T = TypeVar("T")
 Letter = tuple[bytes, str, str | None]  # what nobody can read, why, and whom it is about
@@ -78,11 +74,6 @@ def note_of(wire: Vocabulary, message: Message, cause: str | None, traceparent: 
     return Note(type(message).__name__, msgspec.Raw(wire.encode(message)), cause, traceparent)
 
 
-def message_of(wire: Vocabulary, note: Note) -> Any:
-    """The message; UnknownMessage if this version cannot read it."""
-    return wire.decode(note.type, note.data)
-
-
 def read(args: Sequence[RawValue], kind: type[T]) -> T:
     """The one argument, as that kind; UnknownMessage if it is anything else."""
     try:
@@ -97,7 +88,7 @@ def body_of(args: Sequence[RawValue]) -> bytes:
     return b"\n".join(arg.payload.data for arg in args)
 
 
-class _Json(JSONPlainPayloadConverter):
+class _Json(converter.JSONPlainPayloadConverter):
     """Everything as `json/plain`, read by type hint."""
 
     def to_payload(self, value: Any) -> Payload:
@@ -107,11 +98,20 @@ class _Json(JSONPlainPayloadConverter):
         return msgspec.json.decode(payload.data, type=type_hint or Any)
 
 
-class Converter(CompositePayloadConverter):
+class Converter(converter.CompositePayloadConverter):
     """Nothing as nothing, all else as JSON."""
 
     def __init__(self) -> None:
-        super().__init__(BinaryNullPayloadConverter(), _Json())
+        super().__init__(converter.BinaryNullPayloadConverter(), _Json())
 
 
-CONVERTER: Final = replace(DataConverter.default, payload_converter_class=Converter)
+class _Chosen(converter.DefaultFailureConverter):
+    """Of an error its kind, code and place: a history keeps what it is told, and shows it."""
+
+    def to_failure(self, exception: BaseException, payload_converter: Any, failure: Any) -> None:
+        if not isinstance(exception, FailureError):
+            exception = ApplicationError(stated(exception, placed=True), type=type(exception).__name__)
+        super().to_failure(exception, payload_converter, failure)
+
+
+CONVERTER: Final = replace(converter.default(), payload_converter_class=Converter, failure_converter_class=_Chosen)

@@ -1,0 +1,90 @@
+"""What goes over the TCP connections of a port of this machine, asked of the kernel (Linux; no privileges needed)."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from dataclasses import dataclass, field
+from typing import Final
+
+SOCK_DIAG: Final = 4
+BY_FAMILY: Final = 20
+DUMP: Final = 0x301
+DONE, ERROR = 3, 2
+INFO: Final = 2
+ESTABLISHED: Final = 1
+HEADER, PORTS, MESSAGE, BYTES = 16, 4, 72, 120  # sizes and offsets, see linux/netlink.h, inet_diag.h and tcp.h
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Bytes of one connection so far: those that came in from the peer, and those that the peer has acknowledged."""
+
+    received: int
+    answered: int
+
+
+def connections(port: int) -> dict[int, Passed]:
+    """Those established to `port`, by the port of the peer. OSError where the kernel does not tell."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG) as kernel:
+        kernel.settimeout(2)
+        wanted = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (INFO - 1), 1 << ESTABLISHED)
+        wanted += struct.pack("!HH", port, 0) + bytes(36) + b"\xff" * 8  # of any address, interface and cookie
+        kernel.send(struct.pack("=IHHII", HEADER + len(wanted), BY_FAMILY, DUMP, 1, 0) + wanted)
+        found: dict[int, Passed] = {}
+        while True:
+            data = kernel.recv(1 << 16)
+            while data:
+                length, kind = struct.unpack_from("=IH", data)
+                if kind == DONE:
+                    return found
+                if kind == ERROR:
+                    raise OSError("the kernel does not tell about connections")
+                here, peer = struct.unpack_from("!HH", data, HEADER + PORTS)
+                passed = _passed(data[HEADER + MESSAGE : length])
+                if here == port and passed is not None:
+                    found[peer] = passed
+                data = data[_aligned(length) :]
+
+
+def _passed(attributes: bytes) -> Passed | None:
+    while len(attributes) >= 4:
+        length, kind = struct.unpack_from("=HH", attributes)
+        if kind == INFO and length >= 4 + BYTES + 16:
+            answered, received = struct.unpack_from("=QQ", attributes, 4 + BYTES)
+            return Passed(received, answered)
+        attributes = attributes[max(_aligned(length), 4) :]
+    return None
+
+
+def _aligned(length: int) -> int:
+    return (length + 3) & ~3
+
+
+@dataclass
+class Traffic:
+    """What went over the connections of a port since this was made; `look` now and then, above all at the end."""
+
+    port: int
+    received: int = 0
+    answered: int = 0
+    _last: dict[int, Passed] = field(default_factory=dict)
+    _first: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        self._last = connections(self.port)
+        self._first = frozenset(self._last)
+
+    def look(self) -> None:
+        """Add up what has passed since the last look. What a connection carried after it is not known."""
+        now = connections(self.port)
+        for peer, passed in now.items():
+            before = self._last.get(peer, Passed(0, 0))
+            self.received += max(passed.received - before.received, 0)
+            self.answered += max(passed.answered - before.answered, 0)
+        self._last = now
+
+    @property
+    def broken(self) -> int:
+        """How many of the connections of the beginning are gone."""
+        return len(self._first - self._last.keys())

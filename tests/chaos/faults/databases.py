@@ -1,0 +1,43 @@
+"""Databases that are restarted at once: no session is ended in order, and the log is replayed."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.chaos.faults.health import answers
+from tests.chaos.model import Fault, Injection
+from tests.chaos.stack import SERVICES, StackUnderTest
+
+BACK_WITHIN: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseRestart:
+    """SIGQUIT, which is `pg_ctl stop -m immediate`; its supervisor starts it again."""
+
+    name: str = "db-restart"
+    kind: str = "process"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        return tuple(f"{service}-db" for service in SERVICES)
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        before = (await stack.processes())[target]
+        injection = Injection(self.name, target, time.time())
+        await asyncio.to_thread(stack.kill, target, signal.SIGQUIT)
+        async with asyncio.timeout(BACK_WITHIN):
+            await stack.successor(target, before)
+            await answers(stack, target)
+        injection.ended = time.time()
+        injection.felt = True
+        injection.detail = f"{target} answers again after {injection.ended - injection.began:.2f} s"
+        return injection
+
+
+FAULTS: Final[Mapping[str, Fault]] = {DatabaseRestart().name: DatabaseRestart()}

@@ -1,0 +1,199 @@
+"""Messages that come twice, late, out of order or at two consumers at once; and messages that nobody can handle."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from tests.chaos.faults.health import query
+from tests.chaos.model import Fault, Injection, NotAvailable
+from tests.chaos.poison import is_poison, poison
+from tests.chaos.stack import SERVICES, StackUnderTest
+from tests.chaos.strangers import forge
+
+BROKER: Final = "broker"
+PER_SECOND: Final = 4
+LETTERS_WITHIN: Final = 30.0
+QUIET: Final = 5.0
+LOOK_EVERY: Final = 0.3
+TRIES: Final = 20
+Letters = dict[str, bytes]
+AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+_LETTERS: Final = "SELECT id, body FROM dead_letter WHERE resolved_at IS NULL AND at >= to_timestamp($1)"
+
+
+@dataclass(slots=True)
+class Unreliable:
+    """A service publishes its messages as `how` says; see `sagakit.unreliable.MessageFault` for the kinds.
+
+    Over Temporal, whose server keeps the tasks of a workflow in order by itself, it is the starts of workflows and the
+    signals to them that come so.
+    """
+
+    name: str
+    how: Mapping[str, Any]
+    kind: str = "message"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        if stack.environment.get("FAULT_INJECTION") != "on":
+            raise NotAvailable("the services take no faults: FAULT_INJECTION=on is needed")
+        return _publishers(stack)
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        how = {"kind": self.name, **self.how}
+        before = await everywhere(stack, target, {"set": [], "messages": how})
+        injection = Injection(self.name, target, time.time())
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            after = await asyncio.shield(everywhere(stack, target, {"set": []}))
+            injection.ended = time.time()
+        struck = sum(_fired(said, self.name) - _fired(before.get(pid, {}), self.name) for pid, said in after.items())
+        injection.felt = struck > 0
+        injection.detail = f"{struck} messages {self.name}"
+        return injection
+
+
+def _publishers(stack: StackUnderTest) -> Sequence[str]:
+    """Whoever publishes: under orchestration by Temporal only the orchestrator does, all else are its activities."""
+    orchestrated = stack.style == "orchestration" and stack.substrate == "temporal"
+    return ("order",) if orchestrated else SERVICES
+
+
+def _fired(said: Mapping[str, Any], name: str) -> int:
+    return int(said.get("fired", {}).get(name, 0))
+
+
+async def everywhere(stack: StackUnderTest, service: str, body: Any) -> dict[int, Any]:
+    """PUT the faults to every replica of a service; what each answered, by process id.
+
+    The replicas share a port, and which of them gets a connection is the kernel's choice: so it is asked again.
+    """
+    replicas, answers = int(stack.environment.get("REPLICAS", "1")), dict[int, Any]()
+    for _ in range(TRIES * replicas):
+        said = await stack.call("PUT", "/faults", service, body)
+        answers[said["pid"]] = said
+        if len(answers) >= replicas:
+            break
+    return answers
+
+
+@dataclass(slots=True)
+class Poisoned:
+    """Messages of every kind that no consumer can handle, to all channels. Felt when they have become dead letters."""
+
+    name: str = "poisoned"
+    kind: str = "message"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        return (BROKER,)
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        injection = Injection(self.name, target, time.time())
+        sent = max(int(seconds * PER_SECOND), 1)
+        try:
+            async with asyncio.timeout(seconds + LETTERS_WITHIN):
+                await poison(stack.environment, stack.mode, sent, seconds)
+        finally:
+            injection.ended = time.time()
+            found = await asyncio.shield(_buried(stack, injection.began))
+        injection.felt = bool(found)
+        injection.detail = f"{sent} messages that nobody can handle, {len(found)} dead letters"
+        return injection
+
+
+@dataclass(slots=True)
+class Strange:
+    """A well-formed message about an order that nobody placed. Felt when a dead letter tells of it.
+
+    It lasts until all is undone, which is a deadline of an order later: until then the books do not agree.
+    """
+
+    name: str = "stranger"
+    kind: str = "message"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        return (BROKER,)
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        injection = Injection(self.name, target, time.time())
+        order_id = str(uuid.UUID(int=dice.getrandbits(128), version=4))
+        await forge(stack.environment, stack.mode, order_id)
+        found = await _letters_when_there(stack, injection.began, order_id.encode())
+        await _undone(stack, order_id)
+        found |= await _letters_when_there(stack, injection.began, order_id.encode())  # those that came meanwhile
+        injection.ended = time.time()
+        injection.felt = bool(found)
+        injection.detail = f"order {order_id} was never placed: {len(found)} dead letters about it, and all is undone"
+        return injection
+
+
+async def _undone(stack: StackUnderTest, order_id: str) -> None:
+    """Until money and parcel are given back. TimeoutError when that takes too long."""
+    ends = {f"/payments/{order_id}": ("payment", "VOIDED"), f"/shipments/{order_id}": ("shipping", "CANCELLED")}
+    async with asyncio.timeout(float(stack.environment.get("SAGA_DEADLINE", "30")) + LETTERS_WITHIN):
+        for path, (service, end) in ends.items():
+            while True:
+                found = await stack.get(path, service, "root", "admin")
+                if not found or found["status"] == end:
+                    break
+                await asyncio.sleep(LOOK_EVERY)
+
+
+async def _buried(stack: StackUnderTest, since: float) -> Letters:
+    """The dead letters that poison has become, once no more have come for a while; they are accounted for."""
+    found: Letters = {}
+    now = last = time.monotonic()
+    until = now + LETTERS_WITHIN
+    while now < until and not (found and now - last > QUIET):
+        letters = found | {id_: body for id_, body in (await _letters(stack, since)).items() if is_poison(body)}
+        now = time.monotonic()
+        last = now if len(letters) > len(found) else last
+        found = letters
+        await asyncio.sleep(LOOK_EVERY)
+    stack.accounted |= found.keys()
+    return found
+
+
+async def _letters_when_there(stack: StackUnderTest, since: float, mark: bytes) -> Letters:
+    """The dead letters that hold `mark`, once there is one, or when it is time; they are accounted for."""
+    found: Letters = {}
+    until = time.monotonic() + LETTERS_WITHIN
+    while not found and time.monotonic() < until:
+        await asyncio.sleep(LOOK_EVERY)
+        found = {id_: body for id_, body in (await _letters(stack, since)).items() if mark in body}
+    stack.accounted |= found.keys()
+    return found
+
+
+async def _letters(stack: StackUnderTest, since: float) -> Letters:
+    """The open dead letters, of all services whose database answers, that were written after `since`: id -> body."""
+    questions = (query(stack, service, _LETTERS, since - 1) for service in SERVICES)
+    found: Letters = {}
+    for rows in await asyncio.gather(*questions, return_exceptions=True):
+        if not isinstance(rows, BaseException):
+            found |= {row["id"]: bytes(row["body"]) for row in rows}
+        elif not isinstance(rows, AWAY):  # another fault may be in force there
+            raise rows
+    return found
+
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    fault.name: fault
+    for fault in (
+        Unreliable("duplicated", {"share": 0.5, "seconds": 5.0}),
+        Unreliable("reordered", {"share": 0.5, "seconds": 2.0}),
+        Unreliable("delayed", {"share": 0.5, "seconds": 3.0}),
+        Unreliable("concurrent", {"share": 1.0}),
+        Poisoned(),
+        Strange(),
+    )
+}

@@ -1,0 +1,114 @@
+"""Processes that die, and processes that stand still for longer than anybody waits for them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+
+from tests.chaos.faults.health import answers
+from tests.chaos.model import Fault, Injection, NotAvailable
+from tests.chaos.stack import SERVICES, StackUnderTest
+
+BACK_WITHIN: Final = 60.0
+SILENT_AFTER: Final = 1.0
+PROVIDER: Final = "provider"
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """SIGKILL; what dies is started again by its supervisor. With replicas, one of them dies."""
+
+    name: str = "kill"
+    kind: str = "process"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        sandbox = stack.environment.get("PROVIDERS") == "sandbox"
+        return (*SERVICES, *([PROVIDER] if sandbox else []))
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        name, before = await _one_of(stack, target, dice)
+        injection = Injection(self.name, target, time.time())
+        await asyncio.to_thread(stack.kill, name)
+        async with asyncio.timeout(BACK_WITHIN):
+            after = await stack.successor(name, before)
+            await answers(stack, target)
+        injection.ended = time.time()
+        injection.felt = after != before
+        injection.detail = (
+            f"{name} answers again after {injection.ended - injection.began:.2f} s (pid {before} → {after})"
+        )
+        return injection
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """SIGSTOP, longer than sessions, leases and visibility time-outs last, then SIGCONT: the zombie wakes up."""
+
+    name: str = "pause"
+    kind: str = "process"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        return (*SERVICES, "broker", *(f"{service}-db" for service in SERVICES))
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        name, pid = await _one_of(stack, stack.broker if target == "broker" else target, dice)
+        injection = Injection(self.name, target, time.time(), felt=False)
+        stopped = _family(pid)
+        try:
+            _signal(stopped, signal.SIGSTOP)
+            async with asyncio.timeout(seconds):
+                injection.felt = await _silent(stack, target)
+                await asyncio.Event().wait()  # until the time is over
+        except TimeoutError:
+            pass
+        finally:
+            _signal(stopped, signal.SIGCONT)
+            injection.ended = time.time()
+        injection.detail = f"{name} stood still for {injection.ended - injection.began:.1f} s"
+        return injection
+
+
+async def _one_of(stack: StackUnderTest, name: str, dice: random.Random) -> tuple[str, int]:
+    """The process of that name, or one of its replicas, and its id."""
+    running = await stack.named(name)
+    if not running:
+        raise NotAvailable(f"no process of the name {name} runs")
+    chosen = dice.choice(sorted(running))
+    return chosen, running[chosen]
+
+
+async def _silent(stack: StackUnderTest, target: str) -> bool:
+    """Whether it answers nobody. With replicas the others do: then it is enough that it stood still."""
+    if int(stack.environment.get("REPLICAS", "1")) > 1 and target in SERVICES:
+        return True
+    try:
+        async with asyncio.timeout(SILENT_AFTER):
+            await answers(stack, target)
+    except TimeoutError:
+        return True
+    return False
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A process with all below it: a database has a process for each session."""
+    with suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    return []
+
+
+def _signal(processes: Sequence[psutil.Process], number: int) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
+
+
+FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in (Kill(), Pause())}

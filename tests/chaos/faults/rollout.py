@@ -1,0 +1,100 @@
+"""What operators do to a stack that serves: restart its services one by one, scale them, switch the mode."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from native_stack import api
+from native_stack.errors import StackError
+from sagakit.modes import MODES
+from tests.chaos.model import Fault, Injection, NotAvailable
+from tests.chaos.stack import SERVICES, StackUnderTest
+
+WHOLE: Final = "services"
+STAYS: Final = 5.0
+"""Seconds between a change and the change back."""
+
+
+@dataclass(frozen=True, slots=True)
+class RollingRestart:
+    """`make restart`: one replica of each service at a time."""
+
+    name: str = "rolling-restart"
+    kind: str = "rollout"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        return (WHOLE,)
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        before = await _services(stack)
+        injection = Injection(self.name, target, time.time())
+        async with stack.changing:
+            await asyncio.to_thread(api.roll, *SERVICES, stack_dir=stack.folder)
+        injection.ended = time.time()
+        after = await _services(stack)
+        injection.felt = after.keys() == before.keys() and not set(after.values()) & set(before.values())
+        injection.detail = f"{len(after)} processes restarted in {injection.ended - injection.began:.1f} s"
+        return injection
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """One replica more of every service, and then the number from before: what they share goes from hand to hand."""
+
+    name: str = "scale"
+    kind: str = "rollout"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        return (WHOLE,)
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        few = int(stack.environment.get("REPLICAS", "1"))
+        injection = Injection(self.name, target, time.time(), felt=False)
+        try:
+            await stack.change(REPLICAS=str(few + 1))
+            injection.felt = len(await _services(stack)) == len(SERVICES) * (few + 1)
+            await asyncio.sleep(STAYS)
+        finally:
+            await asyncio.shield(stack.change(REPLICAS=str(few)))
+        injection.ended = time.time()
+        injection.detail = f"{few} → {few + 1} → {few} replicas of each service"
+        return injection
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Another mode with another broker under load, and back: what is in flight is carried on by the next mode."""
+
+    name: str = "switch"
+    kind: str = "rollout"
+
+    def targets(self, stack: StackUnderTest) -> Sequence[str]:
+        return ("mode",)
+
+    async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
+        home = stack.mode
+        there = dice.choice([mode for mode, spec in MODES.items() if spec.substrate != stack.substrate])
+        injection = Injection(self.name, target, time.time(), felt=False)
+        try:
+            await stack.change(mode=there)
+            injection.felt = stack.mode == there
+            await asyncio.sleep(STAYS)
+        except StackError as error:
+            raise NotAvailable(f"{there} did not come up: {error}") from error
+        finally:
+            await asyncio.shield(stack.change(mode=home))
+        injection.ended = time.time()
+        injection.detail = f"{home} → {there} → {home}"
+        return injection
+
+
+async def _services(stack: StackUnderTest) -> dict[str, int]:
+    return {name: pid for service in SERVICES for name, pid in (await stack.named(service)).items()}
+
+
+FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in (RollingRestart(), Scale(), Switch())}

@@ -1,0 +1,98 @@
+"""Breaks a stack as planned, and writes down what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from tests.chaos.model import Fault, Injection, NotAvailable
+from tests.chaos.schedule import Choice, Planned, conflicts
+from tests.chaos.stack import StackUnderTest
+
+HEALS_WITHIN: Final = 90.0
+"""Seconds beyond its planned end after which a fault that has not healed is given up."""
+
+LOOK_EVERY: Final = 0.1
+
+
+class Witness(Protocol):
+    """Who is told of each fault: the history and the live view."""
+
+    def fault(self, phase: str, fault: str, target: str, felt: bool | None = None, detail: str = "") -> None:
+        """`phase` is start or end."""
+        ...
+
+
+@dataclass
+class Nemesis:
+    """`faults` by name; `injections` are those that were in force, `missing` says which could not be had, and why."""
+
+    stack: StackUnderTest
+    faults: Mapping[str, Fault]
+    seed: int
+    witnesses: Sequence[Witness] = ()
+    injections: list[Injection] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def choices(self) -> list[Choice]:
+        """The faults that can be had in this stack, with their targets."""
+        found = []
+        for name, fault in self.faults.items():
+            try:
+                found.append(Choice(name, fault.kind, tuple(fault.targets(self.stack))))
+            except NotAvailable as error:
+                self.missing[name] = str(error)
+        return found
+
+    async def run(self, planned: Sequence[Planned]) -> None:
+        """All of it, each at its time or as soon as what stands in its way has healed. Cancelled: heals everything."""
+        began, pending = time.monotonic(), sorted(planned, key=lambda one: one.at)
+        running: dict[asyncio.Task[None], Planned] = {}
+        async with asyncio.TaskGroup() as group:
+            while pending:
+                running = {task: one for task, one in running.items() if not task.done()}
+                for one in _due(pending, list(running.values()), time.monotonic() - began):
+                    pending.remove(one)
+                    running[group.create_task(self.inject(one))] = one
+                await asyncio.sleep(LOOK_EVERY)
+
+    async def inject(self, planned: Planned) -> None:
+        """One fault, from its start to its end. What goes wrong with it is kept, and is no reason to stop."""
+        name, target = planned.fault, planned.target
+        dice = random.Random(f"{self.seed} {name} {target} {planned.at}")
+        self._tell("start", Injection(name, target, 0.0))
+        injection = Injection(name, target, time.time())
+        try:
+            async with asyncio.timeout(planned.seconds + HEALS_WITHIN):
+                injection = await self.faults[name].inject(self.stack, target, planned.seconds, dice)
+        except NotAvailable as error:
+            self.missing[name] = str(error)
+            injection.ended, injection.detail = time.time(), f"not run: {error}"
+        except TimeoutError:
+            injection.detail = f"still broken after {time.time() - injection.began:.0f} s"
+        except Exception as error:  # a fault that is at fault itself: the run goes on, and cannot be green
+            self.missing[name] = f"{target}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            injection.ended, injection.detail = time.time(), self.missing[name]
+        self.injections.append(injection)
+        self._tell("end", injection)
+
+    def _tell(self, phase: str, one: Injection) -> None:
+        for witness in self.witnesses:
+            witness.fault(phase, one.fault, one.target, one.felt, one.detail)
+
+
+def _due(pending: Sequence[Planned], running: Sequence[Planned], now: float) -> list[Planned]:
+    """Those whose time has come and that nothing stands in the way of; nothing overtakes one that needs all."""
+    due: list[Planned] = []
+    for one in pending:
+        if one.at > now:
+            break
+        if not any(conflicts(one, other) for other in (*running, *due)):
+            due.append(one)
+        elif one.exclusive:
+            break
+    return due

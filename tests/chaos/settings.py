@@ -1,0 +1,181 @@
+"""The settings of `make chaos`, read from the environment in this place only. Standard library only.
+
+`make chaos` runs this module before anything is installed: a bad value ends with one line and exit status 2.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sagakit.modes import DEFAULT, MODES, resolve
+from tests.chaos.faults import MODULES
+
+ALL: Final = "all"
+USUAL: Final = "kill,pause,broker-restart,db-restart"
+FOLDER: Final = Path(__file__).resolve().parent
+STACK_DIR: Final = FOLDER.parents[1] / ".stack" / "chaos"
+REPORTS: Final = FOLDER.parents[1] / "reports"
+PORT_OFFSET: Final = 16000
+
+STACK: Final[Mapping[str, str]] = {
+    "STACK": "native",
+    "PROVIDERS": "sandbox",
+    "FAULT_INJECTION": "on",
+    "TEMPORAL_UI": "off",
+    "LOG_LEVEL": "WARNING",
+    "SQS_VISIBILITY": "5",
+    "OUTBOX_LEASE": "5",
+    "KAFKA_SESSION_TIMEOUT": "3",
+}
+"""A stack of its own. Visibility time-outs, leases and sessions last at most 5 s, so that a pause of 8 s is longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run was asked for. `duration`: seconds of load at least; `rate`: orders a second.
+
+    `running`: the folder of a stack that runs already; None: the run brings up its own and deletes it afterwards.
+    `modes` is empty where such a stack is taken in the mode that it runs in. `home`: the folder of a stack of its own.
+    """
+
+    faults: tuple[str, ...]
+    modes: tuple[str, ...]
+    duration: float = 60.0
+    rate: float = 5.0
+    seed: int = 1
+    replicas: int = 1
+    port_offset: int = PORT_OFFSET
+    experiment: Path | None = None
+    plant: str | None = None
+    running: Path | None = None
+    home: Path = STACK_DIR
+    reports: Path = REPORTS
+
+    def command(self, mode: str) -> str:
+        """The command that repeats the run of one mode."""
+        what = f"EXPERIMENT={named(self.experiment)}" if self.experiment else f"FAULTS={','.join(self.faults)}"
+        more = f" REPLICAS={self.replicas}" if self.replicas > 1 else ""
+        more += f" PLANT={self.plant}" if self.plant else ""
+        return f"make chaos {what} MODES={mode} DURATION={self.duration:g} RATE={self.rate:g} SEED={self.seed}{more}"
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """The settings; ValueError with one line that names the variable and what is valid."""
+    given = {name: value.strip() for name, value in environ.items() if value.strip()}
+    if "EXPERIMENT" in given and "FAULTS" in given:
+        raise ValueError("EXPERIMENT and FAULTS exclude each other: an experiment names its faults itself")
+    running = _running(given.get("STACK_DIR"))
+    modes = given.get("MODES") or ("" if running else given.get("COORDINATION_MODE", DEFAULT))
+    return Settings(
+        faults=_faults(given.get("FAULTS", USUAL)),
+        modes=_modes(modes),
+        duration=_number(given, "DURATION", 60.0, 3600),
+        rate=_number(given, "RATE", 5.0, 1000),
+        seed=_whole(given, "SEED", 1, 0, 2**32),
+        replicas=_whole(given, "REPLICAS", 1, 1, 4),
+        port_offset=_whole(given, "PORT_OFFSET", PORT_OFFSET, 0, 50000),
+        experiment=_experiment(given.get("EXPERIMENT")),
+        plant=_plant(given.get("PLANT")),
+        running=running,
+        reports=Path(given["REPORTS"]).resolve() if "REPORTS" in given else REPORTS,
+    )
+
+
+def named(experiment: Path) -> str:
+    """What EXPERIMENT= has to be for a file: the name of one of ours, or else its path."""
+    return experiment.stem if experiment.parent == FOLDER / "experiments" else str(experiment)
+
+
+def plants() -> tuple[str, ...]:
+    """The known bugs that PLANT= can put into a copy of the tree."""
+    return tuple(sorted(path.stem for path in (FOLDER / "plants").glob("*.patch")))
+
+
+def experiments() -> tuple[str, ...]:
+    """The experiments that come with the repository, by name."""
+    return tuple(sorted(path.stem for path in (FOLDER / "experiments").glob("*.yaml")))
+
+
+def _faults(text: str) -> tuple[str, ...]:
+    return tuple(MODULES) if text == ALL else _chosen("FAULTS", _names(text), MODULES, ALL)
+
+
+def _modes(text: str) -> tuple[str, ...]:
+    if text == ALL:
+        return tuple(MODES)
+    try:
+        return tuple(dict.fromkeys(resolve(name) for name in _names(text)))
+    except ValueError as error:
+        raise ValueError(f"MODES: {str(error).replace('COORDINATION_MODE=', '')}; or all") from None
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _chosen(variable: str, names: Sequence[str], valid: Mapping[str, object], *more: str) -> tuple[str, ...]:
+    for name in names:
+        if name not in valid:
+            raise ValueError(f"{variable}={name} is unknown; valid are: {', '.join((*more, *valid))}")
+    if not names:
+        raise ValueError(f"{variable} names nothing; valid are: {', '.join((*more, *valid))}")
+    return tuple(dict.fromkeys(names))
+
+
+def _number(given: Mapping[str, str], name: str, default: float, most: float) -> float:
+    raw = given.get(name, str(default))
+    try:
+        number = float(raw)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= most:
+        raise ValueError(f"{name}={raw} must be a number greater than 0, at most {most:g}")
+    return number
+
+
+def _whole(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    raw = given.get(name, str(default))
+    if not raw.isdecimal() or not least <= int(raw) <= most:
+        raise ValueError(f"{name}={raw} must be a whole number from {least} to {most}")
+    return int(raw)
+
+
+def _experiment(text: str | None) -> Path | None:
+    """A file, or the name of one of ours."""
+    if text is None:
+        return None
+    ours = FOLDER / "experiments" / f"{text}.yaml"
+    path = ours if text in experiments() else Path(text)
+    if not path.is_file():
+        raise ValueError(f"EXPERIMENT={text} is no file; ours are: {', '.join(experiments()) or 'none'}")
+    return path
+
+
+def _plant(text: str | None) -> str | None:
+    if text is not None and text not in plants():
+        raise ValueError(f"PLANT={text} is unknown; valid are: {', '.join(plants()) or 'none'}")
+    return text
+
+
+def _running(text: str | None) -> Path | None:
+    if text is None:
+        return None
+    path = Path(text).resolve()
+    if not (path / "run" / "stack.json").is_file():
+        raise ValueError(
+            f"STACK_DIR={text} holds no stack that was brought up; leave it out, or: STACK_DIR={text} make up"
+        )
+    return path
+
+
+if __name__ == "__main__":  # make asks before anything is set up
+    try:
+        read(os.environ)
+    except ValueError as wrong:
+        print(wrong)
+        raise SystemExit(2) from None

@@ -1,0 +1,21 @@
+"""The stack that runs, as actions and probes see it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from native_stack.layout import layout
+from native_stack.settings import stack_environment
+from tests.chaos.stack import StackUnderTest
+
+_accounted: Final[set[str]] = set()
+"""Dead letters that actions of this process have made on purpose; the audit must not hold them against the stack."""
+
+
+def stack() -> StackUnderTest:
+    """Raises StackError, which says what to do, where none was brought up."""
+    folder: Path = layout(os.environ).root
+    recorded = stack_environment(folder)
+    return StackUnderTest(recorded["COORDINATION_MODE"], folder, recorded, settings=recorded, accounted=_accounted)

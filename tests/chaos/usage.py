@@ -1,0 +1,107 @@
+"""What the processes of a stack use: memory, connections, threads and file descriptors, sample by sample."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+
+from tests.chaos.stack import SERVICES, StackUnderTest
+
+EVERY: Final = 2.0
+LETS_GO: Final = 35.0
+"""Seconds after which nobody keeps an idle connection any more: at most 15 s, and pools look every 15 s."""
+
+GROWTH: Final[Mapping[str, tuple[float, float]]] = {
+    "memory": (1.5, 48 * 2**20),
+    "connections": (1.0, 10),
+    "threads": (1.0, 10),
+    "files": (1.0, 24),
+}
+"""What a process may use in the end: so many times as much as before the faults, and so much more (memory: bytes)."""
+
+WATCHED: Final = (*SERVICES, "provider")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One process at one time. `at`: seconds of `time.time()`; `memory`: resident, in bytes; the others are counts."""
+
+    at: float
+    name: str
+    pid: int
+    memory: int
+    connections: int
+    threads: int
+    files: int
+
+
+async def watch(stack: StackUnderTest, samples: list[Sample], every: float = EVERY) -> None:
+    """Until cancelled, append a sample of each service and of the provider."""
+    while True:
+        samples += await look(stack)
+        await asyncio.sleep(every)
+
+
+async def look(stack: StackUnderTest) -> list[Sample]:
+    """A sample of each now; processes that have just ended are left out."""
+    running: dict[str, int] = {}
+    for name in WATCHED:
+        running |= await stack.named(name)
+    return await asyncio.to_thread(_samples, running)
+
+
+async def calm(stack: StackUnderTest, before: Mapping[str, Sample], seconds: float = LETS_GO) -> list[Sample]:
+    """The first look at which nothing uses more than it may, or the last after so many seconds."""
+    until = time.monotonic() + seconds
+    while True:
+        samples = await look(stack)
+        if not grown(before, last(samples)) or time.monotonic() > until:
+            return samples
+        await asyncio.sleep(1.0)
+
+
+def last(samples: Iterable[Sample]) -> dict[str, Sample]:
+    """The last sample of each process, by name."""
+    return {one.name: one for one in sorted(samples, key=lambda one: one.at)}
+
+
+def grown(before: Mapping[str, Sample], after: Mapping[str, Sample]) -> list[str]:
+    """What uses more than it may, one line each."""
+    found = []
+    for name in sorted(before.keys() & after.keys()):
+        for what, (times, more) in GROWTH.items():
+            then, now = getattr(before[name], what), getattr(after[name], what)
+            if now > then * times + more:
+                found.append(f"{name}: {what} from {_shown(what, then)} to {_shown(what, now)}")
+    return found
+
+
+def _shown(what: str, value: int) -> str:
+    return f"{value >> 20} MB" if what == "memory" else str(value)
+
+
+def _samples(running: Mapping[str, int]) -> list[Sample]:
+    found: list[Sample] = []
+    for name, pid in running.items():
+        try:
+            process = psutil.Process(pid)
+            with process.oneshot():
+                found.append(
+                    Sample(
+                        time.time(),
+                        name,
+                        pid,
+                        process.memory_info().rss,
+                        len(process.net_connections("tcp")),
+                        process.num_threads(),
+                        process.num_fds(),
+                    )
+                )
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found

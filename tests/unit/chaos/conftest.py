@@ -1,0 +1,15 @@
+"""A service's database on a real server; see tests/postgres.py."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.postgres import database, postgres, postgres_server
+
+__all__ = ["database", "postgres", "postgres_server"]
+
+
+@pytest.fixture
+def payment_url(database: Callable[[str], str]) -> str:
+    """Where the payment service's database is, as asyncpg wants to know it."""
+    return database("payment").replace("+asyncpg", "")

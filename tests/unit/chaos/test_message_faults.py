@@ -1,0 +1,113 @@
+"""Faults of messages: told to every replica, taken back whatever happens, felt by what was struck or buried."""
+
+import asyncio
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from sagakit.unreliable import KINDS
+from tests.chaos.faults import messages
+from tests.chaos.faults.messages import FAULTS, everywhere
+from tests.chaos.model import NotAvailable
+from tests.chaos.poison import bodies, is_poison
+from tests.chaos.stack import SERVICES, StackUnderTest
+
+
+class FakeStack(StackUnderTest):
+    """Replicas that answer in turn. `now`: what each has been told last; `fired` is what each says it did."""
+
+    def told(self) -> dict[int, Any]:
+        now: dict[int, Any] = self.__dict__.setdefault("now", {})
+        return now
+
+    async def call(
+        self, method: str, path: str, service: str = "order", body: Any = None, seconds: float = 10.0
+    ) -> Any:
+        assert (method, path) == ("PUT", "/faults")
+        turn = self.__dict__["turn"] = self.__dict__.get("turn", 0) + 1
+        pid = 100 + turn % int(self.environment.get("REPLICAS", "1"))
+        before = self.told().get(pid, {}).get("messages")
+        self.told()[pid] = body
+        fired: Mapping[str, int] = {before["kind"]: 3} if before else {}
+        return {"pid": pid, "fired": fired}
+
+
+def stack(mode: str = "kafka-choreography", **environment: str) -> FakeStack:
+    return FakeStack(mode, Path("/nowhere"), {"FAULT_INJECTION": "on", **environment})
+
+
+def test_every_kind_that_services_know_is_a_fault() -> None:
+    assert set(KINDS) <= set(FAULTS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_strikes_whoever_publishes(kind: str) -> None:
+    assert tuple(FAULTS[kind].targets(stack())) == SERVICES
+    assert tuple(FAULTS[kind].targets(stack("temporal-choreography"))) == SERVICES
+    assert tuple(FAULTS[kind].targets(stack("temporal-orchestration"))) == ("order",), "all else are activities"
+    with pytest.raises(NotAvailable, match="FAULT_INJECTION=on is needed"):
+        FAULTS[kind].targets(stack(FAULT_INJECTION="off"))
+
+
+@pytest.mark.parametrize("replicas", ["1", "3"])
+async def test_every_replica_is_told_and_nothing_is_left_of_it(replicas: str) -> None:
+    system = stack(REPLICAS=replicas)
+    injection = await FAULTS["duplicated"].inject(system, "payment", 0.01, random.Random(1))
+    assert len(system.told()) == int(replicas)
+    assert all(one == {"set": []} for one in system.told().values())
+    assert injection.felt is True
+    assert injection.detail == f"{3 * int(replicas)} messages duplicated"
+
+
+async def test_it_is_taken_back_when_it_is_cancelled() -> None:
+    system = stack()
+    injecting = asyncio.create_task(FAULTS["delayed"].inject(system, "payment", 60, random.Random(1)))
+    async with asyncio.timeout(5):
+        while not system.told():  # noqa: ASYNC110 - the stack is a fake
+            await asyncio.sleep(0)
+        injecting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await injecting
+    assert list(system.told().values()) == [{"set": []}]
+
+
+async def test_a_replica_that_is_never_reached_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def one_and_the_same(*arguments: Any) -> Any:
+        return {"pid": 100, "fired": {}}
+
+    system = stack(REPLICAS="2")
+    monkeypatch.setattr(system, "call", one_and_the_same)
+    assert set(await everywhere(system, "order", {"set": []})) == {100}
+
+
+def test_poison_is_known_again_and_nothing_else_is() -> None:
+    assert all(is_poison(body) for body in bodies())
+    as_text = [body.decode(errors="replace").replace("\x00", " ").encode() or b" " for body in bodies()]
+    assert all(is_poison(body) for body in as_text), "as SQS carries it"
+    assert all(is_poison(b'{"data": "' + body.hex().encode() + b'"}') for body in bodies() if len(body) > 4)
+    assert is_poison(b'{"data":"","type":"OrderConfirmed"}'), "nothing, as Temporal carries it"
+    assert not is_poison(b'{"type": "quartet.OrderPlaced.v1", "data": {"order_id": "9c1f"}}')
+
+
+async def test_poison_is_felt_by_its_dead_letters_and_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def query(stack: Any, service: str, statement: str, *arguments: Any) -> list[Any]:
+        if service == "shipping":
+            raise asyncpg.TooManyConnectionsError("another fault is in force there")
+        theirs = {"id": "real", "body": b'{"type": "quartet.OrderPlaced.v1"}'}
+        return [{"id": "ours", "body": b"{not json"}, theirs]
+
+    async def send(*arguments: Any) -> None:
+        """Nowhere."""
+
+    monkeypatch.setattr(messages, "query", query)
+    monkeypatch.setattr(messages, "poison", send)
+    monkeypatch.setattr(messages, "QUIET", 0.05)
+    monkeypatch.setattr(messages, "LOOK_EVERY", 0.01)
+    system = stack()
+    injection = await FAULTS["poisoned"].inject(system, "broker", 0.1, random.Random(1))
+    assert injection.felt is True
+    assert system.accounted == {"ours"}, "a dead letter that nobody meant is still held against the run"

@@ -1,0 +1,76 @@
+"""What `make chaos` understands, and what it says about a value that it does not."""
+
+from pathlib import Path
+
+import pytest
+
+from sagakit.modes import MODES
+from tests.chaos.faults import MODULES
+from tests.chaos.settings import USUAL, experiments, read
+
+
+def test_without_settings_the_usual_faults_break_the_default_mode() -> None:
+    found = read({})
+    assert found.faults == tuple(USUAL.split(","))
+    assert found.modes == ("temporal-orchestration",)
+    assert (found.duration, found.rate, found.seed, found.running) == (60.0, 5.0, 1, None)
+
+
+def test_all_names_every_fault_and_every_mode() -> None:
+    found = read({"FAULTS": "all", "MODES": "all"})
+    assert found.faults == tuple(MODULES)
+    assert found.modes == tuple(MODES)
+
+
+def test_modes_are_names_or_aliases_and_default_to_the_coordination_mode() -> None:
+    assert read({"MODES": "kafka, pubsub-orchestration,kafka"}).modes == ("kafka-choreography", "pubsub-orchestration")
+    assert read({"COORDINATION_MODE": "sns-sqs"}).modes == ("sns-sqs-choreography",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "valid"),
+    [
+        ("FAULTS", "kil", "all, kill, pause"),
+        ("FAULTS", ",", "all, kill, pause"),
+        ("MODES", "kafak", "kafka-choreography"),
+        ("DURATION", "0", "greater than 0"),
+        ("DURATION", "nan", "greater than 0"),
+        ("RATE", "fast", "greater than 0"),
+        ("SEED", "-1", "from 0 to"),
+        ("REPLICAS", "9", "from 1 to 4"),
+        ("PORT_OFFSET", "x", "from 0 to"),
+        ("EXPERIMENT", "nowhere.yaml", "ours are: "),
+        ("PLANT", "nonsense", "valid are: "),
+        ("STACK_DIR", "nowhere", "make up"),
+    ],
+)
+def test_a_bad_value_ends_with_one_line_that_names_it_and_what_is_valid(name: str, value: str, valid: str) -> None:
+    with pytest.raises(ValueError, match=name) as wrong:
+        read({name: value})
+    assert valid in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+def test_an_experiment_names_its_own_faults() -> None:
+    name = experiments()[0]
+    assert read({"EXPERIMENT": name}).experiment == Path(f"tests/chaos/experiments/{name}.yaml").resolve()
+    assert f"EXPERIMENT={name} " in read({"EXPERIMENT": name}).command("kafka-choreography")
+    with pytest.raises(ValueError, match="exclude each other"):
+        read({"EXPERIMENT": name, "FAULTS": "kill"})
+
+
+def test_a_running_stack_is_taken_in_its_own_mode_unless_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "stack.json").write_text("{}")
+    place = {"STACK_DIR": str(tmp_path), "COORDINATION_MODE": "kafka"}
+    assert read(place).running == tmp_path
+    assert read(place).modes == ()
+    assert read({**place, "MODES": "pubsub"}).modes == ("pubsub-choreography",)
+
+
+def test_the_command_repeats_a_run_of_one_mode() -> None:
+    given = {"FAULTS": "kill,pause", "MODES": "all", "DURATION": "40", "RATE": "2.5", "SEED": "7", "REPLICAS": "2"}
+    command = read(given).command("kafka-choreography")
+    assert command == "make chaos FAULTS=kill,pause MODES=kafka-choreography DURATION=40 RATE=2.5 SEED=7 REPLICAS=2"
+    again = dict(word.split("=", 1) for word in command.split()[2:])
+    assert read(again) == read({**given, "MODES": "kafka"})
