@@ -41,10 +41,10 @@ def sections(name: str, record: Record) -> dict[str, str]:
     return {what if name == NAMES[0] else f"{name}-{what}": text for what, text in texts.items()}
 
 
-def rewritten(page: str, texts: Mapping[str, str]) -> str:
+def rewritten(page: str, texts: Mapping[str, str], mark: str = "bench") -> str:
     """The page with these sections; ValueError where one of them does not stand in it exactly once. Pure."""
     for name, text in texts.items():
-        begin, end = f"<!-- bench:begin {name} -->", f"<!-- bench:end {name} -->"
+        begin, end = f"<!-- {mark}:begin {name} -->", f"<!-- {mark}:end {name} -->"
         parts = re.split(f"{re.escape(begin)}.*?{re.escape(end)}", page, flags=re.DOTALL)
         if len(parts) != 2:
             raise ValueError(f"the page has {len(parts) - 1} sections {name!r}, not 1; it is marked {begin} and {end}")

@@ -74,6 +74,7 @@ def journal(
             "counts": counts(injections),
             "missing": dict(evidence.missing) if evidence else {},
             "phases": asdict(evidence.phases) if evidence else {},
+            "audit": _audit(evidence),
             "orders": _orders(evidence),
             "latency": _latency(evidence),
             "worst": list(worst),
@@ -126,6 +127,15 @@ def _activity(one: Injection) -> dict[str, Any]:
         "status": "succeeded" if one.ended else "failed",
         "output": one.detail,
     }
+
+
+def _audit(evidence: Evidence | None) -> dict[str, Any] | None:
+    """How many orders the auditor looked at, and how often each invariant is violated; None: there was no audit."""
+    report = evidence.audit if evidence else None
+    if report is None:
+        return None
+    violations = {str(one["number"]): one["violations"] for one in report["invariants"] if one["violations"]}
+    return {"orders": sum(report["counts"]["orders"].values()), "violations": violations}
 
 
 def _orders(evidence: Evidence | None) -> dict[str, dict[str, int]]:

@@ -1,0 +1,151 @@
+"""`python -m tests.chaos.publish FOLDER...`: what runs of `make chaos` showed, on the page docs/reliability.md.
+
+Each FOLDER is that of a run, with one mode or several. Keeps what the tables are made of in docs/results/chaos.json,
+together with the runs that are there already (`--anew`: without them), and writes the page's marked sections anew. A
+run that broke off before its audit is not published, and said to be so. A test holds the page against the data.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from loadtests.bench.publish import rewritten
+from loadtests.bench.tables import Table
+from sagakit.modes import MODES
+from tests.chaos.journal import FILE
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+DATA: Final = REPOSITORY / "docs" / "results" / "chaos.json"
+PAGE: Final = REPOSITORY / "docs" / "reliability.md"
+MARK: Final = "chaos"
+USAGE: Final = (
+    "usage: python -m tests.chaos.publish [--anew] FOLDER... (each with the journal.json of a run, or of several)"
+)
+RULE_OF_THREE: Final = 3.0
+"""Of n orders without a fault, the share with one is below 3/n, with a confidence of 95 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run in one mode. `faults`: how often each fired and was felt; `not_true`: its checks that were not true."""
+
+    start: str
+    mode: str
+    seed: int
+    orders: int
+    violations: Mapping[str, int]
+    faults: Mapping[str, Mapping[str, int]]
+    not_true: Mapping[str, str]
+    verdict: str
+
+
+def run_of(journal: Mapping[str, Any]) -> Run | None:
+    """What a journal says; None where there was no audit."""
+    ours = journal["quartet"]
+    if ours["audit"] is None:
+        return None
+    return Run(
+        start=journal["start"],
+        mode=ours["mode"],
+        seed=ours["seed"],
+        orders=ours["audit"]["orders"],
+        violations=ours["audit"]["violations"],
+        faults=ours["counts"],
+        not_true={one["name"]: one["verdict"] for one in ours["checks"] if one["verdict"] != "true"},
+        verdict=ours["verdict"],
+    )
+
+
+def sections(runs: Sequence[Run]) -> dict[str, str]:
+    """Name -> text of every section that shows these runs. Pure."""
+    return {"modes": by_mode(runs).markdown(), "faults": by_fault(runs).markdown()}
+
+
+def by_mode(runs: Sequence[Run]) -> Table:
+    """A row for each mode: runs, orders, what contradicts the invariants, and what else was not true."""
+    head = ("mode", "runs", "seeds", "faults", "orders", "violations", "below, of all orders", "checks not true")
+    rows = []
+    for mode in _modes(runs):
+        here = [run for run in runs if run.mode == mode]
+        orders = sum(run.orders for run in here)
+        violations = sum(sum(run.violations.values()) for run in here)
+        others = Counter(name for run in here for name in run.not_true)
+        fired = sum(one["fired"] for run in here for one in run.faults.values())
+        rows.append(
+            (
+                f"`{mode}`",
+                str(len(here)),
+                _seeds(here),
+                str(fired),
+                f"{orders:,}",
+                str(violations),
+                f"{100 * RULE_OF_THREE / orders:.2g} %" if orders and not violations else "–",
+                ", ".join(f"{name} ({number})" for name, number in sorted(others.items())) or "none",
+            )
+        )
+    return Table("runs of make chaos", head, rows)
+
+
+def by_fault(runs: Sequence[Run]) -> Table:
+    """A row for each fault: in each mode how often it fired, and how often it was not felt."""
+    modes = _modes(runs)
+    rows = []
+    for fault in sorted({name for run in runs for name in run.faults}):
+        cells = []
+        for mode in modes:
+            counts = [run.faults[fault] for run in runs if run.mode == mode and fault in run.faults]
+            fired, felt = (sum(one[name] for one in counts) for name in ("fired", "felt"))
+            cells.append("–" if not fired else str(fired) if felt == fired else f"{fired} ({fired - felt} not felt)")
+        rows.append((f"`{fault}`", *cells))
+    return Table("faults, by mode", ("fault", *modes), rows)
+
+
+def read(data: Path) -> list[Run]:
+    """The runs that are published, the oldest first."""
+    return [Run(**one) for one in json.loads(data.read_text())] if data.exists() else []
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit status 2 where a folder holds no journal or the page lacks a section; then nothing is changed."""
+    folders = [Path(one) for one in arguments if one != "--anew"]
+    runs = {(run.start, run.mode): run for run in ([] if "--anew" in arguments else read(DATA))}
+    try:
+        if not folders:
+            raise ValueError(USAGE)
+        for folder in folders:
+            journals = sorted(folder.glob(f"**/{FILE}"))
+            if not journals:
+                raise ValueError(f"{folder}: there is no {FILE} in it")
+            for path in journals:
+                run = run_of(json.loads(path.read_text()))
+                if run is None:
+                    print(f"{path}: not published: the run broke off before its audit", file=sys.stderr)
+                else:
+                    runs[run.start, run.mode] = run
+        published = sorted(runs.values(), key=lambda run: run.start)
+        page = rewritten(PAGE.read_text(), sections(published), MARK)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    DATA.write_text(json.dumps([asdict(run) for run in published], indent=1) + "\n")
+    PAGE.write_text(page)
+    return 0
+
+
+def _modes(runs: Sequence[Run]) -> list[str]:
+    seen = {run.mode for run in runs}
+    return [mode for mode in MODES if mode in seen]
+
+
+def _seeds(runs: Sequence[Run]) -> str:
+    return ", ".join(map(str, sorted({run.seed for run in runs})))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,82 @@
+"""docs/reliability.md shows what is in docs/results/chaos.json, and nothing else."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtests.bench.publish import rewritten
+from tests.chaos import publish
+from tests.chaos.publish import DATA, MARK, PAGE, Run, by_fault, by_mode, main, read, run_of, sections
+
+TEXT = "\n".join(f"<!-- chaos:begin {name} -->\n<!-- chaos:end {name} -->" for name in ("modes", "faults"))
+
+
+def run(mode: str = "kafka-choreography", orders: int = 300, **more: Any) -> Run:
+    values: dict[str, Any] = {"start": "2026-11-26T04:00:00", "seed": 7, "violations": {}, "not_true": {}}
+    values |= {"faults": {"kill": {"fired": 3, "felt": 3}}, "verdict": "true"}
+    return Run(**(values | {"mode": mode, "orders": orders} | more))
+
+
+def journal(audit: Any = None) -> dict[str, Any]:
+    checks = [{"name": "audit", "verdict": "true", "detail": ""}, {"name": "felt", "verdict": "unknown", "detail": ""}]
+    ours = {"mode": "kafka-choreography", "seed": 7, "audit": audit, "counts": {"kill": {"fired": 2, "felt": 1}}}
+    return {"start": "2026-11-26T04:00:00", "quartet": {**ours, "checks": checks, "verdict": "unknown"}}
+
+
+def test_the_page_is_what_the_command_makes_of_the_data() -> None:
+    page = PAGE.read_text()
+    assert page == rewritten(page, sections(read(DATA)), MARK), "publish it again"
+
+
+def test_a_mode_has_its_orders_its_violations_and_the_bound_of_what_was_not_seen() -> None:
+    table = by_mode([run(), run(seed=8, orders=300, not_true={"recovery": "false"}), run("pubsub-choreography")])
+    kafka, pubsub = (dict(zip(table.head, row, strict=True)) for row in table.rows)
+    assert (kafka["runs"], kafka["seeds"], kafka["orders"], kafka["faults"]) == ("2", "7, 8", "600", "6")
+    assert (kafka["violations"], kafka["below, of all orders"]) == ("0", "0.5 %")
+    assert kafka["checks not true"] == "recovery (1)"
+    assert pubsub["checks not true"] == "none"
+
+
+def test_violations_are_told_and_then_there_is_no_bound() -> None:
+    (row,) = by_mode([run(violations={"2": 3, "8": 1})]).rows
+    assert row[5:7] == ("4", "–")
+
+
+def test_a_fault_that_was_not_felt_is_told() -> None:
+    table = by_fault([run(faults={"kill": {"fired": 3, "felt": 2}}), run("pubsub-choreography")])
+    assert table.head == ("fault", "kafka-choreography", "pubsub-choreography")
+    assert table.rows == [("`kill`", "3 (1 not felt)", "3")]
+
+
+def test_a_run_without_an_audit_is_none() -> None:
+    assert run_of(journal()) is None
+    found = run_of(journal({"orders": 10, "violations": {}}))
+    assert found is not None
+    assert found.not_true == {"felt": "unknown"}
+
+
+def test_runs_are_added_once_and_a_broken_one_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page, data = tmp_path / "page.md", tmp_path / "chaos.json"
+    page.write_text(TEXT)
+    monkeypatch.setattr(publish, "PAGE", page)
+    monkeypatch.setattr(publish, "DATA", data)
+    for name, audit in (("whole", {"orders": 10, "violations": {}}), ("broken", None)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "journal.json").write_text(json.dumps(journal(audit)))
+    for _ in range(2):
+        assert main([str(tmp_path / "whole"), str(tmp_path / "broken")]) == 0
+        assert [one.orders for one in read(data)] == [10]
+    assert "broke off" in capsys.readouterr().err
+    assert "kafka-choreography" in page.read_text()
+
+
+@pytest.mark.parametrize("arguments", [[], ["nowhere"]])
+def test_without_a_journal_nothing_is_changed(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    before = PAGE.read_text()
+    assert main(arguments) == 2
+    assert PAGE.read_text() == before
+    assert len(capsys.readouterr().err.splitlines()) == 1
