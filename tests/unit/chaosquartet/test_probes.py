@@ -86,7 +86,15 @@ def test_the_stack_is_the_one_that_was_brought_up_in_its_folder(
     record = layout({"STACK_DIR": str(tmp_path)}).record
     record.parent.mkdir(parents=True, exist_ok=True)
     record.write_text(
-        json.dumps({"environment": {"COORDINATION_MODE": "pubsub-choreography", "ORDER_URL": "http://x"}})
+        json.dumps(
+            {
+                "environment": {
+                    "COORDINATION_MODE": "pubsub-choreography",
+                    "ORDER_URL": "http://x",
+                    "TOKEN_SIGNING_KEY": "k",
+                }
+            }
+        )
     )
     found = running.stack()
     assert (found.mode, found.folder, found.environment["ORDER_URL"]) == ("pubsub-choreography", tmp_path, "http://x")
@@ -96,5 +104,5 @@ def test_actions_and_probes_account_for_the_same_dead_letters(tmp_path: Path, mo
     monkeypatch.setenv("STACK_DIR", str(tmp_path))
     record = layout({"STACK_DIR": str(tmp_path)}).record
     record.parent.mkdir(parents=True, exist_ok=True)
-    record.write_text(json.dumps({"environment": {"COORDINATION_MODE": "temporal"}}))
+    record.write_text(json.dumps({"environment": {"COORDINATION_MODE": "temporal", "TOKEN_SIGNING_KEY": "k"}}))
     assert running.stack().accounted is running.stack().accounted
