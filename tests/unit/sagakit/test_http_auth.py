@@ -95,7 +95,7 @@ async def test_but_not_by_more(client: httpx.AsyncClient, changed: dict[str, flo
         ({"aud": "other"}, SIGNING_KEY, "EdDSA"),
         ({"role": "root"}, SIGNING_KEY, "EdDSA"),
         ({"role": None}, SIGNING_KEY, "EdDSA"),
-        ({}, new_signing_key(), "EdDSA"),
+        pytest.param({}, new_signing_key(), "EdDSA", id="signed by somebody else"),
         ({}, b"a-secret-of-sufficient-length", "HS256"),
         ({"role": "service"}, SIGNING_KEY, "EdDSA"),
         ({}, "", "none"),
