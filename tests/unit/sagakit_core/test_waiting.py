@@ -11,7 +11,7 @@ from sagakit.outbox import Relay
 from sagakit.ports import Mode, Store
 from sagakit.service import Service
 from sagakit.telemetry import Metrics
-from sagakit.waiting import Backoff, set_within
+from sagakit.waiting import Backoff, Comeback, set_within
 from sagakit.watcher import Watcher
 from tests.waits import ENDS
 
@@ -77,3 +77,33 @@ def test_pauses_double_up_to_a_bound_however_many_failures_there_were() -> None:
     assert [backoff.pause(n) for n in range(7)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0])
     assert {backoff.pause(n) for n in (20, 1_023, 1_024, 1_000_000)} == {5.0}
     assert Backoff(0.5, 0.5).pause(0) == 0.5
+
+
+async def _answer(error: Exception | None = None) -> str:
+    if error is not None:
+        raise error
+    return "here"
+
+
+@pytest.mark.parametrize(
+    ("answers", "back"),
+    [
+        ([None, None], False),
+        ([OSError(), None], False),  # for less than the patience
+        ([OSError(), 0.1, OSError(), None], True),
+        ([OSError(), 0.1, None], True),
+        ([TimeoutError(), 0.1, TimeoutError(), None], False),  # silence is no refusal
+        ([OSError(), None, 0.1, None], False),
+    ],
+)
+async def test_what_refused_for_long_and_answers_is_back(answers: list[Exception | float | None], back: bool) -> None:
+    comeback = Comeback(0.05)
+    for answer in answers:
+        if isinstance(answer, float):
+            await asyncio.sleep(answer)
+        elif answer is None:
+            assert await comeback.watch(_answer()) == "here"
+        else:
+            with pytest.raises(type(answer)):
+                await comeback.watch(_answer(answer))
+    assert comeback.event.is_set() == back

@@ -7,14 +7,14 @@ from datetime import timedelta
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, RegisterNamespaceRequest
 from temporalio.client import Client
-from temporalio.service import GrpcCompression, KeepAliveConfig, RPCError, RPCStatusCode
+from temporalio.service import GrpcCompression, KeepAliveConfig, RetryConfig, RPCError, RPCStatusCode
 
 from sagakit.modes.temporal.wire import CONVERTER
 from sagakit.settings import Settings
 
 log = logging.getLogger(__name__)
 
-RETENTION = 3 * 24 * 3600
+RETENTION = Duration(seconds=3 * 24 * 3600)
 
 
 async def connect(settings: Settings) -> Client:
@@ -27,6 +27,8 @@ async def connect(settings: Settings) -> Client:
                 namespace=settings.temporal_namespace,
                 data_converter=CONVERTER,
                 keep_alive_config=KeepAliveConfig(interval_millis=5_000, timeout_millis=5_000),
+                retry_config=RetryConfig(max_interval_millis=500, max_retries=0),  # for 10 s, its default
+                connect_timeout=timedelta(seconds=3),
                 grpc_compression=GrpcCompression.NONE,  # compressing took a twelfth of our CPU time
             )
             await ensure_namespace(client)
@@ -46,6 +48,5 @@ async def ensure_namespace(client: Client) -> None:
     except RPCError as error:
         if error.status != RPCStatusCode.NOT_FOUND:
             raise
-        kept = Duration(seconds=RETENTION)
-        new = RegisterNamespaceRequest(namespace=client.namespace, workflow_execution_retention_period=kept)
+        new = RegisterNamespaceRequest(namespace=client.namespace, workflow_execution_retention_period=RETENTION)
         await service.register_namespace(new, timeout=timeout)

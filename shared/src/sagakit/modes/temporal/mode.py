@@ -28,6 +28,7 @@ from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.styles import Style, style_of
 from sagakit.topology import Topology
+from sagakit.waiting import Comeback, work_until
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,6 @@ CALLS_AT_A_TIME: Final = 64
 HAD_MAX: Final = 10_000
 TASK_TIMEOUT: Final = timedelta(seconds=5)
 STICKY_TIMEOUT: Final = timedelta(seconds=2)
-LAST_MOMENT: Final = 0.1
 GRACE: Final = timedelta(seconds=2)
 STOP: Final = 8.0  # for all of it: below DRAIN_TIMEOUT
 ACTIVITIES_AT_A_TIME: Final = 200
@@ -51,6 +51,7 @@ class TemporalMode:
         self._settings, self._service, self._part, self._style = settings, service, part, style
         self._calls = asyncio.Semaphore(CALLS_AT_A_TIME)
         self._had: set[bytes] = set()
+        self._comeback = Comeback()
         self._client: Client | None = None
         self._participant: Participant | None = None
 
@@ -79,45 +80,42 @@ class TemporalMode:
         self._had.difference_update(row.body for row in rows)
 
     async def run(self) -> None:
-        """Work until cancelled; then finish what is in hand, or give it back to the server after a moment."""
+        """Work until cancelled; then finish what is in hand, or give it back to the server after a moment.
+
+        After an outage a new worker takes over: the polls of the old one pause for up to 12 s, and nothing shortens it.
+        """
         assert self._client is not None
         assert self._participant is not None
-        await ensure_namespace(self._client)
         own = bool(self._part.workflows)  # then it runs activities for these only
-        worker = Worker(
-            self._client,
-            task_queue=QUEUE.format(self._service.name),
-            workflows=self._part.workflows,
-            activities=activities(self._participant, own),
-            no_remote_activities=own,
-            max_concurrent_activities=ACTIVITIES_AT_A_TIME,
-            max_concurrent_local_activities=ACTIVITIES_AT_A_TIME,
-            sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
-            max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT),  # else 0.8 s of its time-out are left to it
-            graceful_shutdown_timeout=GRACE,
-        )
-        working = asyncio.create_task(worker.run())
-        try:
-            await asyncio.shield(working)
-        except asyncio.CancelledError:
-            # one that fails while it stops never says that it has stopped; one with a local activity that is repeated
-            # for ever never stops
-            stopping = asyncio.create_task(worker.shutdown())
-            stopped, _ = await asyncio.wait({working, stopping}, timeout=STOP, return_when=asyncio.FIRST_COMPLETED)
-            if not stopped:
-                log.warning("the worker did not stop within %g s: what it had in hand goes to the next one", STOP)
-            raise
+        while True:
+            self._comeback.event.clear()
+            await ensure_namespace(self._client)
+            worker = Worker(
+                self._client,
+                task_queue=QUEUE.format(self._service.name),
+                workflows=self._part.workflows,
+                activities=activities(self._participant, own),
+                no_remote_activities=own,
+                max_concurrent_activities=ACTIVITIES_AT_A_TIME,
+                max_concurrent_local_activities=ACTIVITIES_AT_A_TIME,
+                max_concurrent_workflow_task_polls=10,
+                nonsticky_to_sticky_poll_ratio=0.5,  # by default a single poll asks for tasks that no worker has begun
+                sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
+                max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT),  # else 0.8 s of its time-out are left
+                graceful_shutdown_timeout=GRACE,
+            )
+            await work_until(self._comeback.event, worker.run(), worker.shutdown, STOP)
 
     async def close(self) -> None:
         """Let go of the server; the SDK's threads need a moment more, or they abort a process that ends at once."""
         self._client = None
-        await asyncio.sleep(LAST_MOMENT)
+        await asyncio.sleep(0.1)
 
     async def probe(self) -> None:
         """Raises unless the server answers, within CALL_TIMEOUT."""
         if self._client is None:
             raise ConnectionError("not connected yet")
-        await self._client.service_client.check_health(timeout=CALL_TIMEOUT)
+        await self._comeback.watch(self._client.service_client.check_health(timeout=CALL_TIMEOUT))
 
     async def _publish(self, row: Outgoing) -> None:
         try:
