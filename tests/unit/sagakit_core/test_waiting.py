@@ -11,7 +11,7 @@ from sagakit.outbox import Relay
 from sagakit.ports import Mode, Store
 from sagakit.service import Service
 from sagakit.telemetry import Metrics
-from sagakit.waiting import Backoff, Comeback, set_within
+from sagakit.waiting import Backoff, Comeback, set_within, work_until
 from sagakit.watcher import Watcher
 from tests.waits import ENDS
 
@@ -107,3 +107,32 @@ async def test_what_refused_for_long_and_answers_is_back(answers: list[Exception
             with pytest.raises(type(answer)):
                 await comeback.watch(_answer(answer))
     assert comeback.event.is_set() == back
+
+
+@pytest.mark.parametrize("how", ["event", "cancelled", "error", "never stops"])
+async def test_work_goes_on_until_it_is_stopped(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    event, told, ends = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        if how == "error":
+            raise KeyError(how)
+        await ends.wait()
+
+    async def stop() -> None:
+        told.set()
+        await asyncio.Event().wait() if how == "never stops" else ends.set()
+
+    running = asyncio.create_task(work_until(event, work(), stop, 0.05))
+    await asyncio.sleep(0.01)
+    if how == "cancelled":
+        running.cancel()
+    event.set()
+    expected = {"cancelled": asyncio.CancelledError, "error": KeyError}.get(how)
+    if expected is None:
+        await running
+    else:
+        with pytest.raises(expected):
+            await running
+    assert told.is_set() == (how != "error")
+    assert ("did not stop" in caplog.text) == (how == "never stops")
+    ends.set()
