@@ -59,6 +59,7 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "infra/native/src/native_stack/images.py:findall": (),
     "infra/native/src/native_stack/postgres.py:search": (),
     "infra/native/src/native_stack/memory.py:search": (),
+    "infra/native/src/native_stack/toxics.py:search": (),
     "infra/docker/lock.py:split": (),
 }
 READERS: Final[Mapping[str, Callable[[str], Any]]] = {
