@@ -73,5 +73,6 @@ async def test_at_most_ten_batches_are_kept_back_and_others_wait_only_then() -> 
     await corner.collect(alpha, rows)
 
 
+@pytest.mark.thorough
 class TestForgetfulInMemory(TestInMemory):
     survives = frozenset()

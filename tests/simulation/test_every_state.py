@@ -35,6 +35,7 @@ def test_from_every_state_an_order_ends_settled_and_consistent(style: str, kind:
     assert found.endings == {OWN_END[kind], ("CANCELLED", "CUSTOMER_REQUESTED"), ("CANCELLED", "TIMED_OUT")}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("style", STYLES)
 def test_of_two_orders_for_the_last_piece_exactly_one_is_completed(style: str) -> None:
     rivals = Scenario((order("o1"), order("o2")), LAST_PIECE, BOTH)
@@ -51,6 +52,7 @@ def beside_a_rival(style: str, kind: str) -> Alone:
     return alone(Design(style), single(kind, stock=LAST_PIECE))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kinds", [("good", "good"), ("good", "declined"), ("declined", "refused")], ids=" and ".join)
 @pytest.mark.parametrize("style", STYLES)
 def test_in_every_state_of_two_orders_for_the_last_piece_it_is_held_once(style: str, kinds: tuple[str, str]) -> None:

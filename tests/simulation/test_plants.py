@@ -117,6 +117,7 @@ def test_a_planted_copy_is_gone_afterwards_and_the_tree_is_untouched() -> None:
     assert not found.folder.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name, plant in PLANTS.items() if plant.simulated])
 def test_the_simulation_finds_a_planted_bug(copy: Copy, name: str) -> None:
     """In both styles, under the code that is shipped but for this bug."""

@@ -14,16 +14,22 @@ ALL: Final = tuple(MODES)
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a test is about: a server of any kind, the modes whose conformance or stack it tries (none: of no mode)."""
+    """What a test is about: a server of any kind, the modes whose conformance or stack it tries (none: of no mode).
+
+    `thorough`: no server, but many seconds of computing or waiting; `nightly`: too long for every run.
+    """
 
     servers: bool = False
     modes: frozenset[str] = frozenset()
     nightly: bool = False
+    thorough: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`fast`: no servers; `modes`: of the tests with servers those of these modes; `nightly`: also what is long."""
+    """`fast`: no servers, and nothing that takes many seconds; `modes`: of the tests with servers those of these modes;
+    `nightly`: also what is long.
+    """
 
     fast: bool = False
     modes: tuple[str, ...] = ALL
@@ -35,6 +41,8 @@ class Choice:
             return "are long (NIGHTLY=1 runs them)"
         if needs.servers and self.fast:
             return "need a server (FAST=1)"
+        if needs.thorough and self.fast:
+            return "take many seconds (FAST=1)"
         if needs.servers and self.modes != ALL and not needs.modes & set(self.modes):
             return "need a server and are not about MODE"
         return None

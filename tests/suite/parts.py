@@ -25,6 +25,7 @@ def needs_of(item: pytest.Item) -> Needs:
         servers=carrier is not None or _mode(item) is not None or bool(fixtures & SERVERS),
         modes=_modes(item, carrier),
         nightly=item.get_closest_marker("nightly") is not None,
+        thorough=item.get_closest_marker("thorough") is not None,
     )
 
 

@@ -72,6 +72,7 @@ class Report:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "nightly: long; run by NIGHTLY=1 only")
+    config.addinivalue_line("markers", "thorough: takes many seconds without a server; FAST=1 leaves it out")
     config.addinivalue_line("markers", "carrier(substrate, style): starts a broker, and tries what it carries")
     try:
         config.stash[CHOICE] = choice = chosen()

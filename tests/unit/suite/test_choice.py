@@ -19,6 +19,8 @@ def test_without_a_choice_everything_is_run_but_what_is_long() -> None:
     assert choice == Choice(fast=False, modes=ALL, nightly=False)
     assert [choice.leaves_out(needs) for needs in (NOTHING, DATABASE, KAFKA)] == [None] * 3
     assert "NIGHTLY=1" in str(choice.leaves_out(Needs(nightly=True)))
+    assert choice.leaves_out(Needs(thorough=True)) is None
+    assert "FAST=1" in str(choice_of({"FAST": "1"}).leaves_out(Needs(thorough=True)))
 
 
 def test_nightly_adds_what_is_long_and_takes_nothing_away() -> None:
