@@ -55,8 +55,10 @@ def figures(path: Path) -> dict[str, Figures]:
 
 
 def _figures(times: Sequence[float], wrong: Counter[str]) -> Figures:
-    def share(part: float) -> float:
-        """The least time that so large a part of the orders did not exceed."""
-        return times[ceil(len(times) * part) - 1]
+    p50, p95, p99 = (share(times, part) for part in (0.50, 0.95, 0.99))
+    return Figures(len(times), wrong.total(), dict(wrong), p50, p95, p99)
 
-    return Figures(len(times), wrong.total(), dict(wrong), share(0.50), share(0.95), share(0.99))
+
+def share(times: Sequence[float], part: float) -> float:
+    """The least of the sorted times that so large a part of them does not exceed."""
+    return times[max(ceil(len(times) * part), 1) - 1]

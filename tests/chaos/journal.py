@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from math import ceil
 from pathlib import Path
 from typing import Any, Final
 
+from loadtests.outcomes import share
 from tests.chaos.checks import verdict_of
 from tests.chaos.evidence import Evidence
 from tests.chaos.experiment import ACTIONS, Experiment
@@ -160,13 +160,9 @@ def _latency(evidence: Evidence | None) -> dict[str, dict[str, float]]:
     for name, (start, end) in spans.items():
         here = [one for one in good if start <= one.began < end]
         times = sorted((one.answered - one.began) * 1000 for one in here if one.answered is not None)
-        figures = {f"p{share}": round(_share(times, share / 100), 1) for share in (50, 95, 99)} if times else {}
+        figures = {f"p{part}": round(share(times, part / 100), 1) for part in (50, 95, 99)} if times else {}
         found[name] = {"orders": len(here), "unanswered": len(here) - len(times), **figures}
     return found
-
-
-def _share(times: Sequence[float], part: float) -> float:
-    return times[ceil(len(times) * part) - 1]
 
 
 def _iso(at: float) -> str:

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass, field
-from math import ceil, inf
+from math import inf
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -31,6 +31,7 @@ from rich.table import Table
 
 from checkout_audit.audit import audit
 from checkout_audit.target import Target
+from loadtests.outcomes import share
 from native_stack import api
 from sagakit.modes import resolve
 from tests.e2e.stack import ENDED, SERVICES, Stack, basket
@@ -289,7 +290,7 @@ def judged(kills: Sequence[Kill]) -> tuple[bool, Sequence[str]]:
 
 def p95(values: Sequence[float]) -> float:
     """The least value that 95 % of the values do not exceed."""
-    return sorted(values)[ceil(len(values) * 0.95) - 1]
+    return share(sorted(values), 0.95)
 
 
 def _line(kill: Kill) -> str:

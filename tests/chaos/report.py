@@ -16,9 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from loadtests.history import FILE as HISTORY
 from loadtests.history import Line, read_lines
+from loadtests.outcomes import share
 from tests.chaos.charts import Request, Run, Step, life, overview
 from tests.chaos.drawing import Bar, duration, moment
-from tests.chaos.series import Clock, Purchase, buckets, latencies, purchases, readiness, share, suffered
+from tests.chaos.series import Clock, Purchase, buckets, latencies, purchases, readiness, suffered
 
 JOURNAL: Final = "journal.json"
 FILE: Final = "report.html"

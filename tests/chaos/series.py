@@ -9,6 +9,8 @@ from math import ceil
 from statistics import median
 from typing import Any, Final
 
+from loadtests.outcomes import share
+
 Line = Mapping[str, Any]
 FINAL: Final = ("COMPLETED", "CANCELLED")
 WIDTHS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
@@ -174,11 +176,6 @@ def latencies(orders: Sequence[Purchase], until: float) -> list[Bucket]:
         if times:
             found.append(Bucket(begin, end, answered=len(times), p50=share(times, 0.5), p95=share(times, 0.95)))
     return found
-
-
-def share(times: Sequence[float], part: float) -> float:
-    """The least of the sorted times that so large a part of them does not exceed."""
-    return times[max(ceil(len(times) * part), 1) - 1]
 
 
 def _width(until: float) -> float:

@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos.faults.health import answers
+from tests.chaos.faults.health import back
 from tests.chaos.model import Fault, Injection
 from tests.chaos.stack import StackUnderTest
 
-BACK_WITHIN: Final = 60.0
 BROKER: Final = "broker"
 
 
@@ -35,7 +34,8 @@ class BrokerRestart:
             await asyncio.sleep(seconds)
         finally:
             await asyncio.to_thread(stack.start, stack.broker)
-        return await _back(stack, injection, before)
+        await back(stack, injection, stack.broker, before)
+        return injection
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +52,8 @@ class BrokerKill:
         before = (await stack.processes())[stack.broker]
         injection = Injection(self.name, target, time.time())
         await asyncio.to_thread(stack.kill, stack.broker)
-        return await _back(stack, injection, before)
-
-
-async def _back(stack: StackUnderTest, injection: Injection, before: int) -> Injection:
-    """Until another process has taken its place and answers."""
-    async with asyncio.timeout(BACK_WITHIN):
-        await stack.successor(stack.broker, before)
-        await answers(stack, BROKER)
-    injection.ended = time.time()
-    injection.felt = True
-    injection.detail = f"{stack.broker} answers again after {injection.ended - injection.began:.2f} s"
-    return injection
+        await back(stack, injection, stack.broker, before)
+        return injection
 
 
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in (BrokerRestart(), BrokerKill())}

@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos.faults.health import answers
+from tests.chaos.faults.health import back
 from tests.chaos.model import Fault, Injection
 from tests.chaos.stack import SERVICES, StackUnderTest
-
-BACK_WITHIN: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +29,7 @@ class DatabaseRestart:
         before = (await stack.processes())[target]
         injection = Injection(self.name, target, time.time())
         await asyncio.to_thread(stack.kill, target, signal.SIGQUIT)
-        async with asyncio.timeout(BACK_WITHIN):
-            await stack.successor(target, before)
-            await answers(stack, target)
-        injection.ended = time.time()
-        injection.felt = True
-        injection.detail = f"{target} answers again after {injection.ended - injection.began:.2f} s"
+        await back(stack, injection, target, before)
         return injection
 
 

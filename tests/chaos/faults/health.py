@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -10,10 +11,12 @@ from typing import Any, Final
 import asyncpg
 import httpx
 
+from tests.chaos.model import Injection
 from tests.chaos.stack import StackUnderTest
 
 LOOK_EVERY: Final = 0.05
 CONNECT_WITHIN: Final = 3.0
+BACK_WITHIN: Final = 60.0
 PORTS: Final = {"kafka": "KAFKA_PORT", "temporal": "TEMPORAL_PORT", "sns_sqs": "AWS_PORT", "pubsub": "PUBSUB_PORT"}
 
 _HTTP: Final = b"GET / HTTP/1.0\r\n\r\n"
@@ -31,6 +34,17 @@ async def answers(stack: StackUnderTest, name: str) -> None:
             return
         except (OSError, httpx.TransportError, asyncpg.PostgresError, asyncpg.InterfaceError, EOFError, TimeoutError):
             await asyncio.sleep(LOOK_EVERY)
+
+
+async def back(stack: StackUnderTest, injection: Injection, name: str, before: int) -> int:
+    """Until another process has the place of `before` and answers: the fault ends, felt. The id of that process."""
+    async with asyncio.timeout(BACK_WITHIN):
+        after = await stack.successor(name, before)
+        await answers(stack, injection.target)
+    injection.ended = time.time()
+    injection.felt = after != before
+    injection.detail = f"{name} answers again after {injection.ended - injection.began:.2f} s"
+    return after
 
 
 async def query(stack: StackUnderTest, service: str, statement: str, *arguments: Any) -> list[Any]:

@@ -13,11 +13,10 @@ from typing import Final
 
 import psutil
 
-from tests.chaos.faults.health import answers
+from tests.chaos.faults.health import answers, back
 from tests.chaos.model import Fault, Injection, NotAvailable
 from tests.chaos.stack import SERVICES, StackUnderTest
 
-BACK_WITHIN: Final = 60.0
 SILENT_AFTER: Final = 1.0
 PROVIDER: Final = "provider"
 
@@ -37,14 +36,8 @@ class Kill:
         name, before = await _one_of(stack, target, dice)
         injection = Injection(self.name, target, time.time())
         await asyncio.to_thread(stack.kill, name)
-        async with asyncio.timeout(BACK_WITHIN):
-            after = await stack.successor(name, before)
-            await answers(stack, target)
-        injection.ended = time.time()
-        injection.felt = after != before
-        injection.detail = (
-            f"{name} answers again after {injection.ended - injection.began:.2f} s (pid {before} → {after})"
-        )
+        after = await back(stack, injection, name, before)
+        injection.detail += f" (pid {before} → {after})"
         return injection
 
 

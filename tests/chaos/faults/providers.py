@@ -11,12 +11,11 @@ from typing import Any, Final
 
 import httpx
 
-from tests.chaos.faults.health import answers
+from tests.chaos.faults.health import BACK_WITHIN, answers
 from tests.chaos.model import Fault, Injection, NotAvailable
 from tests.chaos.stack import StackUnderTest
 
 PROVIDER: Final = "provider"
-BACK_WITHIN: Final = 60.0
 
 
 def _sandbox(stack: StackUnderTest) -> Sequence[str]:

@@ -13,14 +13,13 @@ from typing import Any, Final
 import asyncpg
 
 from native_stack import api
-from tests.chaos.faults.health import answers
+from tests.chaos.faults.health import BACK_WITHIN, answers
 from tests.chaos.faults.messages import everywhere
 from tests.chaos.model import Fault, Injection, NotAvailable
 from tests.chaos.stack import SERVICES, StackUnderTest
 
 LOOK_EVERY: Final = 0.2
 CONNECT_WITHIN: Final = 3.0
-BACK_WITHIN: Final = 60.0
 MOST: Final = 200  # sessions; a server has fewer
 AT_A_TIME: Final = 10
 CYCLE: Final = 2.0

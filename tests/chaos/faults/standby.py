@@ -12,11 +12,9 @@ from typing import Final
 from native_stack import api, standby
 from native_stack.errors import StackError
 from native_stack.layout import Layout
-from tests.chaos.faults.health import answers
+from tests.chaos.faults.health import BACK_WITHIN, answers
 from tests.chaos.model import Fault, Injection, NotAvailable
 from tests.chaos.stack import StackUnderTest
-
-BACK_WITHIN: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
