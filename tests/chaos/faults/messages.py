@@ -12,8 +12,9 @@ from typing import Any, Final
 
 import asyncpg
 
+from tests.chaos.faults.failpoints import NOTHING, keep, need_injection
 from tests.chaos.faults.health import query
-from tests.chaos.model import Fault, Injection, NotAvailable
+from tests.chaos.model import Fault, Injection
 from tests.chaos.poison import is_poison, poison
 from tests.chaos.stack import SERVICES, StackUnderTest
 from tests.chaos.strangers import forge
@@ -23,7 +24,6 @@ PER_SECOND: Final = 4
 LETTERS_WITHIN: Final = 30.0
 QUIET: Final = 5.0
 LOOK_EVERY: Final = 0.3
-TRIES: Final = 20
 Letters = dict[str, bytes]
 AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
@@ -43,20 +43,17 @@ class Unreliable:
     kind: str = "message"
 
     def targets(self, stack: StackUnderTest) -> Sequence[str]:
-        if stack.environment.get("FAULT_INJECTION") != "on":
-            raise NotAvailable("the services take no faults: FAULT_INJECTION=on is needed")
+        need_injection(stack)
         return _publishers(stack)
 
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
-        how = {"kind": self.name, **self.how}
-        before = await everywhere(stack, target, {"set": [], "messages": how})
         injection = Injection(self.name, target, time.time())
         try:
-            await asyncio.sleep(seconds)
+            struck = await keep(
+                stack, target, {**NOTHING, "messages": {"kind": self.name, **self.how}}, self.name, seconds
+            )
         finally:
-            after = await asyncio.shield(everywhere(stack, target, {"set": []}))
             injection.ended = time.time()
-        struck = sum(_fired(said, self.name) - _fired(before.get(pid, {}), self.name) for pid, said in after.items())
         injection.felt = struck > 0
         injection.detail = f"{struck} messages {self.name}"
         return injection
@@ -66,24 +63,6 @@ def _publishers(stack: StackUnderTest) -> Sequence[str]:
     """Whoever publishes: under orchestration by Temporal only the orchestrator does, all else are its activities."""
     orchestrated = stack.style == "orchestration" and stack.substrate == "temporal"
     return ("order",) if orchestrated else SERVICES
-
-
-def _fired(said: Mapping[str, Any], name: str) -> int:
-    return int(said.get("fired", {}).get(name, 0))
-
-
-async def everywhere(stack: StackUnderTest, service: str, body: Any) -> dict[int, Any]:
-    """PUT the faults to every replica of a service; what each answered, by process id.
-
-    The replicas share a port, and which of them gets a connection is the kernel's choice: so it is asked again.
-    """
-    replicas, answers = int(stack.environment.get("REPLICAS", "1")), dict[int, Any]()
-    for _ in range(TRIES * replicas):
-        said = await stack.call("PUT", "/faults", service, body)
-        answers[said["pid"]] = said
-        if len(answers) >= replicas:
-            break
-    return answers
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests.chaos.faults.failpoints import need_injection
 from tests.chaos.faults.health import BACK_WITHIN, answers
 from tests.chaos.model import Fault, Injection, NotAvailable
 from tests.chaos.stack import StackUnderTest
@@ -33,8 +34,7 @@ class Sandbox:
     kind: str = "provider"
 
     def targets(self, stack: StackUnderTest) -> Sequence[str]:
-        if stack.environment.get("FAULT_INJECTION") != "on":
-            raise NotAvailable("the sandbox takes no faults: FAULT_INJECTION=on is needed")
+        need_injection(stack)
         return _sandbox(stack)
 
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:

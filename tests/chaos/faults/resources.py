@@ -13,9 +13,9 @@ from typing import Any, Final
 import asyncpg
 
 from native_stack import api
+from tests.chaos.faults.failpoints import keep, need_injection
 from tests.chaos.faults.health import BACK_WITHIN, answers
-from tests.chaos.faults.messages import everywhere
-from tests.chaos.model import Fault, Injection, NotAvailable
+from tests.chaos.model import Fault, Injection
 from tests.chaos.stack import SERVICES, StackUnderTest
 
 LOOK_EVERY: Final = 0.2
@@ -24,6 +24,7 @@ MOST: Final = 200  # sessions; a server has fewer
 AT_A_TIME: Final = 10
 CYCLE: Final = 2.0
 STALL: Final = 1.0
+POINT: Final = "before-handler"
 
 _END_OTHERS: Final = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
@@ -127,30 +128,19 @@ class SlowConsumer:
     kind: str = "resource"
 
     def targets(self, stack: StackUnderTest) -> Sequence[str]:
-        if stack.environment.get("FAULT_INJECTION") != "on":
-            raise NotAvailable("the services take no faults: FAULT_INJECTION=on is needed")
+        need_injection(stack)
         return SERVICES
 
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
-        stall = {"set": [{"point": "before-handler", "action": "stall", "seconds": STALL}]}
-        first = await everywhere(stack, target, stall)
-        injection, last = Injection(self.name, target, time.time()), first
+        stall = {"set": [{"point": POINT, "action": "stall", "seconds": STALL}]}
+        injection = Injection(self.name, target, time.time())
         try:
-            until = time.monotonic() + seconds
-            while (left := until - time.monotonic()) > 0:  # a failpoint stalls once
-                await asyncio.sleep(min(left, LOOK_EVERY))
-                last = await everywhere(stack, target, stall)
+            times = await keep(stack, target, stall, POINT, seconds, LOOK_EVERY)
         finally:
-            await asyncio.shield(everywhere(stack, target, {"set": []}))
             injection.ended = time.time()
-        times = sum(_stalls(said) - _stalls(first.get(pid, {})) for pid, said in last.items())
         injection.felt = times > 0
         injection.detail = f"{times} times {STALL:g} s"
         return injection
-
-
-def _stalls(said: Mapping[str, Any]) -> int:
-    return int(said.get("fired", {}).get("before-handler", 0))
 
 
 @dataclass(slots=True)

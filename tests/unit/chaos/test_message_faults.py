@@ -10,8 +10,9 @@ import asyncpg
 import pytest
 
 from sagakit.unreliable import KINDS
-from tests.chaos.faults import messages
-from tests.chaos.faults.messages import FAULTS, everywhere
+from tests.chaos.faults import failpoints, messages
+from tests.chaos.faults.failpoints import everywhere
+from tests.chaos.faults.messages import FAULTS
 from tests.chaos.model import NotAvailable
 from tests.chaos.poison import bodies, is_poison
 from tests.chaos.stack import SERVICES, StackUnderTest
@@ -61,6 +62,29 @@ async def test_every_replica_is_told_and_nothing_is_left_of_it(replicas: str) ->
     assert all(one == {"set": []} for one in system.told().values())
     assert injection.felt is True
     assert injection.detail == f"{3 * int(replicas)} messages duplicated"
+
+
+async def test_whoever_takes_the_place_of_a_killed_one_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failpoints, "AGAIN_EVERY", 0.01)
+    told: list[tuple[int, Any]] = []
+
+    async def call(method: str, path: str, service: str = "order", body: Any = None, seconds: float = 10.0) -> Any:
+        pid = 100 if len(told) < 2 else 101
+        if len(told) == 2:
+            told.append((pid, None))
+            raise TimeoutError("it is being restarted")
+        told.append((pid, body.get("messages")))
+        return {"pid": pid, "fired": {"duplicated": 7 if pid == 100 else len(told) - 4}}
+
+    system = stack()
+    monkeypatch.setattr(system, "call", call)
+    injection = await FAULTS["duplicated"].inject(system, "payment", 0.2, random.Random(1))
+    assert injection.felt is True
+    assert injection.detail == f"{len(told) - 4} messages duplicated", (
+        "those of the killed one from before do not count"
+    )
+    assert [body for pid, body in told if pid == 101][1]["kind"] == "duplicated"
+    assert told[-1] == (101, None), "and nothing is left of it"
 
 
 async def test_it_is_taken_back_when_it_is_cancelled() -> None:
