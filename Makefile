@@ -7,8 +7,8 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 PY := .venv/bin/python
-BOOTSTRAP := @$(PYTHON) infra/native/bootstrap.py
-STACK_CLI := $(PY) -m native_stack
+BOOTSTRAP := @$(PYTHON) infra/stack/bootstrap.py
+STACK_CLI := $(PY) -m quartet_stack
 
 # MODE is a short name for COORDINATION_MODE; on the command line it wins
 ifeq ($(origin MODE),command line)
@@ -23,7 +23,7 @@ endif
 # A wrong value ends here, in one line and with status 2, before anything is set up
 ifneq ($(filter up config,$(MAKECMDGOALS)),)
 wrong := $(shell env $(MAKEOVERRIDES) COORDINATION_MODE='$(COORDINATION_MODE)' PYTHONDONTWRITEBYTECODE=1 \
-	PYTHONPATH=infra/native/src:shared/src $(PYTHON) -m native_stack check 2>&1)
+	PYTHONPATH=infra/stack/src:shared/src $(PYTHON) -m quartet_stack check 2>&1)
 ifneq ($(wrong),)
 $(error $(wrong))
 endif
@@ -144,4 +144,4 @@ lock: ## renew the lock files from pyproject.toml (needs uv)
 		--extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
 	@for component in ministack pip postgres temporal; do \
 		uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-			infra/native/$$component/requirements.in -o infra/native/$$component/requirements.lock; done
+			infra/stack/$$component/requirements.in -o infra/stack/$$component/requirements.lock; done

@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from native_stack.errors import StackError
-from native_stack.settings import SERVICES, stack_environment
-from sagakit.http import issue_token
+from quartet_stack.errors import StackError
+from quartet_stack.settings import SERVICES, stack_environment
+from sagakit.web.app import issue_token
 
 PATIENCE: Final = 60.0
 CUSTOMER: Final = "demo"

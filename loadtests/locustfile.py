@@ -23,7 +23,7 @@ from loadtests.history import History, Operation
 from loadtests.outcomes import FILE, Outcomes
 from loadtests.shapes import SHAPES
 from loadtests.shoppers import Kind, body, mix, pick
-from sagakit.http import issue_token
+from sagakit.web.app import issue_token
 
 RATE = float(os.environ.get("RATE", "10"))
 DURATION = float(os.environ.get("DURATION", "30"))

@@ -22,8 +22,8 @@ from loadtests.outcomes import FILE, figures
 from loadtests.readiness import urls, watching
 from loadtests.shapes import SHAPES
 from loadtests.shoppers import mix
-from native_stack.errors import StackError
-from native_stack.settings import stack_environment
+from quartet_stack.errors import StackError
+from quartet_stack.settings import stack_environment
 
 REPORTS: Final = Path("reports")
 console = Console()

@@ -3,7 +3,7 @@
 from base64 import urlsafe_b64encode
 from typing import Final
 
-from sagakit.signing import public_half
+from sagakit.tokens import public_half
 
 SIGNING_KEY: Final = urlsafe_b64encode(b"tests sign their tokens with it.").decode()
 PUBLIC_KEY: Final = public_half(SIGNING_KEY)

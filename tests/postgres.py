@@ -24,15 +24,15 @@ from typing import Any
 import asyncpg
 import pytest
 
-from native_stack import folders
-from native_stack import postgres as native
-from native_stack.errors import StackError
-from native_stack.layout import Layout
-from native_stack.programs import write_scripts
-from native_stack.secrets_store import load_or_create
-from native_stack.settings import SERVICES
-from sagakit import migrations
-from sagakit.host import Recipe
+from quartet_stack import folders
+from quartet_stack.errors import StackError
+from quartet_stack.layout import Layout
+from quartet_stack.programs import write_scripts
+from quartet_stack.secrets_store import load_or_create
+from quartet_stack.servers import postgres as native
+from quartet_stack.settings import SERVICES
+from sagakit.app.host import Recipe
+from sagakit.postgres import migrations
 from sagakit.settings import Settings
 from tests.keys import PUBLIC_KEY
 from tests.modes.servers import free_ports

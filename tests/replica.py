@@ -9,17 +9,17 @@ from sqlalchemy import text
 
 from checkout.messages import Address, Checkout, Line, Money, PlaceOrder, ReserveStock
 from checkout.provider_rules import decide
-from sagakit.attention import Attention
-from sagakit.database import engine_for
-from sagakit.dead_letters import SqlDeadLetters
-from sagakit.door import Item
-from sagakit.host import Host
+from sagakit.app.attention import Attention
+from sagakit.app.host import Host
+from sagakit.engine.batch import Item
+from sagakit.engine.engine import Participant
 from sagakit.message import Event, message_id
-from sagakit.participant import Participant
 from sagakit.ports import Outgoing, RowsLocked
+from sagakit.postgres.connection import engine_for
+from sagakit.postgres.dead_letters import SqlDeadLetters
+from sagakit.postgres.store import SqlStore
 from sagakit.provider import InstantProvider, Provider
 from sagakit.settings import Settings
-from sagakit.sqlstore import SqlStore
 from sagakit.telemetry import Metrics
 from tests.keys import PUBLIC_KEY
 from tests.postgres import recipe

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import StreamingResponse
 
-from sagakit.http import Caller, JsonResponse, create_app, issue_token, require_customer
-from sagakit.runtime import Server, listen
+from sagakit.app.server import Server, listen
 from sagakit.settings import Settings
+from sagakit.web.app import Caller, JsonResponse, create_app, issue_token, require_customer
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 TOKEN = issue_token(SIGNING_KEY, "alice").encode()

@@ -27,8 +27,8 @@ from loadtests.bench.plan import Plan, plan
 from loadtests.bench.record import VERSION, Record, Run, write
 from loadtests.bench.report import page, tables
 from loadtests.bench.run import Bench
-from native_stack.errors import StackError
-from native_stack.layout import layout, locked
+from quartet_stack.errors import StackError
+from quartet_stack.layout import layout, locked
 
 REPORTS: Final = Path("reports")
 BROKEN: Final = (StackError, Unreachable, httpx.HTTPError, asyncpg.PostgresError, OSError)

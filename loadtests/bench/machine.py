@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.bench.record import Machine
-from native_stack.layout import REPOSITORY
+from quartet_stack.layout import REPOSITORY
 
 UNKNOWN: Final = "unknown"
 

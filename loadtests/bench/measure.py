@@ -17,9 +17,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadtests.bench import processes
 from loadtests.bench.record import Door, Log, Usage
-from native_stack import api
-from native_stack.errors import StackError
-from native_stack.settings import SERVICES
+from quartet_stack import api
+from quartet_stack.errors import StackError
+from quartet_stack.settings import SERVICES
 
 TIMEOUT: Final = 10.0
 # A transaction gets an id when it first writes; so ids count those that sync the log, at once and without polls that

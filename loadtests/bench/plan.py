@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
-from native_stack import settings as stack
-from native_stack.settings import CHOICES, PORTS
+from quartet_stack import settings as stack
+from quartet_stack.settings import CHOICES, PORTS
 from sagakit.modes import MODES, resolve
 
 STACK_DIR: Final = ".stack/bench"

@@ -14,7 +14,7 @@ from typing import Final
 from loadtests.bench import capacity, report
 from loadtests.bench.record import Record, read
 from loadtests.bench.summary import summarize
-from native_stack.layout import REPOSITORY
+from quartet_stack.layout import REPOSITORY
 
 RESULTS: Final = REPOSITORY / "docs" / "results"
 PAGE: Final = REPOSITORY / "docs" / "scaling.md"

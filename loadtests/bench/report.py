@@ -7,7 +7,7 @@ from loadtests.bench import capacity
 from loadtests.bench.record import Record
 from loadtests.bench.summary import Summary, summarize
 from loadtests.bench.tables import Table, figure, ranged
-from native_stack.settings import SERVICES
+from quartet_stack.settings import SERVICES
 
 CARRIERS: Final[Mapping[str, str]] = {
     "temporal": "Temporal's development server",

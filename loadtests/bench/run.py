@@ -21,8 +21,8 @@ from loadtests.bench.record import Run, Seen
 from loadtests.history import FILE as HISTORY
 from loadtests.outcomes import FILE, figures
 from loadtests.run import locust, settings
-from native_stack import api
-from native_stack.errors import StackError
+from quartet_stack import api
+from quartet_stack.errors import StackError
 
 DRAIN: Final = 60.0
 KIND: Final = "good"

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Final
 
 from loadtests.bench.record import Record, Run
-from native_stack.settings import SERVICES
+from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES
 
 DATABASES: Final = tuple(f"{name}-db" for name in SERVICES)

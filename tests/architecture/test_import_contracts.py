@@ -17,7 +17,7 @@ PLANTED = {
         "shared/src/sagakit/modes/kafka/transport.py",
         "import sagakit.modes.sns_sqs.transport",
     ),
-    "the machinery knows no shop": ("shared/src/sagakit/door.py", "import checkout.messages"),
+    "the machinery knows no shop": ("shared/src/sagakit/engine/batch.py", "import checkout.messages"),
     "nothing depends on the auditor": ("services/order/src/order_service/store.py", "import checkout_audit"),
 }
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from native_stack.settings import stack_environment
+from quartet_stack.settings import stack_environment
 from tests.chaos import experiment as experiments
 from tests.chaos import journal, report
 from tests.chaos.engine import Outcome, Trial, run

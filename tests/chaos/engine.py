@@ -21,8 +21,8 @@ from checkout_audit.target import Target
 from loadtests import readiness
 from loadtests.history import FILE as HISTORY
 from loadtests.history import appending, read_lines
-from native_stack import api
-from native_stack.settings import stack_environment
+from quartet_stack import api
+from quartet_stack.settings import stack_environment
 from tests.chaos import journal, schedule, usage
 from tests.chaos.checks import CALM, CHECKS, ENOUGH
 from tests.chaos.evidence import Evidence, OrderRow, Phases, orders_since

@@ -28,9 +28,9 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 
-from sagakit.http import Caller, JsonResponse, create_app, issue_token, require_customer
-from sagakit.runtime import run, serve
+from sagakit.app.server import run, serve
 from sagakit.settings import Settings
+from sagakit.web.app import Caller, JsonResponse, create_app, issue_token, require_customer
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 LEGITIMATE: Final = 40.0

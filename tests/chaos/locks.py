@@ -9,7 +9,7 @@ from typing import Any, Final
 import asyncpg
 import httpx
 
-from sagakit.http import issue_token
+from sagakit.web.app import issue_token
 
 SKUS: Final = ("limited-edition", "espresso-cup", "tea-pot", "milk-jug")
 """Four rows of the stock; the shoppers of a load test want others."""

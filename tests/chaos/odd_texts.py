@@ -24,9 +24,9 @@ from rich.table import Table
 
 from checkout import limits
 from loadtests.shoppers import KINDS, body, pick
-from native_stack import api
-from sagakit.http import issue_token
+from quartet_stack import api
 from sagakit.modes import resolve
+from sagakit.web.app import issue_token
 
 SHARE: Final = 10  # one in so many orders is odd
 SETTLES: Final = 90.0

@@ -35,7 +35,7 @@ from checkout_audit.target import Target
 from loadtests.history import FILE as HISTORY
 from loadtests.outcomes import FILE, figures
 from loadtests.run import locust, settings
-from native_stack import api
+from quartet_stack import api
 from sagakit.modes import MODES, resolve
 from tests.chaos.locks import Affected, hold
 from tests.chaos.poison import poison

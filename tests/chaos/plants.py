@@ -32,7 +32,7 @@ FIELDS: Final = ("bug", "simulated", "breaks", "needs")
 FORGET: Final = """
 import shutil, sys
 from pathlib import Path
-from native_stack import readable
+from quartet_stack import readable
 made = readable._folder("environments", Path(sys.prefix))
 shutil.rmtree(made, ignore_errors=True)
 made.with_name(f"{made.name}.lock").unlink(missing_ok=True)
@@ -171,7 +171,7 @@ def _stop_stacks(copy: Copy) -> None:
     records = sorted(copy.folder.glob(".stack/**/run/stack.json"))
     for record in records:
         environ = copy.environment() | {"STACK_DIR": str(record.parents[1])}
-        words = [str(copy.python), "-m", "native_stack", "clean"]
+        words = [str(copy.python), "-m", "quartet_stack", "clean"]
         subprocess.run(words, cwd=copy.folder, env=environ, capture_output=True, check=False)
     if records and os.geteuid() == 0:
         words = [str(copy.python), "-c", FORGET]

@@ -20,11 +20,11 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from sagakit.http import Caller, JsonResponse, create_app, issue_token, require_customer
-from sagakit.http_connections import Connections
-from sagakit.http_protocol import BoundedProtocol
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from sagakit.web.app import Caller, JsonResponse, create_app, issue_token, require_customer
+from sagakit.web.connections import Connections
+from sagakit.web.protocol import BoundedProtocol
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 _BODY: Final = b'{"sku": "espresso-cup", "quantity": 2, "note": "' + b"x" * 400 + b'"}'

@@ -32,7 +32,7 @@ from rich.table import Table
 from checkout_audit.audit import audit
 from checkout_audit.target import Target
 from loadtests.outcomes import share
-from native_stack import api
+from quartet_stack import api
 from sagakit.modes import resolve
 from tests.e2e.stack import ENDED, SERVICES, Stack, basket
 

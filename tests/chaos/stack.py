@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from native_stack import api
+from quartet_stack import api
 from sagakit.modes import MODES
 from tests.e2e.stack import SERVICES, Stack
 

@@ -17,7 +17,7 @@ from checkout.messages import (
 from sagakit.envelope import Envelope, encode
 from sagakit.message import Message
 from sagakit.modes import CHOREOGRAPHY, MODES
-from sagakit.styles import commands_channel, events_channel
+from sagakit.modes.styles import commands_channel, events_channel
 from tests.chaos.poison import to_kafka, to_pubsub, to_sqs
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from native_stack import api
+from quartet_stack import api
 from sagakit.modes import MODES
 from tests.conftest import worker_number
 from tests.e2e.failpoints import disarm

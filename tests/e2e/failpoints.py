@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from native_stack import api
+from quartet_stack import api
 from tests.e2e.stack import SERVICES, Stack
 
 DONE: Final = [("authorize", "ok"), ("book", "ok"), ("capture", "ok"), ("dispatch", "ok")]

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from native_stack.settings import stack_environment
+from quartet_stack.settings import stack_environment
 from tests.e2e.stack import SERVICES, Stack, basket
 
 KINDS: Final = {

@@ -12,8 +12,8 @@ from typing import Any
 
 import httpx
 
-from native_stack import api
-from sagakit.http import issue_token
+from quartet_stack import api
+from sagakit.web.app import issue_token
 
 SERVICES = ("order", "payment", "inventory", "shipping")
 ENDED = ("COMPLETED", "CANCELLED")

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from loadtests.history import FILE as HISTORY
 from loadtests.history import read_lines
-from native_stack import api
+from quartet_stack import api
 from tests.chaos.control import control
 from tests.chaos.engine import Trial, run
 from tests.chaos.experiment import of_faults

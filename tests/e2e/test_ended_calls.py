@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from native_stack.settings import stack_environment
+from quartet_stack.settings import stack_environment
 from tests.e2e.shop import audit
 from tests.e2e.stack import Stack, basket
 

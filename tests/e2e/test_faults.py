@@ -2,7 +2,7 @@
 
 import pytest
 
-from native_stack import api
+from quartet_stack import api
 from sagakit.modes import MODES
 from tests.e2e.shop import Shop, audit
 from tests.e2e.stack import SERVICES, Stack

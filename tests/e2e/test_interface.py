@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from sqlalchemy import make_url
 
-from sagakit.host import digest
+from sagakit.app.host import digest
 from tests.e2e.stack import SERVICES, Stack, basket
 
 

@@ -4,7 +4,7 @@ import asyncio
 import random
 from typing import Final
 
-from sagakit.unreliable import KINDS
+from sagakit.modes.unreliable import KINDS
 from tests.chaos.faults.messages import FAULTS
 from tests.chaos.stack import StackUnderTest
 from tests.e2e.failpoints import DONE

@@ -11,8 +11,8 @@ from typing import Final
 
 import pytest
 
-from native_stack import api
-from native_stack.errors import StackError
+from quartet_stack import api
+from quartet_stack.errors import StackError
 from tests.chaos.connections import Traffic
 from tests.chaos.faults.network import FAULTS
 from tests.chaos.stack import StackUnderTest

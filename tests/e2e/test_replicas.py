@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from native_stack import api
+from quartet_stack import api
 from tests.e2e.conftest import FOLDER, OFFSET, SETTINGS
 from tests.e2e.shop import Shop
 from tests.e2e.stack import SERVICES, Stack

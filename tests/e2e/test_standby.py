@@ -16,10 +16,11 @@ import httpx
 import psutil
 import pytest
 
-from native_stack import api, replication, secrets_store, standby
-from native_stack.errors import StackError
-from native_stack.layout import Layout
-from native_stack.promotion import promote, told
+from quartet_stack import api, secrets_store
+from quartet_stack.errors import StackError
+from quartet_stack.layout import Layout
+from quartet_stack.servers import replication, standby
+from quartet_stack.servers.promotion import promote, told
 from tests.e2e.conftest import FOLDER, OFFSET, SETTINGS
 from tests.e2e.shop import Shop, audit
 from tests.e2e.stack import Stack, basket

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from native_stack import users
-from native_stack.layout import Layout
-from native_stack.privileges import run_user
-from native_stack.supervisor import Supervisor
+from quartet_stack import users
+from quartet_stack.layout import Layout
+from quartet_stack.privileges import run_user
+from quartet_stack.supervisor import Supervisor
 from tests.e2e.stack import Stack
 from tests.e2e.test_switching import ONE_OF_A_CARRIER
 

@@ -11,11 +11,11 @@ from typing import Any
 from checkout import messages as m
 from checkout.messages import PUBLIC
 from inventory_service.service import SERVICE
-from sagakit.broker import BrokerMode
-from sagakit.door import Do, Item
+from sagakit.engine.batch import Do, Item
 from sagakit.envelope import Envelope, encode
+from sagakit.modes.broker import BrokerMode
+from sagakit.modes.styles import Choreography
 from sagakit.ports import Failure, Outgoing, RowsLocked, Transport
-from sagakit.styles import Choreography
 from tests.modes.corner import ATTEMPTS, MADE, Corner, bodies
 
 MORE_THAN_ANY_BOUND = 4 * ATTEMPTS  # a broker may have a bound of its own, of twice the attempts

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.dependencies import TIMEOUT
+from sagakit.engine.dependencies import TIMEOUT
 from sagakit.ports import Probed
 from tests.modes.corner import Corner
 

@@ -15,7 +15,7 @@ import httpx
 import pytest
 from sqlalchemy.engine import make_url
 
-from sagakit.http import issue_token
+from sagakit.web.app import issue_token
 from tests.e2e.stack import basket
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 from tests.modes.servers import HOST, ProcessServer, free_ports, running

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sagakit.delayed import MOST
+from sagakit.modes.delayed import MOST
 from sagakit.modes.inmemory.transport import InMemoryBroker, InMemoryTransport
 from sagakit.ports import Delivery, Failure, Transport
 from sagakit.topology import Topology

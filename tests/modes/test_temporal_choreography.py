@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from checkout.messages import OrderCancelled
-from sagakit.door import Forward
+from sagakit.engine.batch import Forward
 from sagakit.modes import CHOREOGRAPHY
 from sagakit.modes.temporal import choreography
 from sagakit.modes.temporal.connection import connect

@@ -16,8 +16,8 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from checkout.messages import PUBLIC, OrderCancelled, OrderPlaced
-from sagakit.dependencies import TIMEOUT
-from sagakit.door import Forward
+from sagakit.engine.batch import Forward
+from sagakit.engine.dependencies import TIMEOUT
 from sagakit.envelope import Envelope, encode
 from sagakit.modes import ORCHESTRATION
 from sagakit.modes.temporal.activities import HEARTBEAT_TIMEOUT

@@ -23,12 +23,12 @@ from checkout.topology import topology_of
 from inventory_service.domain import Reservation, Shelf, StockItem
 from order_service.domain import Order
 from payment_service.domain import Payment
-from sagakit.dead_letters import MemoryDeadLetters
+from sagakit.engine.engine import Participant
 from sagakit.message import Command, Event, message_id
 from sagakit.modes.temporal.connection import connect
 from sagakit.modes.temporal.mode import build
-from sagakit.participant import Participant
 from sagakit.ports import CALLS, Changes, Claim, Outgoing, RowRejected, StoreUnavailable
+from sagakit.postgres.dead_letters import MemoryDeadLetters
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
 from sagakit.settings import Settings

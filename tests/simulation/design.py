@@ -9,9 +9,9 @@ from inventory_service.service import SERVICE as INVENTORY
 from order_service.service import SERVICE as ORDER
 from payment_service.service import SERVICE as PAYMENT
 from sagakit.message import Command
+from sagakit.modes.styles import Style, style_of
 from sagakit.saga import Saga
 from sagakit.service import Handler, Service
-from sagakit.styles import Style, style_of
 from shipping_service.service import SERVICE as SHIPPING
 from tests.simulation.carrier import STYLES as STYLES
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from checkout.messages import CancelOrder
 from order_service.domain import NEW
-from sagakit.door import Do
+from sagakit.engine.batch import Do
 from tests.simulation.design import STYLES, Design
 from tests.simulation.healing import drain, heal
 from tests.simulation.invariants import Violation, finality, safety

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from checkout.messages import CancelOrder
 from order_service.domain import NEW, Order
-from sagakit.door import Do, Forward
+from sagakit.engine.batch import Do, Forward
 from sagakit.provider import ProviderOutcome
 from tests.simulation import others
 from tests.simulation.world import World

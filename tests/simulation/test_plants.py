@@ -26,7 +26,7 @@ def copy() -> Iterator[Copy]:
 
 def modules(copy: Copy) -> dict[str, str]:
     """Where the copy's interpreter finds the packages of the project."""
-    names = ["checkout", "sagakit", "order_service", "payment_service", "native_stack", "provider_sandbox"]
+    names = ["checkout", "sagakit", "order_service", "payment_service", "quartet_stack", "provider_sandbox"]
     code = "import json; from importlib.util import find_spec; "
     code += f"print(json.dumps({{name: find_spec(name).origin for name in {names}}}))"
     words = [str(copy.python), "-c", code]
@@ -39,7 +39,7 @@ def test_a_copy_runs_its_own_code_with_the_packages_that_are_installed_here(copy
     """From any folder and without help from the environment, as supervisord starts services."""
     for name, origin in modules(copy).items():
         assert Path(origin).is_relative_to(copy.folder), f"{name} of {origin} would run"
-    words = [str(copy.python), "-c", "import rich, msgspec, sqlalchemy, native_stack.layout as l; print(l.REPOSITORY)"]
+    words = [str(copy.python), "-c", "import rich, msgspec, sqlalchemy, quartet_stack.layout as l; print(l.REPOSITORY)"]
     done = subprocess.run(words, cwd="/", env=copy.environment({}), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(copy.folder)
 
@@ -48,8 +48,8 @@ def test_a_stack_that_is_started_from_a_copy_is_the_copy_s(copy: Copy) -> None:
     """Where its files are, what its programs are made of, and with which environment their interpreter is made."""
     code = """
 import sys
-from native_stack import readable, services
-from native_stack.settings import resolve
+from quartet_stack import readable, services
+from quartet_stack.settings import resolve
 print(resolve({"STACK_DIR": ".stack/chaos", "COORDINATION_MODE": "kafka"}).layout.root)
 print(readable.REPOSITORY, sys.prefix)
 print(*services._sources("order_service"))

@@ -14,11 +14,11 @@ import msgspec
 from checkout.messages import OrderCancelled, OrderConfirmed
 from inventory_service.domain import StockItem
 from sagakit import envelope
-from sagakit.door import Do, HandlerFailed, Item, candidates, claims, describe, open_batch
+from sagakit.engine.batch import Do, HandlerFailed, Item, candidates, claims, describe, open_batch
 from sagakit.message import Event, Message, UnknownMessage, message_id
+from sagakit.modes.styles import style_of
 from sagakit.ports import CALLS, Changes, Claim, Mode, Outgoing
 from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
-from sagakit.styles import style_of
 from tests.simulation.carrier import Carrier, Parcel
 from tests.simulation.design import Design
 from tests.simulation.memory import Database

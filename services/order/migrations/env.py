@@ -1,6 +1,6 @@
 """Alembic's entry: the order service's own history, in its own database."""
 
 from order_service.store import METADATA
-from sagakit.migrations import run
+from sagakit.postgres.migrations import run
 
 run(METADATA)

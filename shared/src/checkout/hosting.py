@@ -6,9 +6,10 @@ import sys
 from checkout.provider_rules import decide
 from checkout.saga import CHECKOUT
 from checkout.topology import topology_of
-from sagakit import host, migrations
-from sagakit.host import Recipe
-from sagakit.runtime import run
+from sagakit.app import host
+from sagakit.app.host import Recipe
+from sagakit.app.server import run
+from sagakit.postgres import migrations
 from sagakit.settings import Settings, SettingsError
 
 

@@ -7,7 +7,7 @@ from checkout import messages as m
 from checkout.saga import CHECKOUT
 from sagakit.message import Event
 from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
-from sagakit.styles import commands_channel, events_channel
+from sagakit.modes.styles import commands_channel, events_channel
 from sagakit.topology import Subscription, Topology
 
 SUBSCRIPTIONS: Final[Mapping[str, tuple[type[Event], ...]]] = {

@@ -12,7 +12,7 @@ from sagakit.service import WorkingSet
 from sagakit.wording import Stated
 
 if TYPE_CHECKING:
-    from sagakit.participant import Participant
+    from sagakit.engine.engine import Participant
 
 CALLS = "provider"
 

@@ -32,7 +32,7 @@ _LETTERS: Final = "SELECT id, body FROM dead_letter WHERE resolved_at IS NULL AN
 
 @dataclass(slots=True)
 class Unreliable:
-    """A service publishes its messages as `how` says; see `sagakit.unreliable.MessageFault` for the kinds.
+    """A service publishes its messages as `how` says; see `sagakit.modes.unreliable.MessageFault` for the kinds.
 
     Over Temporal, whose server keeps the tasks of a workflow in order by itself, it is the starts of workflows and the
     signals to them that come so.

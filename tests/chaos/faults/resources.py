@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from native_stack import api
+from quartet_stack import api
 from tests.chaos.faults.failpoints import keep, need_injection
 from tests.chaos.faults.health import BACK_WITHIN, answers
 from tests.chaos.model import Fault, Injection

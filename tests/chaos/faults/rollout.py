@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from native_stack import api
-from native_stack.errors import StackError
+from quartet_stack import api
+from quartet_stack.errors import StackError
 from sagakit.modes import MODES
 from tests.chaos.model import Fault, Injection, NotAvailable
 from tests.chaos.stack import SERVICES, StackUnderTest

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from native_stack import api, standby
-from native_stack.errors import StackError
-from native_stack.layout import Layout
+from quartet_stack import api
+from quartet_stack.errors import StackError
+from quartet_stack.layout import Layout
+from quartet_stack.servers import standby
 from tests.chaos.faults.health import BACK_WITHIN, answers
 from tests.chaos.model import Fault, Injection, NotAvailable
 from tests.chaos.stack import StackUnderTest

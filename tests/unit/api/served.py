@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from sagakit.http import create_app, issue_token
+from sagakit.web.app import create_app, issue_token
 from tests.keys import SIGNING_KEY
 from tests.postgres import recipe
 from tests.replica import Replica, replica

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from checkout.messages import AuthorizePayment, CancelOrder
-from sagakit.attention import Attention
-from sagakit.dead_letters import letter_id
-from sagakit.http import encode_cursor
+from sagakit.app.attention import Attention
+from sagakit.postgres.dead_letters import letter_id
+from sagakit.web.app import encode_cursor
 from tests.postgres import Server
 from tests.replica import basket, replica
 from tests.unit.api.served import ADMIN, Served, headers, problem, served

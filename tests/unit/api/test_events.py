@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checkout.messages import CancelOrder, ConfirmOrder, RecordPaymentSettled, RecordShipmentSettled, RecordStockSettled
-from sagakit.http import issue_token
+from sagakit.web.app import issue_token
 from tests.keys import SIGNING_KEY
 from tests.postgres import Server
 from tests.unit.api.served import ADMIN, Served, headers, order_body, problem, served

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from sagakit.runtime import Server, listen
+from sagakit.app.server import Server, listen
 from tests.postgres import Server as Postgres
 from tests.unit.api.served import headers, order_body, served
 

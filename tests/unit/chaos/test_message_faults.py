@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from sagakit.unreliable import KINDS
+from sagakit.modes.unreliable import KINDS
 from tests.chaos.faults import failpoints, messages
 from tests.chaos.faults.failpoints import everywhere
 from tests.chaos.faults.messages import FAULTS

@@ -92,7 +92,7 @@ async def test_in_a_storm_a_consumer_leaves_and_comes_back(monkeypatch: pytest.M
     monkeypatch.setattr(system, "processes", processes)
     monkeypatch.setattr(resources, "answers", here)
     monkeypatch.setattr(resources, "CYCLE", 0.05)
-    monkeypatch.setattr("native_stack.api.restart", lambda name, folder: cycled.append(name))
+    monkeypatch.setattr("quartet_stack.api.restart", lambda name, folder: cycled.append(name))
     injection = await FAULTS["rebalance-storm"].inject(system, "payment", 0.2, random.Random(3))
     assert injection.felt is True
     assert len(cycled) > 1

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from native_stack import api, standby
-from native_stack.errors import StackError
-from native_stack.layout import Layout
-from native_stack.standby import Mark
+from quartet_stack import api
+from quartet_stack.errors import StackError
+from quartet_stack.layout import Layout
+from quartet_stack.servers import standby
+from quartet_stack.servers.standby import Mark
 from tests.chaos.faults import standby as fault
 from tests.chaos.faults.standby import FAULTS
 from tests.chaos.model import NotAvailable

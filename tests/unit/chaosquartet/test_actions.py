@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from native_stack.layout import REPOSITORY
+from quartet_stack.layout import REPOSITORY
 from tests.chaos import faults
 from tests.chaos.model import Injection, NotAvailable
 from tests.chaos.stack import SERVICES, StackUnderTest

@@ -11,8 +11,8 @@ import pytest
 from checkout.messages import SERVICES
 from checkout_audit import loading
 from checkout_audit.snapshot import DeadLetterRow, OutboxRow, Snapshot
-from native_stack.errors import StackError
-from native_stack.layout import layout
+from quartet_stack.errors import StackError
+from quartet_stack.layout import layout
 from tests.chaos.stack import StackUnderTest
 from tests.chaos.toolkit.chaosquartet import probes, running
 from tests.postgres import Server

@@ -9,7 +9,7 @@ from checkout_audit.errors import Unreachable
 from checkout_audit.ledger import Ledger, Sandbox
 from checkout_audit.loading import ranges
 from checkout_audit.target import Target
-from sagakit.http_auth import Verifier
+from sagakit.web.auth import Verifier
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 from tests.unit.checkout_audit.edits import entry
 

@@ -100,6 +100,6 @@ def test_without_a_stack_it_says_how_to_start_one(
     def none() -> Mapping[str, str]:
         raise Unreachable("no stack was brought up; start one with: make up")
 
-    monkeypatch.setattr("checkout_audit.target._native_stack", none)
+    monkeypatch.setattr("checkout_audit.target._quartet_stack", none)
     assert command.main({}) == 2
     assert "make up" in capsys.readouterr().err

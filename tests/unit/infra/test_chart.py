@@ -16,10 +16,10 @@ import yaml
 
 from checkout.saga import CHECKOUT
 from checkout.topology import topology_of
-from native_stack.docker import BROKERS
-from native_stack.layout import REPOSITORY
-from native_stack.settings import SERVICES
 from order_service.service import SERVICE as ORDER
+from quartet_stack.docker.containers import BROKERS
+from quartet_stack.layout import REPOSITORY
+from quartet_stack.settings import SERVICES
 from sagakit.modes import CHOREOGRAPHY, MODES, ORCHESTRATION
 from sagakit.modes.kafka import mode as kafka
 from sagakit.modes.kafka.topology import group_of, topics

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from native_stack import docker, toxics
-from native_stack.docker import BROKERS, COMPOSE_FILE
-from native_stack.layout import REPOSITORY
-from native_stack.settings import PORTS, SERVICES, resolve
+from quartet_stack import toxics
+from quartet_stack.docker import containers as docker
+from quartet_stack.docker.containers import BROKERS, COMPOSE_FILE
+from quartet_stack.layout import REPOSITORY
+from quartet_stack.settings import PORTS, SERVICES, resolve
 from sagakit.modes import MODES
 
 TEXT = COMPOSE_FILE.read_text()
@@ -110,7 +111,9 @@ def test_chaos_leads_through_proxies_that_exist() -> None:
     assert all(f"${{{name}:-{proxy['upstream']}}}" in TEXT for name, proxy in zip(routes, proxies, strict=True))
 
 
-def test_each_service_has_a_proxy_for_each_thing_that_it_stands_on_named_as_in_the_native_stack(tmp_path: Path) -> None:
+def test_each_service_has_a_proxy_for_each_thing_that_it_stands_on_named_as_in_the_quartet_stack(
+    tmp_path: Path,
+) -> None:
     names = {proxy["name"] for proxy in json.loads(PROXIES.read_text())}
     native = set[str]()
     for mode in MODES:

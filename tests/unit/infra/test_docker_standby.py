@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 import yaml
 
-from native_stack import docker, docker_standby, promotion, replication, standby
-from native_stack.compose import STANDBY_FILE, Compose, written_settings
-from native_stack.docker_standby import Place
-from native_stack.errors import StackError
-from native_stack.layout import REPOSITORY, Layout
-from native_stack.secrets_store import load_or_create
-from native_stack.settings import PORTS, SERVICES, Settings, resolve
-from native_stack.standby import Mark
+from quartet_stack.docker import containers as docker
+from quartet_stack.docker import standby as docker_standby
+from quartet_stack.docker.compose import STANDBY_FILE, Compose, written_settings
+from quartet_stack.docker.standby import Place
+from quartet_stack.errors import StackError
+from quartet_stack.layout import REPOSITORY, Layout
+from quartet_stack.secrets_store import load_or_create
+from quartet_stack.servers import promotion, replication, standby
+from quartet_stack.servers.standby import Mark
+from quartet_stack.settings import PORTS, SERVICES, Settings, resolve
 from sagakit.settings import Settings as ServiceSettings
 from tests.keys import PUBLIC_KEY
 
@@ -96,7 +98,7 @@ def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -
         environment(settings(tmp_path, DB_STANDBY="payment"))
 
 
-def test_what_is_written_down_of_containers_is_not_of_the_native_stack(tmp_path: Path) -> None:
+def test_what_is_written_down_of_containers_is_not_of_the_quartet_stack(tmp_path: Path) -> None:
     standby.write(Place(tmp_path), "order", Mark("standby"))
     assert standby.mark(Layout(tmp_path), "order") == Mark()
 

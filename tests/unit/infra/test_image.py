@@ -11,9 +11,9 @@ from types import ModuleType
 
 import pytest
 
-from native_stack.layout import REPOSITORY
-from native_stack.settings import SERVICES
-from tests.unit.native_stack.test_readiness import DEGRADED, HTTP_NOT_READY, READY, answering
+from quartet_stack.layout import REPOSITORY
+from quartet_stack.settings import SERVICES
+from tests.unit.quartet_stack.test_readiness import DEGRADED, HTTP_NOT_READY, READY, answering
 
 FOLDER = REPOSITORY / "infra" / "docker"
 RECIPE = (FOLDER / "service.Dockerfile").read_text()

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from native_stack import docker, images
-from native_stack.errors import StackError
-from native_stack.layout import REPOSITORY
-from native_stack.settings import resolve
+from quartet_stack.docker import containers as docker
+from quartet_stack.docker import images
+from quartet_stack.errors import StackError
+from quartet_stack.layout import REPOSITORY
+from quartet_stack.settings import resolve
 
 GOOD, BAD = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
 
 def test_every_image_that_is_used_is_listed_and_no_other() -> None:
-    assert images.problems(images.LOCK.read_text()) == [], "renew it: .venv/bin/python -m native_stack.images"
+    assert images.problems(images.LOCK.read_text()) == [], "renew it: .venv/bin/python -m quartet_stack.docker.images"
     assert {"postgres:17", "apache/kafka:4.3.1"} <= images.used()
     assert any(image.startswith("python:") for image in images.used())
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from sagakit.host import PublishOnly
+from sagakit.app.host import PublishOnly
 
 
 class Recorded:

@@ -3,7 +3,7 @@
 import re
 
 from checkout.topology import SUBSCRIPTIONS, topology_of
-from native_stack.layout import REPOSITORY
+from quartet_stack.layout import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "scaling.md").read_text()
 MODES = (REPOSITORY / "docs" / "modes.md").read_text()

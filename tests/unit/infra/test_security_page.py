@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from native_stack.layout import REPOSITORY
+from quartet_stack.layout import REPOSITORY
 
 PAGE = (REPOSITORY / "SECURITY.md").read_text()
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from native_stack import commands, docker
-from native_stack.errors import StackError
-from native_stack.layout import Layout
-from native_stack.secrets_store import load_or_create
-from native_stack.settings import PORTS, SERVICES, Settings, resolve, stack_environment
-from sagakit.signing import public_half
+from quartet_stack import commands
+from quartet_stack.docker import containers as docker
+from quartet_stack.errors import StackError
+from quartet_stack.layout import Layout
+from quartet_stack.secrets_store import load_or_create
+from quartet_stack.settings import PORTS, SERVICES, Settings, resolve, stack_environment
+from sagakit.tokens import public_half
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 

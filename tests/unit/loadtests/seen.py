@@ -5,7 +5,7 @@ from typing import Any
 
 from loadtests.bench.plan import Plan
 from loadtests.bench.record import VERSION, Door, Log, Machine, Record, Run, Seen, Usage
-from native_stack.settings import SERVICES
+from quartet_stack.settings import SERVICES
 
 KAFKA = "kafka-choreography"
 PLAN = Plan((KAFKA,), 3, 5.0, 20, 5, 5.0, "instant", 1)

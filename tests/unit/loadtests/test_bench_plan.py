@@ -3,8 +3,8 @@
 import pytest
 
 from loadtests.bench.plan import plan, stack_settings
-from native_stack.errors import StackError
-from native_stack.settings import PORTS, resolve
+from quartet_stack.errors import StackError
+from quartet_stack.settings import PORTS, resolve
 from sagakit.modes import MODES
 
 

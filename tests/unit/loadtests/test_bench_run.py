@@ -13,7 +13,7 @@ from loadtests.bench import run as module
 from loadtests.bench.measure import Reading
 from loadtests.bench.run import Bench, until_drained
 from loadtests.history import FILE, appending
-from native_stack.errors import StackError
+from quartet_stack.errors import StackError
 from tests.unit.loadtests.seen import PLAN
 
 

@@ -11,12 +11,12 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 
 from checkout import messages as m
-from sagakit.broker import cause_of
-from sagakit.door import Do, HandlerFailed
+from sagakit.engine.batch import Do, HandlerFailed
+from sagakit.engine.engine import Participant
 from sagakit.envelope import decode
+from sagakit.modes.broker import cause_of
 from sagakit.modes.temporal.activities import activities
 from sagakit.modes.temporal.wire import note_of
-from sagakit.participant import Participant
 from sagakit.ports import RowRejected, RowsLocked, StoreUnavailable
 from tests.unit.modes_temporal.parts import service
 

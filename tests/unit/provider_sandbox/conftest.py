@@ -12,8 +12,8 @@ import pytest
 
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.main import build
-from sagakit.http import issue_token
 from sagakit.settings import Settings
+from sagakit.web.app import issue_token
 from tests.keys import PAYMENT_KEY, PUBLIC_KEY, SHIPPING_KEY, SIGNING_KEY
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from provider_sandbox.ledger import Ledger
-from sagakit.http import Problem
+from sagakit.web.app import Problem
 
 
 class Failing(sqlite3.Connection):

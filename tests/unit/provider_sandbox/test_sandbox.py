@@ -11,8 +11,8 @@ import pytest
 from fastapi import APIRouter, Depends
 
 from provider_sandbox.callers import Keys
-from sagakit.http import create_app
 from sagakit.settings import Settings
+from sagakit.web.app import create_app
 from tests.keys import PAYMENT_KEY, PUBLIC_KEY, SHIPPING_KEY
 
 Sandbox = Any

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sagakit.runtime import Background
+from sagakit.app.server import Background
 from sagakit.telemetry import Metrics
 from tests.waits import until
 
@@ -69,7 +69,7 @@ async def test_a_task_that_fails_again_and_again_is_beyond_its_bound_until_it_ha
 async def test_a_task_that_fails_for_too_long_is_beyond_its_bound_however_rarely(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sagakit.runtime.FAILING", 0.3)
+    monkeypatch.setattr("sagakit.app.server.FAILING", 0.3)
     background = Background(Metrics(), retry_initial=0.2, retry_max=0.4)
     work = Fragile(RuntimeError("now and then"))
     background.start("fragile", work)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sagakit.dependencies import Dependencies, is_connection_error
+from sagakit.engine.dependencies import Dependencies, is_connection_error
 from sagakit.telemetry import Metrics
 
 

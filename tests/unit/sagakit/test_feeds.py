@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from sagakit.feeds import Feeds, StreamLimit
-from sagakit.http import Problem
+from sagakit.web.app import Problem
+from sagakit.web.feeds import Feeds, StreamLimit
 
 
 @dataclass(frozen=True)

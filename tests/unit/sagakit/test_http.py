@@ -13,7 +13,9 @@ from fastapi import APIRouter, Depends, FastAPI
 from pydantic import BaseModel, Field
 from sqlalchemy.exc import OperationalError
 
-from sagakit.http import (
+from sagakit.ports import RowsLocked, StoreUnavailable
+from sagakit.settings import Settings
+from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
     Caller,
@@ -28,8 +30,6 @@ from sagakit.http import (
     require_caller,
     require_customer,
 )
-from sagakit.ports import RowsLocked, StoreUnavailable
-from sagakit.settings import Settings
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 SETTINGS = Settings(token_public_keys=PUBLIC_KEY, service="order", coordination_mode="kafka-choreography")

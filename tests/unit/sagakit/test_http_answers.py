@@ -14,7 +14,8 @@ import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, Header, Query
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from sagakit.http import (
+from sagakit.settings import Settings
+from sagakit.web.app import (
     PRINTABLE,
     VISIBLE,
     Caller,
@@ -29,7 +30,6 @@ from sagakit.http import (
     require_admin,
     require_customer,
 )
-from sagakit.settings import Settings
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 SENT = "4ElmStreet"

@@ -15,10 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fastapi import FastAPI
 
-from sagakit.http import create_app, issue_token
-from sagakit.http_auth import Verifier
-from sagakit.http_problems import Problem
-from sagakit.signing import new_signing_key, private_key, public_half, public_keys
+from sagakit.tokens import new_signing_key, private_key, public_half, public_keys
+from sagakit.web.app import create_app, issue_token
+from sagakit.web.auth import Verifier
+from sagakit.web.problems import Problem
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 from tests.unit.sagakit.test_http import SETTINGS, assert_problem, bearer, ready, shop
 

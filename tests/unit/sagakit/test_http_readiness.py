@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from sagakit.dependencies import Dependencies
-from sagakit.http import create_app
-from sagakit.readiness import Readiness, revisions
+from sagakit.app.readiness import Readiness, revisions
+from sagakit.engine.dependencies import Dependencies
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from sagakit.web.app import create_app
 from tests.keys import PUBLIC_KEY
 
 SETTINGS = Settings(token_public_keys=PUBLIC_KEY, service="order", coordination_mode="kafka-choreography")
@@ -49,7 +49,7 @@ async def _hangs() -> Mapping[str, Any]:
 
 @pytest.mark.parametrize("readiness", [_not_ready, _not_ready_and_degraded, _raises, _hangs])
 async def test_not_ready_is_503_with_a_reason(readiness: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sagakit.http.READINESS_TIMEOUT", 0.05)
+    monkeypatch.setattr("sagakit.web.app.READINESS_TIMEOUT", 0.05)
     app = create_app("Order", SETTINGS, readiness)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://order") as client:
         answer = await client.get("/health/ready")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagakit.http import Problem, decode_cursor, encode_cursor, parse_prefer_wait
+from sagakit.web.app import Problem, decode_cursor, encode_cursor, parse_prefer_wait
 
 
 @pytest.mark.parametrize(

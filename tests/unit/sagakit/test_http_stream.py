@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from starlette.types import Message
 
-from sagakit.http import Drain, EventStream, ServerSentEvent
+from sagakit.web.app import Drain, EventStream, ServerSentEvent
 from tests.waits import ENDS, until
 
 

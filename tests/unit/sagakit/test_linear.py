@@ -17,12 +17,15 @@ from typing import Any, Final
 
 import pytest
 
-from native_stack.layout import REPOSITORY
-from sagakit import http_middleware, http_protocol, http_requests, telemetry
-from sagakit.http import Problem, decode_cursor, parse_prefer_wait
-from sagakit.http_auth import Verifier
-from sagakit.http_json import twice
+from quartet_stack.layout import REPOSITORY
+from sagakit import telemetry
 from sagakit.modes.sns_sqs import wire
+from sagakit.web import middleware as http_middleware
+from sagakit.web import protocol as http_protocol
+from sagakit.web import requests as http_requests
+from sagakit.web.app import Problem, decode_cursor, parse_prefer_wait
+from sagakit.web.auth import Verifier
+from sagakit.web.bodies import twice
 from tests.keys import PUBLIC_KEY
 
 LARGEST: Final = 65_536  # bytes of a body, and of all headers together
@@ -30,9 +33,9 @@ LIMIT: Final = 0.25  # seconds; a quadratic reader of 64 KiB takes many
 
 # Where re is used: what it reads. Our own tools' output is not a client's text, and is listed all the same.
 EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "shared/src/sagakit/http_middleware.py:_REQUEST_ID": ("a", "a.", ":"),
-    "shared/src/sagakit/http_requests.py:_WAIT": ("wait=1 ", "wait=1;", "wait", "wait = ", " ", 'wait="1', "1"),
-    "shared/src/sagakit/http_requests.py:_WAIT_NAME": ("wait ", " ", "wait"),
+    "shared/src/sagakit/web/middleware.py:_REQUEST_ID": ("a", "a.", ":"),
+    "shared/src/sagakit/web/requests.py:_WAIT": ("wait=1 ", "wait=1;", "wait", "wait = ", " ", 'wait="1', "1"),
+    "shared/src/sagakit/web/requests.py:_WAIT_NAME": ("wait ", " ", "wait"),
     "shared/src/sagakit/telemetry.py:_SECRET_KEY": ("toke", "secre", "passwor", "jw"),
     "shared/src/sagakit/telemetry.py:_SECRET_TEXT": (
         "bearer ",
@@ -53,21 +56,21 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "shared/src/sagakit/telemetry.py:_TRACEPARENT": ("0", "00-", "f"),
     "shared/src/sagakit/modes/sns_sqs/wire.py:_UNLAWFUL": ("\x00", "a", "\ufffe"),
-    "shared/src/sagakit/http_protocol.py:_HOST": ("a", "a.", "[", ":", "%"),
-    "shared/src/sagakit/readiness.py:_REVISION": (),
-    "infra/native/src/native_stack/docker.py:match": (),
-    "infra/native/src/native_stack/images.py:DIGEST": (),
-    "infra/native/src/native_stack/images.py:findall": (),
-    "infra/native/src/native_stack/postgres.py:search": (),
-    "infra/native/src/native_stack/memory.py:search": (),
-    "infra/native/src/native_stack/toxics.py:search": (),
+    "shared/src/sagakit/web/protocol.py:_HOST": ("a", "a.", "[", ":", "%"),
+    "shared/src/sagakit/app/readiness.py:_REVISION": (),
+    "infra/stack/src/quartet_stack/docker/containers.py:match": (),
+    "infra/stack/src/quartet_stack/docker/images.py:DIGEST": (),
+    "infra/stack/src/quartet_stack/docker/images.py:findall": (),
+    "infra/stack/src/quartet_stack/servers/postgres.py:search": (),
+    "infra/stack/src/quartet_stack/memory.py:search": (),
+    "infra/stack/src/quartet_stack/toxics.py:search": (),
     "infra/docker/lock.py:split": (),
 }
 READERS: Final[Mapping[str, Callable[[str], Any]]] = {
-    "shared/src/sagakit/http_middleware.py:_REQUEST_ID": http_middleware._REQUEST_ID.fullmatch,
-    "shared/src/sagakit/http_protocol.py:_HOST": lambda text: http_protocol._HOST.fullmatch(text.encode()),
-    "shared/src/sagakit/http_requests.py:_WAIT": http_requests._WAIT.fullmatch,
-    "shared/src/sagakit/http_requests.py:_WAIT_NAME": http_requests._WAIT_NAME.match,
+    "shared/src/sagakit/web/middleware.py:_REQUEST_ID": http_middleware._REQUEST_ID.fullmatch,
+    "shared/src/sagakit/web/protocol.py:_HOST": lambda text: http_protocol._HOST.fullmatch(text.encode()),
+    "shared/src/sagakit/web/requests.py:_WAIT": http_requests._WAIT.fullmatch,
+    "shared/src/sagakit/web/requests.py:_WAIT_NAME": http_requests._WAIT_NAME.match,
     "shared/src/sagakit/telemetry.py:_SECRET_KEY": telemetry._SECRET_KEY.search,
     "shared/src/sagakit/telemetry.py:_SECRET_TEXT": telemetry.redact,
     "shared/src/sagakit/telemetry.py:_TRACEPARENT": telemetry._TRACEPARENT.fullmatch,

@@ -5,8 +5,8 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from sagakit.app.peers import Peers, urls_of
 from sagakit.http_get import get
-from sagakit.peers import Peers, urls_of
 from sagakit.settings import Settings
 from tests.keys import PUBLIC_KEY
 

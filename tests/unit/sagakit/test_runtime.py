@@ -15,15 +15,15 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from sagakit.runtime import listen
+from sagakit.app.server import listen
 from sagakit.settings import Settings
 from tests.keys import PUBLIC_KEY
 
 PROGRAM = """
 import asyncio, os, sys
 from fastapi import APIRouter, Depends
-from sagakit.http import create_app, drain_of
-from sagakit.runtime import Background, run, serve
+from sagakit.web.app import create_app, drain_of
+from sagakit.app.server import Background, run, serve
 from sagakit.settings import Settings
 from sagakit.telemetry import configure_logging
 
@@ -234,7 +234,7 @@ def test_without_replicas_a_port_in_use_is_refused() -> None:
 
 FILES = """
 import resource
-from sagakit.runtime import allow_connections
+from sagakit.app.server import allow_connections
 from sagakit.settings import Settings
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))

@@ -9,12 +9,12 @@ import pytest
 from checkout import messages as m
 from checkout.messages import PUBLIC
 from inventory_service.service import SERVICE
-from sagakit.broker import CAUSE, BrokerMode, cause_of
-from sagakit.door import Do, HandlerFailed, Item
+from sagakit.engine.batch import Do, HandlerFailed, Item
 from sagakit.envelope import Envelope, encode
+from sagakit.modes.broker import CAUSE, BrokerMode, cause_of
+from sagakit.modes.styles import Choreography, Style
 from sagakit.ports import Delivery, Failure, Outgoing, RowsLocked, StoreUnavailable
 from sagakit.service import OutOfTurn
-from sagakit.styles import Choreography, Style
 
 CONFIRMED = [Delivery(encode(Envelope(m.OrderConfirmed(f"o{number}"), "order"), PUBLIC)) for number in range(3)]
 FOREIGN = Delivery(encode(Envelope(m.PaymentCaptured("o9"), "payment"), PUBLIC))

@@ -1,6 +1,6 @@
 """Deliveries that come again from memory: when, and until when they are remembered."""
 
-from sagakit.delayed import Delayed
+from sagakit.modes.delayed import Delayed
 from sagakit.ports import Delivery
 
 ONE, TWO = Delivery(b"one"), Delivery(b"two")

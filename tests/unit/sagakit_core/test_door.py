@@ -3,7 +3,7 @@
 import pytest
 
 from sagakit import envelope
-from sagakit.door import Do, Forward, HandlerFailed, Item, candidates, claims, describe
+from sagakit.engine.batch import Do, Forward, HandlerFailed, Item, candidates, claims, describe
 from sagakit.message import message_id
 from sagakit.ports import Claim, Entry
 from sagakit.provider import ProviderCall, ProviderOutcome

@@ -6,12 +6,12 @@ from checkout import messages as m
 from checkout.saga import CHECKOUT
 from order_service.service import SERVICE as ORDER
 from payment_service.service import SERVICE as PAYMENT
-from sagakit.door import Do, Forward
+from sagakit.engine.batch import Do, Forward
 from sagakit.envelope import Envelope
 from sagakit.message import Command, Event, Message, message_id
 from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
+from sagakit.modes.styles import style_of
 from sagakit.orchestration import advance
-from sagakit.styles import style_of
 from tests.contracts.samples import SAMPLES
 
 Table = list[tuple[type[Event], list[type[Command]]]]

@@ -12,10 +12,10 @@ from typing import cast
 
 import pytest
 
-from sagakit.outbox import HOLD_MAX, Relay
+from sagakit.engine.relay import HOLD_MAX, Relay
 from sagakit.ports import Mode, Outgoing, Store
+from sagakit.tasks import USUAL, Backoff
 from sagakit.telemetry import Metrics
-from sagakit.waiting import USUAL, Backoff
 
 
 @dataclass

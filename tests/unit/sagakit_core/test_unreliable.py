@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from sagakit.modes.unreliable import KINDS, Kind, MessageFault, MessageFaults, UnreliableMode
 from sagakit.ports import Outgoing
-from sagakit.unreliable import KINDS, Kind, MessageFault, MessageFaults, UnreliableMode
 
 ROWS = [Outgoing(f"o{number}/Made", "events", f"o{number}", "Made", b"{}") for number in range(8)]
 

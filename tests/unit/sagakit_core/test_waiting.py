@@ -6,13 +6,13 @@ from typing import Any, cast
 
 import pytest
 
-from sagakit.caller import Caller
-from sagakit.outbox import Relay
+from sagakit.engine.provider_calls import Caller
+from sagakit.engine.relay import Relay
+from sagakit.engine.watcher import Watcher
 from sagakit.ports import Mode, Store
 from sagakit.service import Service
+from sagakit.tasks import Backoff, Comeback, set_within, work_until
 from sagakit.telemetry import Metrics
-from sagakit.waiting import Backoff, Comeback, set_within, work_until
-from sagakit.watcher import Watcher
 from tests.waits import ENDS
 
 

@@ -9,14 +9,14 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from sagakit.caller import Caller
+from sagakit.engine.provider_calls import Caller
+from sagakit.engine.relay import Relay
+from sagakit.engine.watcher import Watcher
 from sagakit.message import Command, Event
-from sagakit.outbox import Relay
 from sagakit.ports import CALLS, Mode, Outgoing, Store
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
+from sagakit.tasks import Backoff
 from sagakit.telemetry import Metrics
-from sagakit.waiting import Backoff
-from sagakit.watcher import Watcher
 from tests.unit.sagakit_core.toy import SERVICE, Counted
 
 LONG = 60.0  # the poll: whoever has to wait for it has lost a wake-up

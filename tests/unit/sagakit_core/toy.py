@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from sagakit import envelope
-from sagakit.door import Do, Item, candidates, claims, open_batch
+from sagakit.engine.batch import Do, Item, candidates, claims, open_batch
 from sagakit.message import Command, Event, Message, Vocabulary, message_id
 from sagakit.ports import Changes, Mode
 from sagakit.provider import ProviderCall, ProviderOutcome

@@ -211,5 +211,5 @@ async def test_a_call_whose_task_fails_is_logged_and_comes_again_when_its_lease_
         await _drained(payment)
         assert "caller" not in payment.participant.ailing()
     assert provider.calls == {"o1/authorize": 2}
-    (record,) = [one for one in caplog.records if one.name == "sagakit.caller" and one.exc_info]
+    (record,) = [one for one in caplog.records if one.name == "sagakit.engine.provider_calls" and one.exc_info]
     assert record.getMessage() == "call o1/authorize failed, it comes again when its lease ends"

@@ -13,7 +13,7 @@ import pytest
 
 from checkout.messages import AuthorizePayment, ConfirmOrder, OrderCancelled
 from order_service.sweeper import Sweeper
-from sagakit.door import Do
+from sagakit.engine.batch import Do
 from tests.postgres import Server
 from tests.replica import Replica, basket, place, replica
 from tests.unit.sagakit_sql.test_caller import Scripted

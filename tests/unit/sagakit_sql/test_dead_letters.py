@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sagakit.dead_letters import MemoryDeadLetters, SqlDeadLetters, letter_id
 from sagakit.ports import DeadLetters, StoreUnavailable
+from sagakit.postgres.dead_letters import MemoryDeadLetters, SqlDeadLetters, letter_id
 from tests.postgres import Server
 from tests.replica import replica
 

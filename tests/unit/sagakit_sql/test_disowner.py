@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from checkout.messages import StockReserved
 from order_service.disowner import Disowner
-from sagakit.door import Forward
+from sagakit.engine.batch import Forward
 from tests.replica import Replica, basket, names, place, replica
 
 Database = Callable[[str], str]

@@ -15,7 +15,7 @@ from checkout.messages import (
     PlaceOrder,
     StockReserved,
 )
-from sagakit.door import Do, HandlerFailed
+from sagakit.engine.batch import Do, HandlerFailed
 from sagakit.ports import RowRejected, StoreUnavailable
 from tests.replica import names, place, replica, reserve
 

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from checkout.messages import OrderPlaced
-from sagakit.database import engine_for
-from sagakit.host import folder_of
+from sagakit.app.host import folder_of
+from sagakit.app.readiness import DatabaseProbe, revisions
 from sagakit.ports import RowsLocked, StoreUnavailable
-from sagakit.readiness import DatabaseProbe, revisions
+from sagakit.postgres.connection import engine_for
 from tests.postgres import Server, recipe
 from tests.replica import Replica, place, replica
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from checkout.messages import CancelOrder, OrderCancelled, OrderPlaced, StockReserved
-from sagakit.door import Do, Item
+from sagakit.engine.batch import Do, Item
 from sagakit.ports import RowsLocked, StoreUnavailable
 from tests.postgres import Server
 from tests.replica import Replica, names, place, replica, reserve

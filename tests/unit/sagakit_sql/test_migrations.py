@@ -8,7 +8,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from native_stack.settings import SERVICES
+from quartet_stack.settings import SERVICES
 from tests.postgres import Server, recipe
 
 

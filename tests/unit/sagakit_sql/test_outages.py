@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from checkout.messages import OrderPlaced
-from sagakit.door import Do, HandlerFailed
+from sagakit.engine.batch import Do, HandlerFailed
 from sagakit.ports import StoreUnavailable
 from tests.postgres import Server
 from tests.replica import Replica, place, replica

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from checkout.messages import OrderPlaced
-from sagakit.door import Do
+from sagakit.engine.batch import Do
 from sagakit.message import id_of
 from tests.postgres import Server
 from tests.replica import Replica, place, replica

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from checkout.messages import CancelOrder, CommitStock, ConfirmOrder, OrderCancelled, OrderConfirmed, ReleaseStock
-from sagakit.door import Do, Item
+from sagakit.engine.batch import Do, Item
 from sagakit.message import id_of
 from sagakit.ports import Outgoing
 from tests.replica import names, place, replica, reserve, settled

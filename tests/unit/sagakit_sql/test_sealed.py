@@ -14,10 +14,10 @@ from cryptography.fernet import Fernet
 from checkout.messages import PUBLIC, AuthorizePayment, BookShipment, OrderPlaced, ReserveStock
 from checkout.sealing import seal_checkout
 from sagakit import envelope
-from sagakit.http import create_app
 from sagakit.message import message_id
 from sagakit.provider_http import HttpProvider
 from sagakit.sealing import sealer
+from sagakit.web.app import create_app
 from tests.keys import PAYMENT_KEY, PUBLIC_KEY
 from tests.postgres import recipe
 from tests.replica import Replica, basket, replica

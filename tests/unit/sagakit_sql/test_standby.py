@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from sagakit.database import connected, engine_for
-from sagakit.host import folder_of
+from sagakit.app.host import folder_of
+from sagakit.app.readiness import DatabaseProbe, revisions
 from sagakit.ports import StoreUnavailable
-from sagakit.readiness import DatabaseProbe, revisions
-from sagakit.standby import SAID, Standby
+from sagakit.postgres.connection import connected, engine_for
+from sagakit.postgres.standby import SAID, Standby
 from tests.postgres import Server, recipe
 
 Database = Callable[[str], str]

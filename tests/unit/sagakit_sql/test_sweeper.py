@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from checkout.messages import ConfirmOrder, RecordStockSettled
 from order_service.sweeper import Sweeper
-from sagakit.door import Do
+from sagakit.engine.batch import Do
 from tests.postgres import Server
 from tests.replica import Replica, place, replica
 

@@ -17,9 +17,9 @@ from checkout.provider_rules import decide
 from payment_service import handlers
 from payment_service.service import SERVICE
 from sagakit import envelope
-from sagakit.broker import cause_of
-from sagakit.door import Do
+from sagakit.engine.batch import Do
 from sagakit.message import Command, UnknownMessage
+from sagakit.modes.broker import cause_of
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
 from sagakit.provider_http import HttpProvider
 from sagakit.service import Handler

@@ -7,9 +7,9 @@ import pytest
 
 from checkout import messages as m
 from checkout.sealing import seal_checkout
-from native_stack.layout import REPOSITORY
 from payment_service import gateway
 from payment_service.domain import PaymentAuthorizationRequested, PaymentCaptureRequested
+from quartet_stack.layout import REPOSITORY
 from sagakit.message import Event
 from sagakit.provider import ProviderCall
 from sagakit.sealing import CannotOpen, DeterministicSealer, Sealer

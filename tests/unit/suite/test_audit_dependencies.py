@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from native_stack.layout import REPOSITORY
+from quartet_stack.layout import REPOSITORY
 
 SCRIPT = REPOSITORY / "tests" / "audit-dependencies"
 CLEAN = json.dumps({"dependencies": [{"name": "a", "version": "1", "vulns": []}]})

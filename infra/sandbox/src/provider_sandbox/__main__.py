@@ -3,7 +3,7 @@
 import sys
 
 from provider_sandbox.main import main
-from sagakit.runtime import run
+from sagakit.app.server import run
 from sagakit.settings import SettingsError
 
 if __name__ == "__main__":

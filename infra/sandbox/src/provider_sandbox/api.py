@@ -19,7 +19,9 @@ from provider_sandbox.callers import Keys
 from provider_sandbox.faults import Faults, FaultSettings
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
-from sagakit.http import (
+from sagakit.provider import ProviderCall
+from sagakit.telemetry import Metrics
+from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
     VISIBLE,
@@ -38,8 +40,6 @@ from sagakit.http import (
     page,
     require_admin,
 )
-from sagakit.provider import ProviderCall
-from sagakit.telemetry import Metrics
 
 log = logging.getLogger(__name__)
 

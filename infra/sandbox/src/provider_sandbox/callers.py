@@ -10,9 +10,9 @@ from hashlib import sha256
 from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
-from sagakit.http_auth import Caller, Credentials, unauthenticated
-from sagakit.http_problems import Problem
 from sagakit.settings import Settings, SettingsError
+from sagakit.web.auth import Caller, Credentials, unauthenticated
+from sagakit.web.problems import Problem
 
 Guard = Callable[[Request, HTTPAuthorizationCredentials | None], Awaitable[Caller]]
 

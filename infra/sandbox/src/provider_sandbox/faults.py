@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagakit.http import unavailable
+from sagakit.web.app import unavailable
 
 
 class FaultSettings(BaseModel):

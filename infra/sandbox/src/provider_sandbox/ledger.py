@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from provider_sandbox.records import SCHEMA
-from sagakit.http import unavailable
+from sagakit.web.app import unavailable
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,10 @@ from provider_sandbox.callers import Keys
 from provider_sandbox.faults import Faults
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
-from sagakit.http import create_app
-from sagakit.runtime import serve
+from sagakit.app.server import serve
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics, configure_logging
+from sagakit.web.app import create_app
 
 DEFAULTS: Final = {
     "SERVICE": "provider-sandbox",

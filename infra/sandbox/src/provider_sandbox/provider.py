@@ -17,8 +17,8 @@ from provider_sandbox import records
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.records import Record
 from provider_sandbox.rules import NotAllowed, amount_of, judge
-from sagakit.http import Problem, conflict, not_found, unavailable
 from sagakit.provider import ProviderCall
+from sagakit.web.app import Problem, conflict, not_found, unavailable
 
 _FAILURES: Final = 2
 

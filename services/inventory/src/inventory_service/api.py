@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from inventory_service.domain import Restock, StockReceived
 from sagakit import telemetry
-from sagakit.api import Admin, Coalesced, common, fetcher
-from sagakit.database import connected
-from sagakit.host import Host
-from sagakit.http import (
+from sagakit.app.host import Host
+from sagakit.app.operations import Admin, Coalesced, common, fetcher
+from sagakit.postgres.connection import connected
+from sagakit.web.app import (
     DEFAULT_LIMIT,
     Cursor,
     IdempotencyKey,

@@ -5,7 +5,7 @@ from typing import Final
 from inventory_service import domain, handlers, reactions, store
 from inventory_service.api import router
 from inventory_service.service import SERVICE
-from sagakit.host import Recipe
+from sagakit.app.host import Recipe
 
 RECIPE: Final = Recipe(
     service=SERVICE,

@@ -12,8 +12,8 @@ from checkout.messages import ReleaseStock, ReserveStock
 from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
 from sagakit.message import Command
 from sagakit.ports import RowsLocked
-from sagakit.rows import EntityRows, EntitySet, Part, held_by_others, lock
-from sagakit.schema import Id, Text, machinery
+from sagakit.postgres.rows import EntityRows, EntitySet, Part, held_by_others, lock
+from sagakit.postgres.tables import Id, Text, machinery
 
 METADATA: Final = MetaData()
 RESERVATIONS: Final = Table(

@@ -26,11 +26,12 @@ from checkout.sealing import seal_checkout
 from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUESTED, PENDING
 from order_service.schemas import OrderBody, OrderIn, Unfit, order_out
 from sagakit import modes, telemetry
-from sagakit.api import Anyone, Coalesced, common, fetcher
-from sagakit.database import connected
-from sagakit.feeds import Feeds, StreamLimit
-from sagakit.host import Host
-from sagakit.http import (
+from sagakit.app.host import Host
+from sagakit.app.operations import Anyone, Coalesced, common, fetcher
+from sagakit.message import id_of
+from sagakit.postgres.connection import connected
+from sagakit.sealing import sealer
+from sagakit.web.app import (
     DEFAULT_LIMIT,
     Caller,
     Cursor,
@@ -53,8 +54,7 @@ from sagakit.http import (
     page,
     require_customer,
 )
-from sagakit.message import id_of
-from sagakit.sealing import sealer
+from sagakit.web.feeds import Feeds, StreamLimit
 
 NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
 STATUSES: Final = (PENDING, CONFIRMED, COMPLETED, CANCELLED)

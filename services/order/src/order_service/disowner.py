@@ -13,10 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from order_service.domain import DisownOrder
-from sagakit.database import connected
-from sagakit.dispatcher import Dispatcher
-from sagakit.door import Do, Item
+from sagakit.engine.batch import Do, Item
+from sagakit.engine.dispatcher import Dispatcher
 from sagakit.ports import StoreUnavailable
+from sagakit.postgres.connection import connected
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from order_service.disowner import Disowner
 from order_service.service import SERVICE
 from order_service.sweeper import Sweeper
 from order_service.unsettled import UNSETTLED
-from sagakit.host import Host, Recipe
+from sagakit.app.host import Host, Recipe
 
 
 def works(host: Host) -> Mapping[str, Callable[[], Any]]:

@@ -18,8 +18,8 @@ from pydantic import (
 
 from checkout import limits
 from checkout.messages import Checkout
-from sagakit.http import VISIBLE, iso
 from sagakit.sealing import MARK
+from sagakit.web.app import VISIBLE, iso
 
 
 class _Strict(BaseModel):

@@ -22,8 +22,8 @@ from checkout.catalogue import CATALOGUE as SEED
 from checkout.catalogue import CURRENCY
 from checkout.messages import Checkout, PlaceOrder
 from order_service.domain import NEW, DisownOrder, Order
-from sagakit.rows import EntityRows
-from sagakit.schema import Id, Text, machinery
+from sagakit.postgres.rows import EntityRows
+from sagakit.postgres.tables import Id, Text, machinery
 
 METADATA: Final = MetaData()
 ORDERS: Final = Table(

@@ -19,10 +19,10 @@ from checkout.messages import CancelOrder
 from order_service.clock import Ahead, Look, Steps
 from order_service.domain import TIMED_OUT
 from order_service.pace import Pace
-from sagakit.database import connected
-from sagakit.door import Do, Forward, Item
-from sagakit.participant import Participant
+from sagakit.engine.batch import Do, Forward, Item
+from sagakit.engine.engine import Participant
 from sagakit.ports import RowsLocked, StoreUnavailable
+from sagakit.postgres.connection import connected
 
 log = logging.getLogger(__name__)
 

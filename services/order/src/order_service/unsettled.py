@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from sagakit.attention import Concern
-from sagakit.door import Forward
-from sagakit.participant import Participant, Pushed
+from sagakit.app.attention import Concern
+from sagakit.engine.batch import Forward
+from sagakit.engine.engine import Participant, Pushed
 from sagakit.ports import StoreUnavailable
 
 ROWS: Final = (

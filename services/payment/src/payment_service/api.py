@@ -6,9 +6,9 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from payment_service.domain import NEW
-from sagakit.api import Anyone, Coalesced, common, fetcher
-from sagakit.host import Host
-from sagakit.http import JsonResponse, not_found
+from sagakit.app.host import Host
+from sagakit.app.operations import Anyone, Coalesced, common, fetcher
+from sagakit.web.app import JsonResponse, not_found
 
 PAYMENTS: Final = (
     "SELECT order_id, status, open, customer, amount, currency FROM payments "

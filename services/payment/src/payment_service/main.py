@@ -6,7 +6,7 @@ from typing import Final
 from payment_service import domain, gateway, handlers, reactions, store
 from payment_service.api import router
 from payment_service.service import SERVICE
-from sagakit.host import Recipe
+from sagakit.app.host import Recipe
 from sagakit.sealing import sealer
 
 RECIPE: Final = Recipe(

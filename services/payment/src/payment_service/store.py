@@ -7,8 +7,8 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, f
 
 from checkout.messages import AuthorizePayment, Checkout, VoidPayment
 from payment_service.domain import NEW, Payment
-from sagakit.rows import EntityRows
-from sagakit.schema import Id, Text, ledger, machinery
+from sagakit.postgres.rows import EntityRows
+from sagakit.postgres.tables import Id, Text, ledger, machinery
 
 METADATA: Final = MetaData()
 PAYMENTS: Final = Table(

@@ -5,9 +5,9 @@ from typing import Any, Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from sagakit.api import Anyone, Coalesced, common, fetcher
-from sagakit.host import Host
-from sagakit.http import JsonResponse, Problem, not_found
+from sagakit.app.host import Host
+from sagakit.app.operations import Anyone, Coalesced, common, fetcher
+from sagakit.web.app import JsonResponse, Problem, not_found
 from shipping_service.domain import BOOKING, NEW
 
 SHIPMENTS: Final = (

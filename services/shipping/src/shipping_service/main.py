@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from sagakit.host import Recipe
+from sagakit.app.host import Recipe
 from sagakit.sealing import sealer
 from shipping_service import carrier, domain, handlers, reactions, store
 from shipping_service.api import router

@@ -6,8 +6,8 @@ import msgspec
 from sqlalchemy import Boolean, Column, DateTime, MetaData, Table, func
 
 from checkout.messages import BookShipment, CancelShipment, Checkout
-from sagakit.rows import EntityRows
-from sagakit.schema import Id, Text, ledger, machinery
+from sagakit.postgres.rows import EntityRows
+from sagakit.postgres.tables import Id, Text, ledger, machinery
 from shipping_service.domain import NEW, Shipment
 
 METADATA: Final = MetaData()

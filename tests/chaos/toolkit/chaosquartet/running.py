@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Final
 
-from native_stack.layout import layout
-from native_stack.settings import stack_environment
+from quartet_stack.layout import layout
+from quartet_stack.settings import stack_environment
 from tests.chaos.stack import StackUnderTest
 
 _accounted: Final[set[str]] = set()

@@ -1,12 +1,12 @@
 """Either style in memory. The broker is given, never found: whoever shares one says so."""
 
-from sagakit.broker import BrokerMode
+from sagakit.modes.broker import BrokerMode
 from sagakit.modes.inmemory.transport import InMemoryBroker, InMemoryTransport
+from sagakit.modes.styles import style_of
 from sagakit.ports import Mode
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
-from sagakit.styles import style_of
 from sagakit.topology import Topology
 
 

@@ -5,10 +5,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sagakit.delayed import MOST, Delayed
+from sagakit.modes.delayed import MOST, Delayed
 from sagakit.ports import Delivery, Failure, Outgoing
+from sagakit.tasks import set_within
 from sagakit.topology import Subscription, Topology
-from sagakit.waiting import set_within
 
 POLL = 0.5
 

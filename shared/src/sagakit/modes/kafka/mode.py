@@ -1,13 +1,13 @@
 """Either style over Kafka."""
 
-from sagakit.broker import BrokerMode
+from sagakit.modes.broker import BrokerMode
 from sagakit.modes.kafka.topology import group_of
 from sagakit.modes.kafka.transport import KafkaTransport
+from sagakit.modes.styles import style_of
 from sagakit.ports import Mode
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
-from sagakit.styles import style_of
 from sagakit.topology import Topology
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
-from sagakit.delayed import MOST
+from sagakit.modes.delayed import MOST
 from sagakit.modes.kafka.clients import REQUEST_MS, Listener, new_consumer, new_producer, stop
 from sagakit.modes.kafka.letters import letter_of
 from sagakit.modes.kafka.probe import ask_any
@@ -17,8 +17,8 @@ from sagakit.modes.kafka.reading import Reader
 from sagakit.modes.kafka.topology import dead_letters_of, ensure, topic_of, topics
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
+from sagakit.tasks import Backoff
 from sagakit.topology import Topology
-from sagakit.waiting import Backoff
 
 log = logging.getLogger(__name__)
 

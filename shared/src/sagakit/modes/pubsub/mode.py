@@ -1,12 +1,12 @@
 """The two styles over Pub/Sub."""
 
-from sagakit.broker import BrokerMode
+from sagakit.modes.broker import BrokerMode
 from sagakit.modes.pubsub.transport import PubSubTransport
+from sagakit.modes.styles import style_of
 from sagakit.ports import Mode
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
-from sagakit.styles import style_of
 from sagakit.topology import Topology
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, InvalidArgument, NotFound
 from google.auth.exceptions import GoogleAuthError
 
-from sagakit.delayed import MOST, Delayed
+from sagakit.modes.delayed import MOST, Delayed
 from sagakit.modes.pubsub.client import Client
 from sagakit.modes.pubsub.leases import Lease, Leases
 from sagakit.modes.pubsub.topology import (
@@ -25,8 +25,8 @@ from sagakit.modes.pubsub.topology import (
 from sagakit.modes.pubsub.wire import batches, letter_of, message_of
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
+from sagakit.tasks import Backoff, set_within
 from sagakit.topology import Topology
-from sagakit.waiting import Backoff, set_within
 
 log = logging.getLogger(__name__)
 

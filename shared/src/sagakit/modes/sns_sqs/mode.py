@@ -1,12 +1,12 @@
 """Either style over SNS and SQS."""
 
-from sagakit.broker import BrokerMode
+from sagakit.modes.broker import BrokerMode
 from sagakit.modes.sns_sqs.transport import SnsSqsTransport
+from sagakit.modes.styles import style_of
 from sagakit.ports import Mode
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
-from sagakit.styles import style_of
 from sagakit.topology import Topology
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from sagakit.delayed import MOST, Delayed
+from sagakit.modes.delayed import MOST, Delayed
 from sagakit.modes.sns_sqs.client import BROKER_ERRORS, POLL_SECONDS, Client, Receipt
 from sagakit.modes.sns_sqs.topology import dead_letters, plan, undelivered
 from sagakit.modes.sns_sqs.wire import Packed, cut, letter, pack, unpack
 from sagakit.ports import Delivery, Failure, Outgoing
 from sagakit.settings import Settings
+from sagakit.tasks import Backoff
 from sagakit.topology import Topology
-from sagakit.waiting import Backoff
 
 log = logging.getLogger(__name__)
 

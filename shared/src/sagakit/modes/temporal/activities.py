@@ -12,12 +12,12 @@ from temporalio import activity, workflow
 from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from sagakit.failures import BUSY, Failures, event_of
+from sagakit.engine.engine import Participant
 from sagakit.faults import failpoints
 from sagakit.message import Command, Event
+from sagakit.modes.failures import BUSY, Failures, event_of
 from sagakit.modes.temporal.wire import QUEUE, Letter, Note, Start, body_of, note_of, read
-from sagakit.participant import Participant
-from sagakit.waiting import company
+from sagakit.tasks import company
 from sagakit.wording import stated
 
 HEARTBEAT: Final = 1.0

@@ -15,13 +15,13 @@ from temporalio.common import RawValue
 from sagakit.envelope import Envelope
 from sagakit.message import Command, Event, Message, UnknownMessage, Vocabulary, message_id
 from sagakit.modes import CHOREOGRAPHY
+from sagakit.modes.styles import events_channel
 from sagakit.modes.temporal.activities import ask
 from sagakit.modes.temporal.listening import IDLE, UNREADABLE, Listener
 from sagakit.modes.temporal.wire import Call, Helper, Note, Start, note_of
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
-from sagakit.styles import events_channel
 from sagakit.topology import Topology
 
 

@@ -13,22 +13,22 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.worker import Worker
 
 from sagakit import envelope
-from sagakit.failures import readmit
+from sagakit.engine.engine import Participant
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.modes import CHOREOGRAPHY
+from sagakit.modes.failures import readmit
+from sagakit.modes.styles import Style, style_of
 from sagakit.modes.temporal.activities import HEARTBEAT, activities
 from sagakit.modes.temporal.choreography import Member
 from sagakit.modes.temporal.connection import connect, ensure_namespace
 from sagakit.modes.temporal.orchestration import Owner
 from sagakit.modes.temporal.wire import QUEUE, Call, Helper, note_of
-from sagakit.participant import Participant
 from sagakit.ports import Mode, Outgoing
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
-from sagakit.styles import Style, style_of
+from sagakit.tasks import Comeback, work_until
 from sagakit.topology import Topology
-from sagakit.waiting import Comeback, work_until
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,95 @@
+"""The independent oracle: what the provider sandbox says that was done."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from operator import attrgetter
+from sys import intern
+from typing import Any, Final
+
+import httpx
+
+from checkout.messages import Money
+from checkout_audit.errors import Unreachable
+from checkout_audit.snapshot import LedgerRow
+from sagakit.web.auth import issue_token
+
+PAGE: Final = 200
+ATTEMPTS: Final = 3
+TIME_LIMIT: Final = 15.0
+_order_id: Final = attrgetter("order_id")
+
+
+class Ledger:
+    """Entries by order, so that a range of orders finds its own."""
+
+    def __init__(self, entries: Iterable[LedgerRow] = ()) -> None:
+        self._entries = sorted(entries, key=_order_id)
+
+    def between(self, low: str | None, high: str | None) -> tuple[LedgerRow, ...]:
+        """The entries of orders from `low` up to, not including, `high`; None is no bound."""
+        start = 0 if low is None else bisect_left(self._entries, low, key=_order_id)
+        end = len(self._entries) if high is None else bisect_left(self._entries, high, key=_order_id)
+        return tuple(self._entries[start:end])
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Where the sandbox's ledger is read, and the key that makes an operator's token."""
+
+    url: str
+    signing_key: str
+    transport: httpx.AsyncBaseTransport | None = None
+
+    async def read(self) -> Ledger:
+        """The whole ledger, page by page. Raises Unreachable."""
+        token = issue_token(self.signing_key, "auditor", "admin")
+        client = httpx.AsyncClient(
+            base_url=self.url,
+            timeout=TIME_LIMIT,
+            trust_env=False,
+            headers={"Authorization": f"Bearer {token}"},
+            transport=self.transport,
+        )
+        entries: list[LedgerRow] = []
+        async with client:
+            cursor: str | None = None
+            while True:
+                page = await self._page(client, cursor)
+                entries += (_entry(item) for item in page["items"])
+                cursor = page["next_cursor"]
+                if cursor is None:
+                    return Ledger(entries)
+
+    async def _page(self, client: httpx.AsyncClient, cursor: str | None) -> Mapping[str, Any]:
+        asked: dict[str, str | int] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = await client.get("/ledger", params=asked)
+                answer.raise_for_status()
+                page: Mapping[str, Any] = answer.json()
+                return page
+            except (httpx.HTTPError, ValueError) as error:
+                if attempt == ATTEMPTS or isinstance(error, httpx.ConnectError):
+                    raise Unreachable(
+                        f"the provider sandbox's ledger at {self.url} cannot be read ({type(error).__name__}: "
+                        f"{str(error).splitlines()[0] if str(error) else 'no answer'}); start the stack with: make up"
+                    ) from error
+                await asyncio.sleep(0.2 * attempt)
+        raise AssertionError("unreachable")
+
+
+def _entry(item: Mapping[str, Any]) -> LedgerRow:
+    money = item["amount"]
+    return LedgerRow(
+        order_id=item["order_id"],
+        provider=intern(item["provider"]),
+        operation=intern(item["operation"]),
+        outcome=intern(item["outcome"]),
+        amount=Money(money["amount"], intern(money["currency"])) if money else None,
+        key=item["key"],
+        at=datetime.fromisoformat(item["at"]),
+        source="sandbox",
+    )

@@ -1,0 +1,58 @@
+"""Which stack is audited: from the environment, or else the stack that was brought up last."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from checkout.messages import SERVICES
+from checkout_audit.errors import Unreachable
+from checkout_audit.ledger import Ledger, Sandbox
+
+DEFAULT_SANDBOX = "http://127.0.0.1:8005"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """`databases` by service; `instant`: providers are in-process now, so the sandbox may be down."""
+
+    databases: Mapping[str, str] = field(repr=False)
+    provider_url: str = DEFAULT_SANDBOX
+    signing_key: str = field(default="", repr=False)
+    instant: bool = False
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Target":
+        """ORDER_DATABASE_URL (and the other three), PROVIDER_URL, TOKEN_SIGNING_KEY, PROVIDERS; Raises Unreachable.
+
+        Where a database is not named, everything that is not named comes from the native stack.
+        """
+        names = {service: f"{service.upper()}_DATABASE_URL" for service in SERVICES}
+        values = {name: value for name, value in environ.items() if value}
+        if not all(name in values for name in names.values()):
+            values = {**_quartet_stack(), **values}
+        return cls(
+            {service: values[name] for service, name in names.items() if name in values},
+            values.get("PROVIDER_URL", DEFAULT_SANDBOX),
+            values.get("TOKEN_SIGNING_KEY", ""),
+            values.get("PROVIDERS", "sandbox").lower() == "instant",
+        )
+
+    async def ledger(self) -> Ledger | None:
+        """The sandbox's ledger; None where it is not to be had and need not be. Raises Unreachable."""
+        try:
+            if not self.signing_key:
+                raise Unreachable("the provider sandbox's ledger cannot be read without TOKEN_SIGNING_KEY; set it")
+            return await Sandbox(self.provider_url, self.signing_key).read()
+        except Unreachable:
+            if not self.instant:
+                raise
+            return None
+
+
+def _quartet_stack() -> Mapping[str, str]:
+    from quartet_stack.errors import StackError
+    from quartet_stack.settings import stack_environment
+
+    try:
+        return stack_environment()
+    except StackError as error:
+        raise Unreachable(str(error)) from error

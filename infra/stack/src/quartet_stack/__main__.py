@@ -1,0 +1,49 @@
+"""`python -m quartet_stack <command>`: what the Makefile calls."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from quartet_stack.errors import StackError
+
+# command -> the function that does it, and may return an exit status; imported only when asked for
+COMMANDS = {
+    "up": "quartet_stack.commands:up",
+    "down": "quartet_stack.commands:down",
+    "clean": "quartet_stack.commands:clean",
+    "promote": "quartet_stack.commands:promote",
+    "restart": "quartet_stack.rolling:main",
+    "status": "quartet_stack.status:main",
+    "logs": "quartet_stack.logs:main",
+    "config": "quartet_stack.config:main",
+    "attention": "quartet_stack.attention:main",
+    "uninstall": "quartet_stack.uninstall:main",
+    "token": "quartet_stack.quick:token",
+    "keys": "quartet_stack.quick:keys",
+    "check": "quartet_stack.quick:check",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; a `StackError` becomes its message on standard error and its status."""
+    if len(arguments) != 1 or arguments[0] not in COMMANDS:
+        print(f"usage: python -m quartet_stack {'|'.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    module, _, function = COMMANDS[arguments[0]].partition(":")
+    try:
+        return getattr(importlib.import_module(module), function)(os.environ) or 0
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return error.status
+    except PermissionError as error:
+        print(f"{error.filename}: {error.strerror}; did another user start this stack?", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

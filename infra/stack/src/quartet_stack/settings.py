@@ -1,0 +1,236 @@
+"""Settings of a stack: names, defaults, checks, and what a running stack was started with.
+
+Standard library only, so that a wrong value is reported before anything is installed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from quartet_stack.errors import StackError, usage
+from quartet_stack.layout import Layout, layout
+
+SERVICES = ("order", "payment", "inventory", "shipping")
+
+PORTS = {
+    "CONSOLE_PORT": 8000,
+    "ORDER_PORT": 8001,
+    "PAYMENT_PORT": 8002,
+    "INVENTORY_PORT": 8003,
+    "SHIPPING_PORT": 8004,
+    "PROVIDER_PORT": 8005,
+    "TEMPORAL_PORT": 7233,
+    "TEMPORAL_UI_PORT": 8233,
+    "KAFKA_PORT": 9092,
+    "KAFKA_CONTROLLER_PORT": 9093,
+    "AWS_PORT": 4566,
+    "PUBSUB_PORT": 8085,
+    "ORDER_DB_PORT": 5441,
+    "PAYMENT_DB_PORT": 5442,
+    "INVENTORY_DB_PORT": 5443,
+    "SHIPPING_DB_PORT": 5444,
+    "ORDER_STANDBY_PORT": 5451,
+    "PAYMENT_STANDBY_PORT": 5452,
+    "INVENTORY_STANDBY_PORT": 5453,
+    "SHIPPING_STANDBY_PORT": 5454,
+}
+
+# Of TOXICS=on alone: Toxiproxy's interface, its listener for each service and what that stands on, and Kafka's
+# listener for each service. No two differ by a multiple of 100, so that stacks side by side do not meet
+TOXIC_PORTS = {
+    "TOXIPROXY_PORT": 8474,
+    **{f"{name.upper()}_DB_TOXIC_PORT": 5461 + number for number, name in enumerate(SERVICES)},
+    **{f"{name.upper()}_BROKER_TOXIC_PORT": 5475 + number for number, name in enumerate(SERVICES)},
+    "PAYMENT_PROVIDER_TOXIC_PORT": 5482,
+    "SHIPPING_PROVIDER_TOXIC_PORT": 5484,
+    **{f"KAFKA_{name.upper()}_PORT": 9094 + number for number, name in enumerate(SERVICES)},
+}
+
+CHOICES = {
+    "STACK": ("auto", "docker", "native"),
+    "PROVIDERS": ("sandbox", "instant"),
+    "FAULT_INJECTION": ("off", "on"),
+    "TEMPORAL_UI": ("on", "off"),
+    "TOXICS": ("off", "on"),
+}
+
+DEFAULTS = {
+    "COORDINATION_MODE": "temporal",
+    "STACK": "auto",
+    "PROVIDERS": "sandbox",
+    "REPLICAS": "1",
+    "FAULT_INJECTION": "off",
+    "LOG_LEVEL": "INFO",
+    "TEMPORAL_UI": "on",
+    "TOXICS": "off",
+    "READY_TIMEOUT": "90",
+    "PORT_OFFSET": "0",
+    "DB_STANDBY": "off",
+    "STANDBY_TIMEOUT": "5",
+}
+
+# Settings that the services understand and this package does not: handed on as they are
+PASSED_ON_PREFIXES = (
+    "SAGA_",
+    "TEMPORAL_",
+    "KAFKA_",
+    "SNS_",
+    "SQS_",
+    "PUBSUB_",
+    "PROVIDER_",
+    "SANDBOX_",
+    "DISPATCHER_",
+    "OUTBOX_",
+    "DB_",
+    "OTEL_",
+    "HTTP_MAX_",
+)
+PASSED_ON = ("PYTHONPATH", "SERVICE_ROLE", "TZ")
+NOT_PASSED_ON = "PROVIDER_KEY_"  # each for one caller: what the stack has made
+SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY", "SEAL_KEY", "PROVIDER_KEY")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One effective value and where it comes from: `default`, `environment` or `computed`."""
+
+    value: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All effective settings of one stack."""
+
+    layout: Layout
+    values: Mapping[str, Setting]
+    passed_on: Mapping[str, str]
+    signing_key: str = field(default="", repr=False)  # TOKEN_SIGNING_KEY, where one is given
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name].value
+
+    def port(self, name: str) -> int:
+        """The number behind e.g. `ORDER_PORT`."""
+        return int(self[name])
+
+    @property
+    def mode(self) -> str:
+        return self["COORDINATION_MODE"]
+
+    @property
+    def standbys(self) -> tuple[str, ...]:
+        """The services whose database has a standby."""
+        return () if self["DB_STANDBY"] == "off" else tuple(self["DB_STANDBY"].split(","))
+
+    @property
+    def substrate(self) -> str:
+        """What carries the messages: temporal, kafka, sns_sqs, pubsub or inmemory."""
+        from sagakit.modes import MODES
+
+        return str(MODES[self.mode].substrate)
+
+
+def resolve(environ: Mapping[str, str]) -> Settings:
+    """Defaults overlaid by the environment, checked; `StackError` with status 2 on the first bad value."""
+    values = {name: _chosen(environ, name, default) for name, default in DEFAULTS.items()}
+    for name, valid in CHOICES.items():
+        if values[name].value not in valid:
+            raise usage(f"{name}={values[name].value} is not known; valid: {', '.join(valid)}")
+    values["COORDINATION_MODE"] = _mode(values["COORDINATION_MODE"])
+    offset = _number(values["PORT_OFFSET"].value, "PORT_OFFSET", -65535, 65535)
+    ports = PORTS if values["TOXICS"].value == "off" else PORTS | TOXIC_PORTS
+    for name, default in ports.items():
+        source = "computed" if offset else "default"
+        values[name] = _chosen(environ, name, str(default + offset), source)
+        _number(values[name].value, name, 1, 65535)
+    _distinct_ports(values, ports)
+    _number(values["REPLICAS"].value, "REPLICAS", 1, 64)
+    _number(values["READY_TIMEOUT"].value, "READY_TIMEOUT", 1, 3600)
+    _number(values["STANDBY_TIMEOUT"].value, "STANDBY_TIMEOUT", 1, 60)
+    values["DB_STANDBY"] = _standbys(values["DB_STANDBY"])
+    place = layout(environ)
+    values["STACK_DIR"] = Setting(str(place.root), "environment" if environ.get("STACK_DIR") else "default")
+    passed_on = {
+        name: value
+        for name, value in environ.items()
+        if value and name not in values and (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
+        if not name.startswith(NOT_PASSED_ON)
+    }
+    return Settings(place, values, passed_on, environ.get("TOKEN_SIGNING_KEY", ""))
+
+
+def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
+    """The resolved settings of the stack that was brought up last, secrets included.
+
+    Holds every variable that all services got (`COORDINATION_MODE`, `ORDER_URL`, ...), the ports, `ORDER_DATABASE_URL`,
+    and the same for PAYMENT, INVENTORY and SHIPPING; and what no service gets: `TOKEN_SIGNING_KEY`, which makes tokens.
+
+    Raises `StackError` when no stack was brought up in `stack_dir` (default: `STACK_DIR`, or `.stack`), or by a version
+    that knew no such key.
+    """
+    place = layout({"STACK_DIR": str(stack_dir)} if stack_dir else os.environ)
+    try:
+        record = json.loads(place.record.read_text())
+    except FileNotFoundError:
+        raise StackError(f"no stack was brought up in {place.root}; start one with: make up") from None
+    except PermissionError:
+        raise StackError(f"{place.record} belongs to another user, who started that stack") from None
+    environment = {str(name): str(value) for name, value in record["environment"].items()}
+    if "TOKEN_SIGNING_KEY" not in environment:
+        raise StackError(f"the stack in {place.root} is of an older version; bring it up to date with: make up")
+    return environment
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of this setting must not be shown."""
+    return any(word in name for word in SECRET_WORDS)
+
+
+def _chosen(environ: Mapping[str, str], name: str, default: str, source: str = "default") -> Setting:
+    value = environ.get(name, "").strip()
+    return Setting(value, "environment") if value else Setting(default, source)
+
+
+def _mode(given: Setting) -> Setting:
+    from sagakit.modes import resolve as canonical
+
+    try:
+        name = str(canonical(given.value))
+    except ValueError as error:
+        raise usage(str(error)) from None
+    return Setting(name, given.source)
+
+
+def _standbys(given: Setting) -> Setting:
+    """Services in the usual order, separated by commas; `off` for none."""
+    names = [name.strip() for name in given.value.split(",") if name.strip()]
+    if names == ["off"]:
+        return given
+    if names == ["all"]:
+        names = list(SERVICES)
+    if unknown := [name for name in names if name not in SERVICES] or ([] if names else [""]):
+        raise usage(f"DB_STANDBY={unknown[0]} is not known; valid: off, all, or some of {','.join(SERVICES)}")
+    return Setting(",".join(name for name in SERVICES if name in names), given.source)
+
+
+def _number(text: str, name: str, least: int, most: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise usage(f"{name}={text} is not a number; valid: {least} to {most}") from None
+    if not least <= number <= most:
+        raise usage(f"{name}={text} is out of range; valid: {least} to {most}")
+    return number
+
+
+def _distinct_ports(values: Mapping[str, Setting], ports: Iterable[str]) -> None:
+    taken: dict[str, str] = {}
+    for name in ports:
+        other = taken.setdefault(values[name].value, name)
+        if other != name:
+            raise usage(f"{name} and {other} are both {values[name].value}; give one of them another port")

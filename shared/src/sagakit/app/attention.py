@@ -1,0 +1,223 @@
+"""What needs a human, in one list over all kinds: shown in pages, counted, pushed on, put away with a reason.
+
+The list is one statement over the service's own database (and this process's ailing tasks), so that a page, the count
+and the look-up of one item can never disagree. An item is put away under its `mark`, which changes when the item does:
+then it is back.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Row, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from sagakit.engine.engine import Participant, Pushed
+from sagakit.ports import StoreUnavailable
+from sagakit.postgres.connection import connected
+from sagakit.provider import ProviderCall
+from sagakit.settings import Settings
+from sagakit.tasks import set_within
+
+log = logging.getLogger(__name__)
+
+COUNTED_EVERY: Final = 2.0
+TASK: Final = "task"
+KINDS: Final = ("dead-letter", "provider-call", "unpublished", TASK)
+
+_KNOWN: Final = (
+    """SELECT id COLLATE "C" AS id, 'dead-letter' AS kind, at AS since, cause AS detail, """
+    "CAST(extract(epoch FROM at) AS text) AS mark "
+    "FROM dead_letter WHERE resolved_at IS NULL "
+    "UNION ALL SELECT id, 'provider-call', created_at, attempts || ' attempts without a definitive answer', "
+    "CAST(extract(epoch FROM created_at) AS text) "
+    "FROM outbox WHERE is_call AND attempts > 0 AND created_at < now() - make_interval(secs => :after) "
+    "UNION ALL SELECT id, 'unpublished', created_at, attempts || ' attempts to publish it to ' || channel, "
+    "CAST(extract(epoch FROM created_at) AS text) "
+    "FROM outbox WHERE NOT is_call AND attempts >= :attempts AND created_at < now() - make_interval(secs => :after) "
+    """UNION ALL SELECT u.id COLLATE "C", 'task', u.since, u.error, u.error FROM unnest("""
+    "CAST(:tasks AS text[]), CAST(:task_since AS timestamptz[]), CAST(:task_errors AS text[])) AS u(id, since, error)"
+)
+_DISMISSED: Final = "SELECT id, kind, since, detail, mark, reason, dismissed_by, at FROM attention_dismissed"
+# Keys compare as bytes, whatever the database's locale; the newest come first.
+_PAGE: Final = (
+    "SELECT * FROM ({rows}) AS item WHERE CAST(:at AS timestamptz) IS NULL "
+    'OR (item.{time}, item.kind COLLATE "C", item.id COLLATE "C") < (CAST(:at AS timestamptz), :kind, :last) '
+    'ORDER BY item.{time} DESC, item.kind COLLATE "C" DESC, item.id COLLATE "C" DESC LIMIT :limit'
+)
+_DISMISS: Final = (
+    "WITH letter AS (UPDATE dead_letter SET resolved_at = now(), resolution = 'dismissed', reason = :reason, "
+    "resolved_by = :by WHERE id = :id AND resolved_at IS NULL) "
+    "INSERT INTO attention_dismissed (id, mark, kind, since, detail, reason, dismissed_by) "
+    "SELECT id, mark, kind, since, detail, :reason, :by FROM ({rows}) AS item WHERE id = :id "
+    "ON CONFLICT DO NOTHING RETURNING id"
+)
+_LAST_DISMISSAL: Final = text(f"{_DISMISSED} WHERE id = :id ORDER BY at DESC LIMIT 1")
+_CALL: Final = text("SELECT body FROM outbox WHERE id = :id AND is_call AND attempts > 0")
+_ENDED: Final = text(
+    "INSERT INTO attention_dismissed (id, mark, kind, since, detail, reason, dismissed_by) "
+    "SELECT id, CAST(extract(epoch FROM created_at) AS text), 'provider-call', created_at, "
+    "CAST(:detail AS text), :reason, :by FROM outbox WHERE id = :id AND is_call "
+    "ON CONFLICT (id, mark) DO UPDATE SET detail = excluded.detail, reason = excluded.reason, "
+    "dismissed_by = excluded.dismissed_by, at = excluded.at WHERE attention_dismissed.detail <> excluded.detail"
+)
+_DUE_NOW: Final = text("UPDATE outbox SET leased_until = now() WHERE id = :id RETURNING id")
+
+
+class NoSuchEnding(Exception):
+    """An outcome that nobody but the provider may give to this `operation`; `valid` are those that an operator may."""
+
+    def __init__(self, operation: str, valid: tuple[str, ...]) -> None:
+        super().__init__(operation)
+        self.operation, self.valid = operation, valid
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """A kind of item of one service's own.
+
+    `rows`: a SELECT of id, kind, since, detail and mark (what changes when the item does), which may use `:after`, the
+    seconds after which something needs attention. `push`: move one on.
+    """
+
+    kind: str
+    rows: str
+    push: Callable[[Participant, str], Awaitable[Pushed]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ended: the key of its last item."""
+
+    at: datetime
+    kind: str
+    id: str
+
+
+class Attention:
+    """One service's list. `run` keeps the metric right; ids of tasks are `task/<name>`, of this process alone."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        participant: Participant,
+        concerns: Sequence[Concern] = (),
+        period: float = COUNTED_EVERY,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._participant, self._concerns, self._period, self._now = participant, concerns, period, now
+        self._ailing: dict[str, tuple[datetime, str]] = {}
+        self._acted = asyncio.Event()
+        rows = " UNION ALL ".join((_KNOWN, *(concern.rows for concern in concerns)))
+        self._find = text(f"SELECT kind FROM ({rows}) AS item WHERE id = :id")
+        rows = (
+            f"SELECT * FROM ({rows}) AS known WHERE NOT EXISTS (SELECT 1 FROM attention_dismissed AS away "
+            "WHERE away.id = known.id AND away.mark = known.mark)"
+        )
+        self._page = text(_PAGE.format(rows=rows, time="since"))
+        self._page_of_dismissed = text(_PAGE.format(rows=_DISMISSED, time="at"))
+        self._counts = text(f"SELECT kind, count(*) AS number FROM ({rows}) AS item GROUP BY kind")
+        self._dismiss = text(_DISMISS.format(rows=rows))
+
+    async def page(self, after: Place | None, limit: int, *, dismissed: bool = False) -> Sequence[Row[Any]]:
+        """The next `limit` items, newest first: id, kind, since, detail; of those put away also who, why and when."""
+        values = {
+            "at": after and after.at,
+            "kind": after and after.kind,
+            "last": after and after.id,
+            "limit": limit,
+        }
+        statement = self._page_of_dismissed if dismissed else self._page
+        async with connected(self._single) as connection:
+            return (await connection.execute(statement, values if dismissed else values | self._values())).all()
+
+    async def counts(self) -> Mapping[str, int]:
+        """How many there are of each kind, also of those of which there are none."""
+        none = dict.fromkeys((*KINDS, *(concern.kind for concern in self._concerns)), 0)
+        async with connected(self._single) as connection:
+            rows = (await connection.execute(self._counts, self._values())).all()
+        return none | {row.kind: row.number for row in rows}
+
+    async def push(self, item_id: str, by: str) -> Pushed | None:
+        """Try one again now, put away or not, and what came of it; None if there is nothing of that id."""
+        try:
+            return await self._push(item_id, by)
+        finally:
+            self._acted.set()
+
+    async def _push(self, item_id: str, by: str) -> Pushed | None:
+        async with connected(self._single) as connection:
+            if (await connection.execute(_DUE_NOW, {"id": item_id})).first() is not None:
+                return Pushed(True, "due now")
+            found = self._values() | {"id": item_id, "after": 0.0}
+            kinds = (await connection.scalars(self._find, found)).all()
+        if TASK in kinds:
+            return Pushed(False, "a task is started again by itself, and goes on when its cause is gone")
+        for concern in self._concerns:
+            if concern.kind in kinds:
+                return await concern.push(self._participant, item_id)
+        return await self._participant.redrive(item_id, by)
+
+    async def dismiss(self, item_id: str, reason: str, by: str) -> Row[Any] | None:
+        """Put one away, and the record of that; the last record if that is done already; None if there is neither."""
+        values = {"id": item_id, "reason": reason, "by": by} | self._values()
+        async with connected(self._single) as connection:
+            if (await connection.execute(self._dismiss, values)).first() is not None:
+                log.warning("attention dismissed", extra={"item": item_id, "by": by, "reason": reason})
+            self._acted.set()
+            return (await connection.execute(_LAST_DISMISSAL, {"id": item_id})).first()
+
+    async def resolve(self, item_id: str, outcome: str, reason: str, by: str) -> Row[Any] | None:
+        """End a call to a provider that has found no answer, as if this was it; the record of that.
+
+        None if there is no such call. Raises NoSuchEnding, and HandlerFailed if the answer came meanwhile. Repeating it
+        is harmless. The call is made on: the provider may have had its effect, which is then undone there.
+        """
+        async with connected(self._single) as connection:
+            body = await connection.scalar(_CALL, {"id": item_id})
+        if body is None:
+            return None
+        call, service = msgspec.json.decode(body, type=ProviderCall), self._participant.service
+        endings = service.endings(call)
+        if outcome not in endings:
+            raise NoSuchEnding(call.operation, tuple(endings))
+        log.warning("call ended", extra={"item": item_id, "outcome": outcome, "by": by, "reason": reason})
+        await self._participant.dispatcher.do(endings[outcome])
+        values = {"id": item_id, "detail": f"ended as {outcome}", "reason": reason, "by": by}
+        async with connected(self._single) as connection:
+            await connection.execute(_ENDED, values)
+            self._acted.set()
+            return (await connection.execute(_LAST_DISMISSAL, {"id": item_id})).first()
+
+    async def run(self) -> None:
+        """Count until cancelled: every `period` seconds, and at once after an operator's act."""
+        gauge = self._participant.metrics.attention
+        while True:
+            self._acted.clear()
+            try:
+                for kind, number in (await self.counts()).items():
+                    gauge.labels(kind).set(number)
+            except StoreUnavailable as error:
+                log.warning("what needs attention is not counted: %s", error)
+            await set_within(self._acted, self._period)
+
+    def _values(self) -> dict[str, Any]:
+        settings: Settings = self._participant.settings
+        self._ailing = {
+            name: self._ailing[name]
+            if name in self._ailing and self._ailing[name][1] == error
+            else (self._now(), error)
+            for name, error in self._participant.ailing().items()
+        }
+        return {
+            "after": settings.saga_attention_after,
+            "attempts": settings.delivery_attempts,
+            "tasks": [f"task/{name}" for name in self._ailing],
+            "task_since": [since for since, _ in self._ailing.values()],
+            "task_errors": [error for _, error in self._ailing.values()],
+        }

@@ -1,0 +1,149 @@
+"""What every service's HTTP interface has in common: the timeline of an order, what needs attention,
+failpoints."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from fastapi import APIRouter, Depends
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.responses import Response
+
+from sagakit.app.attention_api import routes
+from sagakit.app.host import Host
+from sagakit.faults import POINTS, Failpoint, failpoints
+from sagakit.modes.unreliable import Kind, MessageFault, message_faults
+from sagakit.postgres.connection import connected
+from sagakit.web.app import Caller, JsonResponse, iso, not_found, require_admin, require_caller
+
+Row = TypeVar("Row")
+Admin = Annotated[Caller, Depends(require_admin)]
+Anyone = Annotated[Caller, Depends(require_caller)]
+OwnerOf = Callable[[str], Awaitable[str | None]]
+
+TIMELINE = text(
+    "SELECT id, 'command' AS kind, cause, claimed_at AS at FROM inbox WHERE id >= :low AND id < :high "
+    "UNION ALL SELECT id, 'event', command, recorded_at FROM journal WHERE id >= :low AND id < :high ORDER BY at"
+)
+
+
+class FaultIn(BaseModel):
+    """One failpoint: what happens at which point, on the how-manieth passage."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    point: Literal[POINTS]  # type: ignore[valid-type]
+    action: Literal["kill", "fail", "stall"]
+    hit: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    seconds: Annotated[float, Field(ge=0, le=600)] = 0.0
+
+
+class MessageFaultIn(BaseModel):
+    """What happens to a share of the messages that this process publishes; `seconds`: at most so late."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: Kind
+    share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    seconds: Annotated[float, Field(ge=0, le=600)] = 2.0
+
+
+class FaultsIn(BaseModel):
+    """What replaces all that is set: the failpoints, and what happens to messages, if anything."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    set: list[FaultIn]
+    messages: MessageFaultIn | None = None
+
+
+class Coalesced(Generic[Row]):
+    """Reads by key that arrive together are answered by one query; a lone read never waits."""
+
+    def __init__(self, fetch: Callable[[list[str]], Awaitable[Mapping[str, Row]]]) -> None:
+        self._fetch = fetch
+        self._asked: dict[str, asyncio.Future[Row | None]] = {}
+        self._running: asyncio.Task[None] | None = None
+
+    async def get(self, key: str) -> Row | None:
+        """The row of that key as it was after this call began; None if there is none."""
+        future = self._asked.get(key)
+        if future is None:
+            future = self._asked[key] = asyncio.get_running_loop().create_future()
+        if self._running is None or self._running.done():
+            self._running = asyncio.create_task(self._run())
+        return await asyncio.shield(future)
+
+    async def _run(self) -> None:
+        while self._asked:
+            asked, self._asked = self._asked, {}
+            try:
+                found = await self._fetch(sorted(asked))
+            except Exception as error:
+                for future in asked.values():
+                    future.set_exception(error)
+                    future.exception()
+            else:
+                for key, future in asked.items():
+                    future.set_result(found.get(key))
+
+
+def fetcher(engine: AsyncEngine, statement: str) -> Callable[[list[str]], Awaitable[Mapping[str, Any]]]:
+    """A fetch for Coalesced: rows of a statement over `:ids`, by their first column."""
+    single = engine.execution_options(isolation_level="AUTOCOMMIT")
+    compiled = text(statement)
+
+    async def fetch(ids: list[str]) -> Mapping[str, Any]:
+        async with connected(single) as connection:
+            return {row[0]: row for row in await connection.execute(compiled, {"ids": ids})}
+
+    return fetch
+
+
+def common(host: Host, owner_of: OwnerOf) -> APIRouter:
+    """`/timeline`, `/attention` and, where they may be set, `/faults`."""
+    router = APIRouter()
+    single = host.engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    async def timeline(order_id: str, caller: Anyone) -> Response:
+        """This service's own journal of an order: commands claimed and events recorded, with times and causes."""
+        if not caller.is_admin and await owner_of(order_id) != caller.subject:
+            raise not_found("No such order here.")
+        async with connected(single) as connection:
+            rows = (await connection.execute(TIMELINE, {"low": f"{order_id}/", "high": f"{order_id}0"})).all()
+        items = [
+            {"message": row.id.split("/", 1)[1], "kind": row.kind, "cause": row.cause, "at": iso(row.at)}
+            for row in rows
+        ]
+        if not items:
+            raise not_found("No such order here.")
+        return JsonResponse({"order_id": order_id, "service": host.participant.service.name, "items": items})
+
+    async def faults(caller: Admin) -> Response:
+        """What is set in this process, and how often each failpoint and each kind of message fault has fired."""
+        return JsonResponse(
+            {
+                "set": list(failpoints.armed.values()),
+                "messages": message_faults.current,
+                "fired": failpoints.fired | message_faults.fired,
+                "points": POINTS,
+                "pid": os.getpid(),
+            }
+        )
+
+    async def set_faults(body: FaultsIn, caller: Admin) -> Response:
+        """Replace all that is set in this process; with replicas each has its own."""
+        failpoints.set([Failpoint(one.point, one.action, one.hit, one.seconds) for one in body.set])
+        wanted = body.messages
+        message_faults.current = MessageFault(wanted.kind, wanted.share, wanted.seconds) if wanted else None
+        return await faults(caller)
+
+    if host.settings.fault_injection:
+        router.add_api_route("/faults", faults, methods=["GET"], tags=["operations"])
+        router.add_api_route("/faults", set_faults, methods=["PUT"], tags=["operations"])
+    router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], tags=["orders"])
+    router.include_router(routes(host.attention))
+    return router

@@ -1,0 +1,309 @@
+"""How a process starts, keeps its background work alive, and stops.
+
+Guarantee: SIGTERM and SIGINT end the process with status 0 within `DRAIN_TIMEOUT`: it stops accepting,
+releases waiters, finishes requests under way, stops its background work, and only then closes what it opened.
+A background task that may not be restarted and fails ends the process with status 1, for its supervisor to
+start it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final, NoReturn, cast
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from sagakit.settings import Settings
+from sagakit.telemetry import Metrics
+from sagakit.web.connections import Connections
+from sagakit.web.protocol import BoundedProtocol
+
+log = logging.getLogger("sagakit.app.server")
+
+Hook = Callable[[], Awaitable[None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+_BACKLOG: Final = 2048
+_HTTP_SHARE: Final = 0.6
+_CLOSING: Final = 5.0
+_OTHER_FILES: Final = 1024  # databases, brokers, providers, and connections that are about to be closed
+FAILURES: Final = 5  # of a background task in a row, until its service is not ready
+FAILING: Final = 10.0  # or so many seconds of them
+
+
+@dataclass(slots=True)
+class _Row:
+    """Failures of a task without a good while between them. Those that are excused (`ours` off) are not counted."""
+
+    error: BaseException
+    since: float
+    count: int = 0
+    ours: bool = True
+    began: float | None = None  # when it was started again, if it runs
+
+
+class Background:
+    """Named long-running coroutines, restarted with exponential backoff when they raise.
+
+    A task started with `restart=False` that raises sets `failed` instead. A task that returns is done; one that was
+    cancelled by anybody but `stop` has failed. It is well again when it has run for longer than the longest pause.
+    `excused(error)` says that an error is not the task's own fault, because what it depends on is known to be away.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        retry_initial: float = 0.1,
+        retry_max: float = 5.0,
+        excused: Callable[[BaseException], bool] = lambda error: False,
+    ) -> None:
+        self._metrics, self._initial, self._max, self._excused = metrics, retry_initial, retry_max, excused
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._rows: dict[str, _Row] = {}
+        self.failed = asyncio.Event()
+
+    def start(self, name: str, work: Work, *, restart: bool = True) -> None:
+        """Run `work()` until `stop`; names are unique among what still runs."""
+        if name in self._tasks and not self._tasks[name].done():
+            raise ValueError(f"the background task {name} runs already")
+        self._metrics.background_failing.labels(name).set_function(lambda: float(name in self._failing()))
+        self._tasks[name] = asyncio.create_task(self._keep(name, work, restart), name=name)
+
+    def ailing(self) -> dict[str, str]:
+        """The tasks that have failed and are not well again, each with the kind of its last error."""
+        return {name: type(row.error).__name__ for name, row in self._failing().items()}
+
+    def beyond_bound(self) -> dict[str, str]:
+        """The tasks that fail by their own fault, FAILURES times in a row or for longer than FAILING seconds."""
+        now = time.monotonic()
+        return {
+            name: f"{type(row.error).__name__}, {row.count} times in {now - row.since:.0f} s"
+            for name, row in self._failing().items()
+            if (row.count >= FAILURES or (row.count and now - row.since > FAILING)) and not self._excused(row.error)
+        }
+
+    async def stop(self) -> None:
+        """Cancel all tasks, and return when the last of them has ended."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._rows.clear()
+
+    def _failing(self) -> dict[str, _Row]:
+        now = time.monotonic()
+        return {name: row for name, row in self._rows.items() if row.began is None or now - row.began <= self._max}
+
+    async def _keep(self, name: str, work: Work, restart: bool) -> None:
+        pause = self._initial
+        while True:
+            began = time.monotonic()
+            if name in self._rows:
+                self._rows[name].began = began
+            try:
+                await work()
+                self._rows.pop(name, None)
+                return
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # a library's own cancellation, or its panic, ends no task unseen
+                if isinstance(error, asyncio.CancelledError) and _cancelled():
+                    raise
+                self._note(name, error, time.monotonic() - began > self._max)
+                log.exception("background task failed", extra={"task": name, "restarts": restart})
+            if not restart:
+                self.failed.set()
+                return
+            self._metrics.background_restarts.labels(name).inc()
+            if time.monotonic() - began > self._max:
+                pause = self._initial
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self._max)
+
+    def _note(self, name: str, error: BaseException, was_well: bool) -> None:
+        before, ours = self._rows.get(name), not self._excused(error)
+        if before is None or was_well or not ours or not before.ours:
+            self._rows[name] = _Row(error, time.monotonic(), int(ours), ours)
+        else:
+            self._rows[name] = _Row(error, before.since, before.count + 1)
+
+
+def _cancelled() -> bool:
+    """Whether somebody has asked for the end of the task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class Server(uvicorn.Server):
+    """uvicorn with bounded connections, and without its signal handlers, which raise the signal again."""
+
+    task: asyncio.Task[None] | None = None
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        connections = Connections(settings, app.state.metrics)
+        config = uvicorn.Config(
+            app,
+            http=cast(type[asyncio.Protocol], partial(BoundedProtocol, connections=connections)),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=max(1, int(settings.drain_timeout * _HTTP_SHARE)),
+        )
+        super().__init__(config)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def finish(self) -> None:
+        """Stop accepting, let the requests under way end, and return."""
+        self.should_exit = True
+        if self.task is not None:
+            await self.task
+
+
+async def serve(
+    app: FastAPI,
+    settings: Settings,
+    startup: Hook,
+    shutdown: Hook,
+    *,
+    background: Background | None = None,
+) -> int:
+    """Run `startup`, serve `app` until a signal or a failure, run `shutdown`; return the exit status.
+
+    `shutdown` runs after `background` has stopped, and even when `startup` failed: it closes what was opened.
+    """
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    status, server = 0, None
+    try:
+        if await _unless(stop, startup()):
+            allow_connections(settings)
+            server = Server(app, settings)
+            status = await _until_stopped(server, listen(settings), stop, background)
+    except Exception:
+        log.exception("cannot run", extra={"port": settings.http_port})
+        status = 1
+    watchdog = _arm(settings.drain_timeout + _CLOSING, 1)
+    try:
+        async with asyncio.timeout(settings.drain_timeout):
+            app.state.drain.start()
+            if server is not None:
+                await server.finish()
+            if background is not None:
+                await background.stop()
+            await shutdown()
+    except Exception:
+        log.exception("the stop was not graceful")
+        status = 1
+    finally:
+        watchdog.cancel()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
+    log.info("stopped", extra={"status": status})
+    return status
+
+
+def run(main: Coroutine[Any, Any, int]) -> NoReturn:
+    """Run `main` under uvloop and exit with the status it returns; what still lingers then is cut off.
+
+    What has been imported lives for ever and is kept out of garbage collection, which runs less often: commands are
+    small values that live and die together, and looking for cycles among them cost a third of the time at the door.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        status = runner.run(main)
+        _arm(_CLOSING, status)
+    sys.exit(status)
+
+
+def allow_connections(settings: Settings) -> None:
+    """Let the process open as many files as HTTP_CONNECTIONS_MAX needs, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = settings.http_connections_max + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY and wanted > hard:
+        log.warning("more connections are allowed than the process can open", extra={"wanted": wanted, "limit": hard})
+        wanted = hard
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def listen(settings: Settings) -> socket.socket:
+    """A bound socket; with several replicas they share the port, and the kernel spreads connections.
+
+    The protocol is named, since asyncio sets TCP_NODELAY only where it is.
+    """
+    family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if settings.replicas > 1:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        sock.bind((settings.http_host, settings.http_port))
+    except OSError:
+        sock.close()
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+async def _until_stopped(
+    server: Server, sock: socket.socket, stop: asyncio.Event, background: Background | None
+) -> int:
+    server.task = asyncio.create_task(server.serve(sockets=[sock]), name="http")
+    log.info("serving", extra={"address": "{}:{}".format(*sock.getsockname()[:2])})
+    waits = [asyncio.create_task(stop.wait())]
+    failed = asyncio.create_task(background.failed.wait()) if background is not None else None
+    if failed is not None:
+        waits.append(failed)
+    await asyncio.wait({server.task, *waits}, return_when=asyncio.FIRST_COMPLETED)
+    crashed = server.task.done() or (failed is not None and failed.done())
+    for wait in waits:
+        wait.cancel()
+    return 1 if crashed else 0
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
+    """Whether `work` came to its end before `stop`; raises what it raises, cancels it when it lost."""
+    task, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if task.done():
+        task.result()
+        return not stop.is_set()
+    task.cancel()
+    await asyncio.wait({task})
+    return False
+
+
+def _arm(seconds: float, status: int) -> threading.Timer:
+    """End the process, whatever it does, unless the timer is cancelled within `seconds`."""
+    timer = threading.Timer(seconds, os._exit, (status,))
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -1,0 +1,1 @@
+"""What runs a service: the batch, the dispatcher, the relay, provider calls, the watcher."""

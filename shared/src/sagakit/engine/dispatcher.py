@@ -1,0 +1,247 @@
+"""The one door: every command of a service goes through here, whatever brought it.
+
+**Group commit**: while a transaction is under way, all that arrives is collected and handled together in the next
+one; a lone command never waits. A handler that raises fails alone: its batch is done again without it. A batch that
+the store rejects, or in which a second handler raises, is halved until the culprit is by itself. When the store cannot
+be reached, every command in hand fails with StoreUnavailable, and whoever sent it sends it again.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+from typing import Final
+
+from sagakit.engine.batch import Do, Forward, HandlerFailed, Item, candidates, claims, open_batch
+from sagakit.faults import failpoints
+from sagakit.message import Command, Event, message_id
+from sagakit.ports import Changes, Mode, RowRejected, RowsLocked, Store, StoreUnavailable
+from sagakit.provider import ProviderCall, ProviderOutcome
+from sagakit.service import Service
+from sagakit.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+Answer = Event | None
+Clock = Callable[[], float]
+
+SUSPECTED: Final = 2.0  # seconds for which a subject whose rows were locked keeps to its own lane
+GRACE: Final = (0.01, 0.02, 0.04)  # seconds between tries, while another replica may just be at work on the same rows
+SEARCH: Final = 0.4  # seconds spent on finding out which commands of a batch a lock holds up
+SUSPECTS_MAX: Final = 10_000
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    item: Item
+    answer: "asyncio.Future[Answer]"
+
+
+class Suspects:
+    """Subjects whose rows were locked a moment ago. `clock` gives seconds, monotonic."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._known: dict[str, tuple[float, float]] = {}  # since when, and until when it is one
+
+    def add(self, subject: str) -> None:
+        now = self._clock()
+        if len(self._known) >= SUSPECTS_MAX:
+            self._known.clear()
+        since, until = self._known.get(subject, (now, now))
+        self._known[subject] = (since if until >= now else now, now + SUSPECTED)
+
+    def discard(self, subject: str) -> None:
+        self._known.pop(subject, None)
+
+    def since(self, subject: str) -> float:
+        """For how many seconds its rows have been locked; 0 if they are not."""
+        since, until = self._known.get(subject, (0.0, 0.0))
+        return self._clock() - since if until > self._clock() else 0.0
+
+    def __contains__(self, subject: str) -> bool:
+        return self._known.get(subject, (0.0, 0.0))[1] > self._clock()
+
+
+class Dispatcher:
+    """`do` and `do_all` are safe to call from any task of the loop; `run` is the one task that commits.
+
+    `patience`: how many seconds `do` waits for an answer, and for locked rows; `pause`: the first wait between tries.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        store: Store,
+        mode: Mode,
+        decide_now: Callable[[ProviderCall], ProviderOutcome | None],
+        committed: Callable[[Changes], None],
+        metrics: Metrics,
+        batch_max: int = 500,
+        patience: float = 5.0,
+        pause: float = 0.02,
+    ) -> None:
+        self._service = service
+        self._store = store
+        self._mode = mode
+        self._decide_now = decide_now
+        self._committed = committed
+        self._metrics = metrics
+        self._batch_max = batch_max
+        self._patience, self._pause = patience, pause
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._aside: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._suspects = Suspects(monotonic)
+
+    async def do(self, command: Command, cause: str | None = None, traceparent: str | None = None) -> Answer:
+        """Handle one command; its answer (see door.open_batch), once it is committed. Waits while its rows are locked.
+
+        Raises StoreUnavailable (nothing is known to have happened: send it again) or HandlerFailed (a bug);
+        RowsLocked or StoreUnavailable if there was no answer within `patience` seconds.
+        """
+        pause = self._pause
+        locked: RowsLocked | None = None
+        try:
+            async with asyncio.timeout(self._patience):
+                while True:
+                    try:
+                        return await self._enqueue(Do(command, cause, traceparent))
+                    except RowsLocked as error:
+                        locked = error
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, self._patience / 10)
+        except TimeoutError:
+            raise locked or StoreUnavailable(f"no answer within {self._patience:g} s") from None
+
+    async def do_all(self, items: Sequence[Item]) -> list[Answer | BaseException]:
+        """Handle many at once; each gets its own answer or error, RowsLocked among them: send that one again later."""
+        answers = await self._try_all(items)
+        for pause in GRACE:
+            again = [at for at, answer in enumerate(answers) if isinstance(answer, RowsLocked)]
+            again = [at for at in again if self._suspects.since(items[at].subject) <= sum(GRACE)]
+            if not again:
+                break
+            await asyncio.sleep(pause)
+            for at, answer in zip(again, await self._try_all([items[at] for at in again]), strict=True):
+                answers[at] = answer
+        return answers
+
+    async def _try_all(self, items: Sequence[Item]) -> list[Answer | BaseException]:
+        return await asyncio.gather(*(self._enqueue(item) for item in items), return_exceptions=True)
+
+    def _enqueue(self, item: Item) -> "asyncio.Future[Answer]":
+        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        if isinstance(item, Do) and type(item.command) not in self._service.commands:
+            unknown = LookupError(f"{self._service.name} has no handler for {type(item.command).__name__}")
+            waiting.answer.set_exception(HandlerFailed(item, unknown))
+        else:
+            (self._aside if item.subject in self._suspects else self._queue).put_nowait(waiting)
+        return waiting.answer
+
+    async def run(self) -> None:
+        """Commit batches until cancelled; a batch under way is finished first."""
+        async with asyncio.TaskGroup() as lanes:
+            lanes.create_task(self._lane(self._queue))
+            lanes.create_task(self._lane(self._aside))
+
+    async def _lane(self, queue: asyncio.Queue[_Waiting]) -> None:
+        while True:
+            batch = [await queue.get()]
+            while len(batch) < self._batch_max and not queue.empty():
+                batch.append(queue.get_nowait())
+            wanted = [waiting for waiting in batch if not waiting.answer.done()]  # nobody waits for the others any more
+            if not wanted:
+                continue
+            task = asyncio.ensure_future(self._handle(wanted))
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                await task
+                raise
+            finally:
+                _fail(wanted, StoreUnavailable("the door failed"))  # nobody, unless it did: then they send it again
+
+    async def _handle(self, batch: list[_Waiting], halve: bool = False, until: float | None = None) -> None:
+        try:
+            answers, changes = await self._transact([waiting.item for waiting in batch])
+        except RowsLocked as locked:
+            await self._around(batch, locked, halve, until or monotonic() + SEARCH)
+        except StoreUnavailable as unavailable:
+            log.warning("store unavailable, %d commands go back: %s", len(batch), unavailable)
+            _fail(batch, unavailable)
+        except Exception as error:
+            culprits = [waiting for waiting in batch if isinstance(error, HandlerFailed) and waiting.item is error.item]
+            if len(batch) == 1:
+                self._give_up(batch[0], error)
+            elif culprits and not halve:
+                await self._handle([waiting for waiting in batch if waiting not in culprits], True, until)
+                await self._handle(culprits, True, until)
+            else:
+                for half in _halves(batch):
+                    await self._handle(half, True, until)
+        else:
+            self._committed(changes)
+            for waiting, answer in zip(batch, answers, strict=True):
+                if not waiting.answer.done():
+                    waiting.answer.set_result(answer)
+                self._metrics.commands.labels(_name(waiting.item), type(answer).__name__).inc()
+                self._suspects.discard(waiting.item.subject)
+
+    async def _around(self, batch: list[_Waiting], locked: RowsLocked, halve: bool, until: float) -> None:
+        """Fail those whose rows are locked, and do the rest; where the store names none, halve the batch until then."""
+        named = [waiting for waiting in batch if waiting.item.subject in locked.subjects]
+        if not named and len(batch) > 1 and monotonic() < until:
+            for half in _halves(batch):
+                await self._handle(half, halve, until)
+            return
+        held = named or batch
+        for waiting in held:
+            self._suspects.add(waiting.item.subject)
+            self._metrics.commands.labels(_name(waiting.item), "locked").inc()
+        _fail(held, locked)
+        if rest := [waiting for waiting in batch if waiting not in held]:
+            await self._handle(rest, halve, until)
+
+    def _give_up(self, waiting: _Waiting, error: Exception) -> None:
+        log.error("%s failed: %s", _name(waiting.item), error, exc_info=error.__cause__ or error)
+        self._metrics.commands.labels(_name(waiting.item), "failed").inc()
+        known = isinstance(error, HandlerFailed | RowRejected)
+        _fail([waiting], error if known else HandlerFailed(waiting.item, error))
+
+    async def _transact(self, items: list[Item]) -> tuple[list[Answer], Changes]:
+        self._metrics.batch_size.observe(len(items))
+        commands = [item.command for item in items if isinstance(item, Do)]
+        with self._metrics.transaction_seconds.time():
+            async with self._store.transaction() as transaction:
+                reminded = sorted({item.subject for item in items if isinstance(item, Forward)})
+                fresh, working = await transaction.enter(claims(items), commands, reminded)
+                repeated = [command for command in commands if message_id(command) not in fresh]
+                ids = sorted({key for command in repeated for key in candidates(self._service, command)})
+                recorded = await transaction.recorded(ids) if ids else {}
+                await failpoints.pass_by("before-handler")
+                answers, changes = open_batch(
+                    self._service, self._mode, items, fresh, working, recorded, self._decide_now
+                )
+                token = random.getrandbits(62)
+                changes.outbox = {key: replace(row, token=token) for key, row in changes.outbox.items()}
+                await transaction.save(working, changes)
+                await failpoints.pass_by("before-commit")
+        await failpoints.pass_by("after-commit")
+        return answers, changes
+
+
+def _halves(batch: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
+    middle = len(batch) // 2
+    return batch[:middle], batch[middle:]
+
+
+def _name(item: Item) -> str:
+    return type(item.command).__name__ if isinstance(item, Do) else "Forward"
+
+
+def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(error)

@@ -1,0 +1,204 @@
+"""A service at work: its door, relay, caller, watcher and mode, wired together, started and stopped in order."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from sagakit.app.server import Background
+from sagakit.engine.batch import Item, candidates
+from sagakit.engine.dependencies import Dependencies, is_connection_error
+from sagakit.engine.dispatcher import Answer, Dispatcher
+from sagakit.engine.provider_calls import Caller
+from sagakit.engine.relay import Relay
+from sagakit.engine.watcher import Watcher
+from sagakit.message import Command
+from sagakit.ports import Changes, DeadLetters, Mode, RowsLocked, Store, StoreUnavailable
+from sagakit.provider import Provider
+from sagakit.service import Service
+from sagakit.settings import Settings
+from sagakit.tasks import Backoff
+from sagakit.telemetry import Metrics
+
+log = logging.getLogger(__name__)
+
+REDRIVE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What came of an operator's retry: `detail` says what was done, or why it failed."""
+
+    done: bool
+    detail: str
+
+
+class Participant:
+    """What a mode and an API may ask of a service. Built in `main.py`; nothing is opened before `start`."""
+
+    def __init__(
+        self,
+        service: Service,
+        store: Store,
+        mode: Mode,
+        provider: Provider,
+        dead_letters: DeadLetters,
+        settings: Settings,
+        metrics: Metrics,
+    ) -> None:
+        self.service, self.mode, self.settings, self.metrics = service, mode, settings, metrics
+        self._dead_letters = dead_letters
+        self.readmit: Callable[[bytes], Awaitable[str | None]] | None = None
+        self.connected = False
+        self._stopping = False
+        self.watcher = Watcher(store)
+        self.dispatcher = Dispatcher(
+            service,
+            store,
+            mode,
+            provider.decide_now,
+            self._committed,
+            metrics,
+            settings.batch_max,
+            patience=settings.door_timeout,
+        )
+        backoff = Backoff(settings.retry_initial, settings.retry_max)
+        self._relay = Relay(
+            store,
+            mode,
+            metrics,
+            batch=settings.batch_max,
+            poll=settings.outbox_poll,
+            lease=settings.outbox_lease,
+            backoff=backoff,
+        )
+        self._caller = Caller(
+            service,
+            store,
+            provider,
+            self.dispatcher,
+            metrics,
+            concurrency=settings.provider_concurrency,
+            poll=settings.outbox_poll,
+            lease=settings.outbox_lease,
+            backoff=backoff,
+        )
+        self.dependencies = Dependencies(metrics)
+        self._door = Background(metrics, excused=self._excused)
+        self._works = Background(
+            metrics, retry_initial=settings.retry_initial, retry_max=settings.retry_max, excused=self._excused
+        )
+
+    @property
+    def works(self) -> Background:
+        """For what a service runs besides (the order service's sweeper)."""
+        return self._works
+
+    def ailing(self) -> dict[str, str]:
+        """The tasks that have failed and are not well again, each with the kind of its last error."""
+        return self._door.ailing() | self._works.ailing()
+
+    def beyond_bound(self) -> dict[str, str]:
+        """The tasks that fail by their own fault again and again: the service cannot do its work."""
+        return self._door.beyond_bound() | self._works.beyond_bound()
+
+    def _excused(self, error: BaseException) -> bool:
+        """The store's absence shows by itself, and what is known to be away is not the fault of who misses it."""
+        return isinstance(error, StoreUnavailable | RowsLocked) or bool(
+            self.dependencies.away() and is_connection_error(error)
+        )
+
+    async def start(self) -> None:
+        """Open the door, connect the mode (waiting for its broker as long as it takes), start all loops."""
+        self._door.start("dispatcher", self.dispatcher.run)
+        self._works.start("dependencies", self.dependencies.run)
+        self._works.start("watcher", self.watcher.run)
+        self._works.start("caller", self._caller.run)
+        self._works.start("connect", self._connect)
+
+    async def _connect(self) -> None:
+        await self.mode.start(self)
+        self.connected = True
+        self._works.start("relay", self._relay.run)
+        self._works.start("mode", self.mode.run)
+
+    async def stop(self) -> None:
+        """Stop receiving, finish what is in hand, then close the door."""
+        self._stopping = True
+        await self._works.stop()
+        await self.mode.close()
+        await self._door.stop()
+
+    async def conclude(
+        self, command: Command, cause: str | None, seconds: float, traceparent: str | None = None
+    ) -> Answer:
+        """Do `command` and wait for its public answer: at once, or when the provider has answered.
+
+        None if none came within `seconds`: send it again.
+        """
+        event = await self.dispatcher.do(command, cause, traceparent)
+        if event is not None and not isinstance(event, self.service.private):
+            return event
+        return await self.watcher.wait(candidates(self.service, command), seconds)
+
+    async def insist(self, items: Sequence[Item]) -> list[Answer | BaseException]:
+        """Handle all items, holding on to them while the store is down. Failures of handlers are returned.
+
+        StoreUnavailable is returned only when the participant is stopping: such an item must not be acknowledged.
+        """
+        answers: list[Answer | BaseException] = await self.dispatcher.do_all(items)
+        pause = self.settings.retry_initial
+        while True:
+            open_ = [index for index, answer in enumerate(answers) if isinstance(answer, StoreUnavailable)]
+            if not open_ or self._stopping:
+                return answers
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self.settings.retry_max)
+            again = await self.dispatcher.do_all([items[index] for index in open_])
+            for index, answer in zip(open_, again, strict=True):
+                answers[index] = answer
+
+    async def redrive(self, letter_id: str, by: str | None = None, seconds: float = REDRIVE_SECONDS) -> Pushed | None:
+        """Hand a dead letter to the door again; None if there is none. It stays open unless it went through.
+
+        Doing it twice is harmless, as with every message.
+        """
+        letter = await self._dead_letters.find(letter_id)
+        if letter is None:
+            return None
+        if self.readmit is None:
+            return Pushed(False, "this process does not consume messages")
+        try:
+            async with asyncio.timeout(seconds):
+                refusal = await self.readmit(letter.body)
+        except TimeoutError:
+            refusal = f"no answer within {seconds:g} s; it may still go through"
+        if refusal is not None:
+            return Pushed(False, refusal)
+        await self._dead_letters.resolve(letter_id, "redriven", by)
+        return Pushed(True, "done")
+
+    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        """Write down a message that was given up, where `/attention` shows it; holds on while the store is down.
+
+        StoreUnavailable is raised only when the participant is stopping: such a message must not be acknowledged.
+        """
+        self.metrics.dead_letters.labels(self.service.name).inc()
+        log.error("dead letter: %s", cause)
+        pause = self.settings.retry_initial
+        while True:
+            try:
+                return await self._dead_letters.add(body, cause, subject)
+            except (StoreUnavailable, RowsLocked) as error:
+                if self._stopping:
+                    raise StoreUnavailable(f"stopping, and the dead letter is not written down: {error}") from error
+                log.warning("a dead letter waits for its store: %s", error)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, self.settings.retry_max)
+
+    def _committed(self, changes: Changes) -> None:
+        self.watcher.committed(changes)
+        if changes.outbox:
+            rows = tuple(changes.outbox.values())
+            self._relay.offer(rows)
+            self._caller.offer(rows)

@@ -1,0 +1,90 @@
+"""Waiting for an event to be recorded, by whichever process: told by this one's commits, and by a poll."""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sagakit.message import Event, message_id
+from sagakit.ports import Changes, RowsLocked, Store, StoreUnavailable
+from sagakit.tasks import set_within
+
+log = logging.getLogger(__name__)
+
+
+class Watcher:
+    """`wait` for the first of some events; `stir` for any commit about a subject."""
+
+    def __init__(self, store: Store, poll: float = 0.2) -> None:
+        self._store, self._poll = store, poll
+        self._waiting: dict[str, set[asyncio.Future[Event]]] = defaultdict(set)
+        self._unchecked: set[str] = set()
+        self._new = asyncio.Event()
+        self._stirred: dict[str, set[asyncio.Event]] = defaultdict(set)
+
+    def committed(self, changes: Changes) -> None:
+        """To be called after every commit of this process."""
+        for entry in changes.journal:
+            if self._waiting:
+                self._found(message_id(entry.event), entry.event)
+            for stirred in self._stirred.get(entry.event.subject, ()):
+                stirred.set()
+
+    async def wait(self, event_ids: Sequence[str], seconds: float) -> Event | None:
+        """The first of the events to be on record, or None after `seconds`."""
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        for key in event_ids:
+            self._waiting[key].add(future)
+        self._unchecked.update(event_ids)
+        self._new.set()
+        try:
+            async with asyncio.timeout(seconds):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            for key in event_ids:
+                self._waiting[key].discard(future)
+                if not self._waiting[key]:
+                    del self._waiting[key]
+
+    def listen(self, subject: str) -> asyncio.Event:
+        """An event that is set at each commit of this process about `subject`; give it back to `leave`."""
+        stirred = asyncio.Event()
+        self._stirred[subject].add(stirred)
+        return stirred
+
+    async def pause(self, stirred: asyncio.Event, seconds: float) -> None:
+        """Until the subject stirs, at most so long: another process may have moved it."""
+        await set_within(stirred, seconds)
+
+    def leave(self, subject: str, stirred: asyncio.Event) -> None:
+        self._stirred[subject].discard(stirred)
+        if not self._stirred[subject]:
+            del self._stirred[subject]
+
+    async def run(self) -> None:
+        """Look for what is on record already, and for what other processes record: all waiters in one query."""
+        clock = asyncio.get_running_loop().time
+        polled = clock()
+        while True:
+            await set_within(self._new, max(0.0, polled + self._poll - clock()))
+            self._new.clear()
+            if clock() >= polled + self._poll:  # also when somebody new asks all the time
+                polled = clock()
+                self._unchecked.update(self._waiting)
+            wanted = sorted(self._unchecked & self._waiting.keys())
+            self._unchecked.clear()
+            if wanted:
+                try:
+                    recorded = await self._store.recorded(wanted)
+                except (StoreUnavailable, RowsLocked) as error:
+                    log.warning("the watcher waits for its store: %s", error)
+                    continue
+                for key, event in recorded.items():
+                    self._found(key, event)
+
+    def _found(self, key: str, event: Event) -> None:
+        for future in tuple(self._waiting.get(key, ())):
+            if not future.done():
+                future.set_result(event)

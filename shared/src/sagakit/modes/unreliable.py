@@ -1,0 +1,122 @@
+"""Messages as the worst network delivers them: twice, late, out of order, or at two consumers at the same moment.
+
+Only with FAULT_INJECTION=on is there such a mode around the mode, and then nothing happens until `/faults` says so.
+What is held back here is in memory: when the process dies it is lost, as by a broker that forgets, and is sent again
+when the order is nudged.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from sagakit.ports import Mode, Outgoing, Probed
+from sagakit.tasks import USUAL, set_within
+
+log = logging.getLogger(__name__)
+
+PUBLISH: Final = 5.0  # seconds for one try
+FLUSH: Final = 3.0  # seconds in which all that is held back has to go when the process stops
+HELD_MAX: Final = 10_000  # messages; those beyond it are published as if nothing were wrong
+
+Kind = Literal["duplicated", "reordered", "delayed", "concurrent"]
+KINDS: Final[tuple[Kind, ...]] = ("duplicated", "reordered", "delayed", "concurrent")
+
+
+@dataclass(frozen=True, slots=True)
+class MessageFault:
+    """What happens to a `share` (0 to 1) of what this process publishes.
+
+    duplicated: a copy follows within `seconds`. delayed: it is published `seconds` later. reordered: it is published
+    within `seconds`, so that others overtake it. concurrent: a copy under another key is published at the same time,
+    so that it goes to another partition, and with replicas to another consumer.
+    """
+
+    kind: Kind
+    share: float = 1.0
+    seconds: float = 2.0
+
+
+class MessageFaults:
+    """The fault that is in force, if one is, and how often each kind has struck since this process began."""
+
+    def __init__(self) -> None:
+        self.current: MessageFault | None = None
+        self.fired: dict[str, int] = {}
+
+    def struck(self, kind: Kind, times: int) -> None:
+        if times:
+            self.fired[kind] = self.fired.get(kind, 0) + times
+
+
+message_faults: Final = MessageFaults()
+
+
+class UnreliableMode:
+    """A mode whose `publish` does to messages what `faults` says; all else is the mode's own."""
+
+    def __init__(self, mode: Mode, faults: MessageFaults = message_faults, dice: random.Random | None = None) -> None:
+        self._mode, self._faults, self._dice = mode, faults, dice or random.Random()
+        self._closing = asyncio.Event()
+        self._held: set[asyncio.Task[None]] = set()
+        self.outgoing, self.start, self.run = mode.outgoing, mode.start, mode.run
+        if isinstance(mode, Probed):
+            self.probe = mode.probe
+
+    async def publish(self, rows: Sequence[Outgoing]) -> None:
+        """As Mode.publish; returns before what is held back is published."""
+        fault = self._faults.current
+        if fault is None:
+            await self._mode.publish(rows)
+            return
+        struck = [row for row in rows if self._dice.random() < fault.share]
+        if fault.kind == "concurrent":
+            await self._at_the_same_time(rows, [replace(row, key=f"{row.key}+") for row in struck])
+        elif len(self._held) + len(struck) > HELD_MAX:
+            struck = []
+            await self._mode.publish(rows)
+        else:
+            held = {row.id for row in struck} if fault.kind != "duplicated" else set()
+            if at_once := [row for row in rows if row.id not in held]:
+                await self._mode.publish(at_once)
+            for row in struck:
+                late = fault.kind == "delayed"
+                self._hold(row, fault.seconds if late else self._dice.uniform(0, fault.seconds))
+        self._faults.struck(fault.kind, len(struck))
+
+    async def close(self) -> None:
+        """Publish what is held back, as far as that works within FLUSH seconds, then close the mode."""
+        self._closing.set()
+        if self._held:
+            _, late = await asyncio.wait(self._held, timeout=FLUSH)
+            for task in late:
+                task.cancel()
+        await self._mode.close()
+
+    async def _at_the_same_time(self, rows: Sequence[Outgoing], copies: Sequence[Outgoing]) -> None:
+        both = (self._mode.publish(rows), *([self._mode.publish(copies)] if copies else []))
+        original, *_ = await asyncio.gather(*both, return_exceptions=True)
+        if original is not None:
+            raise original
+
+    def _hold(self, row: Outgoing, seconds: float) -> None:
+        task = asyncio.create_task(self._publish_later(row, seconds))
+        self._held.add(task)
+        task.add_done_callback(self._held.discard)
+
+    async def _publish_later(self, row: Outgoing, seconds: float) -> None:
+        await set_within(self._closing, seconds)
+        failures = 0
+        while True:
+            try:
+                async with asyncio.timeout(PUBLISH):
+                    await self._mode.publish([row])
+                return
+            except Exception as error:
+                if self._closing.is_set():
+                    log.warning("%s was held back and is lost: %r", row.id, error)
+                    return
+            await set_within(self._closing, USUAL.pause(failures))
+            failures += 1

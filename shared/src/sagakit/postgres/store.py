@@ -1,0 +1,203 @@
+"""The store on PostgreSQL: a handful of set-based statements per batch, through SQLAlchemy Core and asyncpg."""
+
+import random
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from sagakit.message import Command, Event, Vocabulary, message_id
+from sagakit.ports import CALLS, Changes, Claim, LedgerEntry, Outgoing
+from sagakit.postgres.connection import connected
+from sagakit.postgres.rows import Part, Rows, execute
+from sagakit.service import WorkingSet
+
+CLAIM = (
+    "INSERT INTO inbox (id, cause) SELECT * FROM unnest(CAST(:claims AS text[]), CAST(:causes AS text[])) "
+    "ON CONFLICT DO NOTHING RETURNING id"
+)
+RECORDED = text("SELECT id, name, data FROM journal WHERE id = ANY(CAST(:ids AS text[]))")
+JOURNAL = (
+    "INSERT INTO journal (id, subject, name, command, data, traceparent) SELECT * FROM unnest("
+    "CAST(:event_ids AS text[]), CAST(:subjects AS text[]), CAST(:names AS text[]), CAST(:commands AS text[]), "
+    "CAST(:data AS text[]), CAST(:traces AS text[])) ON CONFLICT DO NOTHING"
+)
+OUTBOX = (
+    "INSERT INTO outbox (id, channel, key, type, body, is_call, token, leased_until) "
+    "SELECT u.*, :token, now() + make_interval(secs => :lease) FROM unnest("
+    "CAST(:row_ids AS text[]), CAST(:channels AS text[]), CAST(:keys AS text[]), CAST(:types AS text[]), "
+    "CAST(:bodies AS bytea[]), CAST(:calls AS boolean[])) AS u "
+    "ON CONFLICT (id) DO UPDATE SET channel = excluded.channel, body = excluded.body, token = excluded.token, "
+    "leased_until = excluded.leased_until"
+)
+LEDGER = (
+    "INSERT INTO ledger (key, order_id, provider, operation, outcome, amount, currency) SELECT * FROM unnest("
+    "CAST(:call_keys AS text[]), CAST(:orders AS text[]), CAST(:providers AS text[]), CAST(:operations AS text[]), "
+    "CAST(:outcomes AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]))"
+)
+# Due, or leased for longer than anybody leases: then the clock was set back. Two index ranges, no wait for a lock.
+TAKE = text(
+    "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls AND leased_until < now() "
+    "ORDER BY leased_until LIMIT :limit FOR UPDATE SKIP LOCKED), "
+    "stray AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls "
+    "AND leased_until > now() + make_interval(secs => :longest) "
+    "ORDER BY leased_until LIMIT :limit FOR UPDATE SKIP LOCKED) "
+    "UPDATE outbox SET token = :token, leased_until = now() + make_interval(secs => :lease) "
+    "FROM (SELECT id FROM due UNION ALL SELECT id FROM stray LIMIT :limit) AS taken WHERE outbox.id = taken.id "
+    "RETURNING outbox.id, channel, key, type, body, attempts"
+)
+# A row that somebody holds right now is being given a new token: it is theirs, and never worth a wait (or a deadlock).
+_MINE = (
+    "SELECT outbox.id FROM outbox JOIN unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS u(id, token) "
+    "ON outbox.id = u.id AND outbox.token = u.token FOR UPDATE OF outbox SKIP LOCKED"
+)
+DONE = text(f"DELETE FROM outbox WHERE id = ANY(ARRAY({_MINE}))")
+POSTPONE = text(
+    "UPDATE outbox SET attempts = attempts + 1, leased_until = now() + make_interval(secs => :seconds) "
+    f"WHERE id = ANY(ARRAY({_MINE}))"
+)
+
+
+class SqlTransaction:
+    """ports.Transaction on one connection."""
+
+    def __init__(self, connection: AsyncConnection, vocabulary: Vocabulary, rows: Rows, lease: float) -> None:
+        self._connection, self._vocabulary, self._rows, self._lease = connection, vocabulary, rows, lease
+
+    async def enter(
+        self, claims: Sequence[Claim], commands: Sequence[Command], reminded: Sequence[str]
+    ) -> tuple[set[str], WorkingSet]:
+        fresh: set[str] = set()
+        if claims:
+            parts = [
+                Part("claimed", CLAIM, {"claims": [one.id for one in claims], "causes": [one.cause for one in claims]})
+            ]
+            if placeholders := self._rows.placeholders(commands):
+                parts += [placeholders, Part("claims", "SELECT id FROM claimed", {})]
+            fresh = {row.id for row in await execute(self._connection, parts)}
+        return fresh, await self._rows.load(self._connection, commands, reminded)
+
+    async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
+        return await read_journal(self._connection, self._vocabulary, list(event_ids))
+
+    async def save(self, working: WorkingSet, changes: Changes) -> None:
+        parts = list(self._rows.changes(working))
+        journal, outbox = changes.journal, sorted(changes.outbox.values(), key=attrgetter("id"))
+        if journal:
+            parts.append(
+                Part(
+                    "journaled",
+                    JOURNAL,
+                    {
+                        "event_ids": [message_id(entry.event) for entry in journal],
+                        "subjects": [entry.event.subject for entry in journal],
+                        "names": [type(entry.event).__name__ for entry in journal],
+                        "commands": [entry.command for entry in journal],
+                        "data": [self._vocabulary.encode(entry.event).decode() for entry in journal],
+                        "traces": [entry.traceparent for entry in journal],
+                    },
+                )
+            )
+        if outbox:
+            parts.append(
+                Part(
+                    "posted",
+                    OUTBOX,
+                    {
+                        "row_ids": [row.id for row in outbox],
+                        "channels": [row.channel for row in outbox],
+                        "keys": [row.key for row in outbox],
+                        "types": [row.type for row in outbox],
+                        "bodies": [row.body for row in outbox],
+                        "calls": [row.channel == CALLS for row in outbox],
+                        "token": outbox[0].token,
+                        "lease": self._lease,
+                    },
+                )
+            )
+        if changes.ledger:
+            parts.append(Part("billed", LEDGER, _ledger_values(changes.ledger)))
+        if parts:
+            await execute(self._connection, parts)
+
+
+def _ledger_values(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
+    amounts: list[dict[str, Any]] = [entry.call.payload.get("amount") or {} for entry in entries]
+    return {
+        "call_keys": [entry.call.key for entry in entries],
+        "orders": [entry.call.payload["order_id"] for entry in entries],
+        "providers": [entry.call.provider for entry in entries],
+        "operations": [entry.call.operation for entry in entries],
+        "outcomes": [entry.outcome.outcome for entry in entries],
+        "amounts": [amount.get("amount") for amount in amounts],
+        "currencies": [amount.get("currency") for amount in amounts],
+    }
+
+
+async def read_journal(
+    connection: AsyncConnection, vocabulary: Vocabulary, event_ids: Sequence[str]
+) -> dict[str, Event]:
+    rows = await connection.execute(RECORDED, {"ids": event_ids})
+    return {row.id: vocabulary.decode(row.name, row.data) for row in rows}
+
+
+class SqlStore:
+    """ports.Store on one service's database.
+
+    `lease`, and `pause`, the longest that an outbox row is put off: seconds. `writable` raises StoreUnavailable while
+    a write would wait in vain.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        vocabulary: Vocabulary,
+        rows: Rows,
+        lease: float = 5.0,
+        pause: float = 5.0,
+        writable: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._engine, self._vocabulary, self._rows, self._lease = engine, vocabulary, rows, lease
+        self._writable = writable
+        self._longest = max(lease, pause) + 1.0
+        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[SqlTransaction]:
+        self._writable()
+        async with connected(self._engine) as connection, connection.begin():
+            yield SqlTransaction(connection, self._vocabulary, self._rows, self._lease)
+
+    async def recorded(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        async with connected(self._single) as connection:
+            return await read_journal(connection, self._vocabulary, event_ids)
+
+    async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
+        self._writable()
+        token = random.getrandbits(62)
+        async with connected(self._single) as connection:
+            rows = await connection.execute(
+                TAKE,
+                {"token": token, "lease": self._lease, "longest": self._longest, "calls": calls, "limit": limit},
+            )
+            return [Outgoing(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
+
+    async def done(self, rows: Sequence[Outgoing]) -> None:
+        self._writable()
+        async with connected(self._single) as connection:
+            await connection.execute(DONE, {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]})
+
+    async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
+        self._writable()
+        async with connected(self._single) as connection:
+            await connection.execute(
+                POSTPONE,
+                {
+                    "ids": [row.id for row in rows],
+                    "tokens": [row.token for row in rows],
+                    "seconds": float(seconds),
+                },
+            )

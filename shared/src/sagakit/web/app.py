@@ -1,0 +1,187 @@
+"""The web side of a service: an application factory, and in one place all that routers need.
+
+Guarantee: whatever a router does, errors are problem details, bodies are bounded, health and metrics answer,
+and waiting handlers are released when the process stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sagakit.settings import Settings
+from sagakit.telemetry import Metrics
+from sagakit.texts import PRINTABLE, VISIBLE
+from sagakit.web.auth import (
+    Caller,
+    Role,
+    Verifier,
+    issue_token,
+    require,
+    require_admin,
+    require_caller,
+    require_customer,
+)
+from sagakit.web.errors import on_http_exception, on_invalid, on_problem
+from sagakit.web.middleware import MAX_BODY, Head, LimitBody, Observe
+from sagakit.web.problems import (
+    PROBLEM_RESPONSES,
+    JsonResponse,
+    Problem,
+    conflict,
+    invalid,
+    is_outage,
+    not_found,
+    unavailable,
+)
+from sagakit.web.requests import (
+    DEFAULT_LIMIT,
+    Cursor,
+    IdempotencyKey,
+    Limit,
+    PreferWait,
+    decode_cursor,
+    decode_instant,
+    encode_cursor,
+    iso,
+    page,
+    parse_prefer_wait,
+)
+from sagakit.web.streaming import Drain, EventStream, ServerSentEvent
+
+__all__ = [
+    "DEFAULT_LIMIT",
+    "MAX_BODY",
+    "PRINTABLE",
+    "VISIBLE",
+    "Caller",
+    "Cursor",
+    "Drain",
+    "EventStream",
+    "IdempotencyKey",
+    "JsonResponse",
+    "Limit",
+    "PreferWait",
+    "Problem",
+    "Readiness",
+    "Role",
+    "ServerSentEvent",
+    "conflict",
+    "create_app",
+    "decode_cursor",
+    "decode_instant",
+    "drain_of",
+    "encode_cursor",
+    "invalid",
+    "is_outage",
+    "iso",
+    "issue_token",
+    "not_found",
+    "page",
+    "parse_prefer_wait",
+    "require",
+    "require_admin",
+    "require_caller",
+    "require_customer",
+    "unavailable",
+]
+
+Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
+"""What `/health/ready` shows; not ready if it raises, is slow, or says `"ready": False`, degraded if it names what is
+`"away"`."""
+
+READINESS_TIMEOUT: Final = 2.0
+
+
+def create_app(
+    title: str,
+    settings: Settings,
+    readiness: Readiness,
+    *,
+    routers: Sequence[APIRouter] = (),
+    metrics: Metrics | None = None,
+    description: str = "",
+    body_limit: int = MAX_BODY,
+) -> FastAPI:
+    """An application with health, metrics, documentation, authentication and problem details.
+
+    Its `state` holds `settings`, `metrics`, `verifier` and `drain`.
+    """
+    measured = metrics or Metrics()
+    app = FastAPI(
+        title=title,
+        description=description,
+        version="1",
+        redirect_slashes=False,
+        redoc_url=None,
+        responses=PROBLEM_RESPONSES,
+        middleware=[Middleware(Observe, metrics=measured), Middleware(LimitBody, limit=body_limit), Middleware(Head)],
+        exception_handlers={
+            Problem: on_problem,
+            HTTPException: on_http_exception,
+            RequestValidationError: on_invalid,
+        },
+    )
+    app.state.settings = settings
+    app.state.metrics = measured
+    app.state.verifier = Verifier(settings.token_public_keys, leeway=settings.jwt_leeway)
+    app.state.drain = Drain()
+    app.include_router(_operations(settings, readiness, measured, app.state.drain))
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+async def drain_of(request: Request) -> Drain:
+    """The process's `Drain`, for handlers that wait; usable as a dependency."""
+    drain: Drain = request.app.state.drain
+    return drain
+
+
+def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drain: Drain) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+    about = {"service": settings.service, "mode": settings.coordination_mode, "pid": os.getpid()}
+
+    async def live() -> Response:
+        """The process runs; says nothing about what it depends on."""
+        return JsonResponse({"status": "live", **about})
+
+    async def ready() -> Response:
+        """200 when the service can take work, even if it is degraded; 503 otherwise. The body says why."""
+        if drain.started:
+            return _readiness_answer({**about, "ready": False, "reason": "stopping"})
+        try:
+            async with asyncio.timeout(READINESS_TIMEOUT):
+                told = await readiness()
+        except TimeoutError:
+            told = {"ready": False, "reason": f"no answer within {READINESS_TIMEOUT:g} s"}
+        except Exception as error:
+            told = {
+                "ready": False,
+                "reason": "store not reachable" if is_outage(error) else type(error).__name__,
+            }
+        return _readiness_answer({"ready": True, **about, **told})
+
+    async def exposition() -> Response:
+        """All metrics of this process in the Prometheus text format."""
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    router.add_api_route("/health/live", live, methods=["GET"])
+    router.add_api_route("/health/ready", ready, methods=["GET"])
+    router.add_api_route("/metrics", exposition, methods=["GET"])
+    return router
+
+
+def _readiness_answer(body: Mapping[str, Any]) -> Response:
+    if body["ready"]:
+        return JsonResponse({"status": "degraded" if body.get("away") else "ready", **body})
+    return JsonResponse({"status": "not ready", **body}, 503, headers={"Retry-After": "1"})

@@ -1,0 +1,126 @@
+"""Errors as RFC 9457 problem details, one shape for whatever goes wrong.
+
+Guarantee: `type` and `code` are stable, `detail` names the field or header and what would be valid, and no
+answer repeats what the client sent: it could be a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import Response
+
+from sagakit.ports import RowsLocked, StoreUnavailable
+from sagakit.telemetry import request_id
+
+PROBLEM_JSON: Final = "application/problem+json"
+
+PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    status: {
+        "description": "Problem details (RFC 9457)",
+        "content": {
+            PROBLEM_JSON: {
+                "schema": {
+                    "type": "object",
+                    "required": ["type", "title", "status", "code", "detail"],
+                    "properties": {
+                        "type": {"type": "string", "examples": ["urn:quartet:problem:validation"]},
+                        "title": {"type": "string"},
+                        "status": {"type": "integer"},
+                        "code": {"type": "string", "examples": ["validation"]},
+                        "detail": {"type": "string"},
+                        "request_id": {"type": "string"},
+                        "errors": {
+                            "type": "array",
+                            "items": {
+                                "type": "object",
+                                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                            },
+                        },
+                    },
+                }
+            }
+        },
+    }
+    for status in ("4XX", "5XX")
+}
+
+
+class JsonResponse(Response):
+    """An answer encoded by msgspec, which also knows dataclasses, UUIDs and datetimes."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Encode the content; text and bytes are values like any other."""
+        return msgspec.json.encode(content)
+
+
+class Problem(Exception):
+    """Raise it to answer with a problem; `extra` becomes further members of the object."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extra: Any,
+    ) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status, self.code, self.detail = status, code, detail
+        self.headers, self.extra = dict(headers or {}), extra
+
+    def response(self) -> Response:
+        """The problem as an answer."""
+        body = {
+            "type": f"urn:quartet:problem:{self.code.replace('_', '-')}",
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail,
+            **({"request_id": current} if (current := request_id.get()) else {}),
+            **self.extra,
+        }
+        return JsonResponse(body, self.status, headers=self.headers, media_type=PROBLEM_JSON)
+
+
+def invalid(field: str, message: str, code: str = "validation") -> Problem:
+    """The problem of one bad field, parameter or header: 422."""
+    return Problem(422, code, f"{field}: {message}", errors=[{"field": field, "message": message}])
+
+
+def not_found(detail: str = "There is nothing here for you.") -> Problem:
+    """404; also the answer about what belongs to somebody else."""
+    return Problem(404, "not_found", detail)
+
+
+def conflict(code: str, detail: str, **extra: Any) -> Problem:
+    """409, with a code that says which rule stands in the way."""
+    return Problem(409, code, detail, **extra)
+
+
+def unavailable(detail: str, retry_after: int = 1) -> Problem:
+    """503: the client may repeat the same request after `retry_after` seconds."""
+    return Problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the error says that a store or a neighbour cannot be reached right now, rather than a bug.
+
+    What a database says has been put into the words of the ports by then (`sagakit.postgres.connection.translated`).
+    """
+    return isinstance(error, StoreUnavailable | ConnectionError | TimeoutError)
+
+
+def from_exception(error: Exception) -> Problem:
+    """The problem to answer with when nobody handled `error`."""
+    if isinstance(error, RowsLocked):
+        return unavailable("Another change to the same rows is under way. Repeat the same request.")
+    if is_outage(error):
+        return unavailable("The service cannot reach its store. Repeat the same request.")
+    return Problem(500, "internal", "The service failed; this is a defect. Quote the request id.")

@@ -1,0 +1,125 @@
+"""Settings of the native stack: what is taken, what is refused, and with which words."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from quartet_stack import quick
+from quartet_stack.errors import StackError
+from quartet_stack.secrets_store import given_secrets
+from quartet_stack.settings import PORTS, SERVICES, is_secret, resolve, stack_environment
+from tests.keys import SIGNING_KEY
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    settings = resolve({})
+    assert settings.mode == "temporal-orchestration"
+    assert settings.substrate == "temporal"
+    assert [settings.port(f"{name.upper()}_PORT") for name in SERVICES] == [8001, 8002, 8003, 8004]
+    assert settings.values["ORDER_PORT"].source == "default"
+
+
+def test_an_alias_becomes_the_canonical_name_and_keeps_its_source() -> None:
+    mode = resolve({"COORDINATION_MODE": "kafka"}).values["COORDINATION_MODE"]
+    assert (mode.value, mode.source) == ("kafka-choreography", "environment")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "listed"),
+    [
+        ("COORDINATION_MODE", "smoke-signals", "temporal"),
+        ("STACK", "podman", "auto, docker, native"),
+        ("PROVIDERS", "paypal", "sandbox, instant"),
+        ("TEMPORAL_UI", "yes", "on, off"),
+        ("REPLICAS", "0", "1 to 64"),
+        ("ORDER_PORT", "http", "1 to 65535"),
+        ("PORT_OFFSET", "70000", "65535"),
+    ],
+)
+def test_an_unknown_value_is_one_line_that_lists_the_valid_ones(name: str, value: str, listed: str) -> None:
+    with pytest.raises(StackError) as refused:
+        resolve({name: value})
+    message = str(refused.value)
+    assert refused.value.status == 2
+    assert name in message
+    assert listed in message
+    assert "\n" not in message
+
+
+def test_the_offset_moves_every_default_and_no_explicit_port() -> None:
+    settings = resolve({"PORT_OFFSET": "10000", "ORDER_PORT": "9000"})
+    assert settings.port("ORDER_PORT") == 9000
+    moved = [name for name in PORTS if name != "ORDER_PORT"]
+    assert all(settings.port(name) == PORTS[name] + 10000 for name in moved)
+    assert {settings.values[name].source for name in moved} == {"computed"}
+
+
+def test_an_offset_that_pushes_a_port_out_of_range_is_refused() -> None:
+    with pytest.raises(StackError, match="out of range"):
+        resolve({"PORT_OFFSET": "60000"})
+
+
+def test_two_programs_on_one_port_are_refused() -> None:
+    with pytest.raises(StackError, match="PAYMENT_PORT and ORDER_PORT"):
+        resolve({"PAYMENT_PORT": "8001"})
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert resolve({"COORDINATION_MODE": "", "ORDER_PORT": " "}).port("ORDER_PORT") == 8001
+
+
+def test_settings_of_the_services_are_passed_on_and_ours_are_not() -> None:
+    given = {"SAGA_DEADLINE": "30", "TEMPORAL_ACTIVITIES": "local", "TEMPORAL_PORT": "7000", "HOME": "/x", "SAGA_A": ""}
+    assert resolve(given).passed_on == {"SAGA_DEADLINE": "30", "TEMPORAL_ACTIVITIES": "local"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "TOKEN_SIGNING_KEY",
+            "ORDER_DATABASE_URL",
+            "AWS_SECRET_ACCESS_KEY",
+            "PROVIDER_KEY_PAYMENT",
+            "SEAL_KEY_PAYMENT",
+        ),
+    ],
+)
+def test_secrets_are_recognised_by_name(name: str) -> None:
+    assert is_secret(name)
+    assert not is_secret("ORDER_URL")
+
+
+def test_the_environment_of_a_stack_is_what_its_last_up_recorded(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    recorded = {"COORDINATION_MODE": "m", "TOKEN_SIGNING_KEY": SIGNING_KEY}
+    (tmp_path / "run" / "stack.json").write_text(json.dumps({"environment": recorded}))
+    assert stack_environment(tmp_path) == recorded
+
+
+def test_a_stack_from_before_there_was_a_key_of_its_own_for_tokens_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "stack.json").write_text(json.dumps({"environment": {"JWT_SECRET": "x" * 32}}))
+    with pytest.raises(StackError, match="make up"):
+        stack_environment(tmp_path)
+    with pytest.raises(StackError, match="make up"):
+        quick.token({"STACK_DIR": str(tmp_path)})
+
+
+def test_keys_of_the_caller_reach_no_program(tmp_path: Path) -> None:
+    """Neither what signs, which no program has, nor what each has of its own."""
+    given = {"TOKEN_SIGNING_KEY": SIGNING_KEY, "PROVIDER_KEY_PAYMENT": "x" * 32, "PROVIDER_TIMEOUT": "3"}
+    resolved = resolve(given)
+    assert resolved.passed_on == {"PROVIDER_TIMEOUT": "3"}
+    assert SIGNING_KEY not in repr(resolved)
+    assert given_secrets(resolved.signing_key) == {"tokens": SIGNING_KEY}
+    with pytest.raises(StackError, match="TOKEN_SIGNING_KEY") as refused:
+        given_secrets("no-key-at-all")
+    assert refused.value.status == 2
+    assert "no-key-at-all" not in str(refused.value)
+
+
+def test_without_a_stack_the_error_says_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="make up"):
+        stack_environment(tmp_path)
