@@ -31,7 +31,7 @@ from quartet_stack.programs import write_scripts
 from quartet_stack.secrets_store import load_or_create
 from quartet_stack.servers import postgres as native
 from quartet_stack.settings import SERVICES
-from sagakit.app.host import Recipe
+from sagakit.app.host import ServiceDefinition, folder_of
 from sagakit.postgres import migrations
 from sagakit.settings import Settings
 from tests.keys import PUBLIC_KEY
@@ -43,8 +43,8 @@ START_SECONDS = 30
 _helper = ThreadPoolExecutor(1, "postgres")
 
 
-def recipe(service: str) -> Recipe:
-    found: Recipe = import_module(f"{service}_service.main").RECIPE
+def definition(service: str) -> ServiceDefinition:
+    found: ServiceDefinition = import_module(f"{service}_service.main").DEFINITION
     return found
 
 
@@ -135,7 +135,8 @@ class Server:
 
     def migrate(self, service: str, url: str) -> None:
         settings = Settings(token_public_keys=PUBLIC_KEY, service=service, database_url=url)
-        _helper.submit(migrations.upgrade, recipe(service), settings).result()
+        that = definition(service)
+        _helper.submit(migrations.upgrade, folder_of(that), settings.database_url, that.seed).result()
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return _helper.submit(asyncio.run, work).result()

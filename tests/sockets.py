@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 
 from sagakit.app.server import Server, listen
 from sagakit.settings import Settings
-from sagakit.web.app import Caller, JsonResponse, create_app, issue_token, require_customer
+from sagakit.web.app import JsonResponse, Principal, create_app, issue_token, require_customer
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 TOKEN = issue_token(SIGNING_KEY, "alice").encode()
@@ -87,7 +87,7 @@ async def serving(**settings: Any) -> AsyncIterator[Site]:
         return JsonResponse("x" * 1_000_000)
 
     @router.get("/mine")
-    async def mine(caller: Annotated[Caller, Depends(require_customer)]) -> JsonResponse:
+    async def mine(caller: Annotated[Principal, Depends(require_customer)]) -> JsonResponse:
         return JsonResponse(caller.subject)
 
     @router.get("/pieces")

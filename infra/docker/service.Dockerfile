@@ -28,6 +28,7 @@ ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF
 WORKDIR /app
 COPY shared/src/sagakit shared/src/sagakit
 COPY shared/src/checkout shared/src/checkout
+COPY shared/src/checkout_app shared/src/checkout_app
 RUN python -m compileall -q shared
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HTTP_HOST=0.0.0.0 HTTP_PORT=8000
 EXPOSE 8000

@@ -23,7 +23,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from checkout_audit.errors import Unreachable
 from loadtests.bench.machine import commit, machine
-from loadtests.bench.plan import Plan, plan
+from loadtests.bench.plan import BenchPlan, plan
 from loadtests.bench.record import VERSION, Record, Run, write
 from loadtests.bench.report import page, tables
 from loadtests.bench.run import Bench
@@ -97,7 +97,7 @@ def _line(run: Run) -> str:
     return f"{run.mode}, run {run.number}: {run.orders} orders, {times}; {verdict}"
 
 
-def _left(chosen: Plan, done: int, total: int, elapsed: float) -> str:
+def _left(chosen: BenchPlan, done: int, total: int, elapsed: float) -> str:
     """About how long the rest takes: as long for each run as those before, or as the settings say."""
     each = elapsed / done if done else 20 + chosen.warmup + chosen.idle + chosen.duration
     return f"about {max(round((total - done) * each / 60), 1)} min left"

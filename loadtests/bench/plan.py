@@ -15,7 +15,7 @@ PORT_OFFSET: Final = "20000"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BenchPlan:
     """`rate` in orders/s, `duration`, `warmup` and `idle` in seconds, `runs` of each mode."""
 
     modes: tuple[str, ...]
@@ -32,9 +32,9 @@ class Plan:
         return ((number, mode) for number in range(1, self.runs + 1) for mode in self.modes)
 
 
-def plan(environ: Mapping[str, str]) -> Plan:
+def plan(environ: Mapping[str, str]) -> BenchPlan:
     """Defaults overlaid by the environment; ValueError or StackError names the setting that is wrong, in one line."""
-    made = Plan(
+    made = BenchPlan(
         modes=_modes(environ.get("MODES", "")),
         runs=int(_number(environ, "RUNS", 3, least=1, whole=True)),
         rate=_number(environ, "RATE", 5, least=0.1),
@@ -50,7 +50,7 @@ def plan(environ: Mapping[str, str]) -> Plan:
     return made
 
 
-def stack_settings(chosen: Plan, environ: Mapping[str, str]) -> dict[str, str]:
+def stack_settings(chosen: BenchPlan, environ: Mapping[str, str]) -> dict[str, str]:
     """The settings of the bench's own stack: one process a service, none of the ports of another stack."""
     return {
         **dict.fromkeys(PORTS, ""),

@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from loadtests.bench.plan import Plan
+from loadtests.bench.plan import BenchPlan
 
 VERSION: Final = 1
 
@@ -129,7 +129,7 @@ class Record:
     began: str
     commit: str
     machine: Machine
-    plan: Plan
+    plan: BenchPlan
     runs: tuple[Run, ...]
 
 

@@ -9,14 +9,14 @@ from typing import Final, Protocol
 
 from rich.console import Console
 
-from checkout_audit.audit import Question, audit
+from checkout_audit.audit import AuditOptions, audit
 from checkout_audit.clients import read_history
 from checkout_audit.drain import InFlight, drain
 from checkout_audit.render import show
-from checkout_audit.snapshot import Sight
+from checkout_audit.snapshot import ClientObservation
 from checkout_audit.target import Target
 from loadtests.bench.measure import Reading, Stopwatch, counters, postgresql
-from loadtests.bench.plan import Plan, stack_settings
+from loadtests.bench.plan import BenchPlan, stack_settings
 from loadtests.bench.record import Run, Seen
 from loadtests.history import FILE as HISTORY
 from loadtests.outcomes import FILE, figures
@@ -38,7 +38,7 @@ class Clock(Protocol):
 class Bench:
     """What all runs have in common. `say` gets a word on what happens now; `folder` keeps Locust's own reports."""
 
-    plan: Plan
+    plan: BenchPlan
     environ: Mapping[str, str]
     folder: Path
     console: Console
@@ -66,7 +66,7 @@ class Bench:
         self.say("starting")
         stack = self.up(mode)
         watch = Stopwatch(self.stack_dir)
-        told: tuple[Sight, ...] = ()
+        told: tuple[ClientObservation, ...] = ()
         if plan.warmup:
             self.say("warming up")
             told = self.load(stack, number, plan.warmup, target / "warm-up")
@@ -95,7 +95,7 @@ class Bench:
             consistent=self._audited(stack, told),
         )
 
-    def load(self, stack: Mapping[str, str], number: int, seconds: int, folder: Path) -> tuple[Sight, ...]:
+    def load(self, stack: Mapping[str, str], number: int, seconds: int, folder: Path) -> tuple[ClientObservation, ...]:
         """Locust; the same orders arrive at the same times in this run of every mode. What its clients were told."""
         folder.mkdir(parents=True, exist_ok=True)
         plan = self.plan
@@ -106,8 +106,8 @@ class Bench:
             raise StackError(f"Locust ended with status {status}; see {log}")
         return read_history(folder / HISTORY)
 
-    def _audited(self, stack: Mapping[str, str], told: tuple[Sight, ...]) -> bool:
-        report = audit(Target.from_environment(stack), Question(history=told))
+    def _audited(self, stack: Mapping[str, str], told: tuple[ClientObservation, ...]) -> bool:
+        report = audit(Target.from_environment(stack), AuditOptions(history=told))
         if not report.consistent:
             show(report, self.console)
         return report.consistent

@@ -58,10 +58,10 @@ class Lanes:
 def lanes(seed: int = 4, free: int = 172, held: int = 8, scarce: int = 8) -> Lanes:
     """The same for the same arguments, always."""
     random = Random(f"steady {seed}")
-    shelf = (f"item-{number:04d}" for number in range(1, 1001))
+    stock = (f"item-{number:04d}" for number in range(1, 1001))
     return Lanes(
-        tuple(_free(random, shelf, number) for number in range(free)),
-        {point: tuple(_held(random, shelf, point, number) for number in range(held)) for point in HELD},
+        tuple(_free(random, stock, number) for number in range(free)),
+        {point: tuple(_held(random, stock, point, number) for number in range(held)) for point in HELD},
         tuple(_scarce(random, number) for number in range(scarce)),
     )
 
@@ -72,19 +72,19 @@ def _kind(scenario: Scenario) -> tuple[str, ...]:
     return first.cancel_at or "", first.body["shipping_address"]["country"], first.body["payment"]["token"]
 
 
-def _free(random: Random, shelf: Iterator[str], number: int) -> Scenario:
-    purchase = Purchase(_request(random, shelf))
+def _free(random: Random, stock: Iterator[str], number: int) -> Scenario:
+    purchase = Purchase(_request(random, stock))
     if number % 12 == 0:
-        purchase = Purchase(body(_lines(random, shelf), "tok_slow"), "PaymentAuthorizationRequested")
+        purchase = Purchase(body(_lines(random, stock), "tok_slow"), "PaymentAuthorizationRequested")
     elif random.random() < 0.25:
         purchase = replace(purchase, cancel_at=random.choice(AFTERWARDS))
     return Scenario(f"free {number}", 0, (purchase,))
 
 
-def _held(random: Random, shelf: Iterator[str], point: str, number: int) -> Scenario:
+def _held(random: Random, stock: Iterator[str], point: str, number: int) -> Scenario:
     late = point == "PaymentAuthorized"
     token = "tok_flaky" if number % 4 == 3 else "tok_visa"
-    request = body(_lines(random, shelf), token) if late else _request(random, shelf)
+    request = body(_lines(random, stock), token) if late else _request(random, stock)
     return Scenario(f"held at {point} {number}", 0, (Purchase(request, point),))
 
 
@@ -95,12 +95,12 @@ def _scarce(random: Random, number: int) -> Scenario:
     return Scenario(f"scarce {number}", random.randint(0, 4), purchases)
 
 
-def _request(random: Random, shelf: Iterator[str]) -> Mapping[str, Any]:
+def _request(random: Random, stock: Iterator[str]) -> Mapping[str, Any]:
     country, city, code = random.choice(_PLACES * 2 + _PLACES[:-1])
-    request = dict(body(_lines(random, shelf), random.choice(_TOKENS), country))
+    request = dict(body(_lines(random, stock), random.choice(_TOKENS), country))
     address = {"city": city, "postal_code": code, "name": random.choice(_NAMES)}
     return {**request, "shipping_address": {**request["shipping_address"], **address}}
 
 
-def _lines(random: Random, shelf: Iterator[str]) -> Mapping[str, int]:
-    return {next(shelf): random.choice((1, 2, 3, 100)) for _ in range(random.choice((1, 1, 2, 4)))}
+def _lines(random: Random, stock: Iterator[str]) -> Mapping[str, int]:
+    return {next(stock): random.choice((1, 2, 3, 100)) for _ in range(random.choice((1, 1, 2, 4)))}

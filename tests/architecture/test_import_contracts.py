@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("shared/src", *(f"services/{name}/src" for name in ("order", "payment", "inventory", "shipping")))
+SOURCES = ("shared/src", "infra/audit/src", *(f"services/{name}/src" for name in ("order", "payment", "inventory", "shipping")))
 PLANTED = {
     "services never import each other": ("services/order/src/order_service/api.py", "import payment_service.domain"),
     "rules and vocabulary know no transport": ("services/payment/src/payment_service/handlers.py", "import sqlalchemy"),
@@ -18,6 +18,7 @@ PLANTED = {
         "import sagakit.modes.sns_sqs.transport",
     ),
     "the machinery knows no shop": ("shared/src/sagakit/engine/batch.py", "import checkout.messages"),
+    "sagakit is built in layers": ("shared/src/sagakit/engine/relay.py", "import sagakit.web.app"),
     "nothing depends on the auditor": ("services/order/src/order_service/store.py", "import checkout_audit"),
 }
 

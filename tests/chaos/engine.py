@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from checkout_audit.audit import Question, examine
+from checkout_audit.audit import AuditOptions, examine
 from checkout_audit.clients import BadHistory, read_history
 from checkout_audit.errors import Unreachable
 from checkout_audit.target import Target
@@ -224,7 +224,7 @@ async def beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 async def _audit(trial: Trial, stack: StackUnderTest) -> tuple[Mapping[str, Any] | None, str]:
     """The auditor's report, or why there is none."""
     try:
-        question = Question(read_history(trial.folder / HISTORY), frozenset(stack.accounted))
+        question = AuditOptions(read_history(trial.folder / HISTORY), frozenset(stack.accounted))
         async with asyncio.timeout(AUDIT_WITHIN):
             report = await examine(Target.from_environment(stack.environment), question, DRAINS_WITHIN)
         return report.document(), ""

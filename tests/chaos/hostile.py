@@ -30,7 +30,7 @@ from fastapi import APIRouter, Depends, Request
 
 from sagakit.app.server import run, serve
 from sagakit.settings import Settings
-from sagakit.web.app import Caller, JsonResponse, create_app, issue_token, require_customer
+from sagakit.web.app import JsonResponse, Principal, create_app, issue_token, require_customer
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 LEGITIMATE: Final = 40.0
@@ -71,7 +71,7 @@ async def _served() -> int:
     seen = [next(smuggled)]
 
     @router.post("/mine")
-    async def mine(request: Request, caller: Annotated[Caller, Depends(require_customer)]) -> JsonResponse:
+    async def mine(request: Request, caller: Annotated[Principal, Depends(require_customer)]) -> JsonResponse:
         return JsonResponse({"customer": caller.subject, "bytes": len(await request.body())})
 
     @router.post("/smuggled")

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from checkout_audit.audit import Question, audit
+from checkout_audit.audit import AuditOptions, audit
 from checkout_audit.clients import read_history
 from checkout_audit.target import Target
 from loadtests.history import FILE as HISTORY
@@ -106,7 +106,7 @@ def measure(stack: Mapping[str, str], mode: str, kind: str, number: int, folder:
     found = figures(folder / FILE).values()
     report = audit(
         Target.from_environment(stack),
-        Question(history=read_history(folder / HISTORY), accounted=asyncio.run(letters(stack))),
+        AuditOptions(history=read_history(folder / HISTORY), accounted=asyncio.run(letters(stack))),
     )
     if not report.consistent:
         (folder / "violations.txt").write_text(

@@ -12,8 +12,8 @@ from itertools import cycle, islice
 from typing import Any, Final
 
 from checkout.topology import topology_of
-from sagakit.modes import MODES, ORCHESTRATION
-from sagakit.topology import Subscription
+from sagakit.modes import MODES
+from sagakit.topology import ORCHESTRATION, Subscription
 
 NESTED: Final = 1000
 OVERSIZED: Final = 200_000  # bytes, below what each broker accepts

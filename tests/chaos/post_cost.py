@@ -22,7 +22,7 @@ from uvicorn.server import ServerState
 
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
-from sagakit.web.app import Caller, JsonResponse, create_app, issue_token, require_customer
+from sagakit.web.app import JsonResponse, Principal, create_app, issue_token, require_customer
 from sagakit.web.connections import Connections
 from sagakit.web.protocol import BoundedProtocol
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
@@ -79,7 +79,7 @@ async def _main(requests: int) -> None:
     settings, router = Settings(token_public_keys=PUBLIC_KEY), APIRouter()
 
     @router.post("/orders")
-    async def place(order: _Order, _: Annotated[Caller, Depends(require_customer)]) -> JsonResponse:
+    async def place(order: _Order, _: Annotated[Principal, Depends(require_customer)]) -> JsonResponse:
         return JsonResponse({"quantity": order.quantity}, 202)
 
     async def ready() -> dict[str, Any]:

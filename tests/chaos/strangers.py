@@ -16,8 +16,8 @@ from checkout.messages import (
 )
 from sagakit.envelope import Envelope, encode
 from sagakit.message import Message
-from sagakit.modes import CHOREOGRAPHY, MODES
-from sagakit.modes.styles import commands_channel, events_channel
+from sagakit.modes import MODES
+from sagakit.topology import CHOREOGRAPHY, commands_channel, events_channel
 from tests.chaos.poison import to_kafka, to_pubsub, to_sqs
 
 

@@ -10,13 +10,13 @@ from functools import cache
 import pytest
 
 from sagakit.modes import MODES
-from tests.agreement.canon import End, Ending, simulated
 from tests.agreement.expectation import expected
+from tests.agreement.normalize import End, Ending, simulated
 from tests.agreement.scenarios import Scenario
 from tests.agreement.steady import AFTERWARDS, HELD, Lanes, lanes
 from tests.e2e.conftest import DEADLINE
-from tests.e2e.drive import AT_A_TIME, Driver, driving
 from tests.e2e.stack import Stack
+from tests.e2e.stack_driver import AT_A_TIME, Driver, driving
 from tests.simulation.design import STYLES
 from tests.suite.choice import chosen
 

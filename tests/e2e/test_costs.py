@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
-from sagakit.modes import CHOREOGRAPHY, MODES, ORCHESTRATION
+from sagakit.modes import MODES
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION
 from tests.e2e.failpoints import one_answer_at_a_time
 from tests.e2e.stack import SERVICES, Stack, basket
 

@@ -123,4 +123,4 @@ async def test_the_domain_is_the_same_in_every_mode(stack: Stack) -> None:
     for service in SERVICES:
         ready = await stack.get("/health/ready", service)
         assert ready["mode"] == stack.mode
-        assert ready["domain"] == digest(import_module(f"{service}_service.main").RECIPE.domain)
+        assert ready["domain"] == digest(import_module(f"{service}_service.main").DEFINITION.domain)

@@ -5,7 +5,8 @@ The style's other half, participants that die, is in test_participant_dies.py, f
 
 import pytest
 
-from sagakit.modes import MODES, ORCHESTRATION
+from sagakit.modes import MODES
+from sagakit.topology import ORCHESTRATION
 from tests.e2e.failpoints import arm, judge, one_answer_at_a_time, pid, reborn
 from tests.e2e.stack import Stack, basket
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from sagakit.ports import Failure, Outgoing, Transport
+from sagakit.ports import Failure, OutboxRow, Transport
 from sagakit.topology import Topology
-from tests.modes.corner import ATTEMPTS, CHANGED, IGNORED, MADE, Corner, Server, bodies, settings
+from tests.modes.broker_namespace import ATTEMPTS, CHANGED, IGNORED, MADE, BrokerNamespace, Server, bodies, settings
 from tests.modes.faults import FaultConformance
 from tests.modes.probes import ProbeConformance
 
@@ -44,200 +44,204 @@ class TransportConformance(FaultConformance, ProbeConformance):
         raise NotImplementedError
 
     @pytest.fixture
-    async def corner(self, server: Any) -> AsyncIterator[Corner]:
-        corner = Corner(lambda consumer, topology: self.connect(server, consumer, topology), self.patience)
-        yield corner
-        for transport in corner.opened:
+    async def namespace(self, server: Any) -> AsyncIterator[BrokerNamespace]:
+        namespace = BrokerNamespace(lambda consumer, topology: self.connect(server, consumer, topology), self.patience)
+        yield namespace
+        for transport in namespace.opened:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(self.patience):
                     await transport.close()
 
     # --- who gets what -------------------------------------------------------------------------------
 
-    async def test_what_is_published_reaches_every_subscriber_and_no_other(self, corner: Corner) -> None:
-        alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
-        both, only_alpha = corner.rows(corner.one, 5), corner.rows(corner.two, 5)
-        await corner.publish(alpha, both + only_alpha)
-        assert bodies(await corner.collect(alpha, both + only_alpha)) == bodies(both + only_alpha)
-        assert bodies(await corner.collect(beta, both)) == bodies(both)
-        assert not await corner.listen(beta, 1)
+    async def test_what_is_published_reaches_every_subscriber_and_no_other(self, namespace: BrokerNamespace) -> None:
+        alpha, beta = await namespace.open(namespace.alpha), await namespace.open(namespace.beta)
+        both, only_alpha = namespace.rows(namespace.one, 5), namespace.rows(namespace.two, 5)
+        await namespace.publish(alpha, both + only_alpha)
+        assert bodies(await namespace.collect(alpha, both + only_alpha)) == bodies(both + only_alpha)
+        assert bodies(await namespace.collect(beta, both)) == bodies(both)
+        assert not await namespace.listen(beta, 1)
 
-    async def test_types_that_a_consumer_did_not_ask_for_are_kept_from_it(self, corner: Corner) -> None:
-        alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
-        changed, ignored, made = (corner.rows(corner.one, 5, kind) for kind in (CHANGED, IGNORED, MADE))
-        await corner.publish(beta, changed + ignored + made)
-        assert bodies(await corner.collect(alpha, changed + made)) == bodies(changed + made)
-        assert bodies(await corner.collect(beta, made)) == bodies(made)
-        assert not await corner.listen(beta, 1)
+    async def test_types_that_a_consumer_did_not_ask_for_are_kept_from_it(self, namespace: BrokerNamespace) -> None:
+        alpha, beta = await namespace.open(namespace.alpha), await namespace.open(namespace.beta)
+        changed, ignored, made = (namespace.rows(namespace.one, 5, kind) for kind in (CHANGED, IGNORED, MADE))
+        await namespace.publish(beta, changed + ignored + made)
+        assert bodies(await namespace.collect(alpha, changed + made)) == bodies(changed + made)
+        assert bodies(await namespace.collect(beta, made)) == bodies(made)
+        assert not await namespace.listen(beta, 1)
 
-    async def test_the_body_arrives_byte_for_byte_in_its_first_attempt(self, corner: Corner) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 1)
-        await corner.publish(alpha, rows)
-        (delivery,) = await corner.collect(alpha, rows)
+    async def test_the_body_arrives_byte_for_byte_in_its_first_attempt(self, namespace: BrokerNamespace) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 1)
+        await namespace.publish(alpha, rows)
+        (delivery,) = await namespace.collect(alpha, rows)
         assert (delivery.body, delivery.attempt) == (rows[0].body, 1)
 
-    async def test_a_thousand_messages_in_one_publish_arrive_complete(self, corner: Corner) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 1000)
-        await corner.publish(alpha, rows)
-        await corner.collect(alpha, rows)
+    async def test_a_thousand_messages_in_one_publish_arrive_complete(self, namespace: BrokerNamespace) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 1000)
+        await namespace.publish(alpha, rows)
+        await namespace.collect(alpha, rows)
 
-    async def test_what_was_published_before_a_subscriber_first_started_waits_for_it(self, corner: Corner) -> None:
-        beta = await corner.open(corner.beta)
-        rows = corner.rows(corner.two, 5)
-        await corner.publish(beta, rows)
-        await corner.collect(await corner.open(corner.alpha), rows)
+    async def test_what_was_published_before_a_subscriber_first_started_waits_for_it(
+        self, namespace: BrokerNamespace
+    ) -> None:
+        beta = await namespace.open(namespace.beta)
+        rows = namespace.rows(namespace.two, 5)
+        await namespace.publish(beta, rows)
+        await namespace.collect(await namespace.open(namespace.alpha), rows)
 
-    async def test_a_publish_may_be_repeated(self, corner: Corner) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 20)
-        await corner.publish(alpha, rows)
-        await corner.publish(alpha, rows)
-        await corner.collect(alpha, rows)
-        assert bodies(await corner.listen(alpha, 1)) <= bodies(rows)
+    async def test_a_publish_may_be_repeated(self, namespace: BrokerNamespace) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 20)
+        await namespace.publish(alpha, rows)
+        await namespace.publish(alpha, rows)
+        await namespace.collect(alpha, rows)
+        assert bodies(await namespace.listen(alpha, 1)) <= bodies(rows)
 
     # --- acknowledging -------------------------------------------------------------------------------
 
-    async def test_what_was_acknowledged_does_not_come_again(self, corner: Corner) -> None:
-        first = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 50)
-        await corner.publish(first, rows)
-        await corner.collect(first, rows)
+    async def test_what_was_acknowledged_does_not_come_again(self, namespace: BrokerNamespace) -> None:
+        first = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 50)
+        await namespace.publish(first, rows)
+        await namespace.collect(first, rows)
         await first.close()
-        assert not await corner.listen(await corner.open(corner.alpha), self.redelivery + 1)
+        assert not await namespace.listen(await namespace.open(namespace.alpha), self.redelivery + 1)
 
-    async def test_what_was_not_acknowledged_comes_again_after_the_consumer_is_gone(self, corner: Corner) -> None:
-        first = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 50)
-        await corner.publish(first, rows)
-        held = await corner.hold(first, rows)
+    async def test_what_was_not_acknowledged_comes_again_after_the_consumer_is_gone(
+        self, namespace: BrokerNamespace
+    ) -> None:
+        first = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 50)
+        await namespace.publish(first, rows)
+        held = await namespace.hold(first, rows)
         await first.settle(held[::2], [])
         await first.close()
         left = [row for row in rows if row.body in bodies(held[1::2])]
-        await corner.collect(await corner.open(corner.alpha), left)
+        await namespace.collect(await namespace.open(namespace.alpha), left)
 
-    async def test_a_cancelled_receive_loses_nothing(self, corner: Corner) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = list[Outgoing]()
+    async def test_a_cancelled_receive_loses_nothing(self, namespace: BrokerNamespace) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = list[OutboxRow]()
         for _ in range(5):
             task = asyncio.ensure_future(alpha.receive())
             await asyncio.sleep(0.05)
-            rows += (more := corner.rows(corner.one, 5))
-            await corner.publish(alpha, more)
+            rows += (more := namespace.rows(namespace.one, 5))
+            await namespace.publish(alpha, more)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await corner.collect(alpha, rows)
+        await namespace.collect(alpha, rows)
 
-    async def test_settling_twice_or_nothing_is_harmless(self, corner: Corner) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 5)
-        await corner.publish(alpha, rows)
-        held = await corner.hold(alpha, rows)
+    async def test_settling_twice_or_nothing_is_harmless(self, namespace: BrokerNamespace) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 5)
+        await namespace.publish(alpha, rows)
+        held = await namespace.hold(alpha, rows)
         await alpha.settle([], [])
         await alpha.settle(held, [])
         with contextlib.suppress(Exception):
             await alpha.settle(held, [])
-        more = corner.rows(corner.one, 5)
-        await corner.publish(alpha, more)
-        await corner.collect(alpha, more)
+        more = namespace.rows(namespace.one, 5)
+        await namespace.publish(alpha, more)
+        await namespace.collect(alpha, more)
 
     # --- failing -------------------------------------------------------------------------------------
 
-    async def test_a_failed_delivery_comes_again_as_a_later_attempt(self, corner: Corner) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 10)
-        await corner.publish(alpha, rows)
-        held = await corner.hold(alpha, rows)
+    async def test_a_failed_delivery_comes_again_as_a_later_attempt(self, namespace: BrokerNamespace) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 10)
+        await namespace.publish(alpha, rows)
+        held = await namespace.hold(alpha, rows)
         await alpha.settle(held[1:], [Failure(held[0], "the handler raised", poison=False)])
-        (again,) = await corner.hold(alpha, [row for row in rows if row.body == held[0].body])
+        (again,) = await namespace.hold(alpha, [row for row in rows if row.body == held[0].body])
         assert again.attempt > held[0].attempt
         await alpha.settle([again], [])
-        assert not await corner.listen(alpha, self.redelivery + 1)
+        assert not await namespace.listen(alpha, self.redelivery + 1)
 
-    async def test_a_failed_delivery_holds_no_neighbour_up(self, corner: Corner) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 10)
-        await corner.publish(alpha, rows)
-        held = await corner.hold(alpha, rows)
+    async def test_a_failed_delivery_holds_no_neighbour_up(self, namespace: BrokerNamespace) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 10)
+        await namespace.publish(alpha, rows)
+        held = await namespace.hold(alpha, rows)
         await alpha.settle([], [Failure(one, "the handler raised", poison=False) for one in held])
-        more = corner.rows(corner.one, 10)
-        await corner.publish(alpha, more)
-        await corner.collect(alpha, rows + more)
+        more = namespace.rows(namespace.one, 10)
+        await namespace.publish(alpha, more)
+        await namespace.collect(alpha, rows + more)
 
     async def test_poison_becomes_a_dead_letter_with_its_cause_and_blocks_nobody(
-        self, corner: Corner, server: Any
+        self, namespace: BrokerNamespace, server: Any
     ) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 10)
-        await corner.publish(alpha, rows)
-        held = await corner.hold(alpha, rows)
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 10)
+        await namespace.publish(alpha, rows)
+        held = await namespace.hold(alpha, rows)
         await alpha.settle(held[1:], [Failure(held[0], "unknown version", poison=True)])
-        more = corner.rows(corner.one, 10)
-        await corner.publish(alpha, more)
-        assert held[0].body not in bodies(await corner.collect(alpha, more))
-        ((body, cause),) = await self._dead(server, corner.alpha, 1)
+        more = namespace.rows(namespace.one, 10)
+        await namespace.publish(alpha, more)
+        assert held[0].body not in bodies(await namespace.collect(alpha, more))
+        ((body, cause),) = await self._dead(server, namespace.alpha, 1)
         assert (body, cause) == (held[0].body, "unknown version")
         await alpha.close()
-        assert not await corner.listen(await corner.open(corner.alpha), self.redelivery + 1)
+        assert not await namespace.listen(await namespace.open(namespace.alpha), self.redelivery + 1)
 
-    async def test_what_fails_too_often_becomes_a_dead_letter(self, corner: Corner, server: Any) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 2)
-        await corner.publish(alpha, rows)
+    async def test_what_fails_too_often_becomes_a_dead_letter(self, namespace: BrokerNamespace, server: Any) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 2)
+        await namespace.publish(alpha, rows)
         attempts = list[int]()
         async with asyncio.timeout(self.patience):
             while not attempts or max(attempts) < ATTEMPTS:
-                for delivery in await corner.receive(alpha):
+                for delivery in await namespace.receive(alpha):
                     if delivery.body == rows[0].body:
                         attempts.append(delivery.attempt)
                         await alpha.settle([], [Failure(delivery, "always fails: ü", poison=False)])
                     else:
                         await alpha.settle([delivery], [])
-        ((body, cause),) = await self._dead(server, corner.alpha, 1)
+        ((body, cause),) = await self._dead(server, namespace.alpha, 1)
         assert (body, cause) == (rows[0].body, "always fails: ü")
-        assert not await corner.listen(alpha, self.redelivery + 1)
+        assert not await namespace.listen(alpha, self.redelivery + 1)
 
     # --- several of a kind ---------------------------------------------------------------------------
 
-    async def test_two_replicas_share_the_work_and_lose_nothing(self, corner: Corner) -> None:
-        first, second = await asyncio.gather(corner.open(corner.alpha), corner.open(corner.alpha))
-        rows = corner.rows(corner.one, 500)
+    async def test_two_replicas_share_the_work_and_lose_nothing(self, namespace: BrokerNamespace) -> None:
+        first, second = await asyncio.gather(namespace.open(namespace.alpha), namespace.open(namespace.alpha))
+        rows = namespace.rows(namespace.one, 500)
         missing, heard = bodies(rows), [0, 0]
 
         async def consume(index: int, transport: Transport) -> None:
             while missing:
-                batch = await corner.receive(transport)
+                batch = await namespace.receive(transport)
                 heard[index] += len(batch)
                 await asyncio.sleep(0.05)
-                await corner.settle(transport, batch)
+                await namespace.settle(transport, batch)
                 missing.difference_update(bodies(batch))
 
         async def produce() -> None:
             for start in range(0, len(rows), 20):
-                await corner.publish(first, rows[start : start + 20])
+                await namespace.publish(first, rows[start : start + 20])
                 await asyncio.sleep(0.02)
 
         async with asyncio.timeout(self.patience):
             await asyncio.gather(consume(0, first), consume(1, second), produce())
         assert min(heard) > 0, "one of them had nothing to do"
 
-    async def test_replicas_that_come_and_go_lose_nothing(self, corner: Corner) -> None:
-        steady = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 300)
+    async def test_replicas_that_come_and_go_lose_nothing(self, namespace: BrokerNamespace) -> None:
+        steady = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 300)
         missing = bodies(rows)
 
         async def consume(transport: Transport) -> None:
             while missing:
-                batch = await corner.receive(transport)
-                await corner.settle(transport, batch)
+                batch = await namespace.receive(transport)
+                await namespace.settle(transport, batch)
                 missing.difference_update(bodies(batch))
 
         async def come_and_go() -> None:
             for start in range(0, len(rows), 100):
-                guest = await corner.open(corner.alpha)
+                guest = await namespace.open(namespace.alpha)
                 work = asyncio.ensure_future(consume(guest))
-                await corner.publish(guest, rows[start : start + 100])
+                await namespace.publish(guest, rows[start : start + 100])
                 await asyncio.sleep(0.5)
                 work.cancel()
                 await asyncio.gather(work, return_exceptions=True)
@@ -248,23 +252,23 @@ class TransportConformance(FaultConformance, ProbeConformance):
 
     # --- life and death ------------------------------------------------------------------------------
 
-    async def test_start_may_be_repeated_and_done_by_all_at_once(self, corner: Corner) -> None:
-        alpha, beta = await asyncio.gather(corner.open(corner.alpha), corner.open(corner.beta))
+    async def test_start_may_be_repeated_and_done_by_all_at_once(self, namespace: BrokerNamespace) -> None:
+        alpha, beta = await asyncio.gather(namespace.open(namespace.alpha), namespace.open(namespace.beta))
         await asyncio.gather(alpha.start(), beta.start())
-        rows = corner.rows(corner.one, 5)
-        await corner.publish(alpha, rows)
+        rows = namespace.rows(namespace.one, 5)
+        await namespace.publish(alpha, rows)
         for transport in (alpha, beta):
-            assert len(await corner.collect(transport, rows)) == len(rows)
+            assert len(await namespace.collect(transport, rows)) == len(rows)
 
-    async def test_close_may_come_before_start_and_twice(self, corner: Corner) -> None:
-        await corner.new(corner.alpha).close()
-        alpha = await corner.open(corner.alpha)
+    async def test_close_may_come_before_start_and_twice(self, namespace: BrokerNamespace) -> None:
+        await namespace.new(namespace.alpha).close()
+        alpha = await namespace.open(namespace.alpha)
         await alpha.close()
         await alpha.close()
 
-    async def test_start_waits_for_the_broker(self, corner: Corner, server: Any) -> None:
+    async def test_start_waits_for_the_broker(self, namespace: BrokerNamespace, server: Any) -> None:
         await asyncio.to_thread(server.stop)
-        alpha = corner.new(corner.alpha)
+        alpha = namespace.new(namespace.alpha)
         try:
             starting = asyncio.ensure_future(alpha.start())
             await asyncio.sleep(1.5)
@@ -273,15 +277,17 @@ class TransportConformance(FaultConformance, ProbeConformance):
             await asyncio.to_thread(server.start)
         async with asyncio.timeout(self.patience):
             await starting
-        rows = corner.rows(corner.one, 5)
-        await corner.publish(alpha, rows)
-        await corner.collect(alpha, rows)
+        rows = namespace.rows(namespace.one, 5)
+        await namespace.publish(alpha, rows)
+        await namespace.collect(alpha, rows)
 
     @pytest.mark.parametrize("how", ["kill", "freeze"])
-    async def test_publish_raises_in_time_while_the_broker_is_away(self, corner: Corner, server: Any, how: str) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 20)
-        await corner.publish(alpha, rows[:10])
+    async def test_publish_raises_in_time_while_the_broker_is_away(
+        self, namespace: BrokerNamespace, server: Any, how: str
+    ) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 20)
+        await namespace.publish(alpha, rows[:10])
         await asyncio.to_thread(getattr(server, how))
         try:
             began = time.monotonic()
@@ -290,14 +296,14 @@ class TransportConformance(FaultConformance, ProbeConformance):
             assert time.monotonic() - began < self.refusal
         finally:
             await asyncio.to_thread(server.thaw if how == "freeze" else server.start)
-        await corner.publish(alpha, rows)
-        await corner.collect(alpha, rows)
+        await namespace.publish(alpha, rows)
+        await namespace.collect(alpha, rows)
 
-    async def test_close_ends_in_time_while_the_broker_is_away(self, corner: Corner, server: Any) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 5)
-        await corner.publish(alpha, rows)
-        await corner.collect(alpha, rows)
+    async def test_close_ends_in_time_while_the_broker_is_away(self, namespace: BrokerNamespace, server: Any) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 5)
+        await namespace.publish(alpha, rows)
+        await namespace.collect(alpha, rows)
         await asyncio.to_thread(server.kill)
         try:
             async with asyncio.timeout(self.refusal):
@@ -306,23 +312,25 @@ class TransportConformance(FaultConformance, ProbeConformance):
             await asyncio.to_thread(server.start)
 
     @pytest.mark.parametrize("how", ["stop", "kill"])
-    async def test_a_restart_of_the_broker_heals_by_itself(self, corner: Corner, server: Any, how: str) -> None:
-        alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
-        before, under_way, after = (corner.rows(corner.one, 30) for _ in range(3))
-        await corner.publish(alpha, before)
-        await corner.collect(alpha, before)
-        await corner.publish(alpha, under_way)
-        listening = asyncio.ensure_future(corner.listen(alpha, self.patience))
+    async def test_a_restart_of_the_broker_heals_by_itself(
+        self, namespace: BrokerNamespace, server: Any, how: str
+    ) -> None:
+        alpha, beta = await namespace.open(namespace.alpha), await namespace.open(namespace.beta)
+        before, under_way, after = (namespace.rows(namespace.one, 30) for _ in range(3))
+        await namespace.publish(alpha, before)
+        await namespace.collect(alpha, before)
+        await namespace.publish(alpha, under_way)
+        listening = asyncio.ensure_future(namespace.listen(alpha, self.patience))
         await asyncio.to_thread(getattr(server, how))
         await asyncio.sleep(1)
         await asyncio.to_thread(server.start)
-        await corner.publish(beta, after)
+        await namespace.publish(beta, after)
         if how in self.survives:
-            await corner.collect(beta, before + under_way + after)
+            await namespace.collect(beta, before + under_way + after)
         else:
-            await corner.collect(beta, after)
+            await namespace.collect(beta, after)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-        last = corner.rows(corner.one, 5)
-        await corner.publish(alpha, last)
-        await corner.collect(alpha, last)
+        last = namespace.rows(namespace.one, 5)
+        await namespace.publish(alpha, last)
+        await namespace.collect(alpha, last)

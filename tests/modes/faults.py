@@ -11,12 +11,12 @@ from typing import Any
 from checkout import messages as m
 from checkout.messages import PUBLIC
 from inventory_service.service import SERVICE
-from sagakit.engine.batch import Do, Item
 from sagakit.envelope import Envelope, encode
 from sagakit.modes.broker import BrokerMode
 from sagakit.modes.styles import Choreography
-from sagakit.ports import Failure, Outgoing, RowsLocked, Transport
-from tests.modes.corner import ATTEMPTS, MADE, Corner, bodies
+from sagakit.ports import Failure, OutboxRow, RowsLocked, Transport
+from sagakit.work import Execute, Item
+from tests.modes.broker_namespace import ATTEMPTS, MADE, BrokerNamespace, bodies
 
 MORE_THAN_ANY_BOUND = 4 * ATTEMPTS  # a broker may have a bound of its own, of twice the attempts
 
@@ -40,15 +40,15 @@ class Door:
     """A participant that does what it is told at once, and writes down who asked and what was given up."""
 
     def __init__(self, answer: Callable[[str], Any] = lambda subject: None) -> None:
-        self.service, self.readmit, self._answer = SERVICE, None, answer
+        self.service, self._answer = SERVICE, answer
         self.asked: list[str] = []
         self.buried: list[tuple[bytes, str]] = []
 
-    async def insist(self, items: Sequence[Item]) -> list[Any]:
+    async def do_until_stored(self, items: Sequence[Item]) -> list[Any]:
         self.asked += [item.subject for item in items]
-        return [self._answer(item.subject) if isinstance(item, Do) else None for item in items]
+        return [self._answer(item.subject) if isinstance(item, Execute) else None for item in items]
 
-    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
+    async def dead_letter(self, body: bytes, cause: str, subject: str | None = None) -> None:
         self.buried.append((body, cause))
 
 
@@ -61,7 +61,7 @@ class FaultConformance:
     async def dead_letters(self, server: Any, consumer: str) -> list[tuple[bytes, str]]:
         raise NotImplementedError
 
-    async def publish_as_a_stranger(self, server: Any, corner: Corner) -> int:
+    async def publish_as_a_stranger(self, server: Any, namespace: BrokerNamespace) -> int:
         """Put what our own `publish` never would into channel one; returns how many dead letters come of it."""
         raise NotImplementedError
 
@@ -72,9 +72,10 @@ class FaultConformance:
             await asyncio.sleep(0.2)
         return letters
 
-    def _rows(self, corner: Corner, bodies_: Sequence[bytes]) -> list[Outgoing]:
+    def _rows(self, namespace: BrokerNamespace, bodies_: Sequence[bytes]) -> list[OutboxRow]:
         return [
-            Outgoing(f"{corner.name}-{at}/{MADE}", corner.one, corner.name, MADE, one) for at, one in enumerate(bodies_)
+            OutboxRow(f"{namespace.name}-{at}/{MADE}", namespace.one, namespace.name, MADE, one)
+            for at, one in enumerate(bodies_)
         ]
 
     async def _until(self, work: Callable[[], Awaitable[Any]], met: Callable[[], bool], what: str) -> None:
@@ -98,19 +99,19 @@ class FaultConformance:
     # --- not at fault --------------------------------------------------------------------------------
 
     async def test_a_failure_that_does_not_count_comes_again_for_as_long_as_it_takes(
-        self, corner: Corner, server: Any
+        self, namespace: BrokerNamespace, server: Any
     ) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 3)
-        await corner.publish(alpha, rows)
-        locked, *others = await corner.hold(alpha, rows)
-        attempts, neighbours, seen = [locked.attempt], list[Outgoing](), set[bytes]()
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 3)
+        await namespace.publish(alpha, rows)
+        locked, *others = await namespace.hold(alpha, rows)
+        attempts, neighbours, seen = [locked.attempt], list[OutboxRow](), set[bytes]()
         await alpha.settle(others, [Failure(locked, "locked", poison=False, counts=False)])
         began = time.monotonic()
         while len(attempts) < MORE_THAN_ANY_BOUND:
             assert time.monotonic() - began < self.patience, f"it came {len(attempts)} times"
-            neighbours += (more := corner.rows(corner.one, 1))
-            await corner.publish(alpha, more)
+            neighbours += (more := namespace.rows(namespace.one, 1))
+            await namespace.publish(alpha, more)
             batch = await alpha.receive()
             again = [delivery for delivery in batch if delivery.body == locked.body]
             attempts += [delivery.attempt for delivery in again]
@@ -121,34 +122,40 @@ class FaultConformance:
         assert time.monotonic() - began > 2.5, "the pauses do not grow"
         assert len(seen & bodies(neighbours)) > MORE_THAN_ANY_BOUND / 2, "neighbours waited"
         last = [row for row in rows if row.body == locked.body] + [row for row in neighbours if row.body not in seen]
-        await corner.collect(alpha, last)
-        assert not await corner.listen(alpha, self.redelivery + 1)
-        assert not await self.dead_letters(server, corner.alpha)
+        await namespace.collect(alpha, last)
+        assert not await namespace.listen(alpha, self.redelivery + 1)
+        assert not await self.dead_letters(server, namespace.alpha)
 
-    async def test_what_is_kept_back_is_given_to_nobody_else_until_its_consumer_goes(self, corner: Corner) -> None:
-        first = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 10)
-        await corner.publish(first, rows)
-        held = await corner.hold(first, rows)
+    async def test_what_is_kept_back_is_given_to_nobody_else_until_its_consumer_goes(
+        self, namespace: BrokerNamespace
+    ) -> None:
+        first = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 10)
+        await namespace.publish(first, rows)
+        held = await namespace.hold(first, rows)
         await first.settle([], [Failure(one, "locked", poison=False, counts=False) for one in held])
-        again = await corner.hold(first, rows)
+        again = await namespace.hold(first, rows)
         assert bodies(again) == bodies(held)
         await first.settle([], [Failure(one, "locked", poison=False, counts=False) for one in again])
         await first.close()
-        await corner.collect(await corner.open(corner.alpha), rows)
+        await namespace.collect(await namespace.open(namespace.alpha), rows)
 
-    async def test_a_kept_delivery_that_then_fails_counts_from_there(self, corner: Corner, server: Any) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 1)
-        await corner.publish(alpha, rows)
-        (delivery,) = await corner.hold(alpha, rows)
+    async def test_a_kept_delivery_that_then_fails_counts_from_there(
+        self, namespace: BrokerNamespace, server: Any
+    ) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 1)
+        await namespace.publish(alpha, rows)
+        (delivery,) = await namespace.hold(alpha, rows)
         await alpha.settle([], [Failure(delivery, "locked", poison=False, counts=False)])
-        (again,) = await corner.hold(alpha, rows)
+        (again,) = await namespace.hold(alpha, rows)
         await alpha.settle([], [Failure(again, "unknown version", poison=True)])
-        assert await self._dead(server, corner.alpha, 1) == [(rows[0].body, "unknown version")]
+        assert await self._dead(server, namespace.alpha, 1) == [(rows[0].body, "unknown version")]
 
-    async def test_a_mode_lets_others_pass_a_message_whose_rows_are_locked(self, corner: Corner, server: Any) -> None:
-        alpha, tries = await corner.open(corner.alpha), list[str]()
+    async def test_a_mode_lets_others_pass_a_message_whose_rows_are_locked(
+        self, namespace: BrokerNamespace, server: Any
+    ) -> None:
+        alpha, tries = await namespace.open(namespace.alpha), list[str]()
 
         def answer(subject: str) -> Any:
             tries.append(subject)
@@ -156,65 +163,65 @@ class FaultConformance:
             return RowsLocked(frozenset({subject})) if locked else None
 
         door = Door(answer)
-        await corner.publish(
-            alpha, self._rows(corner, [envelope("locked"), *(envelope(f"other-{n}") for n in range(20))])
+        await namespace.publish(
+            alpha, self._rows(namespace, [envelope("locked"), *(envelope(f"other-{n}") for n in range(20))])
         )
         await self._consumed(alpha, door, lambda: tries.count("locked") >= MORE_THAN_ANY_BOUND)
         assert {f"other-{n}" for n in range(20)} <= set(tries)
         assert door.buried == []
-        assert not await corner.listen(alpha, self.redelivery + 1)
+        assert not await namespace.listen(alpha, self.redelivery + 1)
 
     # --- at fault ------------------------------------------------------------------------------------
 
     async def test_a_mode_buries_what_it_cannot_read_and_its_neighbours_go_on(
-        self, corner: Corner, server: Any
+        self, namespace: BrokerNamespace, server: Any
     ) -> None:
-        alpha, door = await corner.open(corner.alpha), Door()
+        alpha, door = await namespace.open(namespace.alpha), Door()
         poison = sorted(POISON)
         mixed = [body for at, one in enumerate(poison) for body in (envelope(f"o{at}"), one)]
-        await corner.publish(alpha, self._rows(corner, [*mixed, envelope("last")]))
+        await namespace.publish(alpha, self._rows(namespace, [*mixed, envelope("last")]))
         wanted = {"last", *(f"o{at}" for at in range(len(poison)))}
         await self._consumed(alpha, door, lambda: wanted <= set(door.asked) and len(door.buried) >= len(poison))
         assert set(dict(door.buried)) == POISON
-        letters = await self._dead(server, corner.alpha, len(poison))
+        letters = await self._dead(server, namespace.alpha, len(poison))
         assert set(letters) == set(door.buried)
-        assert not await corner.listen(alpha, self.redelivery + 1)
+        assert not await namespace.listen(alpha, self.redelivery + 1)
 
-    async def test_a_strangers_messages_stop_nobody(self, corner: Corner, server: Any) -> None:
-        alpha, door = await corner.open(corner.alpha), Door()
-        await corner.publish(alpha, self._rows(corner, [envelope("before")]))
-        strange = await self.publish_as_a_stranger(server, corner)
-        await corner.publish(alpha, self._rows(corner, [envelope("after")]))
+    async def test_a_strangers_messages_stop_nobody(self, namespace: BrokerNamespace, server: Any) -> None:
+        alpha, door = await namespace.open(namespace.alpha), Door()
+        await namespace.publish(alpha, self._rows(namespace, [envelope("before")]))
+        strange = await self.publish_as_a_stranger(server, namespace)
+        await namespace.publish(alpha, self._rows(namespace, [envelope("after")]))
         await self._consumed(
             alpha, door, lambda: {"before", "after"} <= set(door.asked) and len(door.buried) >= strange
         )
-        await self._dead(server, corner.alpha, strange)
-        assert not await corner.listen(alpha, self.redelivery + 1)
+        await self._dead(server, namespace.alpha, strange)
+        assert not await namespace.listen(alpha, self.redelivery + 1)
 
 
 class GivingUp(FaultConformance):
     """For brokers that put away by themselves what was delivered too often and never settled."""
 
-    async def deliver_too_often(self, server: Any, corner: Corner) -> None:
+    async def deliver_too_often(self, server: Any, namespace: BrokerNamespace) -> None:
         """Take what alpha is to receive, and let it come again, until the broker gives it up."""
         raise NotImplementedError
 
     async def test_what_the_broker_itself_gives_up_is_written_down_with_its_cause_once(
-        self, corner: Corner, server: Any
+        self, namespace: BrokerNamespace, server: Any
     ) -> None:
-        beta, row = await corner.open(corner.beta), self._rows(corner, [GOOD])[0]
-        await corner.publish(beta, [row])
-        await self.deliver_too_often(server, corner)
-        door, (more,) = Door(), self._rows(corner, [envelope("neighbour")])
-        await corner.publish(beta, [more])
-        alpha = corner.new(corner.alpha)
+        beta, row = await namespace.open(namespace.beta), self._rows(namespace, [GOOD])[0]
+        await namespace.publish(beta, [row])
+        await self.deliver_too_often(server, namespace)
+        door, (more,) = Door(), self._rows(namespace, [envelope("neighbour")])
+        await namespace.publish(beta, [more])
+        alpha = namespace.new(namespace.alpha)
         await self._consumed(alpha, door, lambda: bool(door.buried) and "neighbour" in door.asked)
         ((body, cause),) = door.buried
         assert body == GOOD
         assert "gave it up" in cause
-        assert await self._dead(server, corner.alpha, 1) == [(GOOD, cause)]
+        assert await self._dead(server, namespace.alpha, 1) == [(GOOD, cause)]
         again = Door()
-        await self._consumed(await corner.open(corner.alpha), again, await _quiet(self.redelivery))
+        await self._consumed(await namespace.open(namespace.alpha), again, await _quiet(self.redelivery))
         assert not again.buried, "it is handed over once"
 
 

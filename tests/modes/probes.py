@@ -8,19 +8,21 @@ import pytest
 
 from sagakit.engine.dependencies import TIMEOUT
 from sagakit.ports import Probed
-from tests.modes.corner import Corner
+from tests.modes.broker_namespace import BrokerNamespace
 
 
 class ProbeConformance:
-    """Uses the fixtures `corner` and `server`."""
+    """Uses the fixtures `namespace` and `server`."""
 
     patience: float
 
     @pytest.mark.parametrize("how", ["stop", "freeze"])
-    async def test_a_probe_tells_whether_the_broker_answers(self, corner: Corner, server: Any, how: str) -> None:
-        alpha = await corner.open(corner.alpha)
+    async def test_a_probe_tells_whether_the_broker_answers(
+        self, namespace: BrokerNamespace, server: Any, how: str
+    ) -> None:
+        alpha = await namespace.open(namespace.alpha)
         assert isinstance(alpha, Probed)
-        listening = asyncio.ensure_future(corner.listen(alpha, self.patience))
+        listening = asyncio.ensure_future(namespace.listen(alpha, self.patience))
 
         async def answers() -> bool:
             try:
@@ -48,9 +50,9 @@ class ProbeConformance:
         await until_it_answers()
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-        rows = corner.rows(corner.one, 5)
-        await corner.publish(alpha, rows)
-        await corner.collect(alpha, rows)
+        rows = namespace.rows(namespace.one, 5)
+        await namespace.publish(alpha, rows)
+        await namespace.collect(alpha, rows)
 
 
 def _open_files() -> int:

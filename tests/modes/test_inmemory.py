@@ -6,8 +6,8 @@ from sagakit.modes.delayed import MOST
 from sagakit.modes.inmemory.transport import InMemoryBroker, InMemoryTransport
 from sagakit.ports import Delivery, Failure, Transport
 from sagakit.topology import Topology
+from tests.modes.broker_namespace import BrokerNamespace, bodies
 from tests.modes.conformance import ATTEMPTS, TransportConformance
-from tests.modes.corner import Corner, bodies
 
 
 class BrokerSwitch:
@@ -48,29 +48,29 @@ class TestInMemory(TransportConformance):
     async def dead_letters(self, server: BrokerSwitch, consumer: str) -> list[tuple[bytes, str]]:
         return server.address.dead_letters.get(consumer, [])
 
-    async def publish_as_a_stranger(self, server: BrokerSwitch, corner: Corner) -> int:
+    async def publish_as_a_stranger(self, server: BrokerSwitch, namespace: BrokerNamespace) -> int:
         for body in (b"", b"\xff" * 300_000):
-            server.address.queue(corner.alpha).put(Delivery(body))
+            server.address.queue(namespace.alpha).put(Delivery(body))
         return 2
 
 
 async def test_at_most_ten_batches_are_kept_back_and_others_wait_only_then() -> None:
     broker = InMemoryBroker()
-    corner = Corner(
+    namespace = BrokerNamespace(
         lambda consumer, topology: InMemoryTransport(
             broker, consumer, topology, batch=1, retry_initial=0.001, retry_max=0.01
         ),
         10,
     )
-    alpha = await corner.open(corner.alpha)
-    await alpha.publish(rows := corner.rows(corner.one, MOST + 1))
+    alpha = await namespace.open(namespace.alpha)
+    await alpha.publish(rows := namespace.rows(namespace.one, MOST + 1))
     seen = set[bytes]()
     for _ in range(5 * MOST):
         batch = await alpha.receive()
         seen |= bodies(batch)
         await alpha.settle([], [Failure(one, "locked", poison=False, counts=False) for one in batch])
     assert seen == bodies(rows[:MOST])
-    await corner.collect(alpha, rows)
+    await namespace.collect(alpha, rows)
 
 
 @pytest.mark.thorough

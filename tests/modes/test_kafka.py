@@ -20,8 +20,8 @@ from sagakit.modes.kafka.topology import dead_letters_of, group_of, topic_of, to
 from sagakit.modes.kafka.transport import KafkaTransport
 from sagakit.ports import Transport
 from sagakit.topology import Topology
+from tests.modes.broker_namespace import BrokerNamespace
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.corner import Corner
 from tests.modes.faults import Door, envelope
 from tests.modes.servers import ProcessServer, running
 
@@ -113,8 +113,8 @@ class TestKafka(TransportConformance):
         finally:
             await reader.stop()
 
-    async def publish_as_a_stranger(self, server: ProcessServer, corner: Corner) -> int:
-        topic = topic_of(corner.one)
+    async def publish_as_a_stranger(self, server: ProcessServer, namespace: BrokerNamespace) -> int:
+        topic = topic_of(namespace.one)
         async with producer(server) as stranger:
             await stranger.send_and_wait(topic, None, b"a key and no value")
             await stranger.send_and_wait(topic, b"no key", headers=[("type", None), ("type", b""), ("\u00fc", None)])
@@ -124,18 +124,20 @@ class TestKafka(TransportConformance):
         return 5
 
     @pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
-    async def test_records_of_every_codec_are_read(self, corner: Corner, server: ProcessServer, codec: str) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 20)
+    async def test_records_of_every_codec_are_read(
+        self, namespace: BrokerNamespace, server: ProcessServer, codec: str
+    ) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 20)
         async with producer(server, compression_type=codec, linger_ms=50) as stranger:
-            await asyncio.gather(*(stranger.send_and_wait(topic_of(corner.one), row.body) for row in rows))
-        await corner.collect(alpha, rows)
+            await asyncio.gather(*(stranger.send_and_wait(topic_of(namespace.one), row.body) for row in rows))
+        await namespace.collect(alpha, rows)
 
     @pytest.mark.parametrize("codec", [0, 4])
     async def test_what_cannot_be_read_is_a_dead_letter_that_says_where_it_was_and_its_neighbours_arrive(
-        self, corner: Corner, server: ProcessServer, codec: int
+        self, namespace: BrokerNamespace, server: ProcessServer, codec: int
     ) -> None:
-        alpha, door, topic = await corner.open(corner.alpha), Door(), topic_of(corner.one)
+        alpha, door, topic = await namespace.open(namespace.alpha), Door(), topic_of(namespace.one)
         wanted = set[str]()
         async with producer(server) as stranger:
             for number in range(6):
@@ -151,14 +153,14 @@ class TestKafka(TransportConformance):
             f"{topic}/0/{3 * n + 1}" for n in range(6)
         ]
         assert all("UnicodeDecodeError" in cause and topic in cause for _, cause in door.buried)
-        assert await self._dead(server, corner.alpha, 6) == door.buried
+        assert await self._dead(server, namespace.alpha, 6) == door.buried
         await alpha.close()
-        assert not await corner.listen(await corner.open(corner.alpha), self.redelivery + 1)
+        assert not await namespace.listen(await namespace.open(namespace.alpha), self.redelivery + 1)
 
     async def test_a_batch_that_was_damaged_at_the_broker_is_passed_over(
-        self, corner: Corner, server: ProcessServer
+        self, namespace: BrokerNamespace, server: ProcessServer
     ) -> None:
-        alpha, door, topic = await corner.open(corner.alpha), Door(), topic_of(corner.one)
+        alpha, door, topic = await namespace.open(namespace.alpha), Door(), topic_of(namespace.one)
         async with producer(server) as stranger:
             for name in ("before", "damaged", "after"):
                 await put(stranger, topic, 0, [envelope(name)])
@@ -171,10 +173,10 @@ class TestKafka(TransportConformance):
         ((body, cause),) = door.buried
         assert json.loads(body)["unreadable"] == f"{topic}/0/1"
         assert "CRC" in cause
-        assert await self._dead(server, corner.alpha, 1) == door.buried
+        assert await self._dead(server, namespace.alpha, 1) == door.buried
 
-    async def test_an_outage_passes_no_record_over(self, corner: Corner, server: ProcessServer) -> None:
-        alpha, door, topic = await corner.open(corner.alpha), Door(), topic_of(corner.one)
+    async def test_an_outage_passes_no_record_over(self, namespace: BrokerNamespace, server: ProcessServer) -> None:
+        alpha, door, topic = await namespace.open(namespace.alpha), Door(), topic_of(namespace.one)
         async with producer(server) as stranger:
             await put(stranger, topic, 0, [envelope("unreadable")], mend=name_no_text)
             for number in range(50):
@@ -187,19 +189,19 @@ class TestKafka(TransportConformance):
         await reading
         assert {json.loads(body)["unreadable"] for body, _ in door.buried} == {f"{topic}/0/0"}
 
-    async def test_deleted_topics_are_made_again(self, corner: Corner, server: ProcessServer) -> None:
-        alpha, beta = await corner.open(corner.alpha), await corner.open(corner.beta)
-        rows = corner.rows(corner.one, 10)
+    async def test_deleted_topics_are_made_again(self, namespace: BrokerNamespace, server: ProcessServer) -> None:
+        alpha, beta = await namespace.open(namespace.alpha), await namespace.open(namespace.beta)
+        rows = namespace.rows(namespace.one, 10)
         await alpha.publish(rows)
-        await corner.collect(alpha, rows)
-        listening = asyncio.ensure_future(corner.listen(alpha, self.patience))
+        await namespace.collect(alpha, rows)
+        listening = asyncio.ensure_future(namespace.listen(alpha, self.patience))
         admin = AIOKafkaAdminClient(bootstrap_servers=server.address)
         await admin.start()
-        await admin.delete_topics(list(topics(corner.topology, 1)))
+        await admin.delete_topics(list(topics(namespace.topology, 1)))
         await admin.close()
         await asyncio.sleep(1)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
-        more = corner.rows(corner.one, 10) + corner.rows(corner.two, 10)
-        await corner.publish(beta, more)
-        await corner.collect(alpha, more)
+        more = namespace.rows(namespace.one, 10) + namespace.rows(namespace.two, 10)
+        await namespace.publish(beta, more)
+        await namespace.collect(alpha, more)

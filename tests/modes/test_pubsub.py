@@ -23,8 +23,8 @@ from sagakit.modes.pubsub.topology import (
 from sagakit.modes.pubsub.transport import PubSubTransport
 from sagakit.ports import Failure, Transport
 from sagakit.topology import Topology
+from tests.modes.broker_namespace import MADE, BrokerNamespace, bodies
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.corner import MADE, Corner, bodies
 from tests.modes.faults import GivingUp
 from tests.modes.servers import ProcessServer, running
 
@@ -56,11 +56,11 @@ class TestPubSub(GivingUp, TransportConformance):
         finally:
             await client.close()
 
-    async def deliver_too_often(self, server: ProcessServer, corner: Corner) -> None:
+    async def deliver_too_often(self, server: ProcessServer, namespace: BrokerNamespace) -> None:
         client = Client(server.address)
         await client.open()
-        name = Names("quartet").subscription(subscription_of(corner.topology.of(corner.alpha)[0]))
-        place = Names("quartet").topic(undelivered_of(corner.topology, corner.alpha))
+        name = Names("quartet").subscription(subscription_of(namespace.topology.of(namespace.alpha)[0]))
+        place = Names("quartet").topic(undelivered_of(namespace.topology, namespace.alpha))
         await _give_up(client, name, place, LEAST_DELIVERIES)
         times = 0
         try:
@@ -74,7 +74,7 @@ class TestPubSub(GivingUp, TransportConformance):
         finally:
             await client.close()
 
-    async def publish_as_a_stranger(self, server: ProcessServer, corner: Corner) -> int:
+    async def publish_as_a_stranger(self, server: ProcessServer, namespace: BrokerNamespace) -> int:
         strange = [
             new_message(data=b"no attributes at all"),
             new_message(data=b"\xff\x00\xfe", attributes={"type": MADE}),
@@ -93,25 +93,25 @@ class TestPubSub(GivingUp, TransportConformance):
         await client.open()
         try:
             for one in strange:
-                await client.publish(Names("quartet").topic(topic_of(corner.one)), [one])
+                await client.publish(Names("quartet").topic(topic_of(namespace.one)), [one])
         finally:
             await client.close()
         return len(strange)
 
     @pytest.mark.parametrize("call", ["pull", "extend"])
     async def test_a_task_that_fails_by_its_own_fault_fails_the_consumer_and_is_begun_again(
-        self, corner: Corner, monkeypatch: pytest.MonkeyPatch, call: str
+        self, namespace: BrokerNamespace, monkeypatch: pytest.MonkeyPatch, call: str
     ) -> None:
-        alpha, other = await corner.open(corner.alpha), await corner.open(corner.alpha)
+        alpha, other = await namespace.open(namespace.alpha), await namespace.open(namespace.alpha)
         assert isinstance(alpha, PubSubTransport)
-        rows = corner.rows(corner.one, 5)
+        rows = namespace.rows(namespace.one, 5)
         await alpha.publish(rows)
-        held = await corner.hold(alpha, rows)
+        held = await namespace.hold(alpha, rows)
         await alpha.settle([], [Failure(one, "locked", poison=False, counts=False) for one in held])
         with monkeypatch.context() as patch:
             patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a fault of ours")))
             with pytest.raises(KeyError, match="a fault of ours"):
-                await corner.consume(alpha, "locked")
+                await namespace.consume(alpha, "locked")
         while True:  # each task that failed is told of once
             try:
                 again = list(await alpha.receive())
@@ -119,51 +119,53 @@ class TestPubSub(GivingUp, TransportConformance):
             except KeyError:
                 continue
         await alpha.settle(again, [])
-        await corner.collect(alpha, [row for row in rows if row.body not in bodies(again)])
-        more = corner.rows(corner.one, 5)
+        await namespace.collect(alpha, [row for row in rows if row.body not in bodies(again)])
+        more = namespace.rows(namespace.one, 5)
         await alpha.publish(more)
-        await corner.collect(alpha, more)
-        assert not await corner.listen(other, 1)
+        await namespace.collect(alpha, more)
+        assert not await namespace.listen(other, 1)
 
-    async def test_a_filter_that_was_changed_is_refused_since_it_would_withhold_messages(self, corner: Corner) -> None:
-        await corner.open(corner.alpha)
-        first, *others = corner.topology.subscriptions
+    async def test_a_filter_that_was_changed_is_refused_since_it_would_withhold_messages(
+        self, namespace: BrokerNamespace
+    ) -> None:
+        await namespace.open(namespace.alpha)
+        first, *others = namespace.topology.subscriptions
         changed = Topology((replace(first, types=first.types | {"New"}), *others))
         with pytest.raises(FilterChanged, match="drain and delete"):
-            await corner.connect(corner.alpha, changed).start()
+            await namespace.connect(namespace.alpha, changed).start()
 
     async def test_a_subscription_of_an_earlier_version_gets_the_place_of_today(
-        self, corner: Corner, server: ProcessServer
+        self, namespace: BrokerNamespace, server: ProcessServer
     ) -> None:
-        await corner.open(corner.alpha)
-        name = Names("quartet").subscription(subscription_of(corner.topology.of(corner.alpha)[0]))
+        await namespace.open(namespace.alpha)
+        name = Names("quartet").subscription(subscription_of(namespace.topology.of(namespace.alpha)[0]))
         client = Client(server.address)
         await client.open()
         try:
-            before = Names("quartet").topic(dead_letters_of(corner.topology, corner.alpha))
+            before = Names("quartet").topic(dead_letters_of(namespace.topology, namespace.alpha))
             await _give_up(client, name, before, LEAST_DELIVERIES)
-            await corner.open(corner.alpha)
+            await namespace.open(namespace.alpha)
             found = await client.subscriber.get_subscription(subscription=name)
         finally:
             await client.close()
-        wanted = Names("quartet").topic(undelivered_of(corner.topology, corner.alpha))
+        wanted = Names("quartet").topic(undelivered_of(namespace.topology, namespace.alpha))
         assert found.dead_letter_policy.dead_letter_topic == wanted
 
-    async def test_what_was_received_and_never_settled_comes_again(self, corner: Corner) -> None:
-        alpha = await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 5)
+    async def test_what_was_received_and_never_settled_comes_again(self, namespace: BrokerNamespace) -> None:
+        alpha = await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 5)
         await alpha.publish(rows)
-        await corner.hold(alpha, rows)
-        await corner.collect(alpha, rows)
+        await namespace.hold(alpha, rows)
+        await namespace.collect(alpha, rows)
 
-    async def test_what_is_in_hand_for_long_stays_with_its_consumer(self, corner: Corner) -> None:
-        first, second = await corner.open(corner.alpha), await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 1)
+    async def test_what_is_in_hand_for_long_stays_with_its_consumer(self, namespace: BrokerNamespace) -> None:
+        first, second = await namespace.open(namespace.alpha), await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 1)
         await first.publish(rows)
-        held = await corner.hold(first, rows)
-        assert not await corner.listen(second, DEADLINE + 3)
+        held = await namespace.hold(first, rows)
+        assert not await namespace.listen(second, DEADLINE + 3)
         await first.settle(held, [])
-        assert not await corner.listen(second, 2)
+        assert not await namespace.listen(second, 2)
 
 
 async def _give_up(client: Client, subscription: str, place: str, deliveries: int) -> None:

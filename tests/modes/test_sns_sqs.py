@@ -15,8 +15,8 @@ from sagakit.modes.sns_sqs.transport import SnsSqsTransport
 from sagakit.modes.sns_sqs.wire import unpack
 from sagakit.ports import Transport
 from sagakit.topology import Topology
+from tests.modes.broker_namespace import ATTEMPTS, BrokerNamespace
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.corner import ATTEMPTS, Corner
 from tests.modes.faults import GivingUp
 from tests.modes.servers import ProcessServer, running
 
@@ -46,16 +46,16 @@ class TestSnsSqs(GivingUp, TransportConformance):
             )
         return [(unpack(one), one["MessageAttributes"]["cause"]["StringValue"]) for one in found.get("Messages", ())]
 
-    async def deliver_too_often(self, server: ProcessServer, corner: Corner) -> None:
+    async def deliver_too_often(self, server: ProcessServer, namespace: BrokerNamespace) -> None:
         session = aioboto3.Session("any", "any", region_name="eu-west-1")
         async with session.client("sqs", endpoint_url=f"http://{server.address}") as sqs:
-            url = (await sqs.get_queue_url(QueueName=f"quartet-test-{corner.alpha}"))["QueueUrl"]
+            url = (await sqs.get_queue_url(QueueName=f"quartet-test-{namespace.alpha}"))["QueueUrl"]
             for _ in range(2 * ATTEMPTS):
                 found = await sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2, VisibilityTimeout=0)
                 assert len(found.get("Messages", ())) == 1
             assert "Messages" not in await sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
 
-    async def publish_as_a_stranger(self, server: ProcessServer, corner: Corner) -> int:
+    async def publish_as_a_stranger(self, server: ProcessServer, namespace: BrokerNamespace) -> int:
         text = {"DataType": "String", "StringValue": "base64"}
         strange: list[dict[str, Any]] = [
             {"MessageBody": "no attributes at all"},
@@ -67,38 +67,38 @@ class TestSnsSqs(GivingUp, TransportConformance):
         ]
         session = aioboto3.Session("any", "any", region_name="eu-west-1")
         async with session.client("sqs", endpoint_url=f"http://{server.address}") as sqs:
-            url = (await sqs.get_queue_url(QueueName=f"quartet-test-{corner.alpha}"))["QueueUrl"]
+            url = (await sqs.get_queue_url(QueueName=f"quartet-test-{namespace.alpha}"))["QueueUrl"]
             for one in strange:
                 await sqs.send_message(QueueUrl=url, **one)
         return len(strange)
 
     @pytest.mark.parametrize("call", ["poll", "hide"])
     async def test_a_task_that_fails_by_its_own_fault_fails_the_consumer_and_is_begun_again(
-        self, corner: Corner, monkeypatch: pytest.MonkeyPatch, call: str
+        self, namespace: BrokerNamespace, monkeypatch: pytest.MonkeyPatch, call: str
     ) -> None:
-        alpha = await corner.open(corner.alpha)
+        alpha = await namespace.open(namespace.alpha)
         assert isinstance(alpha, SnsSqsTransport)
         with monkeypatch.context() as patch:
             patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a fault of ours")))
             with pytest.raises(KeyError, match="a fault of ours"):
-                await corner.consume(alpha, "nothing is wrong")
+                await namespace.consume(alpha, "nothing is wrong")
         while True:  # each task that failed is told of once
             try:
                 await alpha.receive()
                 break
             except KeyError:
                 continue
-        rows = corner.rows(corner.one, 5)
+        rows = namespace.rows(namespace.one, 5)
         await alpha.publish(rows)
-        held = await corner.hold(alpha, rows)
-        other = await corner.open(corner.alpha)
-        assert not await corner.listen(other, 2 * VISIBILITY)
+        held = await namespace.hold(alpha, rows)
+        other = await namespace.open(namespace.alpha)
+        assert not await namespace.listen(other, 2 * VISIBILITY)
         await alpha.settle(held, [])
 
-    async def test_what_a_slow_batch_has_in_hand_is_given_to_nobody_else(self, corner: Corner) -> None:
-        slow, other = await corner.open(corner.alpha), await corner.open(corner.alpha)
-        rows = corner.rows(corner.one, 5)
+    async def test_what_a_slow_batch_has_in_hand_is_given_to_nobody_else(self, namespace: BrokerNamespace) -> None:
+        slow, other = await namespace.open(namespace.alpha), await namespace.open(namespace.alpha)
+        rows = namespace.rows(namespace.one, 5)
         await slow.publish(rows)
-        held = await corner.hold(slow, rows)
-        assert not await corner.listen(other, 2 * VISIBILITY)
+        held = await namespace.hold(slow, rows)
+        assert not await namespace.listen(other, 2 * VISIBILITY)
         await slow.settle(held, [])

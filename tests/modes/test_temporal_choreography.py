@@ -9,10 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from checkout.messages import OrderCancelled
-from sagakit.engine.batch import Forward
-from sagakit.modes import CHOREOGRAPHY
 from sagakit.modes.temporal import choreography
 from sagakit.modes.temporal.connection import connect
+from sagakit.topology import CHOREOGRAPHY
+from sagakit.work import Nudge
 from tests.modes.servers import ProcessServer, running
 from tests.modes.test_temporal_world import SERVICES, World, ended, keep
 
@@ -92,7 +92,7 @@ async def test_a_reminder_makes_up_for_a_step_that_got_lost(world: World) -> Non
     await world.start("payment")
     await asyncio.sleep(0.5)
     assert world.order(order_id).status == "PENDING"
-    await world.services["order"].dispatcher.do_all([Forward(order_id)])
+    await world.services["order"].dispatcher.do_all([Nudge(order_id)])
     assert await world.settled(order_id) == "COMPLETED"
 
 

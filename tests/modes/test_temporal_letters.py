@@ -16,7 +16,7 @@ from checkout.messages import PUBLIC, AuthorizePayment, ConfirmOrder
 from sagakit.envelope import decode
 from sagakit.message import Command
 from sagakit.modes.temporal.connection import connect
-from sagakit.modes.temporal.wire import Start, note_of
+from sagakit.modes.temporal.wire import WorkflowInput, note_of
 from tests.modes.servers import running
 from tests.modes.test_temporal_world import World, ended
 
@@ -192,7 +192,7 @@ async def test_a_start_with_a_nonsensical_deadline_is_held_to_a_bound(orchestrat
     world = orchestrated
     client, order_id = await connect(world.settings), await hold(world)
     placed = world.stores["order"].events[f"{order_id}/OrderPlaced"]
-    start = Start(note_of(PUBLIC, placed, None, None), 0.1, 5.0, 1e300)
+    start = WorkflowInput(note_of(PUBLIC, placed, None, None), 0.1, 5.0, 1e300)
     assert await restarted(world, client, order_id, msgspec.json.encode(start)) == "OrderConfirmed"
     assert await world.settled(order_id) == "COMPLETED"
 
@@ -219,12 +219,12 @@ async def test_a_command_that_fails_again_and_again_is_written_down_once_and_goe
         assert parcel.cause
         assert "3 attempts" in cause
         participant = world.services[service]
-        assert participant.readmit is not None
-        refused = await participant.readmit(body)
+        assert participant.redeliver is not None
+        refused = await participant.redeliver(body)
         assert refused is not None
         assert "is refused" in refused
         world.stores[service].rejects.clear()
-        assert await participant.readmit(body) is None
+        assert await participant.redeliver(body) is None
         assert await world.settled(order_id) == "COMPLETED"
         assert len(letters()) == 1
         assert world.letters[service].times[body] == 1
@@ -260,7 +260,7 @@ async def test_a_history_shows_no_words_of_an_error_that_were_not_chosen(orchest
 
 
 async def test_a_retry_says_what_came_of_it(world: World) -> None:
-    readmit = world.services["order"].readmit
-    assert readmit is not None
+    redeliver = world.services["order"].redeliver
+    assert redeliver is not None
     for body in (b"nothing", note("Nonsense", "{}"), note("OrderCancelled", '{"order_id": 5}')):
-        assert "not a CloudEvent" in str(await readmit(body)), body
+        assert "not a CloudEvent" in str(await redeliver(body)), body

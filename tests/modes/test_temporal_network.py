@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import pytest
 
-from sagakit.modes import ORCHESTRATION
 from sagakit.modes.temporal.connection import connect
+from sagakit.topology import ORCHESTRATION
 from tests.modes.road import Road
 from tests.modes.servers import ProcessServer, running
 from tests.modes.test_temporal_world import World

@@ -16,13 +16,13 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from checkout.messages import PUBLIC, OrderCancelled, OrderPlaced
-from sagakit.engine.batch import Forward
 from sagakit.engine.dependencies import TIMEOUT
 from sagakit.envelope import Envelope, encode
-from sagakit.modes import ORCHESTRATION
 from sagakit.modes.temporal.activities import HEARTBEAT_TIMEOUT
 from sagakit.modes.temporal.connection import connect
-from sagakit.ports import Outgoing, Probed
+from sagakit.ports import OutboxRow, Probed
+from sagakit.topology import ORCHESTRATION
+from sagakit.work import Nudge
 from tests.modes.servers import ProcessServer, running
 from tests.modes.test_temporal_world import SERVICES, World, ended, keep
 
@@ -104,7 +104,7 @@ async def test_a_start_that_is_published_twice_changes_nothing(world: World) -> 
     await ended(world, order_id)
     placed = world.stores["order"].events[f"{order_id}/OrderPlaced"]
     assert isinstance(placed, OrderPlaced)
-    row = Outgoing(
+    row = OutboxRow(
         f"{order_id}/OrderPlaced", "temporal.start", order_id, "OrderPlaced", encode(Envelope(placed, "order"), PUBLIC)
     )
     await world.services["order"].mode.publish([row, row])
@@ -142,7 +142,7 @@ async def test_a_lost_workflow_is_started_again_at_what_the_row_says(world: Worl
     world.outside.silent.clear()
     await asyncio.sleep(0.3)
     assert not world.order(order_id).settled
-    await world.services["order"].dispatcher.do_all([Forward(order_id)])
+    await world.services["order"].dispatcher.do_all([Nudge(order_id)])
     assert await world.settled(order_id) == "COMPLETED"
 
 

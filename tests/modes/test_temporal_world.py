@@ -20,14 +20,14 @@ import shipping_service.service
 from checkout.messages import Address, CancelOrder, Checkout, Line, Money, PlaceOrder, ReserveStock
 from checkout.saga import CHECKOUT
 from checkout.topology import topology_of
-from inventory_service.domain import Reservation, Shelf, StockItem
+from inventory_service.domain import Reservation, StockItem, StockState
 from order_service.domain import Order
 from payment_service.domain import Payment
-from sagakit.engine.engine import Participant
+from sagakit.engine.engine import ServiceEngine
 from sagakit.message import Command, Event, message_id
 from sagakit.modes.temporal.connection import connect
 from sagakit.modes.temporal.mode import build
-from sagakit.ports import CALLS, Changes, Claim, Outgoing, RowRejected, StoreUnavailable
+from sagakit.ports import CALLS, Changes, Claim, OutboxRow, RowRejected, StoreUnavailable
 from sagakit.postgres.dead_letters import MemoryDeadLetters
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
@@ -63,7 +63,7 @@ class MemoryStore:
         self.inbox: dict[str, Claim] = {}
         self.events: dict[str, Event] = {}
         self.counts: dict[str, int] = {}
-        self.outbox: dict[str, tuple[Outgoing, float]] = {}
+        self.outbox: dict[str, tuple[OutboxRow, float]] = {}
         self._lock = asyncio.Lock()
 
     @contextlib.asynccontextmanager
@@ -81,7 +81,7 @@ class MemoryStore:
         self.check()
         return {key: self.events[key] for key in event_ids if key in self.events}
 
-    async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
+    async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
         self.check()
         now = time.monotonic()
         due = [row for row, at in self.outbox.values() if at <= now and (row.channel == CALLS) == calls][:limit]
@@ -89,12 +89,12 @@ class MemoryStore:
             self.outbox[row.id] = (dataclasses.replace(row, attempts=row.attempts + 1), now + 5)
         return due
 
-    async def done(self, rows: Sequence[Outgoing]) -> None:
+    async def done(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             if row.id in self.outbox and self.outbox[row.id][0].token == row.token:
                 del self.outbox[row.id]
 
-    async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
+    async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
         for row in rows:
             if row.id in self.outbox:
                 again = dataclasses.replace(row, attempts=row.attempts + 1)
@@ -109,8 +109,8 @@ class Transaction:
         self._states: dict[str, Any] = {}
         self._items: dict[str, StockItem] = {}
 
-    async def enter(
-        self, claims: Sequence[Claim], commands: Sequence[Command], reminded: Sequence[str]
+    async def claim_and_load(
+        self, claims: Sequence[Claim], commands: Sequence[Command], nudged: Sequence[str]
     ) -> tuple[set[str], "Transaction"]:
         for command in commands:
             if type(command).__name__ in self._store.rejects:
@@ -146,10 +146,10 @@ class Transaction:
         if isinstance(command, ReserveStock):
             skus |= {line.sku for line in command.checkout.lines}
         items = {**self._store.items, **self._items}
-        return Shelf(state, {sku: items[sku] for sku in sorted(skus & set(items))})
+        return StockState(state, {sku: items[sku] for sku in sorted(skus & set(items))})
 
     def put(self, subject: str, state: Any) -> None:
-        if isinstance(state, Shelf):
+        if isinstance(state, StockState):
             self._items.update(state.items)
             state = state.reservation
         self._states[subject] = state
@@ -209,7 +209,7 @@ class World:
         self.style, self.outside = style, Outside()
         self.stores = {name: MemoryStore(name) for name in SERVICES}
         self.letters = {name: Letters() for name in SERVICES}
-        self.services: dict[str, Participant] = {}
+        self.services: dict[str, ServiceEngine] = {}
 
     async def __aenter__(self) -> "World":
         await self.start(*SERVICES)
@@ -222,7 +222,7 @@ class World:
         for name in names:
             service = SERVICES[name]
             mode = build(self.style, self.settings, service, CHECKOUT, topology_of(self.style))
-            self.services[name] = Participant(
+            self.services[name] = ServiceEngine(
                 service, self.stores[name], mode, self.outside, self.letters[name], self.settings, Metrics()
             )
         await asyncio.gather(*(self.services[name].start() for name in names))

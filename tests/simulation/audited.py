@@ -6,6 +6,7 @@ from typing import Final
 from checkout.messages import Money, OrderCancelled
 from checkout_audit.invariants import INVARIANTS
 from checkout_audit.snapshot import (
+    ClientObservation,
     DeadLetterRow,
     InboxRow,
     JournalRow,
@@ -14,7 +15,6 @@ from checkout_audit.snapshot import (
     OutboxRow,
     PaymentRow,
     Records,
-    Sight,
     Snapshot,
 )
 from sagakit.message import message_id
@@ -69,15 +69,15 @@ def snapshot_of(world: World) -> Snapshot:
     )
 
 
-def _sights(world: World) -> list[Sight]:
+def _sights(world: World) -> list[ClientObservation]:
     sights = []
     for command in world.scenario.orders:
         key, customer = command.idempotency_key, command.checkout.customer
         if command.order_id in world.databases["order"].states:
-            sights.append(Sight(key, command.order_id, "accepted", customer))
+            sights.append(ClientObservation(key, command.order_id, "accepted", customer))
         for answer in world.told.get(command.order_id, ()):
             if isinstance(answer, OrderCancelled):
-                sights.append(Sight(key, command.order_id, "CANCELLED", customer))
+                sights.append(ClientObservation(key, command.order_id, "CANCELLED", customer))
     return sights
 
 

@@ -11,8 +11,8 @@ from typing import Final, TypeVar
 
 from checkout.topology import topology_of
 from sagakit.envelope import Envelope
-from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
-from sagakit.ports import Outgoing
+from sagakit.ports import OutboxRow
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION
 
 STYLES: Final = (CHOREOGRAPHY, ORCHESTRATION)
 
@@ -78,7 +78,7 @@ class Carrier:
         """Whether a process of `service` publishes to `channel` in its style; rows of another are dropped."""
         return channel in channels(self.running[service])
 
-    def send(self, row: Outgoing, envelope: Envelope) -> None:
+    def send(self, row: OutboxRow, envelope: Envelope) -> None:
         """To every subscriber of the row's channel and type."""
         for consumer, style in consumers().get((row.channel, row.type), ()):
             self.post(Parcel(consumer, envelope, style, f"{consumer} < {row.id}"))

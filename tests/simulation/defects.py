@@ -13,9 +13,9 @@ from payment_service import domain as payment
 from payment_service import gateway
 from payment_service import handlers as payment_handlers
 from sagakit.message import Event
-from sagakit.modes import CHOREOGRAPHY
 from sagakit.provider import ProviderCall
 from sagakit.service import Handler
+from sagakit.topology import CHOREOGRAPHY
 from shipping_service import domain as shipping
 from shipping_service import handlers as shipping_handlers
 from tests.simulation.design import Design
@@ -32,18 +32,18 @@ def forgetful(design: Design, name: str, undone: type[Event], status_of: Callabl
 
 
 def oversell(design: Design) -> Design:
-    def decide(command: m.ReserveStock, shelf: inventory.Shelf) -> Event:
+    def decide(command: m.ReserveStock, stock: inventory.StockState) -> Event:
         return m.StockReserved(command.order_id, command.checkout)
 
     def take(item: inventory.StockItem, quantity: int) -> inventory.StockItem:
         return replace(item, available=item.available - quantity, reserved=item.reserved + quantity)
 
-    def evolve(shelf: inventory.Shelf, event: Event) -> inventory.Shelf:
+    def evolve(stock: inventory.StockState, event: Event) -> inventory.StockState:
         if not isinstance(event, m.StockReserved):
-            return inventory.evolve(shelf, event)
+            return inventory.evolve(stock, event)
         lines = {line.sku: line.quantity for line in event.checkout.lines}
-        items = {sku: take(item, lines.get(sku, 0)) for sku, item in shelf.items.items()}
-        return inventory.Shelf(replace(shelf.reservation, status=inventory.RESERVED, lines=lines), items)
+        items = {sku: take(item, lines.get(sku, 0)) for sku, item in stock.items.items()}
+        return inventory.StockState(replace(stock.reservation, status=inventory.RESERVED, lines=lines), items)
 
     return design.with_handler("inventory", m.ReserveStock, decide).with_service("inventory", evolve=evolve)
 
@@ -51,27 +51,27 @@ def oversell(design: Design) -> Design:
 def partial_reservation(design: Design) -> Design:
     decide = design.services["inventory"].commands[m.ReserveStock].decide
 
-    def mutated(command: m.ReserveStock, shelf: inventory.Shelf) -> Event:
-        there = tuple(line for line in command.checkout.lines if shelf.items[line.sku].available >= line.quantity)
-        return decide(replace(command, checkout=replace(command.checkout, lines=there[:1])), shelf)
+    def mutated(command: m.ReserveStock, stock: inventory.StockState) -> Event:
+        there = tuple(line for line in command.checkout.lines if stock.items[line.sku].available >= line.quantity)
+        return decide(replace(command, checkout=replace(command.checkout, lines=there[:1])), stock)
 
     return design.with_handler("inventory", m.ReserveStock, mutated)
 
 
 def released_twice(design: Design) -> Design:
-    def evolve(shelf: inventory.Shelf, event: Event) -> inventory.Shelf:
-        if isinstance(event, m.StockReleased) and shelf.reservation.status == inventory.RELEASED:
-            shelf = replace(shelf, reservation=replace(shelf.reservation, status=inventory.RESERVED))
-        return inventory.evolve(shelf, event)
+    def evolve(stock: inventory.StockState, event: Event) -> inventory.StockState:
+        if isinstance(event, m.StockReleased) and stock.reservation.status == inventory.RELEASED:
+            stock = replace(stock, reservation=replace(stock.reservation, status=inventory.RESERVED))
+        return inventory.evolve(stock, event)
 
     design = design.with_handler("inventory", m.ReleaseStock, lambda command, _: m.StockReleased(command.order_id))
     return design.with_service("inventory", evolve=evolve).without_machinery(inbox=False)
 
 
 def stock_kept(design: Design) -> Design:
-    def evolve(shelf: inventory.Shelf, event: Event) -> inventory.Shelf:
-        after = inventory.evolve(shelf, event)
-        return replace(after, items=shelf.items) if isinstance(event, m.StockReleased) else after
+    def evolve(stock: inventory.StockState, event: Event) -> inventory.StockState:
+        after = inventory.evolve(stock, event)
+        return replace(after, items=stock.items) if isinstance(event, m.StockReleased) else after
 
     return design.with_service("inventory", evolve=evolve)
 
@@ -187,7 +187,7 @@ def owes_nothing(design: Design, status: str) -> Design:
 
 
 def commit_always_fails(design: Design) -> Design:
-    def decide(command: m.CommitStock, shelf: inventory.Shelf) -> Event:
+    def decide(command: m.CommitStock, stock: inventory.StockState) -> Event:
         raise ZeroDivisionError
 
     return design.with_handler("inventory", m.CommitStock, decide)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from checkout.messages import CancelOrder
 from order_service.domain import NEW
-from sagakit.engine.batch import Do
+from sagakit.work import Execute
 from tests.simulation.design import STYLES, Design
 from tests.simulation.healing import drain, heal
 from tests.simulation.invariants import Violation, finality, safety
@@ -106,10 +106,10 @@ def _acts(world: World, cancels: bool) -> Iterator[Act]:
     for command in world.scenario.orders:
         order_id = command.order_id
         if order_of(world, order_id).status == NEW:
-            yield f"place {order_id}", lambda then, command=command: then.ask_order(Do(command))  # type: ignore[misc]
+            yield f"place {order_id}", lambda then, command=command: then.ask_order(Execute(command))  # type: ignore[misc]
             continue
         for reason in ("CUSTOMER_REQUESTED", "TIMED_OUT") if cancels else ():
-            cancel = Do(CancelOrder(order_id, reason))
+            cancel = Execute(CancelOrder(order_id, reason))
             yield f"cancel {order_id} as {reason}", lambda then, cancel=cancel: then.ask_order(cancel)  # type: ignore[misc]
     for key in world.network:
         yield f"deliver {key}", lambda then, key=key: then.deliver([key])  # type: ignore[misc]

@@ -10,11 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from checkout.messages import ReserveStock
-from inventory_service.domain import Reservation, Restock, Shelf, StockItem
+from inventory_service.domain import Reservation, Restock, StockItem, StockState
 from order_service.domain import Order
 from payment_service.domain import Payment
 from sagakit.message import Command, Event, message_id
-from sagakit.ports import Changes, Claim, Entry, Outgoing
+from sagakit.ports import Changes, Claim, Entry, OutboxRow
 from shipping_service.domain import Shipment
 
 BLANK: Final[Mapping[str, Callable[[str], Any]]] = {
@@ -33,9 +33,9 @@ class Record:
     tick: int
 
 
-def leased(row: Outgoing, token: int) -> Outgoing:
+def leased(row: OutboxRow, token: int) -> OutboxRow:
     """The same row under another lease."""
-    return Outgoing(row.id, row.channel, row.key, row.type, row.body, token)
+    return OutboxRow(row.id, row.channel, row.key, row.type, row.body, token)
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Database:
     inbox: dict[str, Claim] = field(default_factory=dict)
     journal: list[Record] = field(default_factory=list)
     events: dict[str, Event] = field(default_factory=dict)
-    outbox: dict[str, Outgoing] = field(default_factory=dict)
+    outbox: dict[str, OutboxRow] = field(default_factory=dict)
 
     def copy(self) -> "Database":
         return Database(
@@ -124,7 +124,7 @@ class Working:
 class Shelves(Working):
     """Inventory's: a reservation with the stock items that it or the command is about."""
 
-    def get(self, subject: str, command: Command | None) -> Shelf:
+    def get(self, subject: str, command: Command | None) -> StockState:
         reservation = self._row(subject)
         skus = set(reservation.lines)
         if isinstance(command, ReserveStock):
@@ -132,9 +132,9 @@ class Shelves(Working):
         elif isinstance(command, Restock):
             skus.add(command.sku)
         items = {**self._database.items, **self.items}
-        return Shelf(reservation, {sku: items[sku] for sku in sorted(skus) if sku in items})
+        return StockState(reservation, {sku: items[sku] for sku in sorted(skus) if sku in items})
 
-    def put(self, subject: str, state: Shelf) -> None:
+    def put(self, subject: str, state: StockState) -> None:
         if state.reservation != Reservation(subject):
             self.states[subject] = state.reservation
         self.items.update(state.items)

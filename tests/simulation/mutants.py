@@ -30,7 +30,7 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "no inbox claim": _caught(lambda d: d.without_machinery(inbox=False), 8),
     "the inbox forgets after a while": _caught(lambda d: d.without_machinery(inbox_lasts=40), 8),
     "no tombstone in inventory": _caught(
-        lambda d: defects.forgetful(d, "inventory", m.StockReleased, lambda shelf: str(shelf.reservation.status)), 4
+        lambda d: defects.forgetful(d, "inventory", m.StockReleased, lambda stock: str(stock.reservation.status)), 4
     ),
     "no tombstone in payment": _caught(
         lambda d: defects.forgetful(d, "payment", m.PaymentVoided, lambda state: str(state.status)), 4, 6

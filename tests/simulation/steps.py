@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 from checkout.messages import CancelOrder
 from order_service.domain import NEW, Order
-from sagakit.engine.batch import Do, Forward
 from sagakit.provider import ProviderOutcome
+from sagakit.work import Execute, Nudge
 from tests.simulation import others
 from tests.simulation.world import World
 
@@ -30,7 +30,7 @@ def perform(world: World, step: Step) -> None:
 def _place(world: World, step: Step) -> None:
     for command in world.scenario.orders:
         if command.order_id == step.names[0]:
-            world.ask_order(Do(command), step.fate == "crash")
+            world.ask_order(Execute(command), step.fate == "crash")
 
 
 def placed(world: World, order_id: str) -> bool:
@@ -39,13 +39,13 @@ def placed(world: World, order_id: str) -> bool:
 
 def _cancel(world: World, step: Step) -> None:
     if placed(world, step.names[0]):
-        world.ask_order(Do(CancelOrder(step.names[0], "CUSTOMER_REQUESTED")), step.fate == "crash")
+        world.ask_order(Execute(CancelOrder(step.names[0], "CUSTOMER_REQUESTED")), step.fate == "crash")
 
 
 def _deadline(world: World, step: Step) -> None:
     order_id = step.names[0]
     if world.design.machinery.deadline and order_of(world, order_id).status == "PENDING":
-        world.enter("order", [Do(CancelOrder(order_id, "TIMED_OUT"))], step.fate == "crash")
+        world.claim_and_load("order", [Execute(CancelOrder(order_id, "TIMED_OUT"))], step.fate == "crash")
 
 
 def _expire(world: World, step: Step) -> None:
@@ -56,7 +56,7 @@ def _expire(world: World, step: Step) -> None:
 
 def _remind(world: World, step: Step) -> None:
     if world.design.machinery.sweeper and placed(world, step.names[0]):
-        world.enter("order", [Forward(step.names[0], None)], step.fate == "crash")
+        world.claim_and_load("order", [Nudge(step.names[0])], step.fate == "crash")
 
 
 def _relay(world: World, step: Step) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION
 from tests.simulation.design import Design
 from tests.simulation.healing import drain, heal, linger
 from tests.simulation.invariants import finality

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sagakit.modes import CHOREOGRAPHY
+from sagakit.topology import CHOREOGRAPHY
 from tests.simulation.controls import WITHIN, schedules_to_find
 from tests.simulation.design import STYLES, Design
 from tests.simulation.explore import explore

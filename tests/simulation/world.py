@@ -14,11 +14,12 @@ import msgspec
 from checkout.messages import OrderCancelled, OrderConfirmed
 from inventory_service.domain import StockItem
 from sagakit import envelope
-from sagakit.engine.batch import Do, HandlerFailed, Item, candidates, claims, describe, open_batch
+from sagakit.engine.batch import apply_batch, candidates, claims
 from sagakit.message import Event, Message, UnknownMessage, message_id
 from sagakit.modes.styles import style_of
-from sagakit.ports import CALLS, Changes, Claim, Mode, Outgoing
+from sagakit.ports import CALLS, Changes, Claim, Mode, OutboxRow
 from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
+from sagakit.work import Execute, HandlerFailed, Item, describe
 from tests.simulation.carrier import Carrier, Parcel
 from tests.simulation.design import Design
 from tests.simulation.memory import Database
@@ -35,7 +36,7 @@ class Hand:
     """
 
     service: str
-    row: Outgoing
+    row: OutboxRow
     answer: ProviderOutcome | None = None
 
 
@@ -101,7 +102,7 @@ class World:
 
     # --- the door ---
 
-    def enter(self, name: str, items: Sequence[Item], crash: bool = False) -> list[Answer]:
+    def claim_and_load(self, name: str, items: Sequence[Item], crash: bool = False) -> list[Answer]:
         """Commit `items` as the dispatcher does; with `crash`, die just before the commit: nothing is kept."""
         try:
             return list(self._transact(name, items, crash))
@@ -109,8 +110,8 @@ class World:
             if len(items) == 1:
                 return [failure]
             rest = [item for item in items if item is not failure.item]
-            answers = dict(zip(map(id, rest), self.enter(name, rest, crash), strict=True))
-            answers[id(failure.item)] = self.enter(name, [failure.item], crash)[0]
+            answers = dict(zip(map(id, rest), self.claim_and_load(name, rest, crash), strict=True))
+            answers[id(failure.item)] = self.claim_and_load(name, [failure.item], crash)[0]
             return [answers[id(item)] for item in items]
 
     def _transact(self, name: str, items: Sequence[Item], crash: bool) -> list[Event | None]:
@@ -119,8 +120,10 @@ class World:
         fresh = self._fresh(database, rows)
         working = database.working()
         mode = cast(Mode, self.styles[name])  # of a mode, the door uses only what a style has
-        wanted = {key for item in items if isinstance(item, Do) for key in candidates(service, item.command)}
-        answers, changes = open_batch(service, mode, items, fresh, working, database.recorded(wanted), self._decide_now)
+        wanted = {key for item in items if isinstance(item, Execute) for key in candidates(service, item.command)}
+        answers, changes = apply_batch(
+            service, mode, items, fresh, working, database.recorded(wanted), self._decide_now
+        )
         if not self.design.machinery.publishes_after_commit:
             self._publish(name, changes)
         if not crash:
@@ -153,11 +156,11 @@ class World:
             if row.channel != CALLS:
                 self.send(name, row)
 
-    def ask_order(self, item: Do, crash: bool = False) -> Answer:
+    def ask_order(self, item: Execute, crash: bool = False) -> Answer:
         """A client's, or the sweeper's, command at the order's door; what a client is told is remembered."""
-        answer = self.enter("order", [item], crash)[0]
+        answer = self.claim_and_load("order", [item], crash)[0]
         if isinstance(answer, HandlerFailed):
-            self.bury(item, answer)
+            self.dead_letter(item, answer)
         elif isinstance(answer, OrderConfirmed | OrderCancelled) and not crash:
             self.told.setdefault(item.subject, []).append(answer)
         return answer
@@ -175,7 +178,7 @@ class World:
         if marked:
             del self.databases[name].outbox[row_id]
 
-    def send(self, name: str, row: Outgoing) -> None:
+    def send(self, name: str, row: OutboxRow) -> None:
         """To every subscriber of the row's channel and type."""
         try:
             parcel = replace(envelope.decode(row.body, self.services[name].wire), time=None)
@@ -199,27 +202,27 @@ class World:
             self.carrier.lose(keys)
         handled = [(parcel, self.styles[consumer].accept(parcel.envelope)) for parcel in parcels]
         items = [item for _, item in handled if item is not None]
-        for item, answer in zip(items, self.enter(consumer, items, fate == "crash"), strict=True):
+        for item, answer in zip(items, self.claim_and_load(consumer, items, fate == "crash"), strict=True):
             if isinstance(answer, HandlerFailed):
-                self.bury(item, answer)
+                self.dead_letter(item, answer)
         if fate == "ok" and not early and not self.eternal:
             self.carrier.lose(keys)
 
-    def bury(self, item: Item, failure: HandlerFailed) -> None:
+    def dead_letter(self, item: Item, failure: HandlerFailed) -> None:
         """A message that was given up, after so many repetitions as the broker allows."""
         if self.design.machinery.buries:
             self.dead.append(f"{describe(item)}: {failure}")
 
     # --- the outside world ---
 
-    def ask(self, row: Outgoing) -> ProviderOutcome | None:
+    def ask(self, row: OutboxRow) -> ProviderOutcome | None:
         """Make the call that `row` is about; None if the provider does not allow it."""
         try:
             return self.outside.ask(decode_call(row.body))
         except ProviderRejected:
             return None
 
-    def called(self, key: str) -> Outgoing:
+    def called(self, key: str) -> OutboxRow:
         """The row of the call that was leased under `key`."""
         return self.databases[self.leased[key]].outbox[key]
 
@@ -230,16 +233,16 @@ class World:
         if recorded and fate == "ok" and not self.eternal:
             del self.databases[name].outbox[key], self.leased[key]
 
-    def conclude(self, name: str, row: Outgoing, outcome: ProviderOutcome, crash: bool = False) -> bool:
+    def conclude(self, name: str, row: OutboxRow, outcome: ProviderOutcome, crash: bool = False) -> bool:
         """Bring the answer to the call in `row` to the door of `name`; whether it was handled."""
         try:
             command = self.services[name].outcome(decode_call(row.body), outcome)
         except ProviderRejected:
             return False  # no answer: the call stands, and is made again
-        item = Do(command, row.id)
-        answer = self.enter(name, [item], crash)[0]
+        item = Execute(command, row.id)
+        answer = self.claim_and_load(name, [item], crash)[0]
         if isinstance(answer, HandlerFailed):
-            self.bury(item, answer)
+            self.dead_letter(item, answer)
             return False
         return True
 

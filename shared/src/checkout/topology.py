@@ -6,9 +6,7 @@ from typing import Final
 from checkout import messages as m
 from checkout.saga import CHECKOUT
 from sagakit.message import Event
-from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
-from sagakit.modes.styles import commands_channel, events_channel
-from sagakit.topology import Subscription, Topology
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION, Subscription, Topology, commands_channel, events_channel
 
 SUBSCRIPTIONS: Final[Mapping[str, tuple[type[Event], ...]]] = {
     "order": (

@@ -1,18 +1,16 @@
 """The seams to everything outside a service: at most five methods each, each with an in-memory twin."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome
-from sagakit.service import WorkingSet
+from sagakit.service import Service, WorkingSet
 from sagakit.wording import Stated
-
-if TYPE_CHECKING:
-    from sagakit.engine.engine import Participant
+from sagakit.work import Item
 
 CALLS = "provider"
 
@@ -37,7 +35,7 @@ class RowsLocked(Stated):
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutboxRow:
     """An outbox row: a message on its way to a channel, or a call on its way to a provider (channel CALLS).
 
     `id` is the derived message id or the call's key; `key` orders related messages; `token` names the lease
@@ -84,15 +82,15 @@ class Changes:
     """All that one batch writes besides the states in the working set."""
 
     journal: list[Entry] = field(default_factory=list)
-    outbox: dict[str, Outgoing] = field(default_factory=dict)
+    outbox: dict[str, OutboxRow] = field(default_factory=dict)
     ledger: list[LedgerEntry] = field(default_factory=list)
 
 
 class Transaction(Protocol):
     """One local transaction of one service; leaving its context commits, an exception rolls back."""
 
-    async def enter(
-        self, claims: Sequence[Claim], commands: Sequence[Command], reminded: Sequence[str]
+    async def claim_and_load(
+        self, claims: Sequence[Claim], commands: Sequence[Command], nudged: Sequence[str]
     ) -> tuple[set[str], WorkingSet]:
         """Claim in the inbox, make sure that the rows exist, lock and load them: each in sorted order.
 
@@ -114,13 +112,13 @@ class Store(Protocol):
     async def recorded(self, event_ids: Sequence[str]) -> dict[str, Event]:
         """Those of the events that are on record, outside any transaction."""
 
-    async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
+    async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
         """Lease due outbox rows: provider calls, or messages."""
 
-    async def done(self, rows: Sequence[Outgoing]) -> None:
+    async def done(self, rows: Sequence[OutboxRow]) -> None:
         """Delete rows, each only while its lease token is still the given one."""
 
-    async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
+    async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
         """Let the rows come due again after `seconds`, counting an attempt."""
 
 
@@ -183,7 +181,7 @@ class Transport(Protocol):
 
     async def start(self) -> None: ...
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         """Returns when the broker has all of them; raises when it may lack any: then all are published again."""
 
     async def receive(self) -> Sequence[Delivery]:
@@ -206,6 +204,41 @@ class Probed(Protocol):
         """Raises when it does not answer. Cheap, may be cancelled at any time, disturbs no other call."""
 
 
+Redeliver = Callable[[bytes], Awaitable[str | None]]
+"""Handles the body of a dead letter once more: None when it went through, else why it did not."""
+
+
+class Inlet(Protocol):
+    """What a mode may ask of the service whose messages it carries."""
+
+    @property
+    def service(self) -> Service:
+        """What the service is: its commands, reactions and vocabulary."""
+
+    async def do(self, command: Command, cause: str | None = None, traceparent: str | None = None) -> Event | None:
+        """Execute one command; its answer, once it is committed: private while a call is under way.
+
+        Raises StoreUnavailable or RowsLocked (send it again), or HandlerFailed (a bug).
+        """
+
+    async def conclude(
+        self, command: Command, cause: str | None, seconds: float, traceparent: str | None = None
+    ) -> Event | None:
+        """Execute `command` and wait for its public answer; None if there is none within `seconds`: send it again."""
+
+    async def do_until_stored(self, items: Sequence[Item]) -> Sequence[Event | BaseException | None]:
+        """Handle all items, and hold on to them while the store is away. Failures of handlers are returned.
+
+        StoreUnavailable is returned only when the service is stopping: such an item must not be acknowledged.
+        """
+
+    async def dead_letter(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        """Write down a message that was given up; holds on while the store is away.
+
+        Raises StoreUnavailable only when the service is stopping: such a message must not be acknowledged.
+        """
+
+
 class Mode(Protocol):
     """Who turns an event into the next command, and what carries it."""
 
@@ -215,9 +248,10 @@ class Mode(Protocol):
         `again`: the event was recorded before, and somebody may have missed it.
         """
 
-    async def start(self, participant: "Participant") -> None: ...
+    async def start(self, inlet: Inlet) -> Redeliver:
+        """Connect, as long as it takes; what it returns handles a dead letter that an operator gives back."""
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         """As Transport.publish; rows whose channel this mode does not know are dropped: they are derived again."""
 
     async def run(self) -> None:

@@ -1,14 +1,18 @@
-"""Waiting with an end: for an event, and before another try."""
+"""Background tasks that are kept alive, pauses before another try, and waits that end."""
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from sagakit.telemetry import Metrics
+
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, None]]
 _DOUBLINGS: Final = 1000  # 2.0 ** 1024 is no float any more
 
 
@@ -105,3 +109,113 @@ class Comeback:
             self.event.set()
         self._since = None
         return value
+
+
+FAILURES: Final = 5  # of a background task in a row, until its service is not ready
+FAILING: Final = 10.0  # or so many seconds of them
+
+
+@dataclass(slots=True)
+class _Row:
+    """Failures of a task without a good while between them. Those that are excused (`ours` off) are not counted."""
+
+    error: BaseException
+    since: float
+    count: int = 0
+    ours: bool = True
+    began: float | None = None  # when it was started again, if it runs
+
+
+class Background:
+    """Named long-running coroutines, restarted with exponential backoff when they raise.
+
+    A task started with `restart=False` that raises sets `failed` instead. A task that returns is done; one that was
+    cancelled by anybody but `stop` has failed. It is well again when it has run for longer than the longest pause.
+    `excused(error)` says that an error is not the task's own fault, because what it depends on is known to be away.
+    """
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        backoff: Backoff = USUAL,
+        *,
+        excused: Callable[[BaseException], bool] = lambda error: False,
+    ) -> None:
+        self._metrics, self._backoff, self._excused = metrics, backoff, excused
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._rows: dict[str, _Row] = {}
+        self.failed = asyncio.Event()
+
+    def start(self, name: str, work: Work, *, restart: bool = True) -> None:
+        """Run `work()` until `stop`; names are unique among what still runs."""
+        if name in self._tasks and not self._tasks[name].done():
+            raise ValueError(f"the background task {name} runs already")
+        self._metrics.background_failing.labels(name).set_function(lambda: float(name in self._failing()))
+        self._tasks[name] = asyncio.create_task(self._keep(name, work, restart), name=name)
+
+    def ailing(self) -> dict[str, str]:
+        """The tasks that have failed and are not well again, each with the kind of its last error."""
+        return {name: type(row.error).__name__ for name, row in self._failing().items()}
+
+    def beyond_bound(self) -> dict[str, str]:
+        """The tasks that fail by their own fault, FAILURES times in a row or for longer than FAILING seconds."""
+        now = time.monotonic()
+        return {
+            name: f"{type(row.error).__name__}, {row.count} times in {now - row.since:.0f} s"
+            for name, row in self._failing().items()
+            if (row.count >= FAILURES or (row.count and now - row.since > FAILING)) and not self._excused(row.error)
+        }
+
+    async def stop(self) -> None:
+        """Cancel all tasks, and return when the last of them has ended."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._rows.clear()
+
+    def _failing(self) -> dict[str, _Row]:
+        now = time.monotonic()
+        return {
+            name: row for name, row in self._rows.items() if row.began is None or now - row.began <= self._backoff.most
+        }
+
+    async def _keep(self, name: str, work: Work, restart: bool) -> None:
+        failures = 0
+        while True:
+            began = time.monotonic()
+            if name in self._rows:
+                self._rows[name].began = began
+            try:
+                await work()
+                self._rows.pop(name, None)
+                return
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # a library's own cancellation, or its panic, ends no task unseen
+                if isinstance(error, asyncio.CancelledError) and _cancelled():
+                    raise
+                self._note(name, error, time.monotonic() - began > self._backoff.most)
+                log.exception("background task failed", extra={"task": name, "restarts": restart})
+            if not restart:
+                self.failed.set()
+                return
+            self._metrics.background_restarts.labels(name).inc()
+            if time.monotonic() - began > self._backoff.most:
+                failures = 0
+            await asyncio.sleep(self._backoff.pause(failures))
+            failures += 1
+
+    def _note(self, name: str, error: BaseException, was_well: bool) -> None:
+        before, ours = self._rows.get(name), not self._excused(error)
+        if before is None or was_well or not ours or not before.ours:
+            self._rows[name] = _Row(error, time.monotonic(), int(ours), ours)
+        else:
+            self._rows[name] = _Row(error, before.since, before.count + 1)
+
+
+def _cancelled() -> bool:
+    """Whether somebody has asked for the end of the task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,6 +1,10 @@
 """Who listens to what: the whole wiring of a mode as data, so that every party can ensure all of it."""
 
 from dataclasses import dataclass
+from typing import Final
+
+ORCHESTRATION: Final = "orchestration"
+CHOREOGRAPHY: Final = "choreography"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +30,13 @@ class Topology:
 
     def of(self, consumer: str) -> tuple[Subscription, ...]:
         return tuple(one for one in self.subscriptions if one.consumer == consumer)
+
+
+def events_channel(style: str, service: str) -> str:
+    """The channel of a service's events under a style."""
+    return f"{style}.{service}.events"
+
+
+def commands_channel(service: str) -> str:
+    """The channel of the commands to a participant under an orchestrator."""
+    return f"{ORCHESTRATION}.{service}.commands"

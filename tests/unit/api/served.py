@@ -9,8 +9,8 @@ from fastapi import FastAPI
 
 from sagakit.web.app import create_app, issue_token
 from tests.keys import SIGNING_KEY
-from tests.postgres import recipe
-from tests.replica import Replica, replica
+from tests.postgres import definition
+from tests.service_process import Replica, service_process
 
 
 def headers(customer: str = "alice", role: Any = "customer", **more: str) -> dict[str, str]:
@@ -37,11 +37,11 @@ def order_body(sku: str = "espresso-cup", quantity: int = 2, **more: Any) -> dic
 
 
 class Served:
-    """The service behind `client`; `replica` is what is behind the service."""
+    """The service behind `client`; `service_process` is what is behind the service."""
 
-    def __init__(self, client: httpx.AsyncClient, replica: Replica, app: FastAPI) -> None:
-        self.client, self.replica, self.app = client, replica, app
-        self.do = replica.participant.dispatcher.do
+    def __init__(self, client: httpx.AsyncClient, service_process: Replica, app: FastAPI) -> None:
+        self.client, self.service_process, self.app = client, service_process, app
+        self.do = service_process.participant.dispatcher.do
 
     async def place(self, key: str = "k1", body: Any = None, customer: str = "alice", **more: str) -> httpx.Response:
         given = headers(customer, Idempotency_Key=key, **more)
@@ -56,14 +56,14 @@ class Served:
 
 @asynccontextmanager
 async def served(service: str, url: str, **settings: Any) -> AsyncIterator[Served]:
-    async with replica(service, url, chatty=False, coordination_mode="kafka", **settings) as this:
+    async with service_process(service, url, chatty=False, coordination_mode="kafka", **settings) as this:
 
         async def readiness() -> Mapping[str, Any]:
             return {"ready": True}
 
         app = create_app(service, this.settings, readiness, metrics=this.metrics)
-        app.include_router(recipe(service).router(this))
-        this.participant.works.start("attention", this.attention.run)
+        app.include_router(definition(service).router(this))
+        this.participant.background.start("attention", this.attention.run)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30) as client:
             try:

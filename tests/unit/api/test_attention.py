@@ -12,7 +12,7 @@ from sagakit.app.attention import Attention
 from sagakit.postgres.dead_letters import letter_id
 from sagakit.web.app import encode_cursor
 from tests.postgres import Server
-from tests.replica import basket, replica
+from tests.service_process import basket, service_process
 from tests.unit.api.served import ADMIN, Served, headers, problem, served
 from tests.unit.sagakit_sql.test_caller import OutcomeUnknown, Scripted
 
@@ -50,14 +50,14 @@ async def counted(this: Served, kind: str, number: int, seconds: float = 5) -> N
     """Until the metric says so, with nobody asking for the list."""
     async with asyncio.timeout(seconds):
         while True:
-            if this.replica.metrics.registry.get_sample_value("saga_attention", {"kind": kind}) == number:
+            if this.service_process.metrics.registry.get_sample_value("saga_attention", {"kind": kind}) == number:
                 return
             await asyncio.sleep(0.02)
 
 
 async def bury(this: Served, *bodies: bytes) -> None:
     for body in bodies:
-        await this.replica.participant.bury(body, f"cannot read {body.decode()}")
+        await this.service_process.participant.dead_letter(body, f"cannot read {body.decode()}")
 
 
 async def _failing() -> None:
@@ -83,11 +83,11 @@ async def test_the_metric_says_how_many_there_are_without_anyone_asking(calm: Se
 
 
 async def test_an_operators_act_is_counted_at_once(postgres: Server) -> None:
-    async with replica("order", postgres.database("order"), started=False) as this:
+    async with service_process("order", postgres.database("order"), started=False) as this:
         attention = Attention(this.engine, this.participant, period=3600.0)
         counting = asyncio.create_task(attention.run())
         for body in (b"x", b"y"):
-            await this.participant.bury(body, "cannot be read")
+            await this.participant.dead_letter(body, "cannot be read")
         gauge = this.metrics.attention.labels("dead-letter")
         assert await attention.push("nothing", "root") is None
         for body, left in ((None, 2), (b"x", 1), (b"y", 0)):
@@ -104,7 +104,7 @@ async def test_an_operators_act_is_counted_at_once(postgres: Server) -> None:
 
 async def test_letters_that_came_in_the_same_moment_are_all_on_some_page(calm: Served) -> None:
     await bury(calm, *(str(n).encode() for n in range(20)))
-    await calm.replica.execute("UPDATE dead_letter SET at = '2026-01-01T00:00:00Z'")
+    await calm.service_process.execute("UPDATE dead_letter SET at = '2026-01-01T00:00:00Z'")
     items = await pages(calm, limit=3)
     assert len({item["id"] for item in items}) == len(items) == 20
 
@@ -116,12 +116,12 @@ async def test_all_kinds_are_in_one_list(postgres: Server) -> None:
     async with served("payment", postgres.database("payment"), **asked, **leased) as payment:
         await payment.do(AuthorizePayment("o1", basket()))
         await bury(payment, b"x")
-        await payment.replica.execute(
+        await payment.service_process.execute(
             "INSERT INTO outbox (id, channel, key, type, body, is_call, token, attempts, leased_until, created_at) "
             "SELECT u.id, 'events', 'o', 'X', '', false, 0, u.attempts, now() + interval '1 hour', '2026-01-01' "
             "FROM (VALUES ('o2/X', 5), ('o3/X', 4)) AS u(id, attempts)"
         )
-        payment.replica.participant.works.start("broken", _failing)
+        payment.service_process.participant.background.start("broken", _failing)
         for kind in ("dead-letter", "provider-call", "unpublished", "task"):
             await counted(payment, kind, 1)
         items = await pages(payment, limit=1)
@@ -151,7 +151,7 @@ async def test_a_call_can_be_made_due_and_stays_listed_until_it_is_answered(post
         told = (await payment.post("/attention/o1/authorize/retry", ADMIN)).json()
         assert told == {"id": "o1/authorize", "retried": True, "outcome": "due now"}
         assert [item["id"] for item in await pages(payment)] == ["o1/authorize"]
-        await payment.replica.until("SELECT attempts FROM outbox", 2)
+        await payment.service_process.until("SELECT attempts FROM outbox", 2)
         assert (await payment.post("/attention/o1/authorize/retry", ADMIN)).status_code == 200
         await counted(payment, "provider-call", 0)
         problem(await payment.post("/attention/o1/authorize/retry", ADMIN), 404, "not_found")
@@ -184,10 +184,10 @@ async def test_a_retry_says_what_came_of_it(calm: Served) -> None:
         "detail": "this process does not consume messages",
     }
 
-    async def readmit(body: bytes) -> str | None:
+    async def redeliver(body: bytes) -> str | None:
         return None if body == b"good" else "CommitStock: ValueError: still a bug"
 
-    calm.replica.participant.readmit = readmit
+    calm.service_process.participant.redeliver = redeliver
     answer = await calm.post(f"/attention/{bad}/retry", ADMIN)
     assert answer.status_code == 200
     assert answer.json() == {
@@ -200,7 +200,9 @@ async def test_a_retry_says_what_came_of_it(calm: Served) -> None:
     assert answer.json() == {"id": good, "retried": True, "outcome": "done"}
     assert [item["id"] for item in await pages(calm)] == [bad]
     problem(await calm.post(f"/attention/{good}/retry", ADMIN), 404, "not_found")
-    (row,) = await calm.replica.rows("SELECT resolution, resolved_by FROM dead_letter WHERE resolved_at IS NOT NULL")
+    (row,) = await calm.service_process.rows(
+        "SELECT resolution, resolved_by FROM dead_letter WHERE resolved_at IS NOT NULL"
+    )
     assert tuple(row) == ("redriven", "root")
 
 
@@ -221,7 +223,9 @@ async def test_a_letter_is_put_away_with_a_reason_that_is_kept(calm: Served, cap
     assert [item["id"] for item in await pages(calm)] == [letter_id(b"y")]
     assert await pages(calm, "/attention?dismissed=true") == [shown]
     await counted(calm, "dead-letter", 1)
-    (row,) = await calm.replica.rows("SELECT resolution, reason, resolved_by FROM dead_letter WHERE reason IS NOT NULL")
+    (row,) = await calm.service_process.rows(
+        "SELECT resolution, reason, resolved_by FROM dead_letter WHERE reason IS NOT NULL"
+    )
     assert tuple(row) == ("dismissed", "a test of ours", "root")
 
 

@@ -12,7 +12,7 @@ from checkout.messages import PlaceOrder
 from order_service.api import order_id_of
 from order_service.schemas import OrderIn, OrderShape, Unfit
 from tests.postgres import Server
-from tests.replica import basket
+from tests.service_process import basket
 from tests.unit.api.served import Served, headers, order_body, problem, served
 
 
@@ -25,7 +25,7 @@ async def order(postgres: Server) -> AsyncIterator[Served]:
 @asynccontextmanager
 async def again(order: Served) -> AsyncIterator[Served]:
     """The same service after a restart: a client of a new process on the same database."""
-    async with served("order", order.replica.settings.database_url) as this:
+    async with served("order", order.service_process.settings.database_url) as this:
         yield this
 
 
@@ -36,7 +36,7 @@ async def test_a_repeat_gives_the_order_whatever_has_changed_meanwhile(order: Se
         "DELETE FROM catalogue WHERE sku = 'espresso-cup'",
         "DELETE FROM catalogue",
     ):
-        await order.replica.execute(change)
+        await order.service_process.execute(change)
         async with again(order) as restarted:
             assert (await restarted.place("same")).json() == first
             problem(await restarted.place("same", order_body(quantity=3)), 422, "idempotency_key_reused")
@@ -44,7 +44,7 @@ async def test_a_repeat_gives_the_order_whatever_has_changed_meanwhile(order: Se
     async with again(order) as restarted:
         told = problem(await restarted.place("new"), 422, "validation")
         assert told["errors"] == [{"field": "lines.0.sku", "message": "is not in the catalogue; GET /stock lists it"}]
-    assert await order.replica.count("orders") == 1
+    assert await order.service_process.count("orders") == 1
 
 
 async def test_bounds_that_have_become_stricter_are_for_new_orders(order: Served) -> None:
@@ -88,7 +88,7 @@ async def test_names_and_addresses_of_every_script_are_taken(order: Served) -> N
         "city": "\u0641\u0627\u0637\u0645\u0647\u200c\u0632",
     }
     assert (await order.place(body=body)).status_code == 202
-    stored = json.loads((await order.replica.rows("SELECT checkout FROM orders"))[0].checkout)
+    stored = json.loads((await order.service_process.rows("SELECT checkout FROM orders"))[0].checkout)
     assert stored["address"] == body["shipping_address"]
 
 

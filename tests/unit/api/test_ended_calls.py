@@ -12,7 +12,7 @@ from checkout.messages import AuthorizePayment, BookShipment, CapturePayment, Pa
 from checkout.provider_rules import decide
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
 from tests.postgres import Server
-from tests.replica import basket
+from tests.service_process import basket
 from tests.unit.api.served import ADMIN, Served, headers, problem, served
 from tests.unit.api.test_attention import counted, pages
 
@@ -70,11 +70,11 @@ async def shipping(postgres: Server, provider: Silent) -> AsyncIterator[Served]:
 async def asked(this: Served, command: Any) -> None:
     """Done so far that its call has been made once, without answer."""
     await this.do(command)
-    await this.replica.until("SELECT count(*) FROM outbox WHERE is_call AND attempts > 0", 1)
+    await this.service_process.until("SELECT count(*) FROM outbox WHERE is_call AND attempts > 0", 1)
 
 
 async def journal(this: Served) -> list[str]:
-    rows = await this.replica.rows("SELECT name FROM journal ORDER BY seq")
+    rows = await this.service_process.rows("SELECT name FROM journal ORDER BY seq")
     return [row.name for row in rows]
 
 
@@ -92,7 +92,7 @@ async def test_an_authorization_is_ended_as_declined_with_who_and_why(
     assert await pages(payment) == []
     (kept,) = await pages(payment, "/attention?dismissed=true")
     assert kept == {name: value for name, value in told.items() if name not in ("resolved", "outcome")}
-    (row,) = await payment.replica.rows("SELECT data FROM journal WHERE name = 'PaymentDeclined'")
+    (row,) = await payment.service_process.rows("SELECT data FROM journal WHERE name = 'PaymentDeclined'")
     assert json.loads(row.data)["code"] == "ended_by_operator"
 
 
@@ -120,10 +120,10 @@ async def test_what_the_provider_did_after_all_is_undone_there(payment: Served, 
     assert await journal(payment) == ["PaymentAuthorizationRequested", "PaymentDeclined", "PaymentVoided"]
     assert "o1/void" not in provider.asked, "of what it has not answered there is nothing to void"
     provider.silent.clear()
-    await payment.replica.until("SELECT count(*) FROM outbox WHERE is_call", 0)
+    await payment.service_process.until("SELECT count(*) FROM outbox WHERE is_call", 0)
     assert provider.asked[-2:] == ["o1/authorize", "o1/void"]
     assert (await journal(payment))[3:] == ["LateAuthorizationVoidRequested", "LateAuthorizationVoided"]
-    (row,) = await payment.replica.rows("SELECT status, open, closed FROM payments")
+    (row,) = await payment.service_process.rows("SELECT status, open, closed FROM payments")
     assert tuple(row) == ("DECLINED", False, True)
 
 
@@ -131,7 +131,7 @@ async def test_what_the_provider_did_not_do_needs_no_undoing(payment: Served, pr
     await asked(payment, AuthorizePayment("o1", replace(basket(), payment_token="tok_declined")))
     await payment.post("/attention/o1/authorize/resolve", ADMIN, BECAUSE)
     provider.silent.clear()
-    await payment.replica.until("SELECT count(*) FROM outbox WHERE is_call", 0)
+    await payment.service_process.until("SELECT count(*) FROM outbox WHERE is_call", 0)
     assert (await journal(payment))[2:] == ["LateAuthorizationDeclined"]
     assert "o1/void" not in provider.asked
 
@@ -149,7 +149,7 @@ async def test_a_booking_is_ended_as_refused_and_cancelled_if_it_was_made(shippi
     assert (await shipping.post("/attention/o1/book/resolve", ADMIN, body)).json()["resolved"] is True
     assert await journal(shipping) == ["ShipmentBookingRequested", "ShipmentRefused"]
     provider.silent.clear()
-    await shipping.replica.until("SELECT count(*) FROM outbox WHERE is_call", 0)
+    await shipping.service_process.until("SELECT count(*) FROM outbox WHERE is_call", 0)
     assert provider.asked[-2:] == ["o1/book", "o1/cancel"]
     assert (await journal(shipping))[2:] == ["LateBookingCancellationRequested", "LateBookingCancelled"]
 
@@ -168,7 +168,7 @@ async def test_an_outcome_that_could_not_be_made_good_is_refused_with_those_that
 async def test_a_capture_ends_with_the_providers_answer_alone(payment: Served, provider: Silent) -> None:
     provider.silent = {"capture"}
     await payment.do(AuthorizePayment("o1", basket()))
-    await payment.replica.until("SELECT count(*) FROM journal WHERE name = 'PaymentAuthorized'", 1)
+    await payment.service_process.until("SELECT count(*) FROM journal WHERE name = 'PaymentAuthorized'", 1)
     await asked(payment, CapturePayment("o1"))
     for outcome in ("ok", "declined"):
         answer = await payment.post("/attention/o1/capture/resolve", ADMIN, {**BECAUSE, "outcome": outcome})
@@ -192,14 +192,14 @@ async def test_who_may_and_what_has_to_be_said(payment: Served) -> None:
 async def test_an_answer_that_came_first_wins(payment: Served, provider: Silent) -> None:
     """The row of a call is there for a moment longer than its answer is on record."""
     await asked(payment, AuthorizePayment("o1", basket()))
-    (row,) = await payment.replica.rows("SELECT * FROM outbox WHERE is_call")
+    (row,) = await payment.service_process.rows("SELECT * FROM outbox WHERE is_call")
     provider.silent.clear()
-    await payment.replica.until("SELECT count(*) FROM journal WHERE name = 'PaymentAuthorized'", 1)
-    await payment.replica.until("SELECT count(*) FROM outbox WHERE is_call", 0)
+    await payment.service_process.until("SELECT count(*) FROM journal WHERE name = 'PaymentAuthorized'", 1)
+    await payment.service_process.until("SELECT count(*) FROM outbox WHERE is_call", 0)
     columns = "id, channel, key, type, body, is_call, token, attempts, leased_until, created_at"
     body = f"'\\x{row.body.hex()}'"
     values = f"'o1/authorize', 'provider', 'o1', 'authorize', {body}, true, 0, 1, now() + interval '1 h', now()"
-    await payment.replica.execute(f"INSERT INTO outbox ({columns}) VALUES ({values})")
+    await payment.service_process.execute(f"INSERT INTO outbox ({columns}) VALUES ({values})")
     problem(await payment.post("/attention/o1/authorize/resolve", ADMIN, BECAUSE), 409, "answered")
     assert PaymentDeclined.__name__ not in await journal(payment)
     assert await pages(payment, "/attention?dismissed=true") == []

@@ -39,7 +39,7 @@ async def test_javas_default_client_places_an_order(tmp_path: Path, postgres: Po
     source = tmp_path / "PlaceOrder.java"
     source.write_text(SOURCE)
     async with served("order", postgres.database("order"), http_port=0) as this:
-        server, sock = Server(this.app, this.replica.settings), listen(this.replica.settings)
+        server, sock = Server(this.app, this.service_process.settings), listen(this.service_process.settings)
         server.task = asyncio.create_task(server.serve(sockets=[sock]))
         try:
             url = f"http://127.0.0.1:{sock.getsockname()[1]}/orders"

@@ -62,20 +62,20 @@ async def test_a_key_means_one_order_of_one_customer(order: Served) -> None:
     other = problem(await order.place("same", order_body(quantity=3)), 422, "idempotency_key_reused")
     assert other["errors"][0]["field"] == "Idempotency-Key"
     assert (await order.place("same", customer="bob")).json()["order_id"] != first["order_id"]
-    assert await order.replica.count("orders") == 2
+    assert await order.service_process.count("orders") == 2
 
 
 async def test_concurrent_duplicates_join_the_first(order: Served) -> None:
     answers = await asyncio.gather(*(order.place("same") for _ in range(50)))
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["order_id"] for answer in answers}) == 1
-    assert await order.replica.count("orders") == await order.replica.count("journal") == 1
+    assert await order.service_process.count("orders") == await order.service_process.count("journal") == 1
 
 
 async def test_a_wait_ends_with_the_order(order: Served) -> None:
     waiting = asyncio.create_task(order.place(Prefer="wait=20"))
-    await order.replica.until("SELECT count(*) FROM orders WHERE status = 'PENDING'", 1)
-    order_id = (await order.replica.rows("SELECT order_id FROM orders"))[0].order_id
+    await order.service_process.until("SELECT count(*) FROM orders WHERE status = 'PENDING'", 1)
+    order_id = (await order.service_process.rows("SELECT order_id FROM orders"))[0].order_id
     await _complete(order, order_id)
     answer = await asyncio.wait_for(waiting, 5)
     assert answer.status_code == 200
@@ -88,8 +88,8 @@ async def test_a_wait_ends_with_the_order(order: Served) -> None:
 
 async def test_a_cancelled_order_is_answered_at_once_settled_or_not(order: Served) -> None:
     waiting = asyncio.create_task(order.place(Prefer="respond-async, wait=20"))
-    await order.replica.until("SELECT count(*) FROM orders WHERE status = 'PENDING'", 1)
-    order_id = (await order.replica.rows("SELECT order_id FROM orders"))[0].order_id
+    await order.service_process.until("SELECT count(*) FROM orders WHERE status = 'PENDING'", 1)
+    order_id = (await order.service_process.rows("SELECT order_id FROM orders"))[0].order_id
     await order.do(CancelOrder(order_id, "OUT_OF_STOCK"))
     answer = await asyncio.wait_for(waiting, 5)
     assert answer.status_code == 200
@@ -155,7 +155,7 @@ async def test_a_bad_body_is_422_and_names_the_field(order: Served, body: Any, f
     told = problem(await order.place(body=body), 422, "validation")
     assert told["errors"][0]["field"] == field
     assert told["detail"].startswith(field)
-    assert await order.replica.count("inbox") == 0
+    assert await order.service_process.count("inbox") == 0
 
 
 async def test_half_a_character_is_refused(order: Served) -> None:

@@ -16,7 +16,7 @@ from checkout.messages import (
     VoidPayment,
 )
 from tests.postgres import Server
-from tests.replica import basket, reserve
+from tests.service_process import basket, reserve
 from tests.unit.api.served import ADMIN, headers, problem, served
 from tests.unit.sagakit_sql.test_caller import OutcomeUnknown, Scripted
 
@@ -39,7 +39,7 @@ async def test_stock_is_public_and_comes_in_pages(postgres: Server) -> None:
             assert all(one.keys() >= item.keys() for one in page["items"])
             seen += [one["sku"] for one in page["items"]]
             path = f"/stock?limit=200&cursor={page['next_cursor']}" if page["next_cursor"] else ""
-        assert len(seen) == len(set(seen)) == await inventory.replica.count("stock_items") > 1000
+        assert len(seen) == len(set(seen)) == await inventory.service_process.count("stock_items") > 1000
         assert {"sold-out", "limited-edition"} <= set(seen)
         for query in ("limit=0", "limit=201", "cursor=x"):
             problem(await inventory.client.get(f"/stock?{query}"), 422, "validation")
@@ -100,7 +100,7 @@ async def test_a_payment_from_authorized_to_captured_or_voided(postgres: Server)
         await payment.do(VoidPayment("tombstone"))
         problem(await payment.get("/payments/tombstone", ADMIN), 404, "not_found")
         assert len((await payment.get("/timeline/tombstone", ADMIN)).json()["items"]) == 2
-        assert await payment.replica.count("ledger") == 5
+        assert await payment.service_process.count("ledger") == 5
 
 
 async def test_a_call_without_an_answer_shows_and_can_be_pushed(postgres: Server) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from checkout.messages import Money
-from checkout_audit.snapshot import LedgerRow, Sight, Snapshot
+from checkout_audit.snapshot import ClientObservation, LedgerRow, Snapshot
 from tests.unit.checkout_audit.world import change
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -135,7 +135,7 @@ def ledger(key: str, /, **changes: Any) -> Mutation:
 
 
 def told(**sight: Any) -> Mutation:
-    return lambda clean: replace(clean, history=(*(clean.history or ()), Sight(**sight)))
+    return lambda clean: replace(clean, history=(*(clean.history or ()), ClientObservation(**sight)))
 
 
 def told_only(key: str, order_id: str | None, seen: str) -> Mutation:
@@ -144,6 +144,6 @@ def told_only(key: str, order_id: str | None, seen: str) -> Mutation:
     def mutate(clean: Snapshot) -> Snapshot:
         others = tuple(one for one in clean.history or () if one.key != key)
         assert others != clean.history
-        return replace(clean, history=(*others, Sight(key, order_id, seen, "alice")))
+        return replace(clean, history=(*others, ClientObservation(key, order_id, seen, "alice")))
 
     return mutate

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from checkout_audit.clients import BadHistory, read_history
-from checkout_audit.snapshot import Sight
+from checkout_audit.snapshot import ClientObservation
 
 INVOKE = {"type": "invoke", "op": "order", "id": "1", "customer": "bob", "key": "k", "order_id": None, "value": {}}
 OK = INVOKE | {"type": "ok", "order_id": "o", "status": "PENDING", "ms": 1.5}
@@ -46,21 +46,21 @@ def test_the_end_of_an_operation_is_what_its_client_was_told(
 ) -> None:
     begin = INVOKE | {name: end[name] for name in ("op",) if name in end}
     sights = read_history(written(tmp_path, begin, INVOKE | end))
-    assert sights == ((Sight("k", *told, "bob"),) if told else ())
+    assert sights == ((ClientObservation("k", *told, "bob"),) if told else ())
 
 
 def test_each_thing_is_told_once_and_faults_and_readiness_tell_nothing(tmp_path: Path) -> None:
     fault = {"type": "fault", "phase": "start", "fault": "kill", "target": "payment"}
     ready = {"type": "ready", "service": "order", "status": "ready", "reasons": []}
     path = written(tmp_path, ready, INVOKE, fault, OK, *again("2", INVOKE, OK))
-    assert read_history(path) == (Sight("k", "o", "accepted", "bob"),)
+    assert read_history(path) == (ClientObservation("k", "o", "accepted", "bob"),)
 
 
 def test_what_never_ended_is_unknown_and_concurrent_operations_are_told_apart(tmp_path: Path) -> None:
     other = INVOKE | {"id": "2", "key": "l"}
     assert read_history(written(tmp_path, other, INVOKE, OK)) == (
-        Sight("k", "o", "accepted", "bob"),
-        Sight("l", None, "unknown", "bob"),
+        ClientObservation("k", "o", "accepted", "bob"),
+        ClientObservation("l", None, "unknown", "bob"),
     )
 
 

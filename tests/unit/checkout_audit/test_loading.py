@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from checkout.messages import SERVICES
 from checkout_audit import loading
-from checkout_audit.audit import Question, examine
+from checkout_audit.audit import AuditOptions, examine
 from checkout_audit.drain import drain
 from checkout_audit.ledger import Ledger
 from checkout_audit.loading import connections, load
@@ -84,7 +84,7 @@ async def test_slices_and_the_whole_give_the_same_verdict(
 ) -> None:
     await fill(urls, clean)
     target = Instant(urls, clean)
-    report = await examine(target, Question(clean.history, slice_size=slice_size), wait=5)
+    report = await examine(target, AuditOptions(clean.history, slice_size=slice_size), wait=5)
     assert [finding.violations for finding in report.findings] == [[]] * 10
     at_once = judge(clean)
     assert report.tally == at_once.tally
@@ -102,7 +102,7 @@ async def test_defects_in_the_databases_are_found(urls: Mapping[str, str], clean
     await run_sql(urls["order"], "DELETE FROM orders WHERE order_id = 'instant'")
     report = await examine(Instant(urls, clean), wait=5)
     assert report.violated == {1, 3, 7, 8, 9}
-    accounted = await examine(Instant(urls, clean), Question(accounted=frozenset({"f00"})), wait=5)
+    accounted = await examine(Instant(urls, clean), AuditOptions(accounted=frozenset({"f00"})), wait=5)
     assert accounted.violated == {1, 3, 7, 9}
 
 

@@ -8,8 +8,17 @@ from typing import Any
 from checkout import messages as m
 from checkout.provider_rules import decide
 from checkout_audit.replay import SERVICES
-from checkout_audit.snapshot import InboxRow, JournalRow, LedgerRow, OrderRow, PaymentRow, Records, Sight, Snapshot
-from inventory_service.domain import Reservation, Restock, Shelf, StockItem
+from checkout_audit.snapshot import (
+    ClientObservation,
+    InboxRow,
+    JournalRow,
+    LedgerRow,
+    OrderRow,
+    PaymentRow,
+    Records,
+    Snapshot,
+)
+from inventory_service.domain import Reservation, Restock, StockItem, StockState
 from inventory_service.store import named
 from order_service.domain import Order
 from payment_service.domain import Payment
@@ -43,7 +52,7 @@ class World:
         self.journal: dict[str, dict[str, JournalRow]] = {service: {} for service in SERVICES}
         self.ledger: list[LedgerRow] = []
         self.calls: dict[str, tuple[str, ProviderCall]] = {}
-        self.history: list[Sight] = []
+        self.history: list[ClientObservation] = []
 
     def tick(self) -> datetime:
         self.now += timedelta(milliseconds=10)
@@ -100,11 +109,11 @@ class World:
         if service != "inventory":
             return state
         skus = named(command) | set(state.lines)
-        return Shelf(state, {sku: self.stock[sku] for sku in skus})
+        return StockState(state, {sku: self.stock[sku] for sku in skus})
 
     def _evolve(self, service: str, command: Command, event: Event) -> None:
         state = SERVICES[service].evolve(self._state(service, command), event)
-        if isinstance(state, Shelf):
+        if isinstance(state, StockState):
             self.stock.update(state.items)
             state = state.reservation
         if not isinstance(command, Restock):
@@ -116,7 +125,7 @@ class World:
     def place(self, order_id: str, basket: m.Checkout | None = None) -> m.Checkout:
         basket = basket or checkout(order_id)
         self.do(m.PlaceOrder(order_id, f"key-{order_id}", "fingerprint", basket))
-        self.history.append(Sight(f"key-{order_id}", order_id, "accepted", basket.customer))
+        self.history.append(ClientObservation(f"key-{order_id}", order_id, "accepted", basket.customer))
         return basket
 
     def settle(self, order_id: str, cause: str | None = None) -> None:
@@ -136,7 +145,7 @@ class World:
         kinds = (m.RecordStockSettled, m.RecordPaymentSettled, m.RecordShipmentSettled)
         for kind, event in zip(kinds, events if completed else undone, strict=True):
             self.do(kind(order_id), f"{order_id}/{event}")
-        self.history.append(Sight(f"key-{order_id}", order_id, self.states["order"][order_id].status))
+        self.history.append(ClientObservation(f"key-{order_id}", order_id, self.states["order"][order_id].status))
 
     def hold(self, order_id: str, basket: m.Checkout, *, until: str = "shipping", cause: str | None = None) -> None:
         """The holds, in order, up to one participant's."""
@@ -242,12 +251,12 @@ def every_kind() -> World:
     world.settle("lost-confirm")
     world.complete("lost-cancel")
     cancel(world, "lost-cancel")
-    world.history.append(Sight("never-arrived", None, "unknown"))
-    world.history.append(Sight("key-completed", None, "unknown"))
-    world.history.append(Sight("key-completed", None, "refused", "alice"))  # with another body
-    world.history.append(Sight("key-completed", "completed", "not cancelled", "alice"))
-    world.history.append(Sight("key-invalid", None, "refused", "alice"))
-    world.history.append(Sight("key-overdue", "overdue", "not cancelled", "alice"))
+    world.history.append(ClientObservation("never-arrived", None, "unknown"))
+    world.history.append(ClientObservation("key-completed", None, "unknown"))
+    world.history.append(ClientObservation("key-completed", None, "refused", "alice"))  # with another body
+    world.history.append(ClientObservation("key-completed", "completed", "not cancelled", "alice"))
+    world.history.append(ClientObservation("key-invalid", None, "refused", "alice"))
+    world.history.append(ClientObservation("key-overdue", "overdue", "not cancelled", "alice"))
     return world
 
 

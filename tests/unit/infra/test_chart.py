@@ -20,13 +20,14 @@ from order_service.service import SERVICE as ORDER
 from quartet_stack.docker.containers import BROKERS
 from quartet_stack.layout import REPOSITORY
 from quartet_stack.settings import SERVICES
-from sagakit.modes import CHOREOGRAPHY, MODES, ORCHESTRATION
+from sagakit.modes import MODES
 from sagakit.modes.kafka import mode as kafka
 from sagakit.modes.kafka.topology import group_of, topics
 from sagakit.modes.pubsub.topology import dead_letters_of, subscription_of, topic_of, undelivered_of
 from sagakit.modes.sns_sqs.topology import plan
 from sagakit.modes.temporal.wire import QUEUE
 from sagakit.settings import Settings
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION
 from tests.keys import PUBLIC_KEY
 
 CHART = REPOSITORY / "infra" / "helm" / "quartet"
@@ -211,9 +212,9 @@ def test_the_group_that_is_watched_is_the_one_that_the_mode_joins(style: str, mo
 
 
 def test_ports_are_those_of_the_image_and_of_the_servers_that_are_named() -> None:
-    recipe = (REPOSITORY / "infra" / "docker" / "service.Dockerfile").read_text()
-    (port,) = re.findall(r"HTTP_PORT=(\d+)", recipe)
-    assert f"EXPOSE {port}\n" in recipe
+    definition = (REPOSITORY / "infra" / "docker" / "service.Dockerfile").read_text()
+    (port,) = re.findall(r"HTTP_PORT=(\d+)", definition)
+    assert f"EXPOSE {port}\n" in definition
     for mode in REAL:
         text = "\n".join(render(mode))
         assert set(re.findall(r"containerPort: (\d+)", text)) == {port}

@@ -17,7 +17,7 @@ class Recorded:
         self.asked.append("outgoing")
         return [("channel", event)]
 
-    async def start(self, participant: Any) -> None:
+    async def start(self, inlet: Any) -> Any:
         self.asked.append("start")
 
     async def publish(self, rows: Sequence[Any]) -> None:

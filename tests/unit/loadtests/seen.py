@@ -3,12 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
-from loadtests.bench.plan import Plan
+from loadtests.bench.plan import BenchPlan
 from loadtests.bench.record import VERSION, Door, Log, Machine, Record, Run, Seen, Usage
 from quartet_stack.settings import SERVICES
 
 KAFKA = "kafka-choreography"
-PLAN = Plan((KAFKA,), 3, 5.0, 20, 5, 5.0, "instant", 1)
+PLAN = BenchPlan((KAFKA,), 3, 5.0, 20, 5, 5.0, "instant", 1)
 MACHINE = Machine(2, "a processor", 24_000_000_000, "3.11.7", "15.18")
 PROGRAMS = (*SERVICES, *(f"{name}-db" for name in SERVICES), "kafka")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from checkout_audit.clients import read_history
-from checkout_audit.snapshot import Sight
+from checkout_audit.snapshot import ClientObservation
 from loadtests.history import History, Line, Operation, appending, read_lines
 
 
@@ -116,10 +116,10 @@ def test_the_auditor_reads_what_was_written(history: History, tmp_path: Path) ->
     history.ready("order", "degraded", ["kafka is away"])
     order(history, "m")
     assert read_history(tmp_path / "folder" / "history.jsonl") == (
-        Sight("k", "o", "COMPLETED", "alice"),
-        Sight("l", None, "refused", "alice"),
-        Sight("k", "o", "not cancelled", "alice"),
-        Sight("m", None, "unknown", "alice"),
+        ClientObservation("k", "o", "COMPLETED", "alice"),
+        ClientObservation("l", None, "refused", "alice"),
+        ClientObservation("k", "o", "not cancelled", "alice"),
+        ClientObservation("m", None, "unknown", "alice"),
     )
 
 

@@ -9,7 +9,7 @@ from sagakit.modes.pubsub.client import new_message
 from sagakit.modes.pubsub.leases import Lease
 from sagakit.modes.pubsub.topology import dead_letters_of, filter_of, subscription_of, topic_of
 from sagakit.modes.pubsub.wire import MOST_BYTES, MOST_MESSAGES, batches, letter_of, message_of
-from sagakit.ports import Delivery, Failure, Outgoing
+from sagakit.ports import Delivery, Failure, OutboxRow
 from sagakit.topology import Subscription
 
 STYLES = ("choreography", "orchestration")
@@ -61,7 +61,7 @@ def test_a_message_that_is_too_large_delays_no_other() -> None:
 
 
 def test_a_dead_letter_is_the_message_with_its_cause_cut_to_the_limit() -> None:
-    message = message_of(Outgoing("1/Made", "test.one", "1", "Made", b"body"))
+    message = message_of(OutboxRow("1/Made", "test.one", "1", "Made", b"body"))
     lease = Lease("projects/p/subscriptions/quartet-test-one-alpha", "ack", message)
     letter = letter_of(Failure(Delivery(b"body", lease), "ü" * 1000, poison=True))
     assert (letter.data, letter.ordering_key, letter.attributes["type"]) == (b"body", "1", "Made")

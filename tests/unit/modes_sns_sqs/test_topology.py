@@ -5,9 +5,8 @@ import json
 import pytest
 
 from checkout.topology import SUBSCRIPTIONS, topology_of
-from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
-from sagakit.modes.sns_sqs.topology import Plan, filter_policy, plan, queue_policy, redrive_policy
-from sagakit.topology import Subscription, Topology
+from sagakit.modes.sns_sqs.topology import QueuePlan, filter_policy, plan, queue_policy, redrive_policy
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION, Subscription, Topology
 
 QUEUE = "arn:aws:sqs:eu-west-1:123456789012:quartet-choreography-order"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:quartet-choreography-events"
@@ -15,7 +14,7 @@ TYPES = frozenset({"A"})
 STYLES = (CHOREOGRAPHY, ORCHESTRATION)
 
 
-def of(style: str) -> Plan:
+def of(style: str) -> QueuePlan:
     return plan(topology_of(style))
 
 

@@ -4,9 +4,9 @@ from importlib import import_module
 
 from checkout.saga import CHECKOUT
 from checkout.topology import topology_of
-from sagakit.modes.temporal.choreography import Member
-from sagakit.modes.temporal.orchestration import Owner
-from sagakit.modes.temporal.wire import Helper
+from sagakit.modes.temporal.choreography import ChoreographyRole
+from sagakit.modes.temporal.orchestration import OrchestratorRole
+from sagakit.modes.temporal.wire import ParticipantRole
 from sagakit.service import Service
 from sagakit.settings import Settings
 from tests.keys import PUBLIC_KEY
@@ -19,13 +19,13 @@ def service(name: str) -> Service:
     return found
 
 
-def member(name: str) -> Member:
-    return Member(SETTINGS, service(name), CHECKOUT, topology_of("choreography"))
+def member(name: str) -> ChoreographyRole:
+    return ChoreographyRole(SETTINGS, service(name), CHECKOUT, topology_of("choreography"))
 
 
-def owner() -> Owner:
-    return Owner(SETTINGS, service("order"), CHECKOUT)
+def owner() -> OrchestratorRole:
+    return OrchestratorRole(SETTINGS, service("order"), CHECKOUT)
 
 
-def helper() -> Helper:
-    return Helper()
+def helper() -> ParticipantRole:
+    return ParticipantRole()

@@ -1,6 +1,5 @@
 """An activity that fails: what is counted, what is written down, and when."""
 
-from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
@@ -11,24 +10,25 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.testing import ActivityEnvironment
 
 from checkout import messages as m
-from sagakit.engine.batch import Do, HandlerFailed
-from sagakit.engine.engine import Participant
 from sagakit.envelope import decode
 from sagakit.modes.broker import cause_of
 from sagakit.modes.temporal.activities import activities
 from sagakit.modes.temporal.wire import note_of
-from sagakit.ports import RowRejected, RowsLocked, StoreUnavailable
+from sagakit.ports import Inlet, RowRejected, RowsLocked, StoreUnavailable
+from sagakit.work import Execute, HandlerFailed
 from tests.unit.modes_temporal.parts import service
 
 COMMAND = m.CapturePayment("o1")
-BUG = HandlerFailed(Do(COMMAND), ValueError("a bug"))
+BUG = HandlerFailed(Execute(COMMAND), ValueError("a bug"))
+
+ATTEMPTS = 3
 
 
 class Door:
     """A Participant whose door says what it is told to; its dead letters, and how often they could not be written."""
 
     def __init__(self) -> None:
-        self.service, self.settings, self.dispatcher = service("payment"), SimpleNamespace(delivery_attempts=3), self
+        self.service = service("payment")
         self.says: Any = None
         self.letters: list[tuple[bytes, str, str | None]] = []
         self.away = 0
@@ -41,7 +41,7 @@ class Door:
     async def conclude(self, *_: object) -> Any:
         return await self.do()
 
-    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
+    async def dead_letter(self, body: bytes, cause: str, subject: str | None = None) -> None:
         if self.away:
             self.away -= 1
             raise StoreUnavailable("away")
@@ -51,7 +51,7 @@ class Door:
 class Worker:
     def __init__(self, local: bool) -> None:
         self.door = Door()
-        self._handle, _ = activities(cast(Participant, self.door), local)
+        self._handle, _ = activities(cast(Inlet, self.door), ATTEMPTS, local)
 
     async def attempt(self, says: Any, body: bytes | None = None) -> BaseException | None:
         self.door.says = says

@@ -8,7 +8,7 @@ from temporalio.api.failure.v1 import Failure
 from checkout import messages as m
 from sagakit.envelope import Envelope
 from sagakit.message import Event
-from sagakit.modes.temporal.wire import CONVERTER, Note, Start, note_of
+from sagakit.modes.temporal.wire import CONVERTER, MessagePayload, WorkflowInput, note_of
 from sagakit.ports import StoreUnavailable
 from tests.unit.modes_temporal.parts import helper, member, owner
 
@@ -47,7 +47,7 @@ def test_a_placed_order_starts_a_workflow_with_what_is_left_of_its_time() -> Non
     note = note_of(m.PUBLIC, PLACED, None, None)
     (call,) = owner().calls("temporal.start", Envelope(PLACED, "order"), note, 10.0)
     assert (call.id, call.service, call.signal) == ("o1", "order", None)
-    assert call.start == Start(note, 0.1, 5.0, 20.0)
+    assert call.start == WorkflowInput(note, 0.1, 5.0, 20.0)
 
 
 @pytest.mark.parametrize(("age", "deadline"), [(0.0, 30.0), (29.0, 1.0), (-3600.0, 30.0), (3600.0, 30.0), (30.0, 30.0)])
@@ -86,12 +86,12 @@ def test_an_event_is_told_to_each_listener_and_kept_where_nobody_listens() -> No
 def test_what_travels_is_json_that_reads_back() -> None:
     converter = CONVERTER.payload_converter
     note = note_of(m.PUBLIC, PLACED, "o1/PlaceOrder", "00-trace")
-    (payload,) = converter.to_payloads([Start(note, 0.1, 5.0, 20.0)])
+    (payload,) = converter.to_payloads([WorkflowInput(note, 0.1, 5.0, 20.0)])
     assert payload.metadata["encoding"] == b"json/plain"
     assert b'"type":"OrderPlaced","data":{"order_id":"o1"' in payload.data
-    (start,) = converter.from_payloads([payload], [Start])
+    (start,) = converter.from_payloads([payload], [WorkflowInput])
     assert m.PUBLIC.decode(start.note.type, start.note.data) == PLACED
-    assert converter.from_payloads(converter.to_payloads([None]), [Note]) == [None]
+    assert converter.from_payloads(converter.to_payloads([None]), [MessagePayload]) == [None]
 
 
 def test_a_history_is_told_the_kind_and_place_of_a_failure_and_none_of_its_words() -> None:

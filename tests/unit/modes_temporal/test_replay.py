@@ -16,8 +16,8 @@ from temporalio.worker import Replayer
 
 from checkout.messages import PUBLIC
 from checkout.saga import CHECKOUT
-from sagakit.modes.temporal.choreography import ReactionsWorkflow, Table
-from sagakit.modes.temporal.orchestration import Plan, SagaWorkflow
+from sagakit.modes.temporal.choreography import ReactionsWorkflow, ReactionTable
+from sagakit.modes.temporal.orchestration import SagaPlan, SagaWorkflow
 from sagakit.modes.temporal.wire import CONVERTER
 from sagakit.saga import Saga
 from tests.unit.modes_temporal.parts import member
@@ -33,7 +33,7 @@ CHOREOGRAPHED = [
 
 
 async def replay(name: str, kind: type[Any], saga: Saga = CHECKOUT) -> None:
-    SagaWorkflow.plan = Plan(saga, PUBLIC)
+    SagaWorkflow.plan = SagaPlan(saga, PUBLIC)
     text = (HISTORIES / f"{name}.json").read_text()
     began = json.loads(text)["events"][0]["workflowExecutionStartedEventAttributes"]
     history = WorkflowHistory.from_json(began["workflowId"], text)
@@ -60,6 +60,6 @@ async def test_a_service_with_other_reactions_does_not_replay(monkeypatch: pytes
     member("payment")
     table = ReactionsWorkflow.tables["payment"]
     swapped = dict(zip(table.reactions, reversed([*table.reactions.values()]), strict=True))
-    monkeypatch.setitem(ReactionsWorkflow.tables, "payment", Table(table.wire, swapped, table.last))
+    monkeypatch.setitem(ReactionsWorkflow.tables, "payment", ReactionTable(table.wire, swapped, table.last))
     with pytest.raises(workflow.NondeterminismError):
         await replay("choreography-payment-completed", ReactionsWorkflow)

@@ -4,14 +4,14 @@ import asyncio
 
 import pytest
 
-from sagakit.app.server import Background
+from sagakit.tasks import Background, Backoff
 from sagakit.telemetry import Metrics
 from tests.waits import until
 
 
 async def test_background_restarts_with_backoff_and_counts() -> None:
     metrics, runs = Metrics(), 0
-    background = Background(metrics, retry_initial=0.1, retry_max=0.1)
+    background = Background(metrics, Backoff(0.1, 0.1))
 
     async def fragile() -> None:
         nonlocal runs
@@ -50,7 +50,7 @@ class Fragile:
 
 async def test_a_task_that_fails_again_and_again_is_beyond_its_bound_until_it_has_worked_for_a_while() -> None:
     metrics, work = Metrics(), Fragile(RuntimeError("always"))
-    background = Background(metrics, retry_initial=0.01, retry_max=0.2)
+    background = Background(metrics, Backoff(0.01, 0.2))
     background.start("fragile", work)
     await until(lambda: work.runs == 3)
     assert background.beyond_bound() == {}
@@ -69,8 +69,8 @@ async def test_a_task_that_fails_again_and_again_is_beyond_its_bound_until_it_ha
 async def test_a_task_that_fails_for_too_long_is_beyond_its_bound_however_rarely(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sagakit.app.server.FAILING", 0.3)
-    background = Background(Metrics(), retry_initial=0.2, retry_max=0.4)
+    monkeypatch.setattr("sagakit.tasks.FAILING", 0.3)
+    background = Background(Metrics(), Backoff(0.2, 0.4))
     work = Fragile(RuntimeError("now and then"))
     background.start("fragile", work)
     await until(background.beyond_bound)
@@ -83,8 +83,7 @@ async def test_what_is_excused_is_shown_and_counts_for_nothing() -> None:
     away = True
     background = Background(
         Metrics(),
-        retry_initial=0.01,
-        retry_max=0.05,
+        Backoff(0.01, 0.05),
         excused=lambda error: away and isinstance(error, ConnectionError),
     )
     lost, bug = Fragile(ConnectionResetError("lost")), Fragile(KeyError("bug"))
@@ -108,7 +107,7 @@ class Panic(BaseException):
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), Panic()])
 async def test_only_stop_ends_a_task(error: BaseException) -> None:
     """A cancellation that leaks out of a library, or its panic, is a failure like any other."""
-    background = Background(Metrics(), retry_initial=0.01)
+    background = Background(Metrics(), Backoff(0.01, 5.0))
     work = Fragile(error)
     background.start("fragile", work)
     await until(lambda: work.runs == 2)

@@ -22,7 +22,7 @@ class Journal:
         self.entries: list[Entry] = []
         self.settled, self.reads = False, 0
         self.error: Exception | None = None
-        self.stirred = asyncio.Event()
+        self.changed = asyncio.Event()
         self.listening: list[str] = []
 
     async def read(self, subject: str, seq: int) -> tuple[Sequence[Entry], bool]:
@@ -35,17 +35,17 @@ class Journal:
     def add(self, *, settled: bool = False) -> None:
         self.entries.append(Entry(len(self.entries) + 1))
         self.settled = settled
-        self.stirred.set()
+        self.changed.set()
 
-    def listen(self, subject: str) -> asyncio.Event:
+    def subscribe(self, subject: str) -> asyncio.Event:
         self.listening.append(subject)
-        return self.stirred
+        return self.changed
 
-    def leave(self, subject: str, stirred: asyncio.Event) -> None:
+    def unsubscribe(self, subject: str, changed: asyncio.Event) -> None:
         self.listening.remove(subject)
 
-    async def pause(self, stirred: asyncio.Event, seconds: float) -> None:
-        await stirred.wait()
+    async def wait_changed(self, changed: asyncio.Event, seconds: float) -> None:
+        await changed.wait()
 
 
 async def collect(feeds: Feeds[Entry], after: int, into: list[int]) -> None:

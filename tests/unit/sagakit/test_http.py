@@ -18,10 +18,10 @@ from sagakit.settings import Settings
 from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
-    Caller,
     Cursor,
     IdempotencyKey,
     Limit,
+    Principal,
     create_app,
     decode_cursor,
     issue_token,
@@ -67,7 +67,7 @@ def shop() -> APIRouter:
         return {"key": key}
 
     @router.get("/baskets/{ident}")
-    async def get(ident: str, caller: Annotated[Caller, Depends(require_caller)]) -> dict[str, str]:
+    async def get(ident: str, caller: Annotated[Principal, Depends(require_caller)]) -> dict[str, str]:
         return {"ident": ident, "subject": caller.subject}
 
     @router.get("/baskets")
@@ -76,11 +76,11 @@ def shop() -> APIRouter:
         return page([limit], None)
 
     @router.get("/admin")
-    async def admin(caller: Annotated[Caller, Depends(require_admin)]) -> str:
+    async def admin(caller: Annotated[Principal, Depends(require_admin)]) -> str:
         return caller.subject
 
     @router.get("/customer")
-    async def customer(caller: Annotated[Caller, Depends(require_customer)]) -> str:
+    async def customer(caller: Annotated[Principal, Depends(require_customer)]) -> str:
         return caller.subject
 
     @router.get("/fail/{how}")

@@ -18,11 +18,11 @@ from sagakit.settings import Settings
 from sagakit.web.app import (
     PRINTABLE,
     VISIBLE,
-    Caller,
     Cursor,
     EventStream,
     IdempotencyKey,
     Limit,
+    Principal,
     ServerSentEvent,
     create_app,
     drain_of,
@@ -82,11 +82,11 @@ def shop(closed: asyncio.Event) -> APIRouter:
         return "thing"
 
     @router.delete("/things/{number}")
-    async def remove(number: int, caller: Annotated[Caller, Depends(require_admin)]) -> str:
+    async def remove(number: int, caller: Annotated[Principal, Depends(require_admin)]) -> str:
         return "removed"
 
     @router.post("/mine")
-    async def mine(key: IdempotencyKey, body: Everything, _: Annotated[Caller, Depends(require_customer)]) -> str:
+    async def mine(key: IdempotencyKey, body: Everything, _: Annotated[Principal, Depends(require_customer)]) -> str:
         return key
 
     @router.get("/events")

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from starlette.types import Message
 
-from sagakit.web.app import Drain, EventStream, ServerSentEvent
+from sagakit.web.app import EventStream, ServerSentEvent, ShutdownSignal
 from tests.waits import ENDS, until
 
 
@@ -47,7 +47,7 @@ class Source:
             self.closed = True
 
 
-async def drive(source: Source, client: Client, drain: Drain, heartbeat: float = 15) -> None:
+async def drive(source: Source, client: Client, drain: ShutdownSignal, heartbeat: float = 15) -> None:
     stream = EventStream(source.stream(), drain, heartbeat=heartbeat)
     async with asyncio.timeout(ENDS):
         await stream({"type": "http"}, client.receive, client.send)
@@ -56,7 +56,7 @@ async def drive(source: Source, client: Client, drain: Drain, heartbeat: float =
 async def test_events_are_sent_in_order_and_the_stream_ends_with_its_source() -> None:
     events = (ServerSentEvent({"status": "PENDING"}, "order", "1"), ServerSentEvent("a\nb"))
     source, client = Source(*events, endless=False), Client()
-    await drive(source, client, Drain())
+    await drive(source, client, ShutdownSignal())
     headers = dict(client.sent[0]["headers"])
     assert headers[b"content-type"].startswith(b"text/event-stream")
     assert b"content-length" not in headers
@@ -66,7 +66,7 @@ async def test_events_are_sent_in_order_and_the_stream_ends_with_its_source() ->
 
 
 async def test_silence_is_filled_with_comments() -> None:
-    source, client, drain = Source(), Client(), Drain()
+    source, client, drain = Source(), Client(), ShutdownSignal()
     streaming = asyncio.create_task(drive(source, client, drain, heartbeat=0.01))
     await until(lambda: client.body.count(b": still here\n\n") >= 3)
     drain.start()
@@ -75,7 +75,7 @@ async def test_silence_is_filled_with_comments() -> None:
 
 @pytest.mark.parametrize("ending", ["disconnect", "drain", "cancel"])
 async def test_a_stream_ends_and_closes_its_source_when(ending: str) -> None:
-    source, client, drain = Source(ServerSentEvent(1)), Client(), Drain()
+    source, client, drain = Source(ServerSentEvent(1)), Client(), ShutdownSignal()
     streaming = asyncio.create_task(drive(source, client, drain))
     await until(lambda: b"data: 1\n\n" in client.body)
     endings: dict[str, Callable[[], object]]
@@ -94,11 +94,11 @@ async def test_a_source_that_raises_is_not_swallowed() -> None:
 
     client = Client()
     with pytest.raises(RuntimeError, match="broken"):
-        await EventStream(broken(), Drain())({"type": "http"}, client.receive, client.send)
+        await EventStream(broken(), ShutdownSignal())({"type": "http"}, client.receive, client.send)
 
 
 async def test_a_race_gives_the_result_or_none_after_the_time_or_when_draining() -> None:
-    drain = Drain()
+    drain = ShutdownSignal()
 
     async def answer() -> int:
         return 7
@@ -115,7 +115,7 @@ async def test_a_race_gives_the_result_or_none_after_the_time_or_when_draining()
 
 async def test_a_race_leaves_the_callers_future_alone() -> None:
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    assert await Drain().race(future, 0.01) is None
+    assert await ShutdownSignal().race(future, 0.01) is None
     assert not future.done()
 
 
@@ -124,4 +124,4 @@ async def test_a_race_raises_what_was_raised() -> None:
         raise RuntimeError("broken")
 
     with pytest.raises(RuntimeError, match="broken"):
-        await Drain().race(broken(), 1)
+        await ShutdownSignal().race(broken(), 1)

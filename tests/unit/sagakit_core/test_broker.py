@@ -9,12 +9,12 @@ import pytest
 from checkout import messages as m
 from checkout.messages import PUBLIC
 from inventory_service.service import SERVICE
-from sagakit.engine.batch import Do, HandlerFailed, Item
 from sagakit.envelope import Envelope, encode
 from sagakit.modes.broker import CAUSE, BrokerMode, cause_of
 from sagakit.modes.styles import Choreography, Style
-from sagakit.ports import Delivery, Failure, Outgoing, RowsLocked, StoreUnavailable
+from sagakit.ports import Delivery, Failure, OutboxRow, RowsLocked, StoreUnavailable
 from sagakit.service import OutOfTurn
+from sagakit.work import Execute, HandlerFailed, Item
 
 CONFIRMED = [Delivery(encode(Envelope(m.OrderConfirmed(f"o{number}"), "order"), PUBLIC)) for number in range(3)]
 FOREIGN = Delivery(encode(Envelope(m.PaymentCaptured("o9"), "payment"), PUBLIC))
@@ -30,14 +30,14 @@ class FakeTransport:
         self._batches = [list(batch)]
         self.done: list[Delivery] = []
         self.failed: list[Failure] = []
-        self.published: list[Outgoing] = []
+        self.published: list[OutboxRow] = []
         self.settled = asyncio.Event()
 
     async def start(self) -> None: ...
 
     async def close(self) -> None: ...
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         self.published += rows
 
     async def receive(self) -> Sequence[Delivery]:
@@ -65,9 +65,9 @@ class FakeParticipant:
         self.subjects: list[str | None] = []
         self.unwritable = False
         self.unheard: set[str] = set()
-        self.readmit: Any = None
+        self.redeliver: Any = None
 
-    async def insist(self, items: Sequence[Item]) -> list[Any]:
+    async def do_until_stored(self, items: Sequence[Item]) -> list[Any]:
         if any(item.subject in self.unheard for item in items):
             raise LookupError("no handler")
         self.asked += items
@@ -75,7 +75,7 @@ class FakeParticipant:
         await self.committed.wait()
         return [self.answer(item) if callable(self.answer) else self.answer for item in items]
 
-    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
+    async def dead_letter(self, body: bytes, cause: str, subject: str | None = None) -> None:
         if self.unwritable:
             raise ValueError("no store can hold it")
         self.buried.append(cause)
@@ -95,7 +95,7 @@ async def started(
     transport: FakeTransport, door: FakeParticipant, style: Style = CHOREOGRAPHY
 ) -> tuple[BrokerMode, asyncio.Task[None]]:
     mode = BrokerMode(style, transport, frozenset({"known"}), attempts=3)
-    await mode.start(door)  # type: ignore[arg-type]
+    door.redeliver = await mode.start(door)  # type: ignore[arg-type]
     return mode, asyncio.create_task(mode.run())
 
 
@@ -252,14 +252,14 @@ async def test_a_delivery_asks_the_door_for_the_services_own_command_and_names_i
     door.committed.set()
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
-    assert door.asked == [Do(m.CommitStock("o0"), "o0/OrderConfirmed", None)]
+    assert door.asked == [Execute(m.CommitStock("o0"), "o0/OrderConfirmed", None)]
     await ended(task)
 
 
 async def test_rows_of_another_mode_are_dropped_not_published() -> None:
     transport, door = FakeTransport(), FakeParticipant()
     mode, task = await started(transport, door)
-    rows = [Outgoing(f"o/{channel}", channel, "o", "X", b"") for channel in ("known", "unknown")]
+    rows = [OutboxRow(f"o/{channel}", channel, "o", "X", b"") for channel in ("known", "unknown")]
     await mode.publish(rows)
     assert transport.published == rows[:1]
     await ended(task)
@@ -269,10 +269,10 @@ async def test_a_dead_letter_can_be_handed_to_the_door_again() -> None:
     door = FakeParticipant()
     door.committed.set()
     _, task = await started(FakeTransport(), door)
-    assert await door.readmit(CONFIRMED[0].body) is None
-    assert "not a CloudEvent" in await door.readmit(POISON.body)
+    assert await door.redeliver(CONFIRMED[0].body) is None
+    assert "not a CloudEvent" in await door.redeliver(POISON.body)
     door.answer = lambda item: HandlerFailed(item, OutOfTurn("still a bug"))
-    assert "CommitStock: still a bug" in await door.readmit(CONFIRMED[1].body)
+    assert "CommitStock: still a bug" in await door.redeliver(CONFIRMED[1].body)
     door.answer = LookupError("no handler")
-    assert await door.readmit(CONFIRMED[1].body) == "LookupError"
+    assert await door.redeliver(CONFIRMED[1].body) == "LookupError"
     await ended(task)

@@ -3,10 +3,11 @@
 import pytest
 
 from sagakit import envelope
-from sagakit.engine.batch import Do, Forward, HandlerFailed, Item, candidates, claims, describe
+from sagakit.engine.batch import candidates, claims
 from sagakit.message import message_id
 from sagakit.ports import Claim, Entry
 from sagakit.provider import ProviderCall, ProviderOutcome
+from sagakit.work import Continue, Execute, HandlerFailed, Item, Nudge, describe
 from tests.unit.sagakit_core.toy import (
     SERVICE,
     Bought,
@@ -27,7 +28,7 @@ CALL = ProviderCall("a/buy", "shop", "buy", {"thing": "a"})
 
 def test_a_command_changes_the_state_and_leaves_event_journal_entry_and_message() -> None:
     memory = Memory()
-    answers, changes = memory.enter(Do(Count("a", 2), "cause", "trace"))
+    answers, changes = memory.claim_and_load(Execute(Count("a", 2), "cause", "trace"))
     assert answers == [Counted("a", 2)]
     assert memory.states == {"a": State(2)}
     assert changes.journal == [Entry(Counted("a", 2), "a/Count", "trace")]
@@ -35,7 +36,7 @@ def test_a_command_changes_the_state_and_leaves_event_journal_entry_and_message(
 
 
 def test_a_message_in_the_outbox_names_its_event_as_the_cause_and_its_subject_as_the_key() -> None:
-    _, changes = Memory().enter(Do(Count("a", 2), "cause", "00-trace"))
+    _, changes = Memory().claim_and_load(Execute(Count("a", 2), "cause", "00-trace"))
     (row,) = changes.outbox.values()
     assert (row.id, row.channel, row.key, row.type) == ("a/Counted", "channel", "a", "Counted")
     parcel = envelope.decode(row.body, SERVICE.wire)
@@ -44,8 +45,8 @@ def test_a_message_in_the_outbox_names_its_event_as_the_cause_and_its_subject_as
 
 def test_a_repeat_has_no_effect_and_is_answered_again() -> None:
     memory = Memory()
-    memory.enter(Do(Count("a", 2)))
-    answers, changes = memory.enter(Do(Count("a", 2)))
+    memory.claim_and_load(Execute(Count("a", 2)))
+    answers, changes = memory.claim_and_load(Execute(Count("a", 2)))
     assert answers == [Counted("a", 2)]
     assert memory.states == {"a": State(2)}
     assert changes.journal == []
@@ -55,7 +56,7 @@ def test_a_repeat_has_no_effect_and_is_answered_again() -> None:
 
 def test_a_repeat_in_the_same_batch_is_a_repeat() -> None:
     memory = Memory()
-    answers, changes = memory.enter(Do(Count("a", 2)), Do(Count("a", 2)))
+    answers, changes = memory.claim_and_load(Execute(Count("a", 2)), Execute(Count("a", 2)))
     assert answers == [Counted("a", 2)] * 2
     assert memory.states == {"a": State(2)}
     assert len(changes.journal) == len(changes.outbox) == 1
@@ -63,13 +64,13 @@ def test_a_repeat_in_the_same_batch_is_a_repeat() -> None:
 
 def test_commands_about_one_subject_are_applied_one_after_another() -> None:
     memory = Memory()
-    memory.enter(Do(Count("a", 2)), Do(Buy("a")), Do(Count("b", 3)))
+    memory.claim_and_load(Execute(Count("a", 2)), Execute(Buy("a")), Execute(Count("b", 3)))
     assert memory.states == {"a": State(2, "BuyRequested"), "b": State(3)}
 
 
 def test_a_call_is_committed_as_an_intent_and_its_event_stays_private() -> None:
     memory = Memory()
-    answers, changes = memory.enter(Do(Buy("a")))
+    answers, changes = memory.claim_and_load(Execute(Buy("a")))
     assert answers == [BuyRequested("a")]
     assert called(changes) == [CALL]
     assert sent(changes) == []
@@ -78,8 +79,8 @@ def test_a_call_is_committed_as_an_intent_and_its_event_stays_private() -> None:
 
 def test_a_repeat_while_the_call_is_under_way_has_no_answer_yet_and_calls_nobody() -> None:
     memory = Memory()
-    memory.enter(Do(Buy("a")))
-    answers, changes = memory.enter(Do(Buy("a")))
+    memory.claim_and_load(Execute(Buy("a")))
+    answers, changes = memory.claim_and_load(Execute(Buy("a")))
     assert answers == [None]
     assert changes.outbox == {}
 
@@ -87,9 +88,9 @@ def test_a_repeat_while_the_call_is_under_way_has_no_answer_yet_and_calls_nobody
 @pytest.mark.parametrize(("outcome", "event"), [("ok", Bought("a")), ("declined", NotBought("a"))])
 def test_once_the_answer_is_recorded_a_repeat_is_answered_with_it(outcome: str, event: Bought | NotBought) -> None:
     memory = Memory()
-    memory.enter(Do(Buy("a")))
-    memory.enter(Do(RecordBuy("a", outcome), CALL.key))
-    answers, changes = memory.enter(Do(Buy("a")))
+    memory.claim_and_load(Execute(Buy("a")))
+    memory.claim_and_load(Execute(RecordBuy("a", outcome), CALL.key))
+    answers, changes = memory.claim_and_load(Execute(Buy("a")))
     assert answers == [event]
     assert sent(changes) == [event]
 
@@ -97,20 +98,20 @@ def test_once_the_answer_is_recorded_a_repeat_is_answered_with_it(outcome: str, 
 def test_an_instant_provider_is_asked_before_the_commit_and_saves_the_second_transaction() -> None:
     outcome = ProviderOutcome("ok", "", "ref")
     memory = Memory(instant={"buy": outcome})
-    answers, changes = memory.enter(Do(Buy("a")))
+    answers, changes = memory.claim_and_load(Execute(Buy("a")))
     assert answers == [Bought("a")]
     assert called(changes) == []
     assert [(entry.call, entry.outcome) for entry in changes.ledger] == [(CALL, outcome)]
     assert [entry.event for entry in changes.journal] == [BuyRequested("a"), Bought("a")]
     assert changes.journal[1].command == "a/RecordBuy"
     assert sent(changes) == [Bought("a")]
-    assert memory.enter(Do(Buy("a")))[0] == [Bought("a")]
+    assert memory.claim_and_load(Execute(Buy("a")))[0] == [Bought("a")]
 
 
 def test_a_reminder_sends_again_what_the_state_owes() -> None:
     memory = Memory()
-    memory.enter(Do(Count("a", 2)))
-    answers, changes = memory.enter(Forward("a", None))
+    memory.claim_and_load(Execute(Count("a", 2)))
+    answers, changes = memory.claim_and_load(Nudge("a"))
     assert answers == [Counted("a", 2)]
     assert sent(changes) == [Counted("a", 2)]
     assert changes.journal == []
@@ -118,38 +119,43 @@ def test_a_reminder_sends_again_what_the_state_owes() -> None:
 
 
 def test_a_reminder_of_what_owes_nothing_sends_nothing() -> None:
-    answers, changes = Memory().enter(Forward("a", None))
+    answers, changes = Memory().claim_and_load(Nudge("a"))
     assert answers == [None]
     assert changes.outbox == {}
 
 
 def test_a_foreign_event_is_carried_on_while_the_subject_is_undecided() -> None:
     memory = Memory(states={"a": State(2)})
-    _, changes = memory.enter(Forward("a", Bought("a")))
+    _, changes = memory.claim_and_load(Continue(Bought("a")))
     assert sent(changes) == [Bought("a")]
 
 
 @pytest.mark.parametrize("state", [State(10), State()])
 def test_a_foreign_event_is_not_carried_on_after_the_decision_nor_for_an_unknown_subject(state: State) -> None:
-    _, changes = Memory(states={"a": state}).enter(Forward("a", Bought("a")))
+    _, changes = Memory(states={"a": state}).claim_and_load(Continue(Bought("a")))
     assert changes.outbox == {}
 
 
 def test_a_forward_sees_what_an_earlier_command_of_its_batch_did() -> None:
-    _, changes = Memory().enter(Do(Count("a", 1)), Forward("a", Bought("a")))
+    _, changes = Memory().claim_and_load(Execute(Count("a", 1)), Continue(Bought("a")))
     assert sent(changes) == [Counted("a", 1), Bought("a")]
 
 
 def test_a_handler_that_raises_is_named_with_its_command() -> None:
-    culprit = Do(Count("a", -1))
+    culprit = Execute(Count("a", -1))
     with pytest.raises(HandlerFailed, match=r"a/Count: ValueError in \w+, toy.py:\d+$") as caught:
-        Memory().enter(Do(Count("b", 1)), culprit)
+        Memory().claim_and_load(Execute(Count("b", 1)), culprit)
     assert caught.value.item is culprit
     assert isinstance(caught.value.__cause__, ValueError)
 
 
 def test_the_claims_of_a_batch_are_sorted_and_unique_and_keep_the_first_cause() -> None:
-    items: list[Item] = [Do(Count("b", 1), "x"), Do(Buy("a"), "y"), Do(Count("b", 1), "z"), Forward("c", None)]
+    items: list[Item] = [
+        Execute(Count("b", 1), "x"),
+        Execute(Buy("a"), "y"),
+        Execute(Count("b", 1), "z"),
+        Nudge("c"),
+    ]
     assert claims(items) == [Claim("a/Buy", "a", "y"), Claim("b/Count", "b", "x")]
 
 
@@ -158,6 +164,6 @@ def test_the_candidates_are_the_answers_in_their_order() -> None:
 
 
 def test_items_describe_themselves() -> None:
-    assert describe(Do(Buy("a"))) == message_id(Buy("a")) == "a/Buy"
-    assert describe(Forward("a", Bought("a"))) == "a/Bought"
-    assert describe(Forward("a", None)) == "a/reminder"
+    assert describe(Execute(Buy("a"))) == message_id(Buy("a")) == "a/Buy"
+    assert describe(Continue(Bought("a"))) == "a/Bought"
+    assert describe(Nudge("a")) == "a/nudge"

@@ -6,12 +6,12 @@ from checkout import messages as m
 from checkout.saga import CHECKOUT
 from order_service.service import SERVICE as ORDER
 from payment_service.service import SERVICE as PAYMENT
-from sagakit.engine.batch import Do, Forward
 from sagakit.envelope import Envelope
 from sagakit.message import Command, Event, Message, message_id
-from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
 from sagakit.modes.styles import style_of
-from sagakit.orchestration import advance
+from sagakit.saga import advance
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION
+from sagakit.work import Continue, Execute
 from tests.contracts.samples import SAMPLES
 
 Table = list[tuple[type[Event], list[type[Command]]]]
@@ -93,10 +93,10 @@ def test_the_orchestrator_puts_each_participants_commands_on_its_own_channel() -
 def test_the_orchestrator_does_its_own_commands_and_carries_on_the_others() -> None:
     style = style_of(ORCHESTRATION, ORDER, CHECKOUT)
     booked, reserved = event_of(m.ShipmentBooked), event_of(m.StockReserved)
-    assert style.accept(Envelope(booked, "shipping", traceparent="t")) == Do(
+    assert style.accept(Envelope(booked, "shipping", traceparent="t")) == Execute(
         m.ConfirmOrder(booked.subject), message_id(booked), "t"
     )
-    assert style.accept(Envelope(reserved, "inventory")) == Forward(reserved.subject, reserved)
+    assert style.accept(Envelope(reserved, "inventory")) == Continue(reserved)
     assert style.accept(Envelope(sample(m.ReserveStock), "order")) is None
     assert style.accept(Envelope(event_of(m.OrderCompleted), "order")) is None
 
@@ -104,7 +104,7 @@ def test_the_orchestrator_does_its_own_commands_and_carries_on_the_others() -> N
 def test_a_participant_accepts_its_own_commands_only() -> None:
     style = style_of(ORCHESTRATION, PAYMENT, CHECKOUT)
     item = style.accept(Envelope(sample(m.VoidPayment), "order", cause="o/OrderCancelled"))
-    assert isinstance(item, Do)
+    assert isinstance(item, Execute)
     assert item.command == sample(m.VoidPayment)
     assert style.accept(Envelope(sample(m.ReserveStock), "order")) is None
     assert style.accept(Envelope(sample(m.OrderCancelled), "order")) is None
@@ -113,7 +113,7 @@ def test_a_participant_accepts_its_own_commands_only() -> None:
 def test_in_choreography_a_service_reacts_by_its_own_table_and_names_the_event_as_the_cause() -> None:
     style = style_of(CHOREOGRAPHY, PAYMENT, CHECKOUT)
     cancelled = event_of(m.OrderCancelled)
-    assert style.accept(Envelope(cancelled, "order", traceparent="t")) == Do(
+    assert style.accept(Envelope(cancelled, "order", traceparent="t")) == Execute(
         m.VoidPayment(cancelled.subject), message_id(cancelled), "t"
     )
     assert style.accept(Envelope(event_of(m.ShipmentBooked), "shipping")) is None

@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from sagakit.engine.relay import HOLD_MAX, Relay
-from sagakit.ports import Mode, Outgoing, Store
+from sagakit.ports import Mode, OutboxRow, Store
 from sagakit.tasks import USUAL, Backoff
 from sagakit.telemetry import Metrics
 
@@ -22,29 +22,29 @@ from sagakit.telemetry import Metrics
 class Rows:
     """An outbox in memory: when each row comes due, by the loop's clock."""
 
-    rows: dict[str, Outgoing] = field(default_factory=dict)
+    rows: dict[str, OutboxRow] = field(default_factory=dict)
     due: dict[str, float] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     postponed: list[tuple[str, float]] = field(default_factory=list)
 
-    def add(self, *names: str) -> list[Outgoing]:
-        rows = [Outgoing(name, "events", name, "Counted", b"{}") for name in names]
+    def add(self, *names: str) -> list[OutboxRow]:
+        rows = [OutboxRow(name, "events", name, "Counted", b"{}") for name in names]
         self.rows |= {row.id: row for row in rows}
         self.due |= dict.fromkeys(names, asyncio.get_running_loop().time() + 60)
         return rows
 
-    async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
+    async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
         now = asyncio.get_running_loop().time()
         taken = [row for key, row in self.rows.items() if self.due[key] < now][:limit]
         self.due |= {row.id: now + 60 for row in taken}
         return taken
 
-    async def done(self, rows: Sequence[Outgoing]) -> None:
+    async def done(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self.rows.pop(row.id, None)
         self.changed.set()
 
-    async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
+    async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
         now = asyncio.get_running_loop().time()
         for row in rows:
             stored = self.rows[row.id]
@@ -70,7 +70,7 @@ class Broker:
     tries: list[tuple[float, tuple[str, ...]]] = field(default_factory=list)
     got: Counter[str] = field(default_factory=Counter)
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         self.tries.append((time.monotonic(), tuple(row.id for row in rows)))
         if self.hangs:
             await asyncio.Event().wait()

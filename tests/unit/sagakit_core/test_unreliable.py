@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from sagakit.modes.unreliable import KINDS, Kind, MessageFault, MessageFaults, UnreliableMode
-from sagakit.ports import Outgoing
+from sagakit.ports import OutboxRow
 
-ROWS = [Outgoing(f"o{number}/Made", "events", f"o{number}", "Made", b"{}") for number in range(8)]
+ROWS = [OutboxRow(f"o{number}/Made", "events", f"o{number}", "Made", b"{}") for number in range(8)]
 
 
 class FakeMode:
     """Remembers what was published, one list a call; refuses while `refuses` says so."""
 
     def __init__(self) -> None:
-        self.published: list[list[Outgoing]] = []
+        self.published: list[list[OutboxRow]] = []
         self.refuses = 0
         self.closed = False
         self.together = self.at_once = 0
@@ -26,11 +26,11 @@ class FakeMode:
     def outgoing(self, event: Any, *, again: bool = False) -> Sequence[tuple[str, Any]]:
         return ()
 
-    async def start(self, participant: Any) -> None: ...
+    async def start(self, inlet: Any) -> Any: ...
 
     async def run(self) -> None: ...
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         self.together += 1
         self.at_once = max(self.at_once, self.together)
         await asyncio.sleep(0)

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from sagakit.engine.provider_calls import Caller
+from sagakit.engine.provider_calls import ProviderCaller
 from sagakit.engine.relay import Relay
 from sagakit.engine.watcher import Watcher
 from sagakit.ports import Mode, Store
@@ -19,7 +19,7 @@ from tests.waits import ENDS
 class Empty:
     """A store in which there is nothing."""
 
-    async def take(self, calls: bool, limit: int) -> list[Any]:
+    async def lease_due(self, calls: bool, limit: int) -> list[Any]:
         return []
 
     async def recorded(self, event_ids: object) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def relay() -> tuple[Callable[[], Coroutine[Any, Any, None]], asyncio.Event]:
 
 
 def caller() -> tuple[Callable[[], Coroutine[Any, Any, None]], asyncio.Event]:
-    made = Caller(cast(Service, None), STORE, cast(Any, None), cast(Any, None), Metrics(), poll=60)
+    made = ProviderCaller(cast(Service, None), STORE, cast(Any, None), cast(Any, None), Metrics(), poll=60)
     return made.run, made._wake
 
 

@@ -9,11 +9,11 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from sagakit.engine.provider_calls import Caller
+from sagakit.engine.provider_calls import ProviderCaller
 from sagakit.engine.relay import Relay
 from sagakit.engine.watcher import Watcher
 from sagakit.message import Command, Event
-from sagakit.ports import CALLS, Mode, Outgoing, Store
+from sagakit.ports import CALLS, Mode, OutboxRow, Store
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
 from sagakit.tasks import Backoff
 from sagakit.telemetry import Metrics
@@ -32,13 +32,13 @@ class Busy:
     """A store in whose calls other things happen. `during`: what, by the name of the call, once."""
 
     during: dict[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
-    due: list[Outgoing] = field(default_factory=list)
+    due: list[OutboxRow] = field(default_factory=list)
     events: dict[str, Event] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     postponed: list[tuple[str, float]] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
+    async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
         taken, self.due = self.due, []
         await self.during.pop("take", _nothing)()
         return taken
@@ -48,11 +48,11 @@ class Busy:
         await self.during.pop("recorded", _nothing)()
         return found
 
-    async def done(self, rows: Sequence[Outgoing]) -> None:
+    async def done(self, rows: Sequence[OutboxRow]) -> None:
         self.ended |= {row.id for row in rows}
         self.changed.set()
 
-    async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
+    async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
         self.postponed += [(row.id, seconds) for row in rows]
         self.changed.set()
 
@@ -64,7 +64,7 @@ class Busy:
 
 
 class Sink:
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         pass
 
 
@@ -79,8 +79,8 @@ async def running(run: Callable[[], Any]) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def row(name: str, channel: str = "events") -> Outgoing:
-    return Outgoing(
+def row(name: str, channel: str = "events") -> OutboxRow:
+    return OutboxRow(
         name, channel, name, "Counted", msgspec.json.encode(ProviderCall(name, "shop", "buy", {"thing": name}))
     )
 
@@ -115,8 +115,8 @@ class Door:
         pass
 
 
-def caller(store: Busy, shop: Shop) -> Caller:
-    return Caller(
+def caller(store: Busy, shop: Shop) -> ProviderCaller:
+    return ProviderCaller(
         SERVICE,
         cast(Store, store),
         cast(Any, shop),

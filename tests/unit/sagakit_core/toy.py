@@ -7,11 +7,12 @@ from typing import Any, cast
 import msgspec
 
 from sagakit import envelope
-from sagakit.engine.batch import Do, Item, candidates, claims, open_batch
+from sagakit.engine.batch import apply_batch, candidates, claims
 from sagakit.message import Command, Event, Message, Vocabulary, message_id
 from sagakit.ports import Changes, Mode
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Handler, Service
+from sagakit.work import Execute, Item
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +135,12 @@ class Memory:
     def put(self, subject: str, state: Any) -> None:
         self.states[subject] = state
 
-    def enter(self, *items: Item) -> tuple[list[Event | None], Changes]:
+    def claim_and_load(self, *items: Item) -> tuple[list[Event | None], Changes]:
         """One transaction."""
         fresh = {claim.id for claim in claims(items)} - self.inbox
-        ids = {key for item in items if isinstance(item, Do) for key in candidates(SERVICE, item.command)}
+        ids = {key for item in items if isinstance(item, Execute) for key in candidates(SERVICE, item.command)}
         recorded = {key: self.events[key] for key in ids if key in self.events}
-        answers, changes = open_batch(
+        answers, changes = apply_batch(
             SERVICE, cast(Mode, self.mode), items, fresh, self, recorded, lambda call: self.instant.get(call.operation)
         )
         self.inbox |= fresh

@@ -21,7 +21,7 @@ from checkout.provider_rules import decide
 from payment_service.domain import PaymentAuthorizationRequested
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
 from tests.postgres import Server
-from tests.replica import Replica, basket, replica
+from tests.service_process import Replica, basket, service_process
 from tests.waits import until
 
 Database = Callable[[str], str]
@@ -66,7 +66,7 @@ async def _drained(payment: Replica) -> None:
 
 async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(database: Database) -> None:
     provider = Scripted(OutcomeUnknown("lost"), ProviderRejected("wrong"), OutcomeUnknown("lost"))
-    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+    async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
         answer = await payment.participant.conclude(authorize("o1"), None, 5)
         assert isinstance(answer, PaymentAuthorized)
         await _drained(payment)
@@ -88,7 +88,7 @@ class Refusing(Scripted):
 
 async def test_a_refusal_to_authorize_declines_the_payment(database: Database) -> None:
     provider = Refusing("authorize")
-    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+    async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
         answer = await payment.participant.conclude(authorize("o1"), None, 5)
         assert answer == PaymentDeclined("o1", "token_too_long")
         await _drained(payment)
@@ -97,7 +97,7 @@ async def test_a_refusal_to_authorize_declines_the_payment(database: Database) -
 
 async def test_a_refusal_to_book_refuses_the_shipment(database: Database) -> None:
     provider = Refusing("book")
-    async with replica("shipping", database("shipping"), provider=provider, **CALLING) as shipping:
+    async with service_process("shipping", database("shipping"), provider=provider, **CALLING) as shipping:
         answer = await shipping.participant.conclude(BookShipment("o1", basket()), None, 5)
         assert answer == ShipmentRefused("o1", "token_too_long")
 
@@ -107,7 +107,7 @@ async def test_any_other_refusal_waits_for_a_human_and_is_asked_for_again(databa
     provider = Refusing(operation)
     after = CapturePayment("o1") if operation == "capture" else VoidPayment("o1")
     settings = {**CALLING, "saga_attention_after": 0.1}
-    async with replica("payment", database("payment"), provider=provider, **settings) as payment:
+    async with service_process("payment", database("payment"), provider=provider, **settings) as payment:
         await payment.participant.conclude(authorize("o1"), None, 5)
         await payment.participant.dispatcher.do(after)
         await payment.until("SELECT count(*) > 0 FROM outbox WHERE is_call AND attempts > 1", True, 10)
@@ -120,11 +120,11 @@ async def test_any_other_refusal_waits_for_a_human_and_is_asked_for_again(databa
 async def test_a_crash_between_call_and_record_repeats_the_key_and_records_once(database: Database) -> None:
     url = database("payment")
     crashing, working = Scripted(pause=2), Scripted()
-    async with replica("payment", url, provider=crashing, **CALLING) as payment:
+    async with service_process("payment", url, provider=crashing, **CALLING) as payment:
         assert isinstance(await payment.participant.dispatcher.do(authorize("o1")), PaymentAuthorizationRequested)
         await until(lambda: crashing.calls)
     assert crashing.calls == {"o1/authorize": 1}
-    async with replica("payment", url, provider=working, **CALLING) as payment:
+    async with service_process("payment", url, provider=working, **CALLING) as payment:
         answer = await payment.participant.conclude(authorize("o1"), None, 5)
         assert isinstance(answer, PaymentAuthorized)
         await _drained(payment)
@@ -134,7 +134,7 @@ async def test_a_crash_between_call_and_record_repeats_the_key_and_records_once(
 
 async def test_an_answer_waits_for_the_database(postgres: Server, database: Database) -> None:
     provider = Scripted(pause=0.3)
-    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+    async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
         await payment.participant.dispatcher.do(authorize("o1"))
         await asyncio.sleep(0.1)
         await asyncio.to_thread(postgres.kill)
@@ -147,7 +147,7 @@ async def test_an_answer_waits_for_the_database(postgres: Server, database: Data
 
 async def test_a_late_authorization_is_voided_before_that_is_told(database: Database) -> None:
     provider = Scripted(pause=0.2)
-    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+    async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
         await payment.participant.dispatcher.do(authorize("o1"))
         answer = await payment.participant.conclude(VoidPayment("o1"), None, 5)
         assert isinstance(answer, PaymentVoided)
@@ -163,7 +163,7 @@ async def test_a_late_authorization_is_voided_before_that_is_told(database: Data
 
 async def test_calls_are_bounded_and_none_is_forgotten(database: Database) -> None:
     provider = Scripted(*(OutcomeUnknown("lost") for _ in range(30)), pause=0.02)
-    async with replica(
+    async with service_process(
         "payment", database("payment"), provider=provider, **{**CALLING, "provider_concurrency": 5, "outbox_lease": 5}
     ) as payment:
         await asyncio.gather(*(payment.participant.dispatcher.do(authorize(f"o{n}")) for n in range(100)))
@@ -180,8 +180,8 @@ async def test_two_replicas_make_each_call_once_while_leases_hold(database: Data
     one_provider, two_provider = Scripted(pause=0.01), Scripted(pause=0.01)
     lasting = {**CALLING, "outbox_lease": 5.0}
     async with (
-        replica("payment", url, provider=one_provider, **lasting) as one,
-        replica("payment", url, provider=two_provider, **lasting) as two,
+        service_process("payment", url, provider=one_provider, **lasting) as one,
+        service_process("payment", url, provider=two_provider, **lasting) as two,
     ):
         await asyncio.gather(
             *((one, two)[n % 2].participant.dispatcher.do(authorize(f"o{n // 2}")) for n in range(count * 2))
@@ -196,7 +196,7 @@ async def test_a_call_whose_task_fails_is_logged_and_comes_again_when_its_lease_
 ) -> None:
     """One call's bug stops no other call: the caller goes on, and somebody hears of it."""
     provider = Scripted(OutcomeUnknown("lost"))
-    async with replica("payment", database("payment"), provider=provider, **CALLING) as payment:
+    async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
         failures = [RuntimeError("a bug")]
         postpone = payment.store.postpone
 

@@ -13,9 +13,9 @@ import pytest
 
 from checkout.messages import AuthorizePayment, ConfirmOrder, OrderCancelled
 from order_service.sweeper import Sweeper
-from sagakit.engine.batch import Do
+from sagakit.work import Execute
 from tests.postgres import Server
-from tests.replica import Replica, basket, place, replica
+from tests.service_process import Replica, basket, place, service_process
 from tests.unit.sagakit_sql.test_caller import Scripted
 
 HOUR = 3_600.0
@@ -74,7 +74,7 @@ async def sweeping(swept: Sweeper) -> AsyncIterator[None]:
 async def test_what_the_service_asks_for_the_time_is_the_clock_that_is_set(clock: Callable[[str], Clock]) -> None:
     shifted = clock("order")
     shifted.step(HOUR)
-    async with replica("order", shifted.url, started=False) as order:
+    async with service_process("order", shifted.url, started=False) as order:
         await order.participant.dispatcher.do(place("o1"))
         for table, columns in (
             ("orders", ("created_at", "updated_at", "nudge_at")),
@@ -94,11 +94,11 @@ async def test_leased_messages_whose_relay_died_are_published_within_a_bound(
     clock: Callable[[str], Clock], step: float
 ) -> None:
     shifted = clock("order")
-    async with replica("order", shifted.url, started=False, outbox_lease=5.0) as dying:
-        await dying.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(20)])
+    async with service_process("order", shifted.url, started=False, outbox_lease=5.0) as dying:
+        await dying.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(20)])
     shifted.step(step)
     began = time.monotonic()
-    async with replica("order", shifted.url, outbox_lease=5.0, retry_max=5.0) as order:
+    async with service_process("order", shifted.url, outbox_lease=5.0, retry_max=5.0) as order:
         await order.drained(15 + 5)
         assert time.monotonic() - began < 15 + 5
         assert {row.key for row in order.mode.published} == {f"o{n}" for n in range(20)}
@@ -109,9 +109,9 @@ async def test_what_could_not_be_published_is_tried_again_within_a_bound(
     clock: Callable[[str], Clock], step: float
 ) -> None:
     shifted = clock("order")
-    async with replica("order", shifted.url, outbox_lease=1.0, retry_max=1.0) as order:
+    async with service_process("order", shifted.url, outbox_lease=1.0, retry_max=1.0) as order:
         order.mode.failing = True
-        await order.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(5)])
+        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(5)])
         await order.until("SELECT count(*) > 0 FROM outbox WHERE attempts > 1", True)
         shifted.step(step)
         order.mode.failing = False
@@ -124,10 +124,10 @@ async def test_a_call_that_is_under_way_is_made_again_within_a_bound(
 ) -> None:
     shifted, provider = clock("payment"), Scripted(pause=0.05)
     settings = {"providers": "sandbox", "outbox_lease": 1.0, "retry_max": 0.5}
-    async with replica("payment", shifted.url, provider=provider, started=False, **settings) as dying:
+    async with service_process("payment", shifted.url, provider=provider, started=False, **settings) as dying:
         await dying.participant.dispatcher.do(AuthorizePayment("o1", basket()))
     shifted.step(step)
-    async with replica("payment", shifted.url, provider=provider, **settings) as payment:
+    async with service_process("payment", shifted.url, provider=provider, **settings) as payment:
         await payment.until("SELECT count(*) FROM outbox WHERE is_call", 0, 15)
         assert provider.calls == {"o1/authorize": 1}
 
@@ -136,8 +136,8 @@ async def test_a_call_that_is_under_way_is_made_again_within_a_bound(
 async def test_an_order_without_progress_is_nudged_within_a_bound(clock: Callable[[str], Clock], step: float) -> None:
     shifted = clock("order")
     settings = {"saga_nudge_after": 0.2}
-    async with replica("order", shifted.url, **settings) as order, sweeping(sweeper(order, nudge_after=0.2)):
-        await order.participant.dispatcher.do_all([Do(place("o1")), Do(ConfirmOrder("o1"))])
+    async with service_process("order", shifted.url, **settings) as order, sweeping(sweeper(order, nudge_after=0.2)):
+        await order.participant.dispatcher.do_all([Execute(place("o1")), Execute(ConfirmOrder("o1"))])
         await order.until("SELECT nudges > 0 FROM orders", True)
         shifted.step(step)
         (before,) = await order.rows("SELECT nudges FROM orders")
@@ -148,10 +148,10 @@ async def test_a_step_forward_cancels_no_order_before_its_time_and_the_overdue_i
     clock: Callable[[str], Clock],
 ) -> None:
     shifted = clock("order")
-    async with replica("order", shifted.url) as order:
+    async with service_process("order", shifted.url) as order:
         swept = sweeper(order, deadline=4)
         await swept.sweep()
-        await order.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(10)])
+        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
         began = time.monotonic()
         shifted.step(HOUR)
         async with sweeping(swept):
@@ -167,8 +167,8 @@ async def test_a_step_back_postpones_no_deadline_by_it_and_cancels_no_good_order
     clock: Callable[[str], Clock],
 ) -> None:
     shifted = clock("order")
-    async with replica("order", shifted.url) as order, sweeping(sweeper(order, deadline=3)):
-        await order.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(10)])
+    async with service_process("order", shifted.url) as order, sweeping(sweeper(order, deadline=3)):
+        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
         began = time.monotonic()
         shifted.step(-HOUR)
         await order.participant.dispatcher.do(place("after"))

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from checkout.messages import StockReserved
 from order_service.disowner import Disowner
-from sagakit.engine.batch import Forward
-from tests.replica import Replica, basket, names, place, replica
+from sagakit.work import Continue, Nudge
+from tests.service_process import Replica, basket, names, place, service_process
 
 Database = Callable[[str], str]
 LETTER = (
@@ -25,7 +25,7 @@ async def _write(order: Replica, *letters: tuple[str, int]) -> None:
 
 
 async def test_only_an_order_that_is_not_here_after_the_deadline_is_disowned(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         await order.participant.dispatcher.do(place("placed"))
         await _write(order, ("ghost", 31), ("fresh", 5), ("placed", 31))
         assert await disowner(order).look() == 1
@@ -37,9 +37,9 @@ async def test_only_an_order_that_is_not_here_after_the_deadline_is_disowned(dat
 
 
 async def test_a_foreign_event_about_an_order_that_is_not_here_fails(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         answers = await order.participant.dispatcher.do_all(
-            [Forward("ghost", StockReserved("ghost", basket())), Forward("ghost", None)]
+            [Continue(StockReserved("ghost", basket())), Nudge("ghost")]
         )
         assert names(answers) == ["HandlerFailed", "NoneType"]
         assert "unknown here" in str(answers[0])

@@ -15,15 +15,15 @@ from checkout.messages import (
     PlaceOrder,
     StockReserved,
 )
-from sagakit.engine.batch import Do, HandlerFailed
 from sagakit.ports import RowRejected, StoreUnavailable
-from tests.replica import names, place, replica, reserve
+from sagakit.work import Execute, HandlerFailed
+from tests.service_process import names, place, reserve, service_process
 
 Database = Callable[[str], str]
 
 
 async def test_a_repeat_answers_again_and_changes_nothing(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         do = order.participant.dispatcher.do
         first = await do(place("o1"))
         before = await order.rows("SELECT id, token FROM outbox")
@@ -38,7 +38,7 @@ async def test_a_repeat_answers_again_and_changes_nothing(database: Database) ->
 
 
 async def test_a_command_that_lost_answers_with_the_decision_that_won(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         do = order.participant.dispatcher.do
         await do(place("o1"))
         won = await do(CancelOrder("o1", "CUSTOMER_REQUESTED"))
@@ -48,15 +48,20 @@ async def test_a_command_that_lost_answers_with_the_decision_that_won(database: 
 
 
 async def test_commands_of_one_batch_about_one_order_follow_one_another(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
-        items = [Do(place("o1")), Do(ConfirmOrder("o1")), Do(CancelOrder("o1", "TIMED_OUT")), Do(place("o1"))]
+    async with service_process("order", database("order"), started=False) as order:
+        items = [
+            Execute(place("o1")),
+            Execute(ConfirmOrder("o1")),
+            Execute(CancelOrder("o1", "TIMED_OUT")),
+            Execute(place("o1")),
+        ]
         answers = await order.participant.dispatcher.do_all(items)
         assert names(answers) == ["OrderPlaced", "OrderConfirmed", "OrderConfirmed", "OrderPlaced"]
         assert order.metrics.registry.get_sample_value("saga_transaction_seconds_count") == 1
 
 
 async def test_concurrent_commands_share_transactions(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         answers = await asyncio.gather(*(order.participant.dispatcher.do(place(f"o{n}")) for n in range(400)))
         assert len(answers) == 400
         transactions = order.metrics.registry.get_sample_value("saga_transaction_seconds_count")
@@ -66,8 +71,13 @@ async def test_concurrent_commands_share_transactions(database: Database) -> Non
 
 
 async def test_a_handler_that_raises_fails_alone_and_its_claim_is_not_kept(database: Database) -> None:
-    async with replica("inventory", database("inventory"), started=False) as inventory:
-        items = [Do(reserve("a")), Do(CommitStock("unknown")), Do(reserve("b")), Do(CommitStock("b"))]
+    async with service_process("inventory", database("inventory"), started=False) as inventory:
+        items = [
+            Execute(reserve("a")),
+            Execute(CommitStock("unknown")),
+            Execute(reserve("b")),
+            Execute(CommitStock("b")),
+        ]
         answers = await inventory.participant.dispatcher.do_all(items)
         assert names(answers) == ["StockReserved", "HandlerFailed", "StockReserved", "StockCommitted"]
         claimed = {row.id for row in await inventory.rows("SELECT id FROM inbox")}
@@ -77,8 +87,8 @@ async def test_a_handler_that_raises_fails_alone_and_its_claim_is_not_kept(datab
 
 
 async def test_a_batch_full_of_culprits_ends_and_its_good_commands_go_through(database: Database) -> None:
-    async with replica("inventory", database("inventory"), started=False) as inventory:
-        items = [Do(reserve(f"o{n}") if n % 100 == 0 else CommitStock(f"u{n}")) for n in range(500)]
+    async with service_process("inventory", database("inventory"), started=False) as inventory:
+        items = [Execute(reserve(f"o{n}") if n % 100 == 0 else CommitStock(f"u{n}")) for n in range(500)]
         answers = await inventory.participant.dispatcher.do_all(items)
         for number, answer in enumerate(answers):
             assert isinstance(answer, HandlerFailed if number % 100 else StockReserved)
@@ -86,10 +96,10 @@ async def test_a_batch_full_of_culprits_ends_and_its_good_commands_go_through(da
 
 
 async def test_rows_that_the_database_rejects_fail_alone(database: Database) -> None:
-    async with replica("inventory", database("inventory"), started=False) as inventory:
+    async with service_process("inventory", database("inventory"), started=False) as inventory:
         async with inventory.engine.begin() as connection:
             await connection.exec_driver_sql("ALTER TABLE stock_items ADD CHECK (sku <> 'tea-pot' OR reserved = 0)")
-        items = [Do(reserve(f"o{n}", "tea-pot" if n == 37 else "milk-jug")) for n in range(60)]
+        items = [Execute(reserve(f"o{n}", "tea-pot" if n == 37 else "milk-jug")) for n in range(60)]
         answers = await inventory.participant.dispatcher.do_all(items)
         assert [n for n, answer in enumerate(answers) if isinstance(answer, RowRejected)] == [37]
         assert names(answers).count("StockReserved") == 59
@@ -111,8 +121,10 @@ async def test_rows_that_the_database_rejects_fail_alone(database: Database) -> 
 async def test_a_value_that_the_database_cannot_hold_is_rejected_and_not_an_outage(
     database: Database, poison: PlaceOrder
 ) -> None:
-    async with replica("order", database("order"), started=False) as order:
-        answers = await order.participant.dispatcher.do_all([Do(place("good")), Do(poison), Do(place("fine"))])
+    async with service_process("order", database("order"), started=False) as order:
+        answers = await order.participant.dispatcher.do_all(
+            [Execute(place("good")), Execute(poison), Execute(place("fine"))]
+        )
         assert isinstance(answers[0], OrderPlaced)
         assert isinstance(answers[1], RowRejected | HandlerFailed)
         assert isinstance(answers[2], OrderPlaced)
@@ -121,7 +133,7 @@ async def test_a_value_that_the_database_cannot_hold_is_rejected_and_not_an_outa
 async def test_a_door_that_fails_tells_those_who_wait_and_opens_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with replica("order", database("order")) as order:
+    async with service_process("order", database("order")) as order:
 
         def fails(changes: object) -> None:
             raise RuntimeError("a defect after the commit")

@@ -15,8 +15,8 @@ from sagakit.app.host import folder_of
 from sagakit.app.readiness import DatabaseProbe, revisions
 from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import engine_for
-from tests.postgres import Server, recipe
-from tests.replica import Replica, place, replica
+from tests.postgres import Server, definition
+from tests.service_process import Replica, place, service_process
 
 Database = Callable[[str], str]
 RECOVERY = 5.0  # seconds after the cause is gone within which writes work again, on a machine that does much else
@@ -62,7 +62,7 @@ async def pooled_read_only(order: Replica, postgres: Server, url: str) -> None:
 
 @asynccontextmanager
 async def probing(order: Replica) -> AsyncIterator[DatabaseProbe]:
-    made = recipe("order")
+    made = definition("order")
     probe = DatabaseProbe(order.engine, made.metadata, revisions(folder_of(made)), fresh=0.0)
     try:
         yield probe
@@ -71,7 +71,7 @@ async def probing(order: Replica) -> AsyncIterator[DatabaseProbe]:
 
 
 async def test_the_first_refused_write_drops_every_read_only_session(postgres: Server, database: Database) -> None:
-    async with replica("order", url := database("order"), started=False) as order:
+    async with service_process("order", url := database("order"), started=False) as order:
         await pooled_read_only(order, postgres, url)
         with pytest.raises(StoreUnavailable, match="25006"):
             await order.participant.dispatcher.do(place("first"))
@@ -85,7 +85,7 @@ async def _read_only(order: Replica) -> list[str]:
 
 
 async def test_ended_sessions_cost_a_second_at_most(postgres: Server, database: Database) -> None:
-    async with replica("order", url := database("order"), started=False) as order:
+    async with service_process("order", url := database("order"), started=False) as order:
         await asyncio.gather(*(order.rows("SELECT pg_sleep(0.1)") for _ in range(6)))
         hog = asyncio.create_task(order.rows("SELECT pg_sleep(5)"))
         await order.until("SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep.5'", 1)
@@ -103,7 +103,7 @@ async def test_sessions_do_not_grow_old(database: Database) -> None:
 
 
 async def test_readiness_sees_a_read_only_database_and_its_end(postgres: Server, database: Database) -> None:
-    async with replica("order", url := database("order"), started=False) as order, probing(order) as probe:
+    async with service_process("order", url := database("order"), started=False) as order, probing(order) as probe:
         assert await probe.problem() == ""
         read_only(postgres, url, "SET default_transaction_read_only = on")
         end_sessions(postgres, url)
@@ -128,7 +128,7 @@ async def test_readiness_sees_a_read_only_database_and_its_end(postgres: Server,
 async def test_readiness_sees_tables_that_are_not_as_they_should_be(
     postgres: Server, database: Database, statement: str, reason: str
 ) -> None:
-    async with replica("order", url := database("order"), started=False) as order, probing(order) as probe:
+    async with service_process("order", url := database("order"), started=False) as order, probing(order) as probe:
         assert await probe.problem() == ""
         postgres.query(url, statement)
         assert reason in await probe.problem()
@@ -136,9 +136,9 @@ async def test_readiness_sees_tables_that_are_not_as_they_should_be(
 
 async def test_an_older_revision_is_not_migrated_and_a_newer_one_is(postgres: Server, database: Database) -> None:
     """While a stack is rolled over to a newer version, its migrations come before its code."""
-    async with replica("order", url := database("order"), started=False) as order:
-        known = ("0000", *revisions(folder_of(recipe("order"))))
-        probe = DatabaseProbe(order.engine, recipe("order").metadata, known, fresh=0.0)
+    async with service_process("order", url := database("order"), started=False) as order:
+        known = ("0000", *revisions(folder_of(definition("order"))))
+        probe = DatabaseProbe(order.engine, definition("order").metadata, known, fresh=0.0)
         assert await probe.problem() == ""
         postgres.query(url, "UPDATE alembic_version SET version_num = '0000'")
         assert await probe.problem() == f"not migrated: at 0000 instead of {known[-1]}"
@@ -148,7 +148,7 @@ async def test_an_older_revision_is_not_migrated_and_a_newer_one_is(postgres: Se
 
 
 async def test_readiness_ends_in_time_when_the_server_is_gone_or_silent(postgres: Server, database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order, probing(order) as probe:
+    async with service_process("order", database("order"), started=False) as order, probing(order) as probe:
         assert await probe.problem() == ""
         await asyncio.to_thread(postgres.kill)
         async with asyncio.timeout(3):  # refused, or cut off by a process of the server's that was still dying
@@ -165,7 +165,7 @@ async def test_readiness_ends_in_time_when_the_server_is_gone_or_silent(postgres
 
 async def test_a_pool_that_is_busy_is_no_outage(database: Database) -> None:
     url = database("order")
-    async with replica("order", url, started=False, db_pool=1) as order, probing(order) as probe:
+    async with service_process("order", url, started=False, db_pool=1) as order, probing(order) as probe:
         hogs = [asyncio.create_task(order.rows("SELECT pg_sleep(4)")) for _ in range(3)]
         async with asyncio.timeout(3):
             while order.engine.pool.checkedout() < 3:  # type: ignore[attr-defined]  # noqa: ASYNC110 - it tells nobody
@@ -176,8 +176,8 @@ async def test_a_pool_that_is_busy_is_no_outage(database: Database) -> None:
 
 
 async def test_a_verdict_is_good_for_a_while_and_asked_for_once(postgres: Server, database: Database) -> None:
-    async with replica("order", url := database("order"), started=False) as order:
-        made = recipe("order")
+    async with service_process("order", url := database("order"), started=False) as order:
+        made = definition("order")
         probe = DatabaseProbe(order.engine, made.metadata, revisions(folder_of(made)), fresh=60.0)
         assert set(await asyncio.gather(*(probe.problem() for _ in range(20)))) == {""}
         end_sessions(postgres, url)
@@ -194,7 +194,7 @@ def failing(error: Exception) -> Callable[[], Coroutine[None, None, None]]:
 
 
 async def test_what_is_not_a_tasks_own_fault_does_not_count(database: Database) -> None:
-    async with replica("order", database("order"), retry_initial=0.01, retry_max=0.1) as order:
+    async with service_process("order", database("order"), retry_initial=0.01, retry_max=0.1) as order:
         participant, refused = order.participant, ConnectionRefusedError(111, "refused")
 
         async def away() -> None:
@@ -207,7 +207,7 @@ async def test_what_is_not_a_tasks_own_fault_does_not_count(database: Database) 
             "broker": refused,
             "bug": KeyError("bug"),
         }.items():
-            participant.works.start(name, failing(error))
+            participant.background.start(name, failing(error))
         async with asyncio.timeout(5):
             while not participant.beyond_bound():  # noqa: ASYNC110 - the pauses of what is watched are real time
                 await asyncio.sleep(0.05)

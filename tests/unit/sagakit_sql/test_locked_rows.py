@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from checkout.messages import CancelOrder, OrderCancelled, OrderPlaced, StockReserved
-from sagakit.engine.batch import Do, Item
 from sagakit.ports import RowsLocked, StoreUnavailable
+from sagakit.work import Execute, Item
 from tests.postgres import Server
-from tests.replica import Replica, names, place, replica, reserve
+from tests.service_process import Replica, names, place, reserve, service_process
 
 Database = Callable[[str], str]
 QUICKLY = 1.0  # seconds within which the rest of a batch goes on
@@ -34,8 +34,10 @@ async def timed(service: Replica, items: list[Item]) -> tuple[list[object], floa
 
 
 async def test_a_locked_stock_item_holds_up_only_the_orders_that_want_it(database: Database) -> None:
-    async with replica("inventory", database("inventory"), started=False) as inventory:
-        items: list[Item] = [Do(reserve(f"o{n}", "limited-edition" if n % 50 == 7 else "tea-pot")) for n in range(200)]
+    async with service_process("inventory", database("inventory"), started=False) as inventory:
+        items: list[Item] = [
+            Execute(reserve(f"o{n}", "limited-edition" if n % 50 == 7 else "tea-pot")) for n in range(200)
+        ]
         async with held(inventory, "SELECT 1 FROM stock_items WHERE sku = 'limited-edition' FOR UPDATE"):
             answers, seconds = await timed(inventory, items)
             assert [n for n, one in enumerate(answers) if isinstance(one, RowsLocked)] == [7, 57, 107, 157]
@@ -47,24 +49,24 @@ async def test_a_locked_stock_item_holds_up_only_the_orders_that_want_it(databas
 
 
 async def test_ten_locked_orders_hold_up_nobody_else(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(10)])
+    async with service_process("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
         async with held(order, "SELECT 1 FROM orders FOR UPDATE"):
-            items: list[Item] = [Do(CancelOrder(f"o{n}", "TIMED_OUT")) for n in range(10)]
-            answers, seconds = await timed(order, [*items, *(Do(place(f"p{n}")) for n in range(300))])
+            items: list[Item] = [Execute(CancelOrder(f"o{n}", "TIMED_OUT")) for n in range(10)]
+            answers, seconds = await timed(order, [*items, *(Execute(place(f"p{n}")) for n in range(300))])
             assert names(answers) == ["RowsLocked"] * 10 + ["OrderPlaced"] * 300
             assert seconds < QUICKLY
 
 
 async def test_what_a_frozen_transaction_has_claimed_holds_up_nothing_else_for_long(database: Database) -> None:
     """A claim that is not committed is seen by no query: only waiting for it tells, so the batch is halved."""
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         async with held(order, "INSERT INTO inbox (id) VALUES ('o17/PlaceOrder')"):
             began, waiting = time.monotonic(), {f"o{n}" for n in range(100)}
             while waiting - {"o17"}:
                 for subject, answer in zip(
                     sorted(waiting),
-                    await order.participant.dispatcher.do_all([Do(place(one)) for one in sorted(waiting)]),
+                    await order.participant.dispatcher.do_all([Execute(place(one)) for one in sorted(waiting)]),
                     strict=True,
                 ):
                     if isinstance(answer, OrderPlaced):
@@ -77,7 +79,7 @@ async def test_what_a_frozen_transaction_has_claimed_holds_up_nothing_else_for_l
 
 
 async def test_a_request_behind_a_locked_row_ends_and_others_do_not_notice(database: Database) -> None:
-    async with replica("order", database("order"), started=False, door_timeout=1.0) as order:
+    async with service_process("order", database("order"), started=False, door_timeout=1.0) as order:
         do = order.participant.dispatcher.do
         await do(place("o1"))
         async with held(order, "SELECT 1 FROM orders WHERE order_id = 'o1' FOR UPDATE"):
@@ -96,7 +98,7 @@ async def test_a_request_behind_a_locked_row_ends_and_others_do_not_notice(datab
 
 
 async def test_a_request_whose_row_is_freed_in_time_goes_through(database: Database) -> None:
-    async with replica("inventory", database("inventory"), started=False) as inventory:
+    async with service_process("inventory", database("inventory"), started=False) as inventory:
         async with held(inventory, "SELECT 1 FROM stock_items WHERE sku = 'tea-pot' FOR UPDATE"):
             waiting = asyncio.create_task(inventory.participant.dispatcher.do(reserve("o1", "tea-pot")))
             await inventory.participant.dispatcher.do(reserve("o2", "milk-jug"))
@@ -105,7 +107,7 @@ async def test_a_request_whose_row_is_freed_in_time_goes_through(database: Datab
 
 
 async def test_a_request_behind_a_batch_that_does_not_end_gets_an_answer(postgres: Server, database: Database) -> None:
-    async with replica("order", database("order"), started=False, door_timeout=0.5) as order:
+    async with service_process("order", database("order"), started=False, door_timeout=0.5) as order:
         await order.participant.dispatcher.do(place("o1"))
         postgres.signal(signal.SIGSTOP)
         began = time.monotonic()
@@ -117,7 +119,7 @@ async def test_a_request_behind_a_batch_that_does_not_end_gets_an_answer(postgre
 
 
 async def test_a_cancelled_statement_is_tried_again_and_costs_its_neighbours_nothing(database: Database) -> None:
-    async with replica("inventory", database("inventory"), started=False) as inventory:
+    async with service_process("inventory", database("inventory"), started=False) as inventory:
         async with held(inventory, "LOCK TABLE stock_items IN ACCESS EXCLUSIVE MODE"):
             task = asyncio.create_task(inventory.participant.dispatcher.do(reserve("o1")))
             async with asyncio.timeout(5):

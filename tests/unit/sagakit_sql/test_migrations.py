@@ -9,12 +9,12 @@ from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from quartet_stack.settings import SERVICES
-from tests.postgres import Server, recipe
+from tests.postgres import Server, definition
 
 
 def _differences(connection: Connection, service: str) -> object:
     context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-    return compare_metadata(context, recipe(service).metadata)
+    return compare_metadata(context, definition(service).metadata)
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import pytest
 
 from checkout.messages import OrderPlaced
-from sagakit.engine.batch import Do, HandlerFailed
 from sagakit.ports import StoreUnavailable
+from sagakit.work import Execute, HandlerFailed
 from tests.postgres import Server
-from tests.replica import Replica, place, replica
+from tests.service_process import Replica, place, service_process
 from tests.waits import ENDS
 
 Database = Callable[[str], str]
@@ -24,7 +24,7 @@ async def _steady(order: Replica, count: int = 300) -> list[object]:
 
     async def one(number: int) -> None:
         await asyncio.sleep(number * 0.005)
-        answers.extend(await order.participant.insist([Do(place(f"o{number}"))]))
+        answers.extend(await order.participant.do_until_stored([Execute(place(f"o{number}"))]))
 
     await asyncio.gather(*(one(number) for number in range(count)))
     return answers
@@ -38,7 +38,7 @@ def _connecting(postgres: Server) -> float:
 
 
 async def test_nothing_is_lost_or_doubled_when_the_server_is_killed(postgres: Server, database: Database) -> None:
-    async with replica("order", database("order")) as order:
+    async with service_process("order", database("order")) as order:
         work = asyncio.create_task(_steady(order))
         await asyncio.sleep(0.6)
         await asyncio.to_thread(postgres.kill)
@@ -57,7 +57,7 @@ async def test_nothing_is_lost_or_doubled_when_the_server_is_killed(postgres: Se
 
 
 async def test_stale_connections_cost_no_command(postgres: Server, database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         await asyncio.gather(*(order.count("orders") for _ in range(6)))
         await asyncio.to_thread(postgres.kill)
         await asyncio.to_thread(postgres.start)
@@ -66,7 +66,7 @@ async def test_stale_connections_cost_no_command(postgres: Server, database: Dat
 
 
 async def test_a_frozen_server_is_an_outage_with_an_end(postgres: Server, database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         await order.participant.dispatcher.do(place("before"))
         postgres.signal(signal.SIGSTOP)
         began = time.monotonic()
@@ -81,7 +81,7 @@ async def test_a_frozen_server_is_an_outage_with_an_end(postgres: Server, databa
 
 
 async def test_cancelled_readers_poison_no_connection(database: Database) -> None:
-    async with replica("order", database("order"), started=False, db_pool=2) as order:
+    async with service_process("order", database("order"), started=False, db_pool=2) as order:
         for round_ in range(12):
             readers = [asyncio.create_task(order.rows("SELECT pg_sleep(0.2)")) for _ in range(4)]
             await asyncio.sleep(0.01 * round_)
@@ -93,7 +93,7 @@ async def test_cancelled_readers_poison_no_connection(database: Database) -> Non
 
 
 async def test_an_exhausted_pool_is_an_outage(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with replica("order", database("order"), started=False, db_pool=1) as order:
+    async with service_process("order", database("order"), started=False, db_pool=1) as order:
         monkeypatch.setattr(order.engine.pool, "_timeout", 0.2)
         hogs = [asyncio.create_task(order.rows("SELECT pg_sleep(1)")) for _ in range(3)]
         await asyncio.sleep(0.1)
@@ -104,10 +104,10 @@ async def test_an_exhausted_pool_is_an_outage(database: Database, monkeypatch: p
 
 
 async def test_an_error_that_nobody_foresaw_is_a_defect_of_the_command_and_not_an_outage(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         async with order.engine.begin() as connection:
             await connection.exec_driver_sql("ALTER TABLE orders RENAME COLUMN fingerprint TO digest")
-        answers = await order.participant.insist([Do(place("o1")), Do(place("o2"))])
+        answers = await order.participant.do_until_stored([Execute(place("o1")), Execute(place("o2"))])
         assert [type(answer) for answer in answers] == [HandlerFailed, HandlerFailed]
         assert "digest" in str(answers[0]) or "fingerprint" in str(answers[0])
         async with order.engine.begin() as connection:
@@ -116,10 +116,10 @@ async def test_an_error_that_nobody_foresaw_is_a_defect_of_the_command_and_not_a
 
 
 async def test_an_error_of_the_database_shows_no_values(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         async with order.engine.begin() as connection:
             await connection.exec_driver_sql("ALTER TABLE journal RENAME COLUMN data TO content")
-        (answer,) = await order.participant.insist([Do(place("o1"))])
+        (answer,) = await order.participant.do_until_stored([Execute(place("o1"))])
         assert isinstance(answer, HandlerFailed)
         shown = "".join(traceback.format_exception(answer))
         assert "content" in shown or "data" in shown
@@ -130,7 +130,7 @@ async def test_an_error_of_the_database_shows_no_values(database: Database) -> N
 async def test_a_session_that_sits_in_a_transaction_is_ended_by_the_server(
     postgres: Server, database: Database
 ) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         settings = await order.rows("SELECT name, setting FROM pg_settings WHERE name ~ '^(lock|idle_in).*timeout$'")
         assert {row.name: int(row.setting) for row in settings} == {
             "lock_timeout": 200,

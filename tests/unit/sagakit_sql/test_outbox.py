@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from checkout.messages import OrderPlaced
-from sagakit.engine.batch import Do
 from sagakit.message import id_of
+from sagakit.work import Execute
 from tests.postgres import Server
-from tests.replica import Replica, place, replica
+from tests.service_process import Replica, place, service_process
 
 Database = Callable[[str], str]
 ID = id_of("o1", OrderPlaced)
@@ -21,52 +21,52 @@ async def _row(order: Replica) -> object:
 
 
 async def test_a_committed_row_is_leased_until_the_lease_ends(database: Database) -> None:
-    async with replica("order", database("order"), started=False, outbox_lease=0.4) as order:
+    async with service_process("order", database("order"), started=False, outbox_lease=0.4) as order:
         await order.participant.dispatcher.do(place("o1"))
-        assert await order.store.take(calls=False, limit=10) == []
+        assert await order.store.lease_due(calls=False, limit=10) == []
         await asyncio.sleep(0.5)
-        taken = await order.store.take(calls=False, limit=10)
+        taken = await order.store.lease_due(calls=False, limit=10)
         assert [row.id for row in taken] == [ID]
-        assert await order.store.take(calls=False, limit=10) == []
-        assert await order.store.take(calls=True, limit=10) == []
+        assert await order.store.lease_due(calls=False, limit=10) == []
+        assert await order.store.lease_due(calls=True, limit=10) == []
         await order.store.done(taken)
         assert await order.count("outbox") == 0
 
 
 async def test_a_row_renewed_during_a_publish_outlives_the_old_token(database: Database) -> None:
-    async with replica("order", database("order"), started=False, outbox_lease=0.5) as order:
+    async with service_process("order", database("order"), started=False, outbox_lease=0.5) as order:
         await order.participant.dispatcher.do(place("o1"))
         await asyncio.sleep(0.6)
-        taken = await order.store.take(calls=False, limit=10)
+        taken = await order.store.lease_due(calls=False, limit=10)
         await order.participant.dispatcher.do(place("o1"))
         before = await _row(order)
         await order.store.done(taken)
         await order.store.postpone(taken, 60)
         assert await _row(order) == before
         await asyncio.sleep(0.6)
-        assert len(await order.store.take(calls=False, limit=10)) == 1
+        assert len(await order.store.lease_due(calls=False, limit=10)) == 1
 
 
 async def test_a_row_put_off_counts_an_attempt_and_comes_due_again(database: Database) -> None:
-    async with replica("order", database("order"), started=False, outbox_lease=0.1) as order:
+    async with service_process("order", database("order"), started=False, outbox_lease=0.1) as order:
         await order.participant.dispatcher.do(place("o1"))
         await asyncio.sleep(0.2)
-        await order.store.postpone(await order.store.take(calls=False, limit=10), 0.6)
-        assert await order.store.take(calls=False, limit=10) == []
+        await order.store.postpone(await order.store.lease_due(calls=False, limit=10), 0.6)
+        assert await order.store.lease_due(calls=False, limit=10) == []
         await asyncio.sleep(0.7)
-        assert [row.attempts for row in await order.store.take(calls=False, limit=10)] == [1]
+        assert [row.attempts for row in await order.store.lease_due(calls=False, limit=10)] == [1]
 
 
 async def test_a_taker_gets_no_more_than_it_asked_for(database: Database) -> None:
-    async with replica("order", database("order"), started=False, outbox_lease=0.5) as order:
-        await order.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(50)])
+    async with service_process("order", database("order"), started=False, outbox_lease=0.5) as order:
+        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(50)])
         await asyncio.sleep(0.6)
-        first, second = await asyncio.gather(*(order.store.take(calls=False, limit=20) for _ in range(2)))
+        first, second = await asyncio.gather(*(order.store.lease_due(calls=False, limit=20) for _ in range(2)))
         assert len({row.id for row in (*first, *second)}) == 40
 
 
 async def test_what_failed_is_published_however_busy_the_relay_is(database: Database) -> None:
-    async with replica("order", database("order")) as order:
+    async with service_process("order", database("order")) as order:
         order.mode.failing = True
         await order.participant.dispatcher.do(place("o1"))
         await asyncio.sleep(0.1)
@@ -78,10 +78,10 @@ async def test_what_failed_is_published_however_busy_the_relay_is(database: Data
 
 
 async def test_a_row_that_no_broker_takes_stays_and_keeps_nobody(database: Database) -> None:
-    async with replica("order", database("order"), outbox_poll=0.1, retry_initial=0.05, retry_max=0.2) as order:
+    async with service_process("order", database("order"), outbox_poll=0.1, retry_initial=0.05, retry_max=0.2) as order:
         order.mode.refused = {"o42"}
         began = time.monotonic()
-        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(100)])
+        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(100)])
         await order.until("SELECT count(*) FROM outbox", 1)
         assert time.monotonic() - began < 2
         await order.until("SELECT attempts > 6 FROM outbox", True)
@@ -92,7 +92,7 @@ async def test_a_row_that_no_broker_takes_stays_and_keeps_nobody(database: Datab
 
 
 async def test_what_was_published_is_counted_with_its_bytes_and_what_failed_is_not(database: Database) -> None:
-    async with replica("order", database("order"), outbox_lease=0.1) as order:
+    async with service_process("order", database("order"), outbox_lease=0.1) as order:
         count = order.metrics.registry.get_sample_value
         order.mode.failing = True
         await order.participant.dispatcher.do(place("o1"))
@@ -108,7 +108,7 @@ async def test_what_was_published_is_counted_with_its_bytes_and_what_failed_is_n
 
 
 async def test_a_relay_survives_its_database_while_publishing_fails(postgres: Server, database: Database) -> None:
-    async with replica("order", database("order"), outbox_lease=0.5) as order:
+    async with service_process("order", database("order"), outbox_lease=0.5) as order:
         order.mode.failing, order.mode.pause = True, 0.3
         await order.participant.dispatcher.do(place("o1"))
         await asyncio.sleep(0.1)
@@ -122,11 +122,14 @@ async def test_a_relay_survives_its_database_while_publishing_fails(postgres: Se
 
 async def test_an_offered_row_whose_lease_is_over_is_left_to_whoever_took_it(database: Database) -> None:
     url = database("order")
-    async with replica("order", url, outbox_lease=0.3) as slow, replica("order", url, outbox_lease=5) as quick:
+    async with (
+        service_process("order", url, outbox_lease=0.3) as slow,
+        service_process("order", url, outbox_lease=5) as quick,
+    ):
         slow.mode.pause = 1.0
         await slow.participant.dispatcher.do(place("o0"))
         await asyncio.sleep(0.05)
-        await slow.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(1, 20)])
+        await slow.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(1, 20)])
         await slow.drained(10)
         await asyncio.sleep(1.1)
         assert len(quick.mode.published) >= 19
@@ -134,9 +137,9 @@ async def test_an_offered_row_whose_lease_is_over_is_left_to_whoever_took_it(dat
 
 
 async def test_an_outgoing_row_is_what_was_committed(database: Database) -> None:
-    async with replica("order", database("order"), started=False, outbox_lease=0.1) as order:
+    async with service_process("order", database("order"), started=False, outbox_lease=0.1) as order:
         await order.participant.dispatcher.do(place("o1"))
         await asyncio.sleep(0.2)
-        (row,) = await order.store.take(calls=False, limit=1)
+        (row,) = await order.store.lease_due(calls=False, limit=1)
         assert (row.id, row.channel, row.key, row.type) == (ID, "events", "o1", "OrderPlaced")
         assert row == replace(row)

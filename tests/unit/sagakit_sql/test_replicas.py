@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from checkout.messages import CancelOrder, CommitStock, ConfirmOrder, OrderCancelled, OrderConfirmed, ReleaseStock
-from sagakit.engine.batch import Do, Item
 from sagakit.message import id_of
-from sagakit.ports import Outgoing
-from tests.replica import names, place, replica, reserve, settled
+from sagakit.ports import OutboxRow
+from sagakit.work import Execute, Item
+from tests.service_process import names, place, reserve, service_process, settled
 
 Database = Callable[[str], str]
 
@@ -21,9 +21,12 @@ async def test_the_same_commands_at_two_replicas_have_one_effect_each(database: 
     print(f"seed {seed}")
     chance = random.Random(seed)
     skus = [f"item-{number:04d}" for number in range(1, 30)]
-    holds: list[Item] = [Do(reserve(f"o{n}", *chance.sample(skus, 5))) for n in range(200)]
-    ends: list[Item] = [Do(CommitStock(f"o{n}") if n % 2 else ReleaseStock(f"o{n}")) for n in range(200)]
-    async with replica("inventory", url, batch_max=40) as one, replica("inventory", url, batch_max=30) as two:
+    holds: list[Item] = [Execute(reserve(f"o{n}", *chance.sample(skus, 5))) for n in range(200)]
+    ends: list[Item] = [Execute(CommitStock(f"o{n}") if n % 2 else ReleaseStock(f"o{n}")) for n in range(200)]
+    async with (
+        service_process("inventory", url, batch_max=40) as one,
+        service_process("inventory", url, batch_max=30) as two,
+    ):
         for work, expected in ((holds, {"StockReserved"}), (ends, {"StockCommitted", "StockReleased"})):
             shuffled = [chance.sample(work, len(work)) for _ in range(4)]
             answers = await asyncio.gather(
@@ -38,10 +41,10 @@ async def test_the_same_commands_at_two_replicas_have_one_effect_each(database: 
 
 async def test_two_replicas_race_for_the_pivot_and_one_decision_wins(database: Database) -> None:
     url = database("order")
-    async with replica("order", url) as one, replica("order", url) as two:
-        await one.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(100)])
-        confirm = settled(one, [Do(ConfirmOrder(f"o{n}")) for n in range(100)])
-        cancel = settled(two, [Do(CancelOrder(f"o{n}", "TIMED_OUT")) for n in reversed(range(100))])
+    async with service_process("order", url) as one, service_process("order", url) as two:
+        await one.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(100)])
+        confirm = settled(one, [Execute(ConfirmOrder(f"o{n}")) for n in range(100)])
+        cancel = settled(two, [Execute(CancelOrder(f"o{n}", "TIMED_OUT")) for n in reversed(range(100))])
         confirmed, cancelled = await asyncio.gather(confirm, cancel)
         assert confirmed == cancelled[::-1]
         assert {type(answer) for answer in confirmed} <= {OrderConfirmed, OrderCancelled}
@@ -51,14 +54,16 @@ async def test_two_replicas_race_for_the_pivot_and_one_decision_wins(database: D
 async def test_sixteen_writers_and_four_relays_lose_nothing(database: Database) -> None:
     url = database("order")
     async with AsyncExitStack() as stack:
-        writers = [await stack.enter_async_context(replica("order", url, db_pool=2, started=False)) for _ in range(12)]
-        relays = [await stack.enter_async_context(replica("order", url, db_pool=2)) for _ in range(4)]
+        writers = [
+            await stack.enter_async_context(service_process("order", url, db_pool=2, started=False)) for _ in range(12)
+        ]
+        relays = [await stack.enter_async_context(service_process("order", url, db_pool=2)) for _ in range(4)]
         for number, relay in enumerate(relays):
             relay.mode.pause = 0.01 * number
 
         async def write(number: int) -> None:
             for batch in range(10):
-                items: list[Item] = [Do(place(f"w{number}-{batch}-{n}")) for n in range(10)]
+                items: list[Item] = [Execute(place(f"w{number}-{batch}-{n}")) for n in range(10)]
                 answers = await settled((writers + relays)[number], items)
                 assert set(names(answers)) == {"OrderPlaced"}
 
@@ -71,12 +76,15 @@ async def test_sixteen_writers_and_four_relays_lose_nothing(database: Database) 
 async def test_large_batches_in_opposite_order_never_deadlock(database: Database) -> None:
     url = database("inventory")
     skus = [f"item-{number:04d}" for number in range(1, 1001)]
-    async with replica("inventory", url, started=False) as one, replica("inventory", url, started=False) as two:
+    async with (
+        service_process("inventory", url, started=False) as one,
+        service_process("inventory", url, started=False) as two,
+    ):
         for round_ in range(6):
             holds: list[Item] = [
-                Do(reserve(f"{round_}-{n}", skus[n], skus[-1 - n], skus[(n * 7) % 1000])) for n in range(500)
+                Execute(reserve(f"{round_}-{n}", skus[n], skus[-1 - n], skus[(n * 7) % 1000])) for n in range(500)
             ]
-            ends: list[Item] = [Do(ReleaseStock(f"{round_}-{n}")) for n in range(500)]
+            ends: list[Item] = [Execute(ReleaseStock(f"{round_}-{n}")) for n in range(500)]
             for mine, theirs in ((holds, ends[::-1]), (holds[::-1], holds), (ends, ends[::-1])):
                 answers = await asyncio.gather(settled(one, mine), settled(two, theirs))
                 told = {name for some in answers for name in names(some)}
@@ -86,13 +94,13 @@ async def test_large_batches_in_opposite_order_never_deadlock(database: Database
 
 async def test_a_relay_and_a_door_never_deadlock_over_repeats(database: Database) -> None:
     url = database("order")
-    async with replica("order", url, started=False) as one, replica("order", url, started=False) as two:
-        items: list[Item] = [Do(place(f"o{n}")) for n in range(500)]
+    async with service_process("order", url, started=False) as one, service_process("order", url, started=False) as two:
+        items: list[Item] = [Execute(place(f"o{n}")) for n in range(500)]
         await one.participant.dispatcher.do_all(items)
         for _ in range(15):
             random.shuffle(items)
             held = await two.rows("SELECT id, token FROM outbox ORDER BY md5(id || random()::text)")
-            rows = [Outgoing(row.id, "", "", "", b"", row.token) for row in held]
+            rows = [OutboxRow(row.id, "", "", "", b"", row.token) for row in held]
             answers, *_ = await asyncio.gather(
                 one.participant.dispatcher.do_all(items),
                 two.store.postpone(rows, 1),
@@ -105,7 +113,7 @@ async def test_a_relay_and_a_door_never_deadlock_over_repeats(database: Database
 
 async def test_a_waiter_hears_what_another_replica_records(database: Database) -> None:
     url = database("order")
-    async with replica("order", url) as one, replica("order", url) as two:
+    async with service_process("order", url) as one, service_process("order", url) as two:
         await one.participant.dispatcher.do(place("o1"))
         ids = [id_of("o1", OrderConfirmed), id_of("o1", OrderCancelled)]
         waiting = [asyncio.create_task(two.participant.watcher.wait(ids, 5)) for _ in range(3)]

@@ -19,8 +19,8 @@ from sagakit.provider_http import HttpProvider
 from sagakit.sealing import sealer
 from sagakit.web.app import create_app
 from tests.keys import PAYMENT_KEY, PUBLIC_KEY
-from tests.postgres import recipe
-from tests.replica import Replica, basket, replica
+from tests.postgres import definition
+from tests.service_process import Replica, basket, service_process
 from tests.unit.api.served import headers, order_body
 
 TOKEN, STREET = "tok_flaky", "221B Baker Street"
@@ -60,11 +60,11 @@ class System:
         for name, own in OWN.items():
             given: dict[str, Any] = {key: self.keys[key] for key in own if key in self.keys}
             self.services[name] = await stack.enter_async_context(
-                replica(name, database(name), provider=self._provider(name, given), retry_max=0.2, **given)
+                service_process(name, database(name), provider=self._provider(name, given), retry_max=0.2, **given)
             )
 
     def _provider(self, name: str, given: Mapping[str, str]) -> HttpProvider:
-        made = recipe(name)
+        made = definition(name)
         settings = made_settings(name, given)
         return HttpProvider("http://provider", PAYMENT_KEY, post=self.outside.post, opened=made.opened(settings))
 
@@ -75,7 +75,7 @@ class System:
             return {"ready": True}
 
         app = create_app("order", this.settings, readiness, metrics=this.metrics)
-        app.include_router(recipe("order").router(this))
+        app.include_router(definition("order").router(this))
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=30) as client:
             return await client.post("/orders", json=BODY, headers=headers(Idempotency_Key="k1"))
 
@@ -114,7 +114,7 @@ async def _run(system: System) -> set[str]:
     for name, hold in holds.items():
         participant = system.services[name].participant
         await participant.dispatcher.do(hold(placed.order_id, placed.checkout), cause=message_id(placed))
-        await participant.bury(body, "cannot be handled", placed.order_id)
+        await participant.dead_letter(body, "cannot be handled", placed.order_id)
     for name in ("payment", "shipping"):
         await system.services[name].until("SELECT count(*) FROM outbox WHERE is_call AND attempts > 0", 1)
     open_calls = await system.places_of(TOKEN, STREET)
@@ -163,7 +163,7 @@ async def test_orders_from_before_there_were_keys_are_read_with_them(database: D
     async with AsyncExitStack() as stack:
         await system.start(stack, database)
         await system.services["order"].participant.stop()
-        system.services["order"] = await stack.enter_async_context(replica("order", database("order")))
+        system.services["order"] = await stack.enter_async_context(service_process("order", database("order")))
         await _run(system)
         assert {asked["token"] for asked in system.outside.got["/payment/authorize"]} == {TOKEN}
         assert {asked["country"] for asked in system.outside.got["/carrier/book"]} == {"LV"}
@@ -175,15 +175,17 @@ async def test_a_service_without_the_key_asks_again_and_takes_it_for_no_refusal(
     sealed = seal_checkout(basket(), sealer(KEYS["seal_key_payment"]), sealer(KEYS["seal_key_shipping"]))
 
     def provider(given: Mapping[str, str]) -> HttpProvider:
-        opened = recipe("payment").opened(made_settings("payment", given))
+        opened = definition("payment").opened(made_settings("payment", given))
         return HttpProvider("http://provider", PAYMENT_KEY, post=outside.post, opened=opened)
 
-    async with replica("payment", url, provider=provider({}), retry_max=0.2) as payment:
+    async with service_process("payment", url, provider=provider({}), retry_max=0.2) as payment:
         await payment.participant.dispatcher.do(AuthorizePayment("o1", sealed))
         await payment.until("SELECT count(*) FROM outbox WHERE is_call AND attempts > 2", 1)
         assert [row.status for row in await payment.rows("SELECT status FROM payments")] == ["AUTHORIZING"]
     assert not outside.got
-    async with replica("payment", url, provider=provider({"seal_key_payment": KEYS["seal_key_payment"]})) as payment:
+    async with service_process(
+        "payment", url, provider=provider({"seal_key_payment": KEYS["seal_key_payment"]})
+    ) as payment:
         await payment.until("SELECT status FROM payments", "AUTHORIZED")
     assert [asked["token"] for asked in outside.got["/payment/authorize"]] == [basket().payment_token]
 
@@ -198,7 +200,7 @@ async def test_instant_providers_decide_by_what_is_opened(
     clear = replace(basket(country="AQ"), payment_token="tok_declined")
     sealed = seal_checkout(clear, sealer(KEYS["seal_key_payment"]), sealer(KEYS["seal_key_shipping"]))
     given: dict[str, Any] = {key: KEYS[key] for key in OWN[name]}
-    async with replica(name, database(name), **given) as this:
+    async with service_process(name, database(name), **given) as this:
         await this.participant.dispatcher.do(hold("o1", sealed))
         assert [row.status for row in await this.rows(f"SELECT status FROM {table}")] == [status]
         stored = repr(

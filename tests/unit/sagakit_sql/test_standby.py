@@ -18,7 +18,7 @@ from sagakit.app.readiness import DatabaseProbe, revisions
 from sagakit.ports import StoreUnavailable
 from sagakit.postgres.connection import connected, engine_for
 from sagakit.postgres.standby import SAID, Standby
-from tests.postgres import Server, recipe
+from tests.postgres import Server, definition
 
 Database = Callable[[str], str]
 SECONDS = 0.5
@@ -197,7 +197,7 @@ async def test_a_statement_that_ends_early_for_another_reason_costs_its_session_
 async def test_readiness_says_that_the_standby_is_dead_and_when_it_is_back(
     database: Database, dead: Callable[[bool], None]
 ) -> None:
-    made = recipe("order")
+    made = definition("order")
     engine = engine_for(database("order"), 1)
     probe = DatabaseProbe(engine, made.metadata, revisions(folder_of(made)), fresh=0.0, standby=True)
     try:

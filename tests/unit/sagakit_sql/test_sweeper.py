@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 from checkout.messages import ConfirmOrder, RecordStockSettled
 from order_service.sweeper import Sweeper
-from sagakit.engine.batch import Do
+from sagakit.work import Execute
 from tests.postgres import Server
-from tests.replica import Replica, place, replica
+from tests.service_process import Replica, place, service_process
 
 Database = Callable[[str], str]
 
@@ -30,8 +30,10 @@ async def _next_nudge(order: Replica) -> float:
 
 
 async def test_an_overdue_order_is_timed_out_exactly_once(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Do(place("o1")), Do(place("o2")), Do(ConfirmOrder("o2"))])
+    async with service_process("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all(
+            [Execute(place("o1")), Execute(place("o2")), Execute(ConfirmOrder("o2"))]
+        )
         await _age(order, 31)
         assert await sweeper(order).sweep() == 2
         assert await sweeper(order).sweep() == 0
@@ -43,8 +45,8 @@ async def test_an_overdue_order_is_timed_out_exactly_once(database: Database) ->
 
 async def test_two_sweepers_time_out_each_order_once(database: Database) -> None:
     url = database("order")
-    async with replica("order", url) as one, replica("order", url) as two:
-        await one.participant.dispatcher.do_all([Do(place(f"o{n}")) for n in range(300)])
+    async with service_process("order", url) as one, service_process("order", url) as two:
+        await one.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(300)])
         await _age(one, 31)
         async with asyncio.timeout(20):
             while (await one.rows("SELECT count(*) FROM orders WHERE status = 'PENDING'"))[0][0]:
@@ -53,8 +55,8 @@ async def test_two_sweepers_time_out_each_order_once(database: Database) -> None
 
 
 async def test_nudges_grow_rarer_up_to_a_bound_and_progress_resets_them(database: Database) -> None:
-    async with replica("order", database("order"), started=False, saga_nudge_after=2.0) as order:
-        await order.participant.dispatcher.do_all([Do(place("o1")), Do(ConfirmOrder("o1"))])
+    async with service_process("order", database("order"), started=False, saga_nudge_after=2.0) as order:
+        await order.participant.dispatcher.do_all([Execute(place("o1")), Execute(ConfirmOrder("o1"))])
         assert await _next_nudge(order) == 2
         assert await sweeper(order).sweep() == 0
         gaps = []
@@ -71,8 +73,8 @@ async def test_nudges_grow_rarer_up_to_a_bound_and_progress_resets_them(database
 
 
 async def test_a_nudge_sends_what_is_owed_and_records_nothing(database: Database) -> None:
-    async with replica("order", database("order")) as order:
-        await order.participant.dispatcher.do_all([Do(place("o1")), Do(ConfirmOrder("o1"))])
+    async with service_process("order", database("order")) as order:
+        await order.participant.dispatcher.do_all([Execute(place("o1")), Execute(ConfirmOrder("o1"))])
         await order.drained()
         order.mode.published.clear()
         await _age(order, 3, "nudge_at")
@@ -83,7 +85,7 @@ async def test_a_nudge_sends_what_is_owed_and_records_nothing(database: Database
 
 
 async def test_a_sweep_is_bounded_and_takes_the_oldest_first(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
+    async with service_process("order", database("order"), started=False) as order:
         for number in range(30):
             await order.participant.dispatcher.do(place(f"o{number:02}"))
         await _age(order, 5, "nudge_at")
@@ -93,8 +95,8 @@ async def test_a_sweep_is_bounded_and_takes_the_oldest_first(database: Database)
 
 
 async def test_reminders_grow_rarer_while_late_orders_do_not_become_fewer(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(40)])
+    async with service_process("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(40)])
         await _age(order, 10, "created_at")
         swept = sweeper(order, rate=40)
         found = []
@@ -106,8 +108,8 @@ async def test_reminders_grow_rarer_while_late_orders_do_not_become_fewer(databa
 
 
 async def test_those_reminded_least_come_first(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Do(place("old")), Do(place("new"))])
+    async with service_process("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Execute(place("old")), Execute(place("new"))])
         async with order.engine.begin() as connection:
             await connection.exec_driver_sql("UPDATE orders SET nudges = 3 WHERE order_id = 'old'")
         await _age(order, 60, "nudge_at")
@@ -117,7 +119,7 @@ async def test_those_reminded_least_come_first(database: Database) -> None:
 
 
 async def test_a_sweeper_outlives_its_database(postgres: Server, database: Database) -> None:
-    async with replica("order", database("order"), saga_deadline=0.5) as order:
+    async with service_process("order", database("order"), saga_deadline=0.5) as order:
         running = sweeper(order, deadline=0.5)
         running.period = 0.1
         task = asyncio.create_task(running.run())
@@ -141,8 +143,8 @@ async def _locked(order: Replica, *order_ids: str) -> AsyncIterator[None]:
 
 
 async def test_a_row_that_somebody_holds_keeps_no_sweeper_from_starting(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(5)])
+    async with service_process("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
         await _age(order, -60, "nudge_at")
         async with _locked(order, "o2"):
             began = time.monotonic()
@@ -154,8 +156,8 @@ async def test_a_row_that_somebody_holds_keeps_no_sweeper_from_starting(database
 
 async def test_the_start_waits_for_no_lock_while_it_holds_others(database: Database) -> None:
     """A door that holds the last row and wants the first: whoever took them in another order would deadlock."""
-    async with replica("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(5)])
+    async with service_process("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
         await _age(order, -60, "nudge_at")
         async with order.engine.begin() as connection:
             await connection.exec_driver_sql("SELECT 1 FROM orders WHERE order_id = 'o4' FOR UPDATE")
@@ -164,8 +166,8 @@ async def test_the_start_waits_for_no_lock_while_it_holds_others(database: Datab
 
 
 async def test_overdue_orders_whose_rows_somebody_holds_keep_no_others_waiting(database: Database) -> None:
-    async with replica("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Do(place(f"o{number}")) for number in range(5)])
+    async with service_process("order", database("order"), started=False) as order:
+        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
         await _age(order, 31)
         async with _locked(order, "o0", "o1"):
             began = time.monotonic()
@@ -179,7 +181,7 @@ async def test_overdue_orders_whose_rows_somebody_holds_keep_no_others_waiting(d
 async def test_a_sweeper_whose_database_is_down_at_the_start_begins_when_it_is_back(
     postgres: Server, database: Database
 ) -> None:
-    async with replica("order", database("order")) as order:
+    async with service_process("order", database("order")) as order:
         await order.participant.dispatcher.do(place("o1"))
         await _age(order, -60, "nudge_at")
         await asyncio.to_thread(postgres.kill)

@@ -17,16 +17,16 @@ from checkout.provider_rules import decide
 from payment_service import handlers
 from payment_service.service import SERVICE
 from sagakit import envelope
-from sagakit.engine.batch import Do
 from sagakit.message import Command, UnknownMessage
 from sagakit.modes.broker import cause_of
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
 from sagakit.provider_http import HttpProvider
 from sagakit.service import Handler
 from sagakit.telemetry import configure_logging
+from sagakit.work import Execute
 from tests.keys import PAYMENT_KEY
 from tests.postgres import Server
-from tests.replica import Replica, basket, replica
+from tests.service_process import Replica, basket, service_process
 from tests.unit.api.served import headers, order_body, problem, served
 from tests.unit.sagakit_sql.test_caller import CALLING, Scripted
 
@@ -102,10 +102,10 @@ async def test_a_handler_that_fails(
     database: Callable[[str], str], log: Log, monkeypatch: pytest.MonkeyPatch, decide_: Any
 ) -> None:
     monkeypatch.setitem(handlers.COMMANDS, AuthorizePayment, Handler(decide_, ()))
-    async with replica("payment", database("payment")) as payment:
-        (answer,) = await payment.participant.insist([Do(authorize())])
+    async with service_process("payment", database("payment")) as payment:
+        (answer,) = await payment.participant.do_until_stored([Execute(authorize())])
         assert isinstance(answer, Exception)
-        await payment.participant.bury(b"", cause_of(answer), "o1")
+        await payment.participant.dead_letter(b"", cause_of(answer), "o1")
         await clean_list(payment)
     log.clean("AuthorizePayment failed", decide_.__name__, "dead letter")
 
@@ -130,13 +130,13 @@ async def clean_list(service: Replica) -> None:
 )
 async def test_a_row_that_is_rejected(database: Callable[[str], str], log: Log, change: str) -> None:
     provider = Scripted()
-    async with replica("payment", database("payment"), provider=provider, started=False, **CALLING) as payment:
+    async with service_process("payment", database("payment"), provider=provider, started=False, **CALLING) as payment:
         await payment.execute(change)
-        answers = await payment.participant.insist([Do(authorize("o1")), Do(authorize("o2"))])
+        answers = await payment.participant.do_until_stored([Execute(authorize("o1")), Execute(authorize("o2"))])
         failed = [answer for answer in answers if isinstance(answer, Exception)]
         assert failed
         for answer in failed:
-            await payment.participant.bury(b"", cause_of(answer), "o1")
+            await payment.participant.dead_letter(b"", cause_of(answer), "o1")
         await clean_list(payment)
     log.clean("AuthorizePayment failed", "sqlstate=", *(["constraint_name=no_elm"] if "no_elm" in change else []))
 
@@ -169,7 +169,7 @@ async def _bug(path: str, body: bytes, headers: Any) -> tuple[int, bytes]:
 async def test_a_provider_that_fails(database: Callable[[str], str], log: Log, post: Any) -> None:
     provider = HttpProvider("http://nowhere", PAYMENT_KEY, post=post)
     settings = {**CALLING, "saga_attention_after": 0.1}
-    async with replica("payment", database("payment"), provider=provider, **settings) as payment:
+    async with service_process("payment", database("payment"), provider=provider, **settings) as payment:
         await payment.participant.dispatcher.do(authorize())
         ended = "SELECT count(*) FROM outbox WHERE is_call AND attempts < 2"
         await payment.until(ended, 0)
@@ -192,7 +192,7 @@ async def test_a_call_that_raises_what_it_was_given(database: Callable[[str], st
                 raise (RuntimeError(f"{call!r}"), OutcomeUnknown(call.key))[self.calls.total() - 1]
             return decide(call)
 
-    async with replica("payment", database("payment"), provider=Raising(), **CALLING) as payment:
+    async with service_process("payment", database("payment"), provider=Raising(), **CALLING) as payment:
         await payment.participant.dispatcher.do(authorize())
         await payment.until("SELECT count(*) FROM outbox WHERE is_call", 0)
     log.clean("o1/authorize", "RuntimeError")
@@ -205,8 +205,8 @@ async def test_a_task_that_fails(database: Callable[[str], str], log: Log) -> No
         failed.set()
         raise ValueError(f"{CHECKOUT!r}")
 
-    async with replica("payment", database("payment")) as payment:
-        payment.participant.works.start("odd", work)
+    async with service_process("payment", database("payment")) as payment:
+        payment.participant.background.start("odd", work)
         await failed.wait()
         await asyncio.sleep(0)
         await clean_list(payment)
@@ -236,7 +236,9 @@ async def test_a_request_that_fails(postgres: Server, log: Log) -> None:
     body["payment"]["token"] = TOKEN
     body["shipping_address"] |= {"name": NAME, "line1": STREET}
     async with served("order", postgres.database("order")) as order:
-        await order.replica.execute("ALTER TABLE orders ADD CONSTRAINT no_elm CHECK (checkout NOT LIKE '%Elmwood%')")
+        await order.service_process.execute(
+            "ALTER TABLE orders ADD CONSTRAINT no_elm CHECK (checkout NOT LIKE '%Elmwood%')"
+        )
         problem(await order.place(body=body), 500, "internal")
         problem(await order.client.get(f"/orders/{STREET}", headers=headers()), 404, "not_found")
         problem(await order.client.get(f"/{STREET}?{TOKEN}", headers=headers()), 404, "not_found")

@@ -5,7 +5,7 @@ from hypothesis import given as for_all
 from hypothesis import strategies as st
 
 from checkout import messages as m
-from inventory_service.domain import Reservation, Restock, Shelf, StockItem, StockReceived
+from inventory_service.domain import Reservation, Restock, StockItem, StockReceived, StockState
 from inventory_service.service import SERVICE
 from sagakit.message import Command
 from tests.unit.services.given import ADDRESS, CHECKOUT, ORDER, expect, expect_bug, given
@@ -14,11 +14,11 @@ RESERVE = m.ReserveStock(ORDER, CHECKOUT)
 RESERVED, RELEASED, COMMITTED = m.StockReserved(ORDER, CHECKOUT), m.StockReleased(ORDER), m.StockCommitted(ORDER)
 
 
-def shelf(**available: int) -> Shelf:
-    return Shelf(Reservation(ORDER), {sku: StockItem(sku, count, count) for sku, count in available.items()})
+def stock(**available: int) -> StockState:
+    return StockState(Reservation(ORDER), {sku: StockItem(sku, count, count) for sku, count in available.items()})
 
 
-FULL = shelf(cup=2, beans=1)
+FULL = stock(cup=2, beans=1)
 HELD = given(SERVICE, FULL, RESERVED)
 
 
@@ -29,22 +29,22 @@ def test_a_reservation_moves_every_line_from_available_to_reserved() -> None:
 
 
 def test_if_one_line_is_missing_nothing_is_reserved() -> None:
-    before = shelf(cup=1, beans=1)
+    before = stock(cup=1, beans=1)
     after = expect(SERVICE, before, RESERVE, m.StockRejected(ORDER, ("cup",), "alice"))
     assert after.items == before.items
     assert after.reservation.status == "REJECTED"
 
 
 def test_an_unknown_sku_counts_as_missing() -> None:
-    expect(SERVICE, shelf(cup=2), RESERVE, m.StockRejected(ORDER, ("beans",), "alice"))
+    expect(SERVICE, stock(cup=2), RESERVE, m.StockRejected(ORDER, ("beans",), "alice"))
 
 
 def test_lines_of_one_sku_are_added_up_before_stock_is_looked_at() -> None:
     line = m.Line("cup", 1, m.Money(1200, "EUR"))
     twice = m.Checkout("alice", (line, line), m.Money(2400, "EUR"), "tok_visa", ADDRESS)
     command = m.ReserveStock(ORDER, twice)
-    expect(SERVICE, shelf(cup=1), command, m.StockRejected(ORDER, ("cup",), "alice"))
-    after = expect(SERVICE, shelf(cup=2), command, m.StockReserved(ORDER, twice))
+    expect(SERVICE, stock(cup=1), command, m.StockRejected(ORDER, ("cup",), "alice"))
+    after = expect(SERVICE, stock(cup=2), command, m.StockReserved(ORDER, twice))
     assert after.reservation.lines == {"cup": 2}
 
 
@@ -63,7 +63,7 @@ def test_a_release_gives_everything_back() -> None:
 
 
 def test_a_rejected_reservation_stays_rejected_when_released() -> None:
-    rejected = given(SERVICE, shelf(cup=1, beans=1), m.StockRejected(ORDER, ("cup",), "alice"))
+    rejected = given(SERVICE, stock(cup=1, beans=1), m.StockRejected(ORDER, ("cup",), "alice"))
     after = expect(SERVICE, rejected, m.ReleaseStock(ORDER), RELEASED)
     assert (after.reservation.status, after.reservation.closed) == ("REJECTED", True)
 
@@ -85,7 +85,7 @@ def test_a_commit_moves_reserved_to_committed() -> None:
         (given(SERVICE, HELD, RELEASED), m.CommitStock(ORDER)),
     ],
 )
-def test_what_the_inbox_or_the_pivot_rules_out_is_a_bug(state: Shelf, command: Command) -> None:
+def test_what_the_inbox_or_the_pivot_rules_out_is_a_bug(state: StockState, command: Command) -> None:
     expect_bug(SERVICE, state, command, ORDER)
 
 
@@ -119,7 +119,7 @@ def test_stock_is_conserved_under_any_sequence_of_commands(received: int, sequen
             "restock": Restock(order_id, "cup", quantity),
         }
         command = commands[name]
-        state = Shelf(reservations.get(order_id, Reservation(order_id)), {"cup": item})
+        state = StockState(reservations.get(order_id, Reservation(order_id)), {"cup": item})
         try:
             event = SERVICE.commands[type(command)].decide(command, state)
         except ValueError:

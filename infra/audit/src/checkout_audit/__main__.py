@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from checkout_audit.audit import WAIT, Question, examine
+from checkout_audit.audit import WAIT, AuditOptions, examine
 from checkout_audit.clients import BadHistory, read_history
 from checkout_audit.drain import InFlight
 from checkout_audit.errors import Unreachable
@@ -29,7 +29,7 @@ def main(environ: Mapping[str, str]) -> int:
     """The exit status."""
     try:
         as_json = _format(environ) == "json"
-        question = Question(history=read_history(Path(environ["HISTORY"])) if environ.get("HISTORY") else None)
+        question = AuditOptions(history=read_history(Path(environ["HISTORY"])) if environ.get("HISTORY") else None)
         report = asyncio.run(_with_progress(Target.from_environment(environ), question, _wait(environ)))
     except (Unreachable, BadHistory, ValueError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
@@ -41,7 +41,7 @@ def main(environ: Mapping[str, str]) -> int:
     return 0 if report.consistent else 1
 
 
-async def _with_progress(target: Target, question: Question, wait: float) -> Report:
+async def _with_progress(target: Target, question: AuditOptions, wait: float) -> Report:
     """Progress goes to standard error, and only where somebody is watching."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

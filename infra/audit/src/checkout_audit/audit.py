@@ -10,7 +10,7 @@ from checkout_audit.drain import InFlight, drain
 from checkout_audit.invariant import Scope
 from checkout_audit.loading import SLICE, Reader, connections, ranges
 from checkout_audit.report import Report
-from checkout_audit.snapshot import Sight
+from checkout_audit.snapshot import ClientObservation
 from checkout_audit.target import Target
 
 WAIT: Final = 60.0
@@ -19,17 +19,17 @@ SECOND_LOOK: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AuditOptions:
     """What is audited besides the stack: what clients saw, and the dead letters that a run is known to have made."""
 
-    history: tuple[Sight, ...] | None = None
+    history: tuple[ClientObservation, ...] | None = None
     accounted: frozenset[str] = frozenset()
     slice_size: int = SLICE
 
 
 async def examine(
     target: Target,
-    question: Question = Question(),
+    question: AuditOptions = AuditOptions(),
     wait: float = WAIT,
     waiting: Callable[[InFlight], None] = lambda found: None,
     reading: Callable[[int, int], None] = lambda done, of: None,
@@ -52,12 +52,12 @@ async def examine(
     return report
 
 
-def audit(target: Target, question: Question = Question(), wait: float = WAIT) -> Report:
+def audit(target: Target, question: AuditOptions = AuditOptions(), wait: float = WAIT) -> Report:
     """`examine` for callers without an event loop."""
     return asyncio.run(examine(target, question, wait))
 
 
-async def _look(target: Target, question: Question, reading: Callable[[int, int], None]) -> Report:
+async def _look(target: Target, question: AuditOptions, reading: Callable[[int, int], None]) -> Report:
     report = Report()
     ledger = await target.ledger()
     async with connections(target.databases) as at:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from checkout_audit.invariant import Violation
 from checkout_audit.orders import FINAL, placed
-from checkout_audit.snapshot import OrderRow, Sight, Snapshot
+from checkout_audit.snapshot import ClientObservation, OrderRow, Snapshot
 from order_service.domain import CUSTOMER_REQUESTED
 
 OPS: Final = ("order", "cancel", "read")
@@ -26,7 +26,7 @@ class BadHistory(ValueError):
     """The history cannot be read; the message says which line and why."""
 
 
-def read_history(path: Path) -> tuple[Sight, ...]:
+def read_history(path: Path) -> tuple[ClientObservation, ...]:
     """What clients were told, each thing once, in the order in which it was first written; raises BadHistory."""
     try:
         with path.open(encoding="utf-8") as lines:
@@ -35,7 +35,7 @@ def read_history(path: Path) -> tuple[Sight, ...]:
         raise BadHistory(f"HISTORY={path}: {error}") from error
 
 
-def _sights(lines: Iterable[str]) -> Iterator[Sight]:
+def _sights(lines: Iterable[str]) -> Iterator[ClientObservation]:
     """Of each operation that ended, and then of those that did not."""
     running: dict[str, Line] = {}
     for number, text in enumerate(lines, 1):
@@ -72,15 +72,15 @@ def _line(line: Line) -> Line:
     return line
 
 
-def _told(line: Line) -> Iterator[Sight]:
+def _told(line: Line) -> Iterator[ClientObservation]:
     """What the end of an operation told its client: nothing, or one thing."""
     key, order_id, customer, how = line["key"], line["order_id"], line["customer"], line["type"]
     if how == "ok":
-        yield Sight(key, order_id, line["status"] if line["status"] in FINAL else "accepted", customer)
+        yield ClientObservation(key, order_id, line["status"] if line["status"] in FINAL else "accepted", customer)
     elif line["op"] == "order":
-        yield Sight(key, order_id, "refused" if how == "fail" else "unknown", customer)
+        yield ClientObservation(key, order_id, "refused" if how == "fail" else "unknown", customer)
     elif line["op"] == "cancel" and how == "fail" and line["value"].get("answer") == CONFLICT:
-        yield Sight(key, order_id, "not cancelled", customer)
+        yield ClientObservation(key, order_id, "not cancelled", customer)
 
 
 def clients_were_told_the_truth(snapshot: Snapshot) -> list[Violation]:
@@ -107,7 +107,7 @@ def clients_were_told_the_truth(snapshot: Snapshot) -> list[Violation]:
     return found
 
 
-def _untrue(sight: Sight, candidates: list[OrderRow]) -> Iterator[str]:
+def _untrue(sight: ClientObservation, candidates: list[OrderRow]) -> Iterator[str]:
     if sight.seen == "refused":
         if candidates:
             yield f"a client was told that the order under the key {sight.key} was refused, and it exists"

@@ -6,7 +6,7 @@ from typing import Final
 
 from checkout.provider_rules import OPERATIONS
 from checkout_audit.invariant import Violation
-from checkout_audit.snapshot import Case, LedgerRow, Snapshot
+from checkout_audit.snapshot import LedgerRow, OrderEvidence, Snapshot
 from inventory_service.domain import COMMITTED, RESERVED, StockItem, StockReceived
 from order_service.domain import COMPLETED
 
@@ -56,7 +56,7 @@ def money_is_conserved(snapshot: Snapshot) -> list[Violation]:
     ]
 
 
-def _well_formed(case: Case) -> Iterator[str]:
+def _well_formed(case: OrderEvidence) -> Iterator[str]:
     for row in case.ledger:
         if row.operation not in OPERATIONS.get(row.provider, ()):
             yield f"the ledger has an entry {row.provider}/{row.operation}, which is no operation"
@@ -66,13 +66,13 @@ def _well_formed(case: Case) -> Iterator[str]:
             yield f"{row.operation} was called under the key {row.key}, which is not the derived one"
 
 
-def _once(case: Case) -> Iterator[str]:
+def _once(case: OrderEvidence) -> Iterator[str]:
     for operation in OPERATIONS["payment"]:
         if (count := len(case.effects("payment", operation, None))) > 1:
             yield f"the provider's ledger has {count} x {operation}"
 
 
-def _balanced(case: Case) -> Iterator[str]:
+def _balanced(case: OrderEvidence) -> Iterator[str]:
     if case.order is None or case.order.state.checkout is None or "payment" in case.unseen:
         return
     total = case.order.state.checkout.total

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from checkout.messages import SERVICES
 from checkout_audit.errors import Unreachable
 from checkout_audit.loading import engine_of, unreachable
-from checkout_audit.machines import ENDED_CALL
 from checkout_audit.snapshot import PLACEHOLDER
+from checkout_audit.state_machines import ENDED_CALL
 from checkout_audit.tables import METADATA
 from order_service.store import ORDERS
 

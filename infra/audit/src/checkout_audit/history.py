@@ -6,7 +6,9 @@ from typing import Final
 
 from checkout.messages import OrderCancelled
 from checkout_audit.invariant import Violation
-from checkout_audit.machines import (
+from checkout_audit.replay import SERVICES, differences, replay, stored
+from checkout_audit.snapshot import InboxRow, JournalRow, OrderEvidence, Snapshot, name_of, subject_of
+from checkout_audit.state_machines import (
     ANSWERED_CALL,
     CAUSES,
     COMMANDS,
@@ -16,8 +18,6 @@ from checkout_audit.machines import (
     SPONTANEOUS,
     START,
 )
-from checkout_audit.replay import SERVICES, differences, replay, stored
-from checkout_audit.snapshot import Case, InboxRow, JournalRow, Snapshot, name_of, subject_of
 from order_service import domain as order
 
 REFUSALS: Final = {
@@ -66,7 +66,7 @@ def _path(service: str, rows: Sequence[JournalRow]) -> Iterator[str]:
         state = after
 
 
-def _row(service: str, case: Case, rows: Sequence[JournalRow]) -> Iterator[str]:
+def _row(service: str, case: OrderEvidence, rows: Sequence[JournalRow]) -> Iterator[str]:
     row = stored(service, case)
     if row is None:
         if rows and rows[0].name != "StockReceived":
@@ -84,7 +84,7 @@ def _row(service: str, case: Case, rows: Sequence[JournalRow]) -> Iterator[str]:
         yield f"the row has {differences(replayed, row)}"
 
 
-def _steps(service: str, case: Case, rows: Sequence[JournalRow], tolerance: timedelta) -> Iterator[str]:
+def _steps(service: str, case: OrderEvidence, rows: Sequence[JournalRow], tolerance: timedelta) -> Iterator[str]:
     claims = {claim.id: claim for claim in case.inbox.get(service, ())}
     for row in rows:
         command = name_of(row.command)
@@ -102,13 +102,13 @@ def _steps(service: str, case: Case, rows: Sequence[JournalRow], tolerance: time
             yield f"{row.name} is on record, but the provider's ledger has no {effect[0]} {effect[1]}"
 
 
-def _answered_at_once(command: str, case: Case) -> bool:
+def _answered_at_once(command: str, case: OrderEvidence) -> bool:
     """An instant provider answers inside the transaction that asks, so its answer needs no claim."""
     operation = ANSWERED_CALL.get(command)
     return any(row.operation == operation and row.source != "sandbox" for row in case.ledger)
 
 
-def _claim(service: str, claim: InboxRow, case: Case, tolerance: timedelta) -> Iterator[str]:
+def _claim(service: str, claim: InboxRow, case: OrderEvidence, tolerance: timedelta) -> Iterator[str]:
     command, cause = name_of(claim.id), claim.cause
     if command in ANSWERED_CALL:
         seen = PROVIDER_OF.get(service) not in case.unseen
@@ -129,7 +129,7 @@ def _claim(service: str, claim: InboxRow, case: Case, tolerance: timedelta) -> I
         yield f"{command} was claimed because of {cause}, which cannot lead to it"
 
 
-def _led_to(causes: Mapping[str, str], claim: InboxRow, case: Case, tolerance: timedelta) -> bool:
+def _led_to(causes: Mapping[str, str], claim: InboxRow, case: OrderEvidence, tolerance: timedelta) -> bool:
     """Whether one of the events was on record before the claim.
 
     What led to a command for an order that was never placed may be a message of a stranger, which is on no record.
@@ -140,7 +140,7 @@ def _led_to(causes: Mapping[str, str], claim: InboxRow, case: Case, tolerance: t
     return disowned and not any(case.recorded(owner, event) for event, owner in causes.items())
 
 
-def _answer(claim: InboxRow, case: Case, operation: str, tolerance: timedelta) -> Iterator[str]:
+def _answer(claim: InboxRow, case: OrderEvidence, operation: str, tolerance: timedelta) -> Iterator[str]:
     key = f"{case.subject}/{operation}"
     entries = [row for row in case.ledger if row.key == key]
     if claim.cause != key:
@@ -151,7 +151,7 @@ def _answer(claim: InboxRow, case: Case, operation: str, tolerance: timedelta) -
         yield f"{name_of(claim.id)} was claimed before the provider's ledger had {operation}"
 
 
-def _before(service: str, event: str, claim: InboxRow, case: Case, tolerance: timedelta) -> bool:
+def _before(service: str, event: str, claim: InboxRow, case: OrderEvidence, tolerance: timedelta) -> bool:
     row = case.recorded(service, event)
     return row is not None and not _late(row.recorded_at, claim.claimed_at, tolerance)
 
@@ -160,7 +160,7 @@ def _late(cause: datetime, effect: datetime, tolerance: timedelta) -> bool:
     return cause > effect + tolerance
 
 
-def _reason(case: Case, tolerance: timedelta) -> Iterator[str]:
+def _reason(case: OrderEvidence, tolerance: timedelta) -> Iterator[str]:
     """A refusal that is given as the reason was on record before; a person or the deadline gives no refusal."""
     row = case.recorded("order", "OrderCancelled")
     if row is None or not isinstance(row.event, OrderCancelled):

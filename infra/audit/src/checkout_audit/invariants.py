@@ -6,10 +6,10 @@ from checkout_audit.clients import clients_were_told_the_truth
 from checkout_audit.conservation import money_is_conserved, stock_is_conserved
 from checkout_audit.history import history_is_a_path
 from checkout_audit.invariant import Invariant, Scope, Violation
+from checkout_audit.leftovers import no_orphans, nothing_left
 from checkout_audit.orders import accepted, ended, exist_once, placed
 from checkout_audit.outcomes import cancelled_means_undone, completed_means_done
 from checkout_audit.snapshot import Snapshot
-from checkout_audit.traces import no_orphans, nothing_left
 from order_service.domain import CANCELLED, COMPLETED
 
 __all__ = ["INVARIANTS", "Invariant", "Scope", "Violation"]

@@ -6,7 +6,7 @@ from typing import Final
 
 from checkout.messages import Checkout
 from checkout_audit.invariant import Violation
-from checkout_audit.snapshot import Case, Snapshot
+from checkout_audit.snapshot import OrderEvidence, Snapshot
 from inventory_service import domain as inventory
 from order_service.domain import CANCELLED, COMPLETED
 from payment_service import domain as payment
@@ -33,7 +33,7 @@ def completed_means_done(snapshot: Snapshot) -> list[Violation]:
     return found
 
 
-def _not_done(case: Case) -> Iterator[str]:
+def _not_done(case: OrderEvidence) -> Iterator[str]:
     reservation, paid, shipment = case.reservation, case.payment, case.shipment
     done = {
         "stock": (reservation.status if reservation else None, inventory.COMMITTED),
@@ -63,7 +63,7 @@ def _not_done(case: Case) -> Iterator[str]:
         yield from _not_as_ordered(case, checkout)
 
 
-def _not_as_ordered(case: Case, checkout: Checkout) -> Iterator[str]:
+def _not_as_ordered(case: OrderEvidence, checkout: Checkout) -> Iterator[str]:
     if case.order and case.order.customer != checkout.customer:
         yield f"belongs to {case.order.customer}, but was ordered by {checkout.customer}"
     if {line.unit_price.currency for line in checkout.lines} != {
@@ -97,7 +97,7 @@ def lines_of(checkout: Checkout) -> dict[str, int]:
     return dict(wanted)
 
 
-def _done(case: Case) -> list[str]:
+def _done(case: OrderEvidence) -> list[str]:
     done = []
     if case.reservation and case.reservation.status == inventory.COMMITTED:
         done.append("stock committed")
@@ -108,7 +108,7 @@ def _done(case: Case) -> list[str]:
     return done
 
 
-def _done_early(case: Case) -> Iterator[str]:
+def _done_early(case: OrderEvidence) -> Iterator[str]:
     done = _done(case)
     if case.status == "PENDING":
         yield from (f"its {part} already" for part in done)
@@ -127,7 +127,7 @@ def cancelled_means_undone(snapshot: Snapshot) -> list[Violation]:
     return found
 
 
-def _not_undone(case: Case) -> Iterator[str]:
+def _not_undone(case: OrderEvidence) -> Iterator[str]:
     reservation, paid, shipment = case.reservation, case.payment, case.shipment
     if reservation and reservation.status not in UNDONE_STOCK:
         yield f"is CANCELLED, but its stock is {reservation.status}"
@@ -155,7 +155,7 @@ def _not_undone(case: Case) -> Iterator[str]:
             yield f"is CANCELLED and settled, but its {part} was never undone"
 
 
-def _undone(case: Case) -> Iterator[str]:
+def _undone(case: OrderEvidence) -> Iterator[str]:
     if case.reservation and case.reservation.closed and case.reservation.status in UNDONE_STOCK:
         yield f"stock is {case.reservation.status} and closed"
     if case.payment and case.payment.state.closed:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from checkout_audit.snapshot import Case, JournalRow
-from inventory_service.domain import Reservation, Shelf, StockItem
+from checkout_audit.snapshot import JournalRow, OrderEvidence
+from inventory_service.domain import Reservation, StockItem, StockState
 from inventory_service.service import SERVICE as INVENTORY
 from order_service.domain import Order
 from order_service.service import SERVICE as ORDER
@@ -28,7 +28,7 @@ class _Shelves(dict[str, StockItem]):
 
 _BLANK: Final[Mapping[str, Callable[[str], Any]]] = {
     "order": Order,
-    "inventory": lambda subject: Shelf(Reservation(subject), _Shelves()),
+    "inventory": lambda subject: StockState(Reservation(subject), _Shelves()),
     "payment": Payment,
     "shipping": Shipment,
 }
@@ -40,12 +40,12 @@ def replay(service: str, subject: str, rows: Sequence[JournalRow]) -> Any:
     for row in rows:
         assert row.event is not None
         state = SERVICES[service].evolve(state, row.event)
-        if isinstance(state, Shelf):
-            state = Shelf(state.reservation, _Shelves())
-    return state.reservation if isinstance(state, Shelf) else state
+        if isinstance(state, StockState):
+            state = StockState(state.reservation, _Shelves())
+    return state.reservation if isinstance(state, StockState) else state
 
 
-def stored(service: str, case: Case) -> Any:
+def stored(service: str, case: OrderEvidence) -> Any:
     """The state in the service's row; None if there is none, or a placeholder."""
     return {
         "order": case.order and case.order.state,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from checkout_audit.invariants import INVARIANTS, Invariant, Scope, Violation
-from checkout_audit.machines import CONTESTED
 from checkout_audit.orders import placed
-from checkout_audit.snapshot import Case, Snapshot, name_of
+from checkout_audit.snapshot import OrderEvidence, Snapshot, name_of
+from checkout_audit.state_machines import CONTESTED
 from order_service.domain import CANCELLED
 
 _UNDOS: Final = {"inventory": "StockReleased", "payment": "PaymentVoided", "shipping": "ShipmentCancelled"}
@@ -64,7 +64,7 @@ class Tally:
             self.unseen += bool(case.unseen)
 
 
-def _compensated(case: Case) -> Iterable[str]:
+def _compensated(case: OrderEvidence) -> Iterable[str]:
     if case.recorded("inventory", "StockReserved") and case.recorded("inventory", "StockReleased"):
         yield "stock released"
     if case.recorded("payment", "PaymentVoidRequested"):
@@ -73,7 +73,7 @@ def _compensated(case: Case) -> Iterable[str]:
         yield "shipment cancelled"
 
 
-def _raced(case: Case) -> Iterable[str]:
+def _raced(case: OrderEvidence) -> Iterable[str]:
     if {name_of(claim.id) for claim in case.inbox.get("order", ())} >= CONTESTED:
         yield "confirmation against cancellation"
     for service, undo in (

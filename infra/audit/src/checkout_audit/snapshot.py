@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Final
 
 from checkout.messages import SERVICES, Money
-from checkout_audit.machines import ANSWERED_CALL, PROVIDER_OF
+from checkout_audit.state_machines import ANSWERED_CALL, PROVIDER_OF
 from inventory_service.domain import Reservation, StockItem
 from order_service.domain import Order
 from payment_service.domain import Payment
@@ -114,7 +114,7 @@ class Records:
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ClientObservation:
     """What a client was told under a key: `seen` is accepted, COMPLETED, CANCELLED, refused, not cancelled or unknown.
 
     refused: the order was not taken; not cancelled: a cancellation came too late; unknown: no answer came.
@@ -127,7 +127,7 @@ class Sight:
 
 
 @dataclass(slots=True)
-class Case:
+class OrderEvidence:
     """All that is known about one subject, an order or a restock. Rows with status NEW are `placeholders`.
 
     `unseen`: the providers that answered through a sandbox whose ledger could not be read.
@@ -178,12 +178,12 @@ class Snapshot:
     ledger: tuple[LedgerRow, ...] = ()
     sandbox_seen: bool = True
     initial: Mapping[str, int] = field(default_factory=dict)
-    history: tuple[Sight, ...] | None = None
+    history: tuple[ClientObservation, ...] | None = None
     accounted: frozenset[str] = frozenset()
     tolerance: timedelta = CLOCK_TOLERANCE
 
     @cached_property
-    def cases(self) -> Mapping[str, Case]:
+    def cases(self) -> Mapping[str, OrderEvidence]:
         """Everything by subject; of rows with the same key the last one."""
         return _cases(self)
 
@@ -198,13 +198,13 @@ def name_of(identity: str) -> str:
     return identity.rpartition("/")[2]
 
 
-def _cases(snapshot: Snapshot) -> dict[str, Case]:
-    cases: dict[str, Case] = {}
+def _cases(snapshot: Snapshot) -> dict[str, OrderEvidence]:
+    cases: dict[str, OrderEvidence] = {}
 
-    def case(subject: str) -> Case:
+    def case(subject: str) -> OrderEvidence:
         found = cases.get(subject)
         if found is None:
-            found = cases[subject] = Case(subject)
+            found = cases[subject] = OrderEvidence(subject)
         return found
 
     for order in snapshot.orders:

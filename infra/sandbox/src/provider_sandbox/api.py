@@ -25,13 +25,13 @@ from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
     VISIBLE,
-    Caller,
     Cursor,
-    Drain,
     IdempotencyKey,
     JsonResponse,
     Limit,
+    Principal,
     Problem,
+    ShutdownSignal,
     decode_cursor,
     drain_of,
     encode_cursor,
@@ -69,7 +69,7 @@ class CallBody(BaseModel):
 class Silence(Response):
     """No answer: holds the connection until the client leaves or `seconds` pass, then hangs up."""
 
-    def __init__(self, seconds: float, drain: Drain) -> None:
+    def __init__(self, seconds: float, drain: ShutdownSignal) -> None:
         super().__init__()
         self._seconds, self._drain = seconds, drain
 
@@ -97,7 +97,7 @@ def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, keys: Key
         key: IdempotencyKey,
         operation: str,
         party: str,
-        drain: Drain,
+        drain: ShutdownSignal,
     ) -> Response:
         if operation not in OPERATIONS[party]:
             raise not_found(f"The operations of {party}: {', '.join(OPERATIONS[party])}.")
@@ -126,8 +126,8 @@ def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, keys: Key
         body: CallBody,
         key: IdempotencyKey,
         operation: str,
-        drain: Annotated[Drain, Depends(drain_of)],
-        _: Annotated[Caller, Depends(may_pay)],
+        drain: Annotated[ShutdownSignal, Depends(drain_of)],
+        _: Annotated[Principal, Depends(may_pay)],
     ) -> Response:
         """authorize, capture (exactly what was authorized) or void. 409 is a defect of the caller."""
         return await call(body, key, operation, "payment", drain)
@@ -136,15 +136,15 @@ def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, keys: Key
         body: CallBody,
         key: IdempotencyKey,
         operation: str,
-        drain: Annotated[Drain, Depends(drain_of)],
-        _: Annotated[Caller, Depends(may_carry)],
+        drain: Annotated[ShutdownSignal, Depends(drain_of)],
+        _: Annotated[Principal, Depends(may_carry)],
     ) -> Response:
         """book, dispatch or cancel. 409 is a defect of the caller."""
         return await call(body, key, operation, "carrier", drain)
 
     async def recorded(
         key: Annotated[str, Path(max_length=255), PRINTABLE],
-        _: Annotated[Caller, Depends(require_admin)],
+        _: Annotated[Principal, Depends(require_admin)],
     ) -> Response:
         """What is on record under a key; 404 is no answer: the call may still be under way."""
         return JsonResponse((await provider.recorded(key)).answer())

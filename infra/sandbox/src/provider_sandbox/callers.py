@@ -11,10 +11,10 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
 from sagakit.settings import Settings, SettingsError
-from sagakit.web.auth import Caller, Credentials, unauthenticated
+from sagakit.web.auth import Credentials, Principal, unauthenticated
 from sagakit.web.problems import Problem
 
-Guard = Callable[[Request, HTTPAuthorizationCredentials | None], Awaitable[Caller]]
+Guard = Callable[[Request, HTTPAuthorizationCredentials | None], Awaitable[Principal]]
 
 
 class Keys:
@@ -40,14 +40,14 @@ class Keys:
     def only(self, provider: str) -> Guard:
         """A dependency that admits the caller of `provider`; the other one gets 403, everybody else 401."""
 
-        async def dependency(request: Request, credentials: Credentials) -> Caller:
+        async def dependency(request: Request, credentials: Credentials) -> Principal:
             if credentials is None:
                 raise unauthenticated("Send the header Authorization: Bearer <key>.")
             shown = _digest(credentials.credentials)
             known = [one for one, (_, keys) in self._callers.items() if _is_any(shown, keys)]
             if not known:
                 raise unauthenticated("The key is not known.", "invalid_token")
-            caller = Caller(self._callers[known[0]][0], "service")
+            caller = Principal(self._callers[known[0]][0], "service")
             request.state.caller = caller  # the connection is a stranger's no more
             if known != [provider]:
                 raise Problem(403, "forbidden", f"The key of {caller.subject} opens no call of this provider.")

@@ -1,7 +1,7 @@
 """`python -m inventory_service` serves; `python -m inventory_service migrate` brings its database up to date."""
 
-from checkout.hosting import main
-from inventory_service.main import RECIPE
+from checkout_app import main
+from inventory_service.main import DEFINITION
 
 if __name__ == "__main__":
-    main(RECIPE)
+    main(DEFINITION)

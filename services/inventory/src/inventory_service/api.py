@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from inventory_service.domain import Restock, StockReceived
 from sagakit import telemetry
-from sagakit.app.host import Host
-from sagakit.app.operations import Admin, Coalesced, common, fetcher
+from sagakit.app.host import ServiceContext
+from sagakit.app.operations import Admin, DataLoader, fetcher, operations_router
 from sagakit.postgres.connection import connected
 from sagakit.web.app import (
     DEFAULT_LIMIT,
@@ -52,11 +52,11 @@ def stock_out(row: Any) -> dict[str, Any]:
     }
 
 
-def router(host: Host) -> APIRouter:
+def router(context: ServiceContext) -> APIRouter:
     """All routes of the inventory service."""
-    items: Coalesced[Any] = Coalesced(fetcher(host.engine, ITEMS))
-    reserved: Coalesced[Any] = Coalesced(fetcher(host.engine, OWNERS))
-    single = host.engine.execution_options(isolation_level="AUTOCOMMIT")
+    items: DataLoader[Any] = DataLoader(fetcher(context.engine, ITEMS))
+    reserved: DataLoader[Any] = DataLoader(fetcher(context.engine, OWNERS))
+    single = context.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def owner(order_id: str) -> str | None:
         row = await reserved.get(order_id)
@@ -83,7 +83,7 @@ def router(host: Host) -> APIRouter:
             raise not_found("No such SKU.")
         restock_id = "restock-" + str(uuid.uuid5(NAMESPACE, f"{caller.subject}\n{sku}\n{key}"))
         command = Restock(restock_id, sku, body.quantity)
-        received = await host.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        received = await context.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
         assert isinstance(received, StockReceived)
         if received.quantity != body.quantity:
             raise Problem(
@@ -98,5 +98,5 @@ def router(host: Host) -> APIRouter:
     routes.add_api_route("/stock", listing, methods=["GET"], tags=["stock"])
     routes.add_api_route("/stock/{sku}", show, methods=["GET"], tags=["stock"])
     routes.add_api_route("/stock/{sku}/restock", restock, methods=["POST"], tags=["stock"])
-    routes.include_router(common(host, owner))
+    routes.include_router(operations_router(context, owner))
     return routes

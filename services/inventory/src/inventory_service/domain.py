@@ -78,36 +78,36 @@ class Reservation:
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class StockState:
     """A reservation with the stock items that it, or the command at the door, is about."""
 
     reservation: Reservation
     items: Mapping[str, StockItem]
 
 
-def evolve(shelf: Shelf, event: Event) -> Shelf:
+def evolve(stock: StockState, event: Event) -> StockState:
     """The shelf after `event`."""
-    reservation = shelf.reservation
+    reservation = stock.reservation
     match event:
         case StockReserved(checkout=checkout):
             lines: dict[str, int] = {}
             for line in checkout.lines:
                 lines[line.sku] = lines.get(line.sku, 0) + line.quantity
             held = replace(reservation, status=RESERVED, lines=lines, customer=checkout.customer)
-            return Shelf(held, _moved(shelf.items, lines, StockItem.reserve))
+            return StockState(held, _moved(stock.items, lines, StockItem.reserve))
         case StockRejected(customer=customer):
-            return replace(shelf, reservation=replace(reservation, status=REJECTED, customer=customer))
+            return replace(stock, reservation=replace(reservation, status=REJECTED, customer=customer))
         case StockCommitted():
-            items = _moved(shelf.items, reservation.lines, StockItem.commit)
-            return Shelf(replace(reservation, status=COMMITTED, closed=True), items)
+            items = _moved(stock.items, reservation.lines, StockItem.commit)
+            return StockState(replace(reservation, status=COMMITTED, closed=True), items)
         case StockReleased():
             if reservation.status == RESERVED:
-                items = _moved(shelf.items, reservation.lines, StockItem.release)
-                return Shelf(replace(reservation, status=RELEASED, closed=True), items)
+                items = _moved(stock.items, reservation.lines, StockItem.release)
+                return StockState(replace(reservation, status=RELEASED, closed=True), items)
             status = REJECTED if reservation.status == REJECTED else RELEASED
-            return replace(shelf, reservation=replace(reservation, status=status, closed=True))
+            return replace(stock, reservation=replace(reservation, status=status, closed=True))
         case StockReceived(sku=sku, quantity=quantity):
-            return replace(shelf, items={**shelf.items, sku: shelf.items[sku].receive(quantity)})
+            return replace(stock, items={**stock.items, sku: stock.items[sku].receive(quantity)})
     raise TypeError(f"inventory knows no {type(event).__name__}")
 
 

@@ -13,14 +13,14 @@ from checkout.messages import (
     StockReleased,
     StockReserved,
 )
-from inventory_service.domain import NEW, RESERVED, Restock, Shelf, StockReceived
+from inventory_service.domain import NEW, RESERVED, Restock, StockReceived, StockState
 from sagakit.message import Command, Event
 from sagakit.service import Handler, OutOfTurn
 
 
-def reserve_stock(command: ReserveStock, shelf: Shelf) -> Event:
+def reserve_stock(command: ReserveStock, stock: StockState) -> Event:
     """All lines or none. A reservation that was released before it was made is refused."""
-    reservation = shelf.reservation
+    reservation = stock.reservation
     if reservation.closed:
         return StockRejected(command.order_id, (), command.checkout.customer)
     if reservation.status != NEW:
@@ -31,28 +31,28 @@ def reserve_stock(command: ReserveStock, shelf: Shelf) -> Event:
     missing = tuple(
         sku
         for sku, quantity in sorted(wanted.items())
-        if sku not in shelf.items or shelf.items[sku].available < quantity
+        if sku not in stock.items or stock.items[sku].available < quantity
     )
     if missing:
         return StockRejected(command.order_id, missing, command.checkout.customer)
     return StockReserved(command.order_id, command.checkout)
 
 
-def commit_stock(command: CommitStock, shelf: Shelf) -> Event:
-    if shelf.reservation.status != RESERVED:
-        raise OutOfTurn(f"stock for order {command.order_id} is {shelf.reservation.status}, not RESERVED")
+def commit_stock(command: CommitStock, stock: StockState) -> Event:
+    if stock.reservation.status != RESERVED:
+        raise OutOfTurn(f"stock for order {command.order_id} is {stock.reservation.status}, not RESERVED")
     return StockCommitted(command.order_id)
 
 
-def release_stock(command: ReleaseStock, shelf: Shelf) -> Event:
+def release_stock(command: ReleaseStock, stock: StockState) -> Event:
     """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
-    if shelf.reservation.closed:
-        raise OutOfTurn(f"stock for order {command.order_id} is {shelf.reservation.status} already")
+    if stock.reservation.closed:
+        raise OutOfTurn(f"stock for order {command.order_id} is {stock.reservation.status} already")
     return StockReleased(command.order_id)
 
 
-def restock(command: Restock, shelf: Shelf) -> Event:
-    if command.sku not in shelf.items:
+def restock(command: Restock, stock: StockState) -> Event:
+    if command.sku not in stock.items:
         raise OutOfTurn(f"there is no SKU {command.sku}")
     return StockReceived(command.restock_id, command.sku, command.quantity)
 

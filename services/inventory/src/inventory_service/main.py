@@ -5,9 +5,9 @@ from typing import Final
 from inventory_service import domain, handlers, reactions, store
 from inventory_service.api import router
 from inventory_service.service import SERVICE
-from sagakit.app.host import Recipe
+from sagakit.app.host import ServiceDefinition
 
-RECIPE: Final = Recipe(
+DEFINITION: Final = ServiceDefinition(
     service=SERVICE,
     metadata=store.METADATA,
     rows=lambda settings: store.InventoryRows(),

@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checkout.catalogue import CATALOGUE, CURRENCY
 from checkout.messages import ReleaseStock, ReserveStock
-from inventory_service.domain import NEW, Reservation, Restock, Shelf, StockItem
+from inventory_service.domain import NEW, Reservation, Restock, StockItem, StockState
 from sagakit.message import Command
 from sagakit.ports import RowsLocked
-from sagakit.postgres.rows import EntityRows, EntitySet, Part, held_by_others, lock
+from sagakit.postgres.rows import Cte, EntityRows, EntitySet, held_by_others, lock
 from sagakit.postgres.tables import Id, Text, machinery
 
 METADATA: Final = MetaData()
@@ -81,12 +81,12 @@ def write(reservation: Reservation) -> dict[str, Any]:
 
 _RESERVATIONS: Final = EntityRows(
     table="reservations",
-    blank=Reservation,
+    new=Reservation,
     read=read,
     write=write,
-    narrow=(("status", "text"), ("closed", "boolean")),
-    wide=(("customer", "text"), ("lines", "text")),
-    creating=(ReserveStock, ReleaseStock),
+    mutable=(("status", "text"), ("closed", "boolean")),
+    write_once=(("customer", "text"), ("lines", "text")),
+    created_by=(ReserveStock, ReleaseStock),
 )
 
 
@@ -97,7 +97,7 @@ def named(command: Command | None) -> set[str]:
     return {command.sku} if isinstance(command, Restock) else set()
 
 
-class ShelfSet:
+class StockWorkingSet:
     """A working set of reservations that share stock items: what one order takes, the next one misses."""
 
     def __init__(self, reservations: EntitySet, items: Mapping[str, StockItem]) -> None:
@@ -105,12 +105,12 @@ class ShelfSet:
         self.items = dict(items)
         self.moved: set[str] = set()
 
-    def get(self, subject: str, command: Command | None) -> Shelf:
+    def get(self, subject: str, command: Command | None) -> StockState:
         reservation = self.reservations.get(subject, command)
         skus = named(command) | set(reservation.lines)
-        return Shelf(reservation, {sku: self.items[sku] for sku in skus if sku in self.items})
+        return StockState(reservation, {sku: self.items[sku] for sku in skus if sku in self.items})
 
-    def put(self, subject: str, state: Shelf) -> None:
+    def put(self, subject: str, state: StockState) -> None:
         if state.reservation.status != NEW or state.reservation.closed:
             self.reservations.put(subject, state.reservation)
         for sku, item in state.items.items():
@@ -119,7 +119,7 @@ class ShelfSet:
                 self.moved.add(sku)
 
 
-SHELVED: Final = (
+UPDATE_STOCK: Final = (
     "UPDATE stock_items AS t SET received = u.received, available = u.available, "
     "reserved = u.reserved, committed = u.committed FROM unnest(CAST(:skus AS text[]), "
     "CAST(:received AS bigint[]), CAST(:available AS bigint[]), CAST(:reserved AS bigint[]), "
@@ -130,12 +130,14 @@ SHELVED: Final = (
 class InventoryRows:
     """Locks reservations first, then the stock items that they or the commands name, each sorted."""
 
-    def placeholders(self, commands: Sequence[Command]) -> Part | None:
+    def placeholders(self, commands: Sequence[Command]) -> Cte | None:
         return _RESERVATIONS.placeholders(commands)
 
-    async def load(self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]) -> ShelfSet:
+    async def load(
+        self, connection: AsyncConnection, commands: Sequence[Command], nudged: Sequence[str]
+    ) -> StockWorkingSet:
         about_orders = [command for command in commands if not isinstance(command, Restock)]
-        reservations = await _RESERVATIONS.load(connection, about_orders, reminded)
+        reservations = await _RESERVATIONS.load(connection, about_orders, nudged)
         needs = [
             (command.subject, named(command) | set(reservations.get(command.subject, command).lines))
             for command in commands
@@ -146,9 +148,9 @@ class InventoryRows:
         missing = [sku for sku in skus if sku not in items]
         if held := set(await held_by_others(connection, "stock_items", "sku", missing)):
             raise RowsLocked(frozenset(subject for subject, wanted in needs if wanted & held))
-        return ShelfSet(reservations, items)
+        return StockWorkingSet(reservations, items)
 
-    def changes(self, working: ShelfSet) -> list[Part]:
+    def changes(self, working: StockWorkingSet) -> list[Cte]:
         parts = _RESERVATIONS.changes(working.reservations)
         if working.moved:
             items = [working.items[sku] for sku in sorted(working.moved)]
@@ -159,5 +161,5 @@ class InventoryRows:
                 "reserved": [item.reserved for item in items],
                 "committed": [item.committed for item in items],
             }
-            parts.append(Part("shelved", SHELVED, values))
+            parts.append(Cte("shelved", UPDATE_STOCK, values))
         return parts

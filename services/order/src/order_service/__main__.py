@@ -1,7 +1,7 @@
 """`python -m order_service` serves; `python -m order_service migrate` brings its database up to date."""
 
-from checkout.hosting import main
-from order_service.main import RECIPE
+from checkout_app import main
+from order_service.main import DEFINITION
 
 if __name__ == "__main__":
-    main(RECIPE)
+    main(DEFINITION)

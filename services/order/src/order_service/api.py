@@ -26,23 +26,23 @@ from checkout.sealing import seal_checkout
 from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUESTED, PENDING
 from order_service.schemas import OrderBody, OrderIn, Unfit, order_out
 from sagakit import modes, telemetry
-from sagakit.app.host import Host
-from sagakit.app.operations import Anyone, Coalesced, common, fetcher
+from sagakit.app.host import ServiceContext
+from sagakit.app.operations import Anyone, DataLoader, fetcher, operations_router
 from sagakit.message import id_of
 from sagakit.postgres.connection import connected
 from sagakit.sealing import sealer
 from sagakit.web.app import (
     DEFAULT_LIMIT,
-    Caller,
     Cursor,
-    Drain,
     EventStream,
     IdempotencyKey,
     JsonResponse,
     Limit,
     PreferWait,
+    Principal,
     Problem,
     ServerSentEvent,
+    ShutdownSignal,
     conflict,
     decode_cursor,
     decode_instant,
@@ -65,8 +65,8 @@ TRANSITIONS: Final = text(
 )
 STREAM_POLL: Final = 0.5
 
-Customer = Annotated[Caller, Depends(require_customer)]
-Draining = Annotated[Drain, Depends(drain_of)]
+Customer = Annotated[Principal, Depends(require_customer)]
+Draining = Annotated[ShutdownSignal, Depends(drain_of)]
 
 
 def order_id_of(customer: str, key: str) -> str:
@@ -77,20 +77,20 @@ def order_id_of(customer: str, key: str) -> str:
 class Orders:
     """The handlers, over one host."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
-        self._mode = modes.resolve(host.settings.coordination_mode)
-        self._single = host.engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._rows: Coalesced[Any] = Coalesced(
+    def __init__(self, context: ServiceContext) -> None:
+        self._host = context
+        self._mode = modes.resolve(context.settings.coordination_mode)
+        self._single = context.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._rows: DataLoader[Any] = DataLoader(
             fetcher(
-                host.engine,
+                context.engine,
                 f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND {PLACED}",
             )
         )
         self._prices: dict[str, Money] = {}
-        self._feeds = Feeds(self._news, host.participant.watcher, STREAM_POLL)
-        self._streams = StreamLimit(host.settings.streams_per_customer)
-        settings = host.settings
+        self._feeds = Feeds(self._news, context.participant.watcher, STREAM_POLL)
+        self._streams = StreamLimit(context.settings.streams_per_customer)
+        settings = context.settings
         self._sealers = sealer(settings.seal_key_payment), sealer(settings.seal_key_shipping)
 
     async def place(
@@ -239,7 +239,7 @@ class Orders:
             raise LookupError(f"order {order_id} was there and is gone")
         return row
 
-    async def _own(self, order_id: str, caller: Caller) -> Any:
+    async def _own(self, order_id: str, caller: Principal) -> Any:
         row = await self._rows.get(order_id) if order_id.isprintable() else None
         if row is None or not (caller.is_admin or row.customer == caller.subject):
             raise not_found("No such order.")
@@ -269,14 +269,14 @@ class Orders:
         return self._prices.get(sku)
 
 
-def router(host: Host) -> APIRouter:
+def router(context: ServiceContext) -> APIRouter:
     """All routes of the order service."""
-    orders = Orders(host)
+    orders = Orders(context)
     routes = APIRouter()
     routes.add_api_route("/orders", orders.place, methods=["POST"], status_code=202, tags=["orders"])
     routes.add_api_route("/orders", orders.listing, methods=["GET"], tags=["orders"])
     routes.add_api_route("/orders/{order_id}", orders.show, methods=["GET"], tags=["orders"])
     routes.add_api_route("/orders/{order_id}/cancel", orders.cancel, methods=["POST"], tags=["orders"])
     routes.add_api_route("/orders/{order_id}/events", orders.events, methods=["GET"], tags=["orders"])
-    routes.include_router(common(host, orders.owner))
+    routes.include_router(operations_router(context, orders.owner))
     return routes

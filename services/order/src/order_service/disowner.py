@@ -13,10 +13,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from order_service.domain import DisownOrder
-from sagakit.engine.batch import Do, Item
 from sagakit.engine.dispatcher import Dispatcher
 from sagakit.ports import StoreUnavailable
 from sagakit.postgres.connection import connected
+from sagakit.work import Execute, Item
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Disowner:
         """One look; how many orders it disowned."""
         async with connected(self.engine) as connection:
             found = await connection.scalars(NOWHERE, {"deadline": self.deadline, "most": MOST})
-        items: list[Item] = [Do(DisownOrder(order_id)) for order_id in found]
+        items: list[Item] = [Execute(DisownOrder(order_id)) for order_id in found]
         answers = await self.dispatcher.do_all(items) if items else []
         for item, answer in zip(items, answers, strict=True):
             log.warning("order %s was never placed; what was done for it is undone: %r", item.subject, answer)

@@ -9,24 +9,24 @@ from order_service.disowner import Disowner
 from order_service.service import SERVICE
 from order_service.sweeper import Sweeper
 from order_service.unsettled import UNSETTLED
-from sagakit.app.host import Host, Recipe
+from sagakit.app.host import ServiceContext, ServiceDefinition
 
 
-def works(host: Host) -> Mapping[str, Callable[[], Any]]:
+def background(context: ServiceContext) -> Mapping[str, Callable[[], Any]]:
     """What the order service runs besides its door: the sweeper, and the disowner of orders that never were."""
-    settings = host.settings
+    settings = context.settings
     sweeper = Sweeper(
-        host.engine,
-        host.participant,
+        context.engine,
+        context.participant,
         deadline=settings.saga_deadline,
         nudge_after=settings.saga_nudge_after,
         rate=settings.saga_nudge_rate,
     )
-    disowner = Disowner(host.engine, host.participant.dispatcher, settings.saga_deadline)
+    disowner = Disowner(context.engine, context.participant.dispatcher, settings.saga_deadline)
     return {"sweeper": sweeper.run, "disowner": disowner.run}
 
 
-RECIPE: Final = Recipe(
+DEFINITION: Final = ServiceDefinition(
     service=SERVICE,
     metadata=store.METADATA,
     rows=lambda settings: store.rows(settings.saga_nudge_after),
@@ -34,5 +34,5 @@ RECIPE: Final = Recipe(
     domain=(domain, handlers, reactions),
     seed=store.seed,
     concerns=(UNSETTLED,),
-    works=works,
+    background=background,
 )

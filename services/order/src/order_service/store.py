@@ -113,10 +113,10 @@ def rows(nudge_after: float) -> EntityRows:
     """How the machinery loads and saves orders; every progress puts the next nudge off by `nudge_after` seconds."""
     return EntityRows(
         table="orders",
-        blank=Order,
+        new=Order,
         read=read,
         write=write,
-        narrow=(
+        mutable=(
             ("status", "text"),
             ("cancellation_reason", "text"),
             ("stock_settled", "boolean"),
@@ -124,13 +124,13 @@ def rows(nudge_after: float) -> EntityRows:
             ("shipment_settled", "boolean"),
             ("settled", "boolean"),
         ),
-        wide=(
+        write_once=(
             ("customer", "text"),
             ("idempotency_key", "text"),
             ("fingerprint", "text"),
             ("checkout", "text"),
         ),
-        creating=(PlaceOrder, DisownOrder),
-        touch="updated_at = now(), nudges = 0, nudge_at = now() + make_interval(secs => :nudge_after)",
+        created_by=(PlaceOrder, DisownOrder),
+        on_update="updated_at = now(), nudges = 0, nudge_at = now() + make_interval(secs => :nudge_after)",
         parameters={"nudge_after": nudge_after},
     )

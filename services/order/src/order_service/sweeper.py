@@ -18,11 +18,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from checkout.messages import CancelOrder
 from order_service.clock import Ahead, Look, Steps
 from order_service.domain import TIMED_OUT
-from order_service.pace import Pace
-from sagakit.engine.batch import Do, Forward, Item
-from sagakit.engine.engine import Participant
+from order_service.nudge_rate import NudgeRate
+from sagakit.engine.engine import ServiceEngine
 from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import connected
+from sagakit.work import Execute, Item, Nudge
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ AHEAD_MAX = 10_000
 
 # ARRAY(): the rows are looked for and locked once. One whose next nudge is further away than any nudge is due: the
 # clock was set back.
-STARTED = text(
+RESET_NUDGES = text(
     "UPDATE orders SET nudges = 0, nudge_at = now() + make_interval(secs => :after) "
     "WHERE order_id = ANY(ARRAY(SELECT order_id FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND nudge_at > now() + make_interval(secs => :after) ORDER BY order_id FOR UPDATE SKIP LOCKED))"
@@ -52,7 +52,7 @@ OVERDUE = text(
     "AND (updated_at < now() - interval '1 second' OR updated_at > now() + interval '1 second') "
     "ORDER BY created_at LIMIT :most_orders FOR UPDATE SKIP LOCKED"
 )
-DUE = text(
+LEASE_DUE_NUDGES = text(
     "UPDATE orders SET nudges = nudges + 1, "
     "nudge_at = now() + make_interval(secs => least(:after * power(2, least(nudges + 1, 20)), :most)) "
     "WHERE order_id = ANY(ARRAY(SELECT order_id FROM orders WHERE NOT settled AND status <> 'NEW' "
@@ -64,17 +64,17 @@ DUE = text(
 @dataclass(slots=True)
 class Sweeper:
     engine: AsyncEngine
-    participant: Participant
+    participant: ServiceEngine
     deadline: float
     nudge_after: float
     rate: int
     period: float = 0.5
-    pace: Pace = field(init=False)
+    pace: NudgeRate = field(init=False)
     steps: Steps = field(init=False)
     ahead: Ahead = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pace = Pace(self.rate)
+        self.pace = NudgeRate(self.rate)
         self.steps, self.ahead = Steps(self.deadline), Ahead(self.deadline)
 
     async def run(self) -> None:
@@ -94,7 +94,7 @@ class Sweeper:
     async def begin(self) -> None:
         """Let no unfinished order wait for its next nudge longer than for its first."""
         async with connected(self.engine) as connection, connection.begin():
-            await connection.execute(STARTED, {"after": self.nudge_after})
+            await connection.execute(RESET_NUDGES, {"after": self.nudge_after})
 
     async def sweep(self) -> int:
         """One sweep; how many orders it found."""
@@ -107,9 +107,9 @@ class Sweeper:
                 "most": max(NUDGE_MAX, self.nudge_after),
                 "most_orders": self.pace.allowed(seen.late),
             }
-            nudged = await connection.scalars(DUE, nudges) if nudges["most_orders"] else ()
-        items: dict[str, Item] = {order_id: Forward(order_id) for order_id in nudged}
-        items |= {order_id: Do(CancelOrder(order_id, TIMED_OUT)) for order_id in overdue}
+            nudged = await connection.scalars(LEASE_DUE_NUDGES, nudges) if nudges["most_orders"] else ()
+        items: dict[str, Item] = {order_id: Nudge(order_id) for order_id in nudged}
+        items |= {order_id: Execute(CancelOrder(order_id, TIMED_OUT)) for order_id in overdue}
         if items:
             log.info("nudging %d of %d late orders", len(items), seen.late)
             for answer in await self.participant.dispatcher.do_all(list(items.values())):

@@ -3,9 +3,9 @@
 from typing import Final
 
 from sagakit.app.attention import Concern
-from sagakit.engine.batch import Forward
-from sagakit.engine.engine import Participant, Pushed
+from sagakit.engine.engine import Pushed, ServiceEngine
 from sagakit.ports import StoreUnavailable
+from sagakit.work import Nudge
 
 ROWS: Final = (
     "SELECT order_id, 'unsettled-order', created_at, status || ' for too long', status FROM orders "
@@ -13,9 +13,9 @@ ROWS: Final = (
 )
 
 
-async def nudge(participant: Participant, order_id: str) -> Pushed:
+async def nudge(participant: ServiceEngine, order_id: str) -> Pushed:
     """Send again what an order owes."""
-    (answer,) = await participant.dispatcher.do_all([Forward(order_id)])
+    (answer,) = await participant.dispatcher.do_all([Nudge(order_id)])
     if isinstance(answer, StoreUnavailable):
         raise answer
     if isinstance(answer, BaseException):

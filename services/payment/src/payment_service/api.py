@@ -6,8 +6,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from payment_service.domain import NEW
-from sagakit.app.host import Host
-from sagakit.app.operations import Anyone, Coalesced, common, fetcher
+from sagakit.app.host import ServiceContext
+from sagakit.app.operations import Anyone, DataLoader, fetcher, operations_router
 from sagakit.web.app import JsonResponse, not_found
 
 PAYMENTS: Final = (
@@ -16,9 +16,9 @@ PAYMENTS: Final = (
 )
 
 
-def router(host: Host) -> APIRouter:
+def router(context: ServiceContext) -> APIRouter:
     """All routes of the payment service."""
-    rows: Coalesced[Any] = Coalesced(fetcher(host.engine, PAYMENTS))
+    rows: DataLoader[Any] = DataLoader(fetcher(context.engine, PAYMENTS))
 
     async def owner(order_id: str) -> str | None:
         row = await rows.get(order_id)
@@ -40,5 +40,5 @@ def router(host: Host) -> APIRouter:
 
     routes = APIRouter()
     routes.add_api_route("/payments/{order_id}", payment, methods=["GET"], tags=["payments"])
-    routes.include_router(common(host, owner))
+    routes.include_router(operations_router(context, owner))
     return routes

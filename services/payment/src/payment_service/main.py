@@ -6,10 +6,10 @@ from typing import Final
 from payment_service import domain, gateway, handlers, reactions, store
 from payment_service.api import router
 from payment_service.service import SERVICE
-from sagakit.app.host import Recipe
+from sagakit.app.host import ServiceDefinition
 from sagakit.sealing import sealer
 
-RECIPE: Final = Recipe(
+DEFINITION: Final = ServiceDefinition(
     service=SERVICE,
     metadata=store.METADATA,
     rows=lambda settings: store.ROWS,

@@ -59,10 +59,10 @@ def write(payment: Payment) -> dict[str, Any]:
 
 ROWS: Final = EntityRows(
     table="payments",
-    blank=Payment,
+    new=Payment,
     read=read,
     write=write,
-    narrow=(("status", "text"), ("open", "boolean"), ("void_wanted", "boolean"), ("closed", "boolean")),
-    wide=(("customer", "text"), ("amount", "bigint"), ("currency", "text"), ("checkout", "text")),
-    creating=(AuthorizePayment, VoidPayment),
+    mutable=(("status", "text"), ("open", "boolean"), ("void_wanted", "boolean"), ("closed", "boolean")),
+    write_once=(("customer", "text"), ("amount", "bigint"), ("currency", "text"), ("checkout", "text")),
+    created_by=(AuthorizePayment, VoidPayment),
 )

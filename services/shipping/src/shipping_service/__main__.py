@@ -1,7 +1,7 @@
 """`python -m shipping_service` serves; `python -m shipping_service migrate` brings its database up to date."""
 
-from checkout.hosting import main
-from shipping_service.main import RECIPE
+from checkout_app import main
+from shipping_service.main import DEFINITION
 
 if __name__ == "__main__":
-    main(RECIPE)
+    main(DEFINITION)

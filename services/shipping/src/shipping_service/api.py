@@ -5,8 +5,8 @@ from typing import Any, Final
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from sagakit.app.host import Host
-from sagakit.app.operations import Anyone, Coalesced, common, fetcher
+from sagakit.app.host import ServiceContext
+from sagakit.app.operations import Anyone, DataLoader, fetcher, operations_router
 from sagakit.web.app import JsonResponse, Problem, not_found
 from shipping_service.domain import BOOKING, NEW
 
@@ -16,9 +16,9 @@ SHIPMENTS: Final = (
 )
 
 
-def router(host: Host) -> APIRouter:
+def router(context: ServiceContext) -> APIRouter:
     """All routes of the shipping service."""
-    rows: Coalesced[Any] = Coalesced(fetcher(host.engine, SHIPMENTS))
+    rows: DataLoader[Any] = DataLoader(fetcher(context.engine, SHIPMENTS))
 
     async def owner(order_id: str) -> str | None:
         row = await rows.get(order_id)
@@ -35,5 +35,5 @@ def router(host: Host) -> APIRouter:
 
     routes = APIRouter()
     routes.add_api_route("/shipments/{order_id}", shipment, methods=["GET"], tags=["shipments"])
-    routes.include_router(common(host, owner))
+    routes.include_router(operations_router(context, owner))
     return routes

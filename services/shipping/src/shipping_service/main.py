@@ -3,13 +3,13 @@
 from functools import partial
 from typing import Final
 
-from sagakit.app.host import Recipe
+from sagakit.app.host import ServiceDefinition
 from sagakit.sealing import sealer
 from shipping_service import carrier, domain, handlers, reactions, store
 from shipping_service.api import router
 from shipping_service.service import SERVICE
 
-RECIPE: Final = Recipe(
+DEFINITION: Final = ServiceDefinition(
     service=SERVICE,
     metadata=store.METADATA,
     rows=lambda settings: store.ROWS,

@@ -55,10 +55,10 @@ def write(shipment: Shipment) -> dict[str, Any]:
 
 ROWS: Final = EntityRows(
     table="shipments",
-    blank=Shipment,
+    new=Shipment,
     read=read,
     write=write,
-    narrow=(("status", "text"), ("open", "boolean"), ("cancel_wanted", "boolean"), ("closed", "boolean")),
-    wide=(("customer", "text"), ("checkout", "text")),
-    creating=(BookShipment, CancelShipment),
+    mutable=(("status", "text"), ("open", "boolean"), ("cancel_wanted", "boolean"), ("closed", "boolean")),
+    write_once=(("customer", "text"), ("checkout", "text")),
+    created_by=(BookShipment, CancelShipment),
 )

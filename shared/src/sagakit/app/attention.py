@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from sagakit.engine.engine import Participant, Pushed
+from sagakit.engine.engine import Pushed, ServiceEngine
 from sagakit.ports import StoreUnavailable
 from sagakit.postgres.connection import connected
 from sagakit.provider import ProviderCall
@@ -86,7 +86,7 @@ class Concern:
 
     kind: str
     rows: str
-    push: Callable[[Participant, str], Awaitable[Pushed]]
+    push: Callable[[ServiceEngine, str], Awaitable[Pushed]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Attention:
     def __init__(
         self,
         engine: AsyncEngine,
-        participant: Participant,
+        participant: ServiceEngine,
         concerns: Sequence[Concern] = (),
         period: float = COUNTED_EVERY,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

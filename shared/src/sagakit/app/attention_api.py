@@ -7,15 +7,14 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.responses import Response
 
 from sagakit.app.attention import Attention, NoSuchEnding, Place
-from sagakit.engine.batch import HandlerFailed
 from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
     VISIBLE,
-    Caller,
     Cursor,
     JsonResponse,
     Limit,
+    Principal,
     conflict,
     decode_cursor,
     decode_instant,
@@ -26,8 +25,9 @@ from sagakit.web.app import (
     page,
     require_admin,
 )
+from sagakit.work import HandlerFailed
 
-Admin = Annotated[Caller, Depends(require_admin)]
+Admin = Annotated[Principal, Depends(require_admin)]
 Dismissed = Annotated[bool, Query(description="what was put away, the latest first, instead of what is open")]
 
 

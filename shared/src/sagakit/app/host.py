@@ -16,8 +16,8 @@ from sagakit import modes
 from sagakit.app.attention import Attention, Concern
 from sagakit.app.peers import Peers, urls_of
 from sagakit.app.readiness import DatabaseProbe, Readiness, revisions
-from sagakit.app.server import Background, serve
-from sagakit.engine.engine import Participant
+from sagakit.app.server import serve
+from sagakit.engine.engine import ServiceEngine
 from sagakit.modes.unreliable import UnreliableMode
 from sagakit.ports import Mode, Probed
 from sagakit.postgres.connection import engine_for
@@ -29,26 +29,27 @@ from sagakit.provider import InstantProvider, Opened, Provider, ProviderCall, Pr
 from sagakit.saga import Saga
 from sagakit.service import Service, no_call
 from sagakit.settings import Settings
+from sagakit.tasks import Background
 from sagakit.telemetry import Metrics, configure_logging
 from sagakit.topology import Topology
 from sagakit.web.app import create_app
 
 
 @dataclass(frozen=True)
-class Host:
+class ServiceContext:
     """What a service's routers and background work are built from."""
 
     settings: Settings
     engine: AsyncEngine
     store: SqlStore
     dead_letters: SqlDeadLetters
-    participant: Participant
+    participant: ServiceEngine
     attention: Attention
     metrics: Metrics
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ServiceDefinition:
     """All that tells one service from another; `domain` are the modules whose digest `/health/ready` shows.
 
     `opened` opens what is sealed in a call to a provider, on its way there.
@@ -57,17 +58,17 @@ class Recipe:
     service: Service
     metadata: MetaData
     rows: Callable[[Settings], Rows]
-    router: Callable[[Host], APIRouter]
+    router: Callable[[ServiceContext], APIRouter]
     domain: tuple[ModuleType, ...]
     concerns: tuple[Concern, ...] = ()
-    works: Callable[[Host], Mapping[str, Callable[[], Any]]] = lambda host: {}
+    background: Callable[[ServiceContext], Mapping[str, Callable[[], Any]]] = lambda host: {}
     seed: Callable[[AsyncConnection], Awaitable[None]] | None = None
     opened: Callable[[Settings], Opened] = lambda settings: as_it_is
 
 
-def folder_of(recipe: Recipe) -> Path:
+def folder_of(definition: ServiceDefinition) -> Path:
     """`services/<name>/migrations`."""
-    return Path(inspect.getfile(recipe.router)).parents[2] / "migrations"
+    return Path(inspect.getfile(definition.router)).parents[2] / "migrations"
 
 
 def digest(modules: tuple[ModuleType, ...]) -> str:
@@ -88,18 +89,20 @@ class PublishOnly:
         """Others consume."""
 
 
-def _provider(recipe: Recipe, settings: Settings, rules: Callable[[ProviderCall], ProviderOutcome]) -> Provider:
+def _provider(
+    definition: ServiceDefinition, settings: Settings, rules: Callable[[ProviderCall], ProviderOutcome]
+) -> Provider:
     """An HTTP client only for those who call: to import one is a tenth of what a start costs."""
-    opened = recipe.opened(settings)
-    if settings.providers == "instant" or recipe.service.call is no_call:
+    opened = definition.opened(settings)
+    if settings.providers == "instant" or definition.service.call is no_call:
         return InstantProvider(rules, opened)
     from sagakit.provider_http import HttpProvider
 
     return HttpProvider.from_settings(settings, opened)
 
 
-async def host(
-    recipe: Recipe,
+async def run_service(
+    definition: ServiceDefinition,
     settings: Settings,
     saga: Saga,
     topology: Callable[[str], Topology],
@@ -112,7 +115,7 @@ async def host(
     """
     name = modes.resolve(settings.coordination_mode)
     settings, spec = replace(settings, coordination_mode=name), modes.MODES[name]
-    configure_logging(recipe.service.name, name, settings.log_level)
+    configure_logging(definition.service.name, name, settings.log_level)
     metrics = Metrics()
     standby = Standby(settings.standby_timeout) if settings.standby_timeout else None
     if standby:  # who waits in line waits for the same commit
@@ -120,42 +123,47 @@ async def host(
     engine = engine_for(settings.database_url, settings.db_pool, standby=standby)
     store = SqlStore(
         engine,
-        recipe.service.vocabulary,
-        recipe.rows(settings),
+        definition.service.vocabulary,
+        definition.rows(settings),
         lease=settings.outbox_lease,
         pause=settings.retry_max,
         writable=standby.check if standby else lambda: None,
     )
-    mode: Mode = modes.load(name, settings, recipe.service, saga, topology(spec.style))
+    mode: Mode = modes.load(name, settings, definition.service, saga, topology(spec.style))
     if settings.role == "api":
         mode = PublishOnly(mode)
     if settings.fault_injection:
         mode = UnreliableMode(mode)
-    provider = _provider(recipe, settings, rules)
+    provider = _provider(definition, settings, rules)
     letters = SqlDeadLetters(engine)
-    participant = Participant(recipe.service, store, mode, provider, letters, settings, metrics)
-    attention = Attention(engine, participant, recipe.concerns)
-    this = Host(settings, engine, store, letters, participant, attention, metrics)
+    participant = ServiceEngine(definition.service, store, mode, provider, letters, settings, metrics)
+    attention = Attention(engine, participant, definition.concerns)
+    this = ServiceContext(settings, engine, store, letters, participant, attention, metrics)
     database, peers = (
-        DatabaseProbe(engine, recipe.metadata, revisions(folder_of(recipe)), standby=standby is not None),
+        DatabaseProbe(engine, definition.metadata, revisions(folder_of(definition)), standby=standby is not None),
         Peers(name, urls_of(settings)),
     )
-    about = {"service": recipe.service.name, "role": settings.role, "mode": name, "domain": digest(recipe.domain)}
+    about = {
+        "service": definition.service.name,
+        "role": settings.role,
+        "mode": name,
+        "domain": digest(definition.domain),
+    }
     readiness = Readiness(participant, database, peers, spec.substrate, about)
     for dependency, outside in ((spec.substrate, mode), ("provider", provider)):
         if isinstance(outside, Probed):
             participant.dependencies.watch(dependency, outside.probe)
-    app: FastAPI = create_app(recipe.service.name, settings, readiness, metrics=metrics)
+    app: FastAPI = create_app(definition.service.name, settings, readiness, metrics=metrics)
     if settings.role != "worker":
-        app.include_router(recipe.router(this))
+        app.include_router(definition.router(this))
     background = Background(metrics)
 
     async def startup() -> None:
         await participant.start()
-        participant.works.start("attention", attention.run)
-        participant.works.start("peers", peers.run)
-        for work, run in recipe.works(this).items():
-            participant.works.start(work, run)
+        participant.background.start("attention", attention.run)
+        participant.background.start("peers", peers.run)
+        for work, run in definition.background(this).items():
+            participant.background.start(work, run)
 
     async def shutdown() -> None:
         await participant.stop()

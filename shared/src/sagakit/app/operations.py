@@ -13,15 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
 from sagakit.app.attention_api import routes
-from sagakit.app.host import Host
+from sagakit.app.host import ServiceContext
 from sagakit.faults import POINTS, Failpoint, failpoints
 from sagakit.modes.unreliable import Kind, MessageFault, message_faults
 from sagakit.postgres.connection import connected
-from sagakit.web.app import Caller, JsonResponse, iso, not_found, require_admin, require_caller
+from sagakit.web.app import JsonResponse, Principal, iso, not_found, require_admin, require_caller
 
 Row = TypeVar("Row")
-Admin = Annotated[Caller, Depends(require_admin)]
-Anyone = Annotated[Caller, Depends(require_caller)]
+Admin = Annotated[Principal, Depends(require_admin)]
+Anyone = Annotated[Principal, Depends(require_caller)]
 OwnerOf = Callable[[str], Awaitable[str | None]]
 
 TIMELINE = text(
@@ -60,7 +60,7 @@ class FaultsIn(BaseModel):
     messages: MessageFaultIn | None = None
 
 
-class Coalesced(Generic[Row]):
+class DataLoader(Generic[Row]):
     """Reads by key that arrive together are answered by one query; a lone read never waits."""
 
     def __init__(self, fetch: Callable[[list[str]], Awaitable[Mapping[str, Row]]]) -> None:
@@ -103,10 +103,10 @@ def fetcher(engine: AsyncEngine, statement: str) -> Callable[[list[str]], Awaita
     return fetch
 
 
-def common(host: Host, owner_of: OwnerOf) -> APIRouter:
+def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
     """`/timeline`, `/attention` and, where they may be set, `/faults`."""
     router = APIRouter()
-    single = host.engine.execution_options(isolation_level="AUTOCOMMIT")
+    single = context.engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def timeline(order_id: str, caller: Anyone) -> Response:
         """This service's own journal of an order: commands claimed and events recorded, with times and causes."""
@@ -120,7 +120,7 @@ def common(host: Host, owner_of: OwnerOf) -> APIRouter:
         ]
         if not items:
             raise not_found("No such order here.")
-        return JsonResponse({"order_id": order_id, "service": host.participant.service.name, "items": items})
+        return JsonResponse({"order_id": order_id, "service": context.participant.service.name, "items": items})
 
     async def faults(caller: Admin) -> Response:
         """What is set in this process, and how often each failpoint and each kind of message fault has fired."""
@@ -141,9 +141,9 @@ def common(host: Host, owner_of: OwnerOf) -> APIRouter:
         message_faults.current = MessageFault(wanted.kind, wanted.share, wanted.seconds) if wanted else None
         return await faults(caller)
 
-    if host.settings.fault_injection:
+    if context.settings.fault_injection:
         router.add_api_route("/faults", faults, methods=["GET"], tags=["operations"])
         router.add_api_route("/faults", set_faults, methods=["PUT"], tags=["operations"])
     router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], tags=["orders"])
-    router.include_router(routes(host.attention))
+    router.include_router(routes(context.attention))
     return router

@@ -15,7 +15,7 @@ from sqlalchemy import MetaData, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sagakit.app.peers import Peers
-from sagakit.engine.engine import Participant
+from sagakit.engine.engine import ServiceEngine
 from sagakit.postgres.connection import connected, engine_for
 from sagakit.postgres.standby import CONFIRM, SAID
 
@@ -121,7 +121,7 @@ class Readiness:
     """The answer to `/health/ready`, by the rule above. `about`: what it tells besides."""
 
     def __init__(
-        self, participant: Participant, database: DatabaseProbe, peers: Peers, broker: str, about: Mapping[str, Any]
+        self, participant: ServiceEngine, database: DatabaseProbe, peers: Peers, broker: str, about: Mapping[str, Any]
     ) -> None:
         self._participant, self._database, self._peers = participant, database, peers
         self._broker, self._about = broker, about

@@ -18,9 +18,7 @@ import signal
 import socket
 import sys
 import threading
-import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, NoReturn, cast
 
@@ -29,126 +27,18 @@ import uvloop
 from fastapi import FastAPI
 
 from sagakit.settings import Settings
-from sagakit.telemetry import Metrics
+from sagakit.tasks import Background
 from sagakit.web.connections import Connections
 from sagakit.web.protocol import BoundedProtocol
 
 log = logging.getLogger("sagakit.app.server")
 
 Hook = Callable[[], Awaitable[None]]
-Work = Callable[[], Coroutine[Any, Any, None]]
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG: Final = 2048
 _HTTP_SHARE: Final = 0.6
 _CLOSING: Final = 5.0
 _OTHER_FILES: Final = 1024  # databases, brokers, providers, and connections that are about to be closed
-FAILURES: Final = 5  # of a background task in a row, until its service is not ready
-FAILING: Final = 10.0  # or so many seconds of them
-
-
-@dataclass(slots=True)
-class _Row:
-    """Failures of a task without a good while between them. Those that are excused (`ours` off) are not counted."""
-
-    error: BaseException
-    since: float
-    count: int = 0
-    ours: bool = True
-    began: float | None = None  # when it was started again, if it runs
-
-
-class Background:
-    """Named long-running coroutines, restarted with exponential backoff when they raise.
-
-    A task started with `restart=False` that raises sets `failed` instead. A task that returns is done; one that was
-    cancelled by anybody but `stop` has failed. It is well again when it has run for longer than the longest pause.
-    `excused(error)` says that an error is not the task's own fault, because what it depends on is known to be away.
-    """
-
-    def __init__(
-        self,
-        metrics: Metrics,
-        *,
-        retry_initial: float = 0.1,
-        retry_max: float = 5.0,
-        excused: Callable[[BaseException], bool] = lambda error: False,
-    ) -> None:
-        self._metrics, self._initial, self._max, self._excused = metrics, retry_initial, retry_max, excused
-        self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._rows: dict[str, _Row] = {}
-        self.failed = asyncio.Event()
-
-    def start(self, name: str, work: Work, *, restart: bool = True) -> None:
-        """Run `work()` until `stop`; names are unique among what still runs."""
-        if name in self._tasks and not self._tasks[name].done():
-            raise ValueError(f"the background task {name} runs already")
-        self._metrics.background_failing.labels(name).set_function(lambda: float(name in self._failing()))
-        self._tasks[name] = asyncio.create_task(self._keep(name, work, restart), name=name)
-
-    def ailing(self) -> dict[str, str]:
-        """The tasks that have failed and are not well again, each with the kind of its last error."""
-        return {name: type(row.error).__name__ for name, row in self._failing().items()}
-
-    def beyond_bound(self) -> dict[str, str]:
-        """The tasks that fail by their own fault, FAILURES times in a row or for longer than FAILING seconds."""
-        now = time.monotonic()
-        return {
-            name: f"{type(row.error).__name__}, {row.count} times in {now - row.since:.0f} s"
-            for name, row in self._failing().items()
-            if (row.count >= FAILURES or (row.count and now - row.since > FAILING)) and not self._excused(row.error)
-        }
-
-    async def stop(self) -> None:
-        """Cancel all tasks, and return when the last of them has ended."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
-        self._rows.clear()
-
-    def _failing(self) -> dict[str, _Row]:
-        now = time.monotonic()
-        return {name: row for name, row in self._rows.items() if row.began is None or now - row.began <= self._max}
-
-    async def _keep(self, name: str, work: Work, restart: bool) -> None:
-        pause = self._initial
-        while True:
-            began = time.monotonic()
-            if name in self._rows:
-                self._rows[name].began = began
-            try:
-                await work()
-                self._rows.pop(name, None)
-                return
-            except (KeyboardInterrupt, SystemExit):
-                raise
-            except BaseException as error:  # a library's own cancellation, or its panic, ends no task unseen
-                if isinstance(error, asyncio.CancelledError) and _cancelled():
-                    raise
-                self._note(name, error, time.monotonic() - began > self._max)
-                log.exception("background task failed", extra={"task": name, "restarts": restart})
-            if not restart:
-                self.failed.set()
-                return
-            self._metrics.background_restarts.labels(name).inc()
-            if time.monotonic() - began > self._max:
-                pause = self._initial
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, self._max)
-
-    def _note(self, name: str, error: BaseException, was_well: bool) -> None:
-        before, ours = self._rows.get(name), not self._excused(error)
-        if before is None or was_well or not ours or not before.ours:
-            self._rows[name] = _Row(error, time.monotonic(), int(ours), ours)
-        else:
-            self._rows[name] = _Row(error, before.since, before.count + 1)
-
-
-def _cancelled() -> bool:
-    """Whether somebody has asked for the end of the task that runs."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Server(uvicorn.Server):

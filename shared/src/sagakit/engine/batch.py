@@ -5,65 +5,22 @@ about one subject are applied one after another, in the order of their arrival.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
 from sagakit import envelope
 from sagakit.message import Command, Event, id_of, message_id
-from sagakit.ports import CALLS, Changes, Claim, Entry, LedgerEntry, Mode, Outgoing
+from sagakit.ports import CALLS, Changes, Claim, Entry, LedgerEntry, Mode, OutboxRow
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import OutOfTurn, Service, WorkingSet
-from sagakit.wording import Stated, stated
-
-
-@dataclass(frozen=True, slots=True)
-class Do:
-    """A command at the door, and the id of the message that led to it."""
-
-    command: Command
-    cause: str | None = None
-    traceparent: str | None = None
-
-    @property
-    def subject(self) -> str:
-        return self.command.subject
-
-
-@dataclass(frozen=True, slots=True)
-class Forward:
-    """A foreign event at the orchestrator's door that leads to another participant's command.
-
-    With `event` None, a reminder: whatever the state of `subject` still owes is sent again.
-    """
-
-    subject: str
-    event: Event | None = None
-    traceparent: str | None = None
-
-
-Item = Do | Forward
-
-
-class HandlerFailed(Stated):
-    """A handler raised: a bug. `item` names the culprit; nothing of its batch was kept."""
-
-    def __init__(self, item: Item, error: Exception) -> None:
-        super().__init__(f"{describe(item)}: {stated(error, placed=True)}")
-        self.item = item
-
-
-def describe(item: Item) -> str:
-    if isinstance(item, Do):
-        return message_id(item.command)
-    return message_id(item.event) if item.event else f"{item.subject}/reminder"
+from sagakit.work import Continue, Execute, HandlerFailed, Item, Nudge
 
 
 def claims(items: Sequence[Item]) -> list[Claim]:
     """The inbox rows of a batch, sorted by id, one for each command."""
     found: dict[str, Claim] = {}
     for item in items:
-        if isinstance(item, Do):
+        if isinstance(item, Execute):
             found.setdefault(message_id(item.command), Claim(message_id(item.command), item.subject, item.cause))
     return [found[key] for key in sorted(found)]
 
@@ -73,7 +30,7 @@ def candidates(service: Service, command: Command) -> list[str]:
     return [id_of(command.subject, kind) for kind in service.commands[type(command)].answers]
 
 
-def open_batch(
+def apply_batch(
     service: Service,
     mode: Mode,
     items: Sequence[Item],
@@ -94,8 +51,8 @@ def open_batch(
     answers: list[Event | None] = []
     for item in items:
         try:
-            if isinstance(item, Forward):
-                answers.append(_forward(service, mode, item, working, changes))
+            if not isinstance(item, Execute):
+                answers.append(_send_on(service, mode, item, working, changes))
                 continue
             answer: Event | None
             identity = message_id(item.command)
@@ -115,7 +72,7 @@ def open_batch(
 def _do(
     service: Service,
     mode: Mode,
-    item: Do,
+    item: Execute,
     working: WorkingSet,
     changes: Changes,
     known: dict[str, Event],
@@ -130,14 +87,14 @@ def _do(
     outcome = decide_now(call)
     if outcome is None:
         body = msgspec.json.encode(call)
-        changes.outbox[call.key] = Outgoing(call.key, CALLS, command.subject, call.operation, body)
+        changes.outbox[call.key] = OutboxRow(call.key, CALLS, command.subject, call.operation, body)
         return event
     changes.ledger.append(LedgerEntry(call, outcome))
-    answer = Do(service.outcome(call, outcome), message_id(event), item.traceparent)
+    answer = Execute(service.outcome(call, outcome), message_id(event), item.traceparent)
     return _do(service, mode, answer, working, changes, known, decide_now)
 
 
-def _apply(service: Service, item: Do, working: WorkingSet, changes: Changes, known: dict[str, Event]) -> Event:
+def _apply(service: Service, item: Execute, working: WorkingSet, changes: Changes, known: dict[str, Event]) -> Event:
     command = item.command
     state = working.get(command.subject, command)
     event = service.commands[type(command)].decide(command, state)
@@ -147,15 +104,17 @@ def _apply(service: Service, item: Do, working: WorkingSet, changes: Changes, kn
     return event
 
 
-def _forward(service: Service, mode: Mode, item: Forward, working: WorkingSet, changes: Changes) -> Event | None:
-    """A hold's answer is carried on only while the order is undecided; a reminder sends what the state owes."""
+def _send_on(
+    service: Service, mode: Mode, item: Continue | Nudge, working: WorkingSet, changes: Changes
+) -> Event | None:
+    """A hold's answer is carried on only while the order is undecided; a nudge sends what the state owes."""
     state = working.get(item.subject, None)
     owed = service.owed(state)
-    if item.event is not None and service.absent(state):
-        raise OutOfTurn(f"{item.subject} is unknown here")
-    if item.event is None:
+    if isinstance(item, Nudge):
         if owed is not None:
             _emit(service, mode, owed, item.traceparent, changes, again=True)
+    elif service.absent(state):
+        raise OutOfTurn(f"{item.subject} is unknown here")
     elif owed is not None and service.undecided(owed):
         _emit(service, mode, item.event, item.traceparent, changes)
     return owed
@@ -168,6 +127,6 @@ def _emit(
         return
     for channel, message in mode.outgoing(event, again=again):
         parcel = envelope.Envelope(message, service.name, message_id(event), traceparent=traceparent)
-        changes.outbox[parcel.id] = Outgoing(
+        changes.outbox[parcel.id] = OutboxRow(
             parcel.id, channel, message.subject, type(message).__name__, envelope.encode(parcel, service.wire)
         )

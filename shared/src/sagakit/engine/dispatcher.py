@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Final
 
-from sagakit.engine.batch import Do, Forward, HandlerFailed, Item, candidates, claims, open_batch
+from sagakit.engine.batch import apply_batch, candidates, claims
 from sagakit.faults import failpoints
 from sagakit.message import Command, Event, message_id
 from sagakit.ports import Changes, Mode, RowRejected, RowsLocked, Store, StoreUnavailable
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
 from sagakit.telemetry import Metrics
+from sagakit.work import Execute, HandlerFailed, Item
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ class Dispatcher:
             async with asyncio.timeout(self._patience):
                 while True:
                     try:
-                        return await self._enqueue(Do(command, cause, traceparent))
+                        return await self._enqueue(Execute(command, cause, traceparent))
                     except RowsLocked as error:
                         locked = error
                     await asyncio.sleep(pause)
@@ -133,7 +134,7 @@ class Dispatcher:
 
     def _enqueue(self, item: Item) -> "asyncio.Future[Answer]":
         waiting = _Waiting(item, asyncio.get_running_loop().create_future())
-        if isinstance(item, Do) and type(item.command) not in self._service.commands:
+        if isinstance(item, Execute) and type(item.command) not in self._service.commands:
             unknown = LookupError(f"{self._service.name} has no handler for {type(item.command).__name__}")
             waiting.answer.set_exception(HandlerFailed(item, unknown))
         else:
@@ -212,16 +213,16 @@ class Dispatcher:
 
     async def _transact(self, items: list[Item]) -> tuple[list[Answer], Changes]:
         self._metrics.batch_size.observe(len(items))
-        commands = [item.command for item in items if isinstance(item, Do)]
+        commands = [item.command for item in items if isinstance(item, Execute)]
         with self._metrics.transaction_seconds.time():
             async with self._store.transaction() as transaction:
-                reminded = sorted({item.subject for item in items if isinstance(item, Forward)})
-                fresh, working = await transaction.enter(claims(items), commands, reminded)
+                nudged = sorted({item.subject for item in items if not isinstance(item, Execute)})
+                fresh, working = await transaction.claim_and_load(claims(items), commands, nudged)
                 repeated = [command for command in commands if message_id(command) not in fresh]
                 ids = sorted({key for command in repeated for key in candidates(self._service, command)})
                 recorded = await transaction.recorded(ids) if ids else {}
                 await failpoints.pass_by("before-handler")
-                answers, changes = open_batch(
+                answers, changes = apply_batch(
                     self._service, self._mode, items, fresh, working, recorded, self._decide_now
                 )
                 token = random.getrandbits(62)
@@ -238,7 +239,7 @@ def _halves(batch: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
 
 
 def _name(item: Item) -> str:
-    return type(item.command).__name__ if isinstance(item, Do) else "Forward"
+    return type(item.command).__name__ if isinstance(item, Execute) else type(item).__name__
 
 
 def _fail(batch: Sequence[_Waiting], error: Exception) -> None:

@@ -2,23 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sagakit.app.server import Background
-from sagakit.engine.batch import Item, candidates
+from sagakit.engine.batch import candidates
 from sagakit.engine.dependencies import Dependencies, is_connection_error
 from sagakit.engine.dispatcher import Answer, Dispatcher
-from sagakit.engine.provider_calls import Caller
+from sagakit.engine.provider_calls import ProviderCaller
 from sagakit.engine.relay import Relay
 from sagakit.engine.watcher import Watcher
 from sagakit.message import Command
-from sagakit.ports import Changes, DeadLetters, Mode, RowsLocked, Store, StoreUnavailable
+from sagakit.ports import Changes, DeadLetters, Mode, Redeliver, RowsLocked, Store, StoreUnavailable
 from sagakit.provider import Provider
 from sagakit.service import Service
 from sagakit.settings import Settings
-from sagakit.tasks import Backoff
+from sagakit.tasks import Background, Backoff
 from sagakit.telemetry import Metrics
+from sagakit.work import Item
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ class Pushed:
     detail: str
 
 
-class Participant:
+class ServiceEngine:
     """What a mode and an API may ask of a service. Built in `main.py`; nothing is opened before `start`."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Participant:
     ) -> None:
         self.service, self.mode, self.settings, self.metrics = service, mode, settings, metrics
         self._dead_letters = dead_letters
-        self.readmit: Callable[[bytes], Awaitable[str | None]] | None = None
+        self.redeliver: Redeliver | None = None
         self.connected = False
         self._stopping = False
         self.watcher = Watcher(store)
@@ -62,7 +62,7 @@ class Participant:
             settings.batch_max,
             patience=settings.door_timeout,
         )
-        backoff = Backoff(settings.retry_initial, settings.retry_max)
+        self._backoff = backoff = Backoff(settings.retry_initial, settings.retry_max)
         self._relay = Relay(
             store,
             mode,
@@ -72,7 +72,7 @@ class Participant:
             lease=settings.outbox_lease,
             backoff=backoff,
         )
-        self._caller = Caller(
+        self._caller = ProviderCaller(
             service,
             store,
             provider,
@@ -85,22 +85,20 @@ class Participant:
         )
         self.dependencies = Dependencies(metrics)
         self._door = Background(metrics, excused=self._excused)
-        self._works = Background(
-            metrics, retry_initial=settings.retry_initial, retry_max=settings.retry_max, excused=self._excused
-        )
+        self._background = Background(metrics, backoff, excused=self._excused)
 
     @property
-    def works(self) -> Background:
+    def background(self) -> Background:
         """For what a service runs besides (the order service's sweeper)."""
-        return self._works
+        return self._background
 
     def ailing(self) -> dict[str, str]:
         """The tasks that have failed and are not well again, each with the kind of its last error."""
-        return self._door.ailing() | self._works.ailing()
+        return self._door.ailing() | self._background.ailing()
 
     def beyond_bound(self) -> dict[str, str]:
         """The tasks that fail by their own fault again and again: the service cannot do its work."""
-        return self._door.beyond_bound() | self._works.beyond_bound()
+        return self._door.beyond_bound() | self._background.beyond_bound()
 
     def _excused(self, error: BaseException) -> bool:
         """The store's absence shows by itself, and what is known to be away is not the fault of who misses it."""
@@ -111,23 +109,27 @@ class Participant:
     async def start(self) -> None:
         """Open the door, connect the mode (waiting for its broker as long as it takes), start all loops."""
         self._door.start("dispatcher", self.dispatcher.run)
-        self._works.start("dependencies", self.dependencies.run)
-        self._works.start("watcher", self.watcher.run)
-        self._works.start("caller", self._caller.run)
-        self._works.start("connect", self._connect)
+        self._background.start("dependencies", self.dependencies.run)
+        self._background.start("watcher", self.watcher.run)
+        self._background.start("caller", self._caller.run)
+        self._background.start("connect", self._connect)
 
     async def _connect(self) -> None:
-        await self.mode.start(self)
+        self.redeliver = await self.mode.start(self)
         self.connected = True
-        self._works.start("relay", self._relay.run)
-        self._works.start("mode", self.mode.run)
+        self._background.start("relay", self._relay.run)
+        self._background.start("mode", self.mode.run)
 
     async def stop(self) -> None:
         """Stop receiving, finish what is in hand, then close the door."""
         self._stopping = True
-        await self._works.stop()
+        await self._background.stop()
         await self.mode.close()
         await self._door.stop()
+
+    async def do(self, command: Command, cause: str | None = None, traceparent: str | None = None) -> Answer:
+        """As Dispatcher.do."""
+        return await self.dispatcher.do(command, cause, traceparent)
 
     async def conclude(
         self, command: Command, cause: str | None, seconds: float, traceparent: str | None = None
@@ -141,19 +143,19 @@ class Participant:
             return event
         return await self.watcher.wait(candidates(self.service, command), seconds)
 
-    async def insist(self, items: Sequence[Item]) -> list[Answer | BaseException]:
+    async def do_until_stored(self, items: Sequence[Item]) -> list[Answer | BaseException]:
         """Handle all items, holding on to them while the store is down. Failures of handlers are returned.
 
         StoreUnavailable is returned only when the participant is stopping: such an item must not be acknowledged.
         """
         answers: list[Answer | BaseException] = await self.dispatcher.do_all(items)
-        pause = self.settings.retry_initial
+        failures = 0
         while True:
             open_ = [index for index, answer in enumerate(answers) if isinstance(answer, StoreUnavailable)]
             if not open_ or self._stopping:
                 return answers
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, self.settings.retry_max)
+            await asyncio.sleep(self._backoff.pause(failures))
+            failures += 1
             again = await self.dispatcher.do_all([items[index] for index in open_])
             for index, answer in zip(open_, again, strict=True):
                 answers[index] = answer
@@ -166,11 +168,11 @@ class Participant:
         letter = await self._dead_letters.find(letter_id)
         if letter is None:
             return None
-        if self.readmit is None:
+        if self.redeliver is None:
             return Pushed(False, "this process does not consume messages")
         try:
             async with asyncio.timeout(seconds):
-                refusal = await self.readmit(letter.body)
+                refusal = await self.redeliver(letter.body)
         except TimeoutError:
             refusal = f"no answer within {seconds:g} s; it may still go through"
         if refusal is not None:
@@ -178,14 +180,14 @@ class Participant:
         await self._dead_letters.resolve(letter_id, "redriven", by)
         return Pushed(True, "done")
 
-    async def bury(self, body: bytes, cause: str, subject: str | None = None) -> None:
+    async def dead_letter(self, body: bytes, cause: str, subject: str | None = None) -> None:
         """Write down a message that was given up, where `/attention` shows it; holds on while the store is down.
 
         StoreUnavailable is raised only when the participant is stopping: such a message must not be acknowledged.
         """
         self.metrics.dead_letters.labels(self.service.name).inc()
         log.error("dead letter: %s", cause)
-        pause = self.settings.retry_initial
+        failures = 0
         while True:
             try:
                 return await self._dead_letters.add(body, cause, subject)
@@ -193,8 +195,8 @@ class Participant:
                 if self._stopping:
                     raise StoreUnavailable(f"stopping, and the dead letter is not written down: {error}") from error
                 log.warning("a dead letter waits for its store: %s", error)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, self.settings.retry_max)
+            await asyncio.sleep(self._backoff.pause(failures))
+            failures += 1
 
     def _committed(self, changes: Changes) -> None:
         self.watcher.committed(changes)

@@ -14,7 +14,7 @@ import msgspec
 
 from sagakit.engine.dispatcher import Dispatcher
 from sagakit.faults import failpoints
-from sagakit.ports import CALLS, Outgoing, RowsLocked, Store, StoreUnavailable
+from sagakit.ports import CALLS, OutboxRow, RowsLocked, Store, StoreUnavailable
 from sagakit.provider import OutcomeUnknown, Provider, ProviderCall
 from sagakit.service import Service
 from sagakit.tasks import USUAL, Backoff, set_within
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 _decode = msgspec.json.Decoder(ProviderCall).decode
 
 
-class Caller:
+class ProviderCaller:
     """`offer` after a commit; `run` calls until cancelled. At most `concurrency` calls are under way."""
 
     def __init__(
@@ -46,12 +46,12 @@ class Caller:
         self._concurrency, self._poll, self._lease = concurrency, poll, lease
         self._backoff = backoff
         self._wake = asyncio.Event()
-        self._offered: deque[tuple[float, Outgoing]] = deque()
+        self._offered: deque[tuple[float, OutboxRow]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
-        self._finished: list[Outgoing] = []
+        self._finished: list[OutboxRow] = []
         self._due = 0.0
 
-    def offer(self, rows: Sequence[Outgoing]) -> None:
+    def offer(self, rows: Sequence[OutboxRow]) -> None:
         """Calls just committed under this process's lease; what does not fit waits for the poll."""
         calls = [row for row in rows if row.channel == CALLS]
         if calls and len(self._offered) < self._concurrency * 4:
@@ -87,13 +87,13 @@ class Caller:
                 room -= 1
         if room and clock() >= self._due:
             self._due = clock() + self._poll  # before the look: a call that is put off meanwhile may come due earlier
-            taken = await self._store.take(calls=True, limit=room)
+            taken = await self._store.lease_due(calls=True, limit=room)
             if len(taken) >= room:
                 self._due = clock()
             for row in taken:
                 self._start(row)
 
-    def _start(self, row: Outgoing) -> None:
+    def _start(self, row: OutboxRow) -> None:
         task = asyncio.create_task(self._call(row), name=row.id)
         self._under_way.add(task)
         task.add_done_callback(self._ended)
@@ -115,7 +115,7 @@ class Caller:
         wait = max(self._due - asyncio.get_running_loop().time(), 0.001) if room else None
         await set_within(self._wake, wait)
 
-    async def _call(self, row: Outgoing) -> None:
+    async def _call(self, row: OutboxRow) -> None:
         try:
             call = _decode(row.body)
         except (
@@ -150,7 +150,7 @@ class Caller:
             count.labels(call.provider, call.operation, outcome.outcome).inc()
             self._finished.append(row)
 
-    async def _put_off(self, row: Outgoing) -> None:
+    async def _put_off(self, row: OutboxRow) -> None:
         """Let the row come due after a pause; with the store down it does when its lease ends."""
         pause = self._backoff.pause(row.attempts)
         try:

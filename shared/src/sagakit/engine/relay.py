@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from sagakit.faults import failpoints
-from sagakit.ports import CALLS, Mode, Outgoing, RowsLocked, Store, StoreUnavailable
+from sagakit.ports import CALLS, Mode, OutboxRow, RowsLocked, Store, StoreUnavailable
 from sagakit.tasks import USUAL, Backoff, set_within
 from sagakit.telemetry import Metrics
 
@@ -28,7 +28,7 @@ REFUSED_MAX: Final = 1_000  # rows that failed alone, remembered: they may be wr
 HOLD_MAX: Final = 0.5  # seconds between two tries while nothing can be published: an outage is over when it is over
 BLAMED: Final = 2  # single rows that fail one after another before it looks like an outage
 
-Leased = tuple[float, Outgoing]  # until when it is ours, by the loop's clock
+Leased = tuple[float, OutboxRow]  # until when it is ours, by the loop's clock
 
 
 class Relay:
@@ -60,7 +60,7 @@ class Relay:
         self._due = self._resume = 0.0
         self._wake = asyncio.Event()
 
-    def offer(self, rows: Sequence[Outgoing]) -> None:
+    def offer(self, rows: Sequence[OutboxRow]) -> None:
         """Rows just committed under this process's lease. Beyond a bound they wait for the poll instead."""
         if len(self._waiting) < BACKLOG_MAX:
             ends = asyncio.get_running_loop().time() + self._lease
@@ -96,7 +96,7 @@ class Relay:
             return
         self._due = clock() + self._poll
         ends = clock() + self._lease
-        taken = await self._store.take(calls=False, limit=self._batch)
+        taken = await self._store.lease_due(calls=False, limit=self._batch)
         if len(taken) >= self._batch:
             self._due = clock()
         self._waiting.extendleft((ends, row) for row in reversed(taken) if not self._failures(row))
@@ -112,7 +112,7 @@ class Relay:
                 rows.append(leased)
         return rows
 
-    def _failures(self, row: Outgoing) -> int:
+    def _failures(self, row: OutboxRow) -> int:
         return max(row.attempts, self._refused.get(row.id, 0))
 
     async def _finish(self, rows: list[Leased]) -> None:
@@ -145,7 +145,7 @@ class Relay:
             self._metrics.outbox_published_bytes.labels(row.type).inc(len(row.body))
         await self._store.done(rows)
 
-    async def _put_off(self, row: Outgoing, error: Exception) -> None:
+    async def _put_off(self, row: OutboxRow, error: Exception) -> None:
         """A row that failed by itself. Its neighbours go on, unless nothing has gone through since one failed."""
         now, failures = asyncio.get_running_loop().time(), self._failures(row)
         pause = self._backoff.pause(failures)

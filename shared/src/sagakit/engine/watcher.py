@@ -20,15 +20,15 @@ class Watcher:
         self._waiting: dict[str, set[asyncio.Future[Event]]] = defaultdict(set)
         self._unchecked: set[str] = set()
         self._new = asyncio.Event()
-        self._stirred: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._changed: dict[str, set[asyncio.Event]] = defaultdict(set)
 
     def committed(self, changes: Changes) -> None:
         """To be called after every commit of this process."""
         for entry in changes.journal:
             if self._waiting:
                 self._found(message_id(entry.event), entry.event)
-            for stirred in self._stirred.get(entry.event.subject, ()):
-                stirred.set()
+            for changed in self._changed.get(entry.event.subject, ()):
+                changed.set()
 
     async def wait(self, event_ids: Sequence[str], seconds: float) -> Event | None:
         """The first of the events to be on record, or None after `seconds`."""
@@ -48,20 +48,20 @@ class Watcher:
                 if not self._waiting[key]:
                     del self._waiting[key]
 
-    def listen(self, subject: str) -> asyncio.Event:
+    def subscribe(self, subject: str) -> asyncio.Event:
         """An event that is set at each commit of this process about `subject`; give it back to `leave`."""
-        stirred = asyncio.Event()
-        self._stirred[subject].add(stirred)
-        return stirred
+        changed = asyncio.Event()
+        self._changed[subject].add(changed)
+        return changed
 
-    async def pause(self, stirred: asyncio.Event, seconds: float) -> None:
+    async def wait_changed(self, changed: asyncio.Event, seconds: float) -> None:
         """Until the subject stirs, at most so long: another process may have moved it."""
-        await set_within(stirred, seconds)
+        await set_within(changed, seconds)
 
-    def leave(self, subject: str, stirred: asyncio.Event) -> None:
-        self._stirred[subject].discard(stirred)
-        if not self._stirred[subject]:
-            del self._stirred[subject]
+    def unsubscribe(self, subject: str, changed: asyncio.Event) -> None:
+        self._changed[subject].discard(changed)
+        if not self._changed[subject]:
+            del self._changed[subject]
 
     async def run(self) -> None:
         """Look for what is on record already, and for what other processes record: all waiters in one query."""

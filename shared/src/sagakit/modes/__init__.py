@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION
+
 if TYPE_CHECKING:
     from sagakit.ports import Mode
     from sagakit.saga import Saga
     from sagakit.service import Service
     from sagakit.settings import Settings
     from sagakit.topology import Topology
-
-ORCHESTRATION: Final = "orchestration"
-CHOREOGRAPHY: Final = "choreography"
 
 
 @dataclass(frozen=True, slots=True)

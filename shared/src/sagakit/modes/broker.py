@@ -13,14 +13,22 @@ from dataclasses import replace
 from typing import Final
 
 from sagakit import envelope
-from sagakit.engine.batch import Item
-from sagakit.engine.dispatcher import Answer
-from sagakit.engine.engine import Participant
 from sagakit.faults import failpoints
 from sagakit.message import Event, Message, UnknownMessage
 from sagakit.modes.styles import Style
-from sagakit.ports import Delivery, Failure, Outgoing, Probed, RowsLocked, StoreUnavailable, Transport
+from sagakit.ports import (
+    Delivery,
+    Failure,
+    Inlet,
+    OutboxRow,
+    Probed,
+    Redeliver,
+    RowsLocked,
+    StoreUnavailable,
+    Transport,
+)
 from sagakit.wording import stated
+from sagakit.work import Item
 
 log = logging.getLogger(__name__)
 
@@ -33,17 +41,18 @@ class BrokerMode:
     def __init__(self, style: Style, transport: Transport, channels: frozenset[str], attempts: int = 5) -> None:
         self._style, self._transport, self._channels = style, transport, channels
         self._attempts = attempts
-        self._participant: Participant | None = None
+        self._inlet: Inlet | None = None
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
         return self._style.outgoing(event, again=again)
 
-    async def start(self, participant: Participant) -> None:
-        self._participant = participant
-        participant.readmit = self._readmit
+    async def start(self, inlet: Inlet) -> Redeliver:
+        """As Mode.start."""
+        self._inlet = inlet
         await self._transport.start()
+        return self._redeliver
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         known = [row for row in rows if row.channel in self._channels]
         if len(known) < len(rows):
             log.info("%d rows of another mode dropped, to be derived again", len(rows) - len(known))
@@ -70,7 +79,7 @@ class BrokerMode:
         if isinstance(self._transport, Probed):
             await self._transport.probe()
 
-    async def _readmit(self, body: bytes) -> str | None:
+    async def _redeliver(self, body: bytes) -> str | None:
         """Handle a dead letter once more; None when it went through, else why it did not."""
         try:
             item, _ = self._read(Delivery(body))
@@ -83,17 +92,17 @@ class BrokerMode:
 
     def _read(self, delivery: Delivery) -> tuple[Item | None, str]:
         """What the delivery asks of the door, and its subject; whatever it raises is that delivery's fault."""
-        assert self._participant is not None
+        assert self._inlet is not None
         if delivery.broken is not None:
             raise UnknownMessage(delivery.broken)
-        read = envelope.decode(delivery.body, self._participant.service.wire)
+        read = envelope.decode(delivery.body, self._inlet.service.wire)
         return self._style.accept(read), read.message.subject
 
-    async def _ask(self, items: Sequence[Item]) -> list[Answer | BaseException]:
+    async def _ask(self, items: Sequence[Item]) -> Sequence[Event | BaseException | None]:
         """The door's answers; an item over which asking itself raises is asked for alone, and is its own fault."""
-        assert self._participant is not None
+        assert self._inlet is not None
         try:
-            return await self._participant.insist(items)
+            return await self._inlet.do_until_stored(items)
         except Exception as error:
             if len(items) == 1:
                 return [error]
@@ -127,10 +136,10 @@ class BrokerMode:
 
     async def _give_up(self, failure: Failure, subject: str | None) -> Failure:
         """Write it down if it is worn out or hopeless. What cannot be written down comes again after a pause."""
-        assert self._participant is not None
+        assert self._inlet is not None
         if failure.counts and (failure.poison or failure.delivery.attempt >= self._attempts):
             try:
-                await self._participant.bury(failure.delivery.body, failure.cause, subject)
+                await self._inlet.dead_letter(failure.delivery.body, failure.cause, subject)
             except Exception as error:
                 log.error("a dead letter could not be written, it comes again: %r", error)
                 return replace(failure, poison=False, counts=False)

@@ -8,14 +8,13 @@ from typing import Final
 import msgspec
 
 from sagakit import envelope
-from sagakit.engine.batch import Do, Forward, Item
-from sagakit.engine.engine import Participant
 from sagakit.envelope import Envelope
 from sagakit.message import Command
 from sagakit.modes.broker import cause_of
 from sagakit.modes.styles import Style
-from sagakit.ports import RowsLocked, StoreUnavailable
+from sagakit.ports import Inlet, RowsLocked, StoreUnavailable
 from sagakit.service import Service
+from sagakit.work import Continue, Execute, Item, Nudge
 
 BUSY: Final = (StoreUnavailable, RowsLocked, TimeoutError)
 
@@ -23,8 +22,8 @@ BUSY: Final = (StoreUnavailable, RowsLocked, TimeoutError)
 class Failures:
     """Counts the failures of each command and writes it down once, at the last of DELIVERY_ATTEMPTS."""
 
-    def __init__(self, participant: Participant) -> None:
-        self._participant, self._attempts = participant, participant.settings.delivery_attempts
+    def __init__(self, inlet: Inlet, attempts: int) -> None:
+        self._inlet, self._attempts = inlet, attempts
         self._failures: Counter[bytes] = Counter()
 
     @asynccontextmanager
@@ -38,7 +37,7 @@ class Failures:
             letter = body()
             if self._failures[letter] + 1 == self._attempts:
                 cause = f"failed in {self._attempts} attempts, and is tried on: {cause_of(error)}"
-                await self._participant.bury(letter, cause, subject)
+                await self._inlet.dead_letter(letter, cause, subject)
             self._failures[letter] += 1
             raise
         if self._failures:
@@ -52,18 +51,18 @@ def event_of(service: Service, command: Command, cause: str | None) -> bytes:
     return msgspec.json.encode(parcel)
 
 
-async def readmit(participant: Participant, style: Style, body: bytes) -> str | None:
+async def redeliver(inlet: Inlet, style: Style, body: bytes) -> str | None:
     """Handle a message that was a dead letter once more: None if it went through, or why it did not."""
     item: Item | None
     try:
-        parcel = envelope.decode(body, participant.service.wire)
-        if isinstance(parcel.message, Command) and type(parcel.message) in participant.service.commands:
-            item = Do(parcel.message, parcel.cause, parcel.traceparent)
+        parcel = envelope.decode(body, inlet.service.wire)
+        if isinstance(parcel.message, Command) and type(parcel.message) in inlet.service.commands:
+            item = Execute(parcel.message, parcel.cause, parcel.traceparent)
         else:
             item = style.accept(parcel)
     except Exception as error:
         return cause_of(error)
-    if isinstance(item, Forward):
-        item = Forward(item.subject)  # a reminder: whatever its row still owes is sent again
-    answers = await participant.insist([item] if item else [])
+    if isinstance(item, Continue):
+        item = Nudge(item.subject)  # whatever its row still owes is sent again
+    answers = await inlet.do_until_stored([item] if item else [])
     return next((cause_of(answer) for answer in answers if isinstance(answer, BaseException)), None)

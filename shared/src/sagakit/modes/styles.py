@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sagakit.engine.batch import Do, Forward, Item
 from sagakit.envelope import Envelope
 from sagakit.message import Command, Event, Message, message_id
-from sagakit.modes import CHOREOGRAPHY, ORCHESTRATION
-from sagakit.orchestration import advance
-from sagakit.saga import Saga
+from sagakit.saga import Saga, advance
 from sagakit.service import Service
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION, commands_channel, events_channel
+from sagakit.work import Continue, Execute, Item
 
 
 class Style(Protocol):
@@ -24,14 +23,6 @@ class Style(Protocol):
 
     def accept(self, envelope: Envelope) -> Item | None:
         """What a delivery asks of the door; None if it is nothing to this service."""
-
-
-def events_channel(style: str, service: str) -> str:
-    return f"{style}.{service}.events"
-
-
-def commands_channel(service: str) -> str:
-    return f"{ORCHESTRATION}.{service}.commands"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +36,7 @@ class Choreography:
         reaction = self.service.reactions.get(type(envelope.message))  # type: ignore[arg-type]
         if reaction is None:
             return None
-        return Do(reaction(envelope.message), envelope.id, envelope.traceparent)
+        return Execute(reaction(envelope.message), envelope.id, envelope.traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +52,7 @@ class Participation:
         message = envelope.message
         if not isinstance(message, Command) or type(message) not in self.service.commands:
             return None
-        return Do(message, envelope.cause, envelope.traceparent)
+        return Execute(message, envelope.cause, envelope.traceparent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +78,8 @@ class Orchestrator:
             return None
         for command in advance(self.saga, event):
             if type(command) in self.service.commands:
-                return Do(command, message_id(event), envelope.traceparent)
-            return Forward(event.subject, event, envelope.traceparent)
+                return Execute(command, message_id(event), envelope.traceparent)
+            return Continue(event, envelope.traceparent)
         return None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from sagakit.ports import Mode, Outgoing, Probed
+from sagakit.ports import Mode, OutboxRow, Probed
 from sagakit.tasks import USUAL, set_within
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class UnreliableMode:
         if isinstance(mode, Probed):
             self.probe = mode.probe
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         """As Mode.publish; returns before what is held back is published."""
         fault = self._faults.current
         if fault is None:
@@ -95,18 +95,18 @@ class UnreliableMode:
                 task.cancel()
         await self._mode.close()
 
-    async def _at_the_same_time(self, rows: Sequence[Outgoing], copies: Sequence[Outgoing]) -> None:
+    async def _at_the_same_time(self, rows: Sequence[OutboxRow], copies: Sequence[OutboxRow]) -> None:
         both = (self._mode.publish(rows), *([self._mode.publish(copies)] if copies else []))
         original, *_ = await asyncio.gather(*both, return_exceptions=True)
         if original is not None:
             raise original
 
-    def _hold(self, row: Outgoing, seconds: float) -> None:
+    def _hold(self, row: OutboxRow, seconds: float) -> None:
         task = asyncio.create_task(self._publish_later(row, seconds))
         self._held.add(task)
         task.add_done_callback(self._held.discard)
 
-    async def _publish_later(self, row: Outgoing, seconds: float) -> None:
+    async def _publish_later(self, row: OutboxRow, seconds: float) -> None:
         await set_within(self._closing, seconds)
         failures = 0
         while True:

@@ -1,29 +1,30 @@
 """Alembic, for a service whose migrations lie beside its `src` folder."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from alembic import command, context
 from alembic.config import Config
 from sqlalchemy import Connection, MetaData
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from sagakit.app.host import Recipe, folder_of
-from sagakit.settings import Settings
-
-
-def upgrade(recipe: Recipe, settings: Settings) -> None:
-    """Bring the service's database to the newest revision and load the seed; harmless when it is there."""
-    asyncio.run(_upgrade(recipe, settings))
+Seed = Callable[[AsyncConnection], Awaitable[None]]
+"""Writes the rows that a new database begins with; harmless when they are there."""
 
 
-async def _upgrade(recipe: Recipe, settings: Settings) -> None:
-    engine = create_async_engine(settings.database_url)
+def upgrade(folder: Path, url: str, seed: Seed | None = None) -> None:
+    """Bring the database at `url` to the newest revision in `folder` and load the seed; harmless when it is there."""
+    asyncio.run(_upgrade(folder, url, seed))
+
+
+async def _upgrade(folder: Path, url: str, seed: Seed | None) -> None:
+    engine = create_async_engine(url)
     try:
         async with engine.begin() as connection:
-            await connection.run_sync(_to_head, folder_of(recipe))
-            if recipe.seed is not None:
-                await recipe.seed(connection)
+            await connection.run_sync(_to_head, folder)
+            if seed is not None:
+                await seed(connection)
     finally:
         await engine.dispose()
 

@@ -14,7 +14,7 @@ from sagakit.service import WorkingSet
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Cte:
     """One of several statements that are sent as one. Names of parts differ, and so do those of their parameters."""
 
     name: str
@@ -25,18 +25,16 @@ class Part:
 class Rows(Protocol):
     """A service's own tables, inside a transaction of the machinery."""
 
-    def placeholders(self, commands: Sequence[Command]) -> Part | None:
+    def placeholders(self, commands: Sequence[Command]) -> Cte | None:
         """Inserts the rows that are not there yet, for an absent row cannot be locked."""
 
-    async def load(
-        self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
-    ) -> WorkingSet:
+    async def load(self, connection: AsyncConnection, commands: Sequence[Command], nudged: Sequence[str]) -> WorkingSet:
         """Lock and load the rows, which are there, in sorted order; RowsLocked if somebody else holds any of them.
 
         It does not wait for a lock: behind one row that is held for long, all others would wait too.
         """
 
-    def changes(self, working: Any) -> Sequence[Part]:
+    def changes(self, working: Any) -> Sequence[Cte]:
         """Writes the states that have changed."""
 
 
@@ -44,7 +42,7 @@ class Rows(Protocol):
 statement = cache(text)
 
 
-async def execute(connection: AsyncConnection, parts: Sequence[Part]) -> Any:
+async def execute(connection: AsyncConnection, parts: Sequence[Cte]) -> Any:
     """All parts in one round trip; the rows of the last one. They see the same rows, and none what another writes."""
     *before, last = parts
     values = {name: value for part in parts for name, value in part.values.items()}
@@ -70,16 +68,18 @@ async def held_by_others(connection: AsyncConnection, table: str, key: str, miss
 
 
 class EntitySet:
-    """A working set of states by subject; `wide` are their wide columns as they were loaded."""
+    """A working set of states by subject; `write_once` are their wide columns as they were loaded."""
 
-    def __init__(self, states: dict[str, Any], wide: Mapping[str, Sequence[Any]], blank: Callable[[str], Any]) -> None:
-        self.wide = wide
+    def __init__(
+        self, states: dict[str, Any], write_once: Mapping[str, Sequence[Any]], new: Callable[[str], Any]
+    ) -> None:
+        self.write_once = write_once
         self._states = states
-        self._blank = blank
+        self._new = new
         self.changed: set[str] = set()
 
     def get(self, subject: str, command: Command | None) -> Any:
-        return self._states.get(subject) or self._blank(subject)
+        return self._states.get(subject) or self._new(subject)
 
     def put(self, subject: str, state: Any) -> None:
         if state != self._states.get(subject):
@@ -92,67 +92,65 @@ class EntitySet:
 
 @dataclass(frozen=True)
 class EntityRows:
-    """One table with a row per order. `narrow` columns change; `wide` ones are written when the row is filled.
+    """One table with a row per order. `mutable` columns change; `write_once` ones are written when the row is filled.
 
     Columns are (name, PostgreSQL type); `read` makes a state of a row, `write` the column values of a state.
-    `creating`: commands that may come before there is a row; `touch`: SQL assignments added to every update.
+    `created_by`: commands that may come before there is a row; `on_update`: SQL assignments added to every update.
     """
 
     table: str
-    blank: Callable[[str], Any]
+    new: Callable[[str], Any]
     read: Callable[[Any], Any]
     write: Callable[[Any], Mapping[str, Any]]
-    narrow: tuple[tuple[str, str], ...]
-    wide: tuple[tuple[str, str], ...]
-    creating: tuple[type[Command], ...]
-    touch: str = ""
+    mutable: tuple[tuple[str, str], ...]
+    write_once: tuple[tuple[str, str], ...]
+    created_by: tuple[type[Command], ...]
+    on_update: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    def placeholders(self, commands: Sequence[Command]) -> Part | None:
-        new = sorted({command.subject for command in commands if isinstance(command, self.creating)})
+    def placeholders(self, commands: Sequence[Command]) -> Cte | None:
+        new = sorted({command.subject for command in commands if isinstance(command, self.created_by)})
         insert = f"INSERT INTO {self.table} (order_id) SELECT unnest(CAST(:placed AS text[])) ON CONFLICT DO NOTHING"
-        return Part("placed", insert, {"placed": new}) if new else None
+        return Cte("placed", insert, {"placed": new}) if new else None
 
-    async def load(
-        self, connection: AsyncConnection, commands: Sequence[Command], reminded: Sequence[str]
-    ) -> EntitySet:
-        columns = ", ".join(name for name, _ in (*self.narrow, *self.wide))
-        ids = sorted({command.subject for command in commands} | set(reminded))
+    async def load(self, connection: AsyncConnection, commands: Sequence[Command], nudged: Sequence[str]) -> EntitySet:
+        columns = ", ".join(name for name, _ in (*self.mutable, *self.write_once))
+        ids = sorted({command.subject for command in commands} | set(nudged))
         rows = await lock(connection, self.table, "order_id", columns, ids)
         states: dict[str, Any] = {}
-        wide: dict[str, Sequence[Any]] = {}
+        write_once: dict[str, Sequence[Any]] = {}
         for row in rows:
             states[row[0]] = self.read(row)
-            wide[row[0]] = row[1 + len(self.narrow) :]
+            write_once[row[0]] = row[1 + len(self.mutable) :]
         if held := await held_by_others(connection, self.table, "order_id", [one for one in ids if one not in states]):
             raise RowsLocked(frozenset(held))
-        return EntitySet(states, wide, self.blank)
+        return EntitySet(states, write_once, self.new)
 
-    def changes(self, working: EntitySet) -> list[Part]:
+    def changes(self, working: EntitySet) -> list[Cte]:
         filled: dict[str, Mapping[str, Any]] = {}
         moved: dict[str, Mapping[str, Any]] = {}
         for subject, state in working.changes().items():
             written = self.write(state)
-            same = tuple(written[name] for name, _ in self.wide) == tuple(working.wide.get(subject, ()))
+            same = tuple(written[name] for name, _ in self.write_once) == tuple(working.write_once.get(subject, ()))
             (moved if same else filled)[subject] = written
         return [
             self._update(name, written, columns)
             for name, written, columns in (
-                ("filled", filled, (*self.narrow, *self.wide)),
-                ("moved", moved, self.narrow),
+                ("filled", filled, (*self.mutable, *self.write_once)),
+                ("moved", moved, self.mutable),
             )
             if written
         ]
 
-    def _update(self, part: str, written: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> Part:
+    def _update(self, part: str, written: Mapping[str, Mapping[str, Any]], columns: Sequence[tuple[str, str]]) -> Cte:
         values: dict[str, Any] = {f"{part}_{name}": [one[name] for one in written.values()] for name, _ in columns}
         arrays = ", ".join(f"CAST(:{part}_{name} AS {kind}[])" for name, kind in columns)
         names = ", ".join(name for name, _ in columns)
         sets = ", ".join(f"{name} = u.{name}" for name, _ in columns)
-        touch = f", {self.touch}" if self.touch else ""
+        on_update = f", {self.on_update}" if self.on_update else ""
         update = (
-            f"UPDATE {self.table} AS t SET {sets}{touch} "
+            f"UPDATE {self.table} AS t SET {sets}{on_update} "
             f"FROM unnest(CAST(:{part}_ids AS text[]), {arrays}) AS u(order_id, {names}) "
             "WHERE t.order_id = u.order_id"
         )
-        return Part(part, update, {f"{part}_ids": list(written), **values, **self.parameters})
+        return Cte(part, update, {f"{part}_ids": list(written), **values, **self.parameters})

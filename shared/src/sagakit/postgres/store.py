@@ -10,9 +10,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sagakit.message import Command, Event, Vocabulary, message_id
-from sagakit.ports import CALLS, Changes, Claim, LedgerEntry, Outgoing
+from sagakit.ports import CALLS, Changes, Claim, LedgerEntry, OutboxRow
 from sagakit.postgres.connection import connected
-from sagakit.postgres.rows import Part, Rows, execute
+from sagakit.postgres.rows import Cte, Rows, execute
 from sagakit.service import WorkingSet
 
 CLAIM = (
@@ -67,18 +67,18 @@ class SqlTransaction:
     def __init__(self, connection: AsyncConnection, vocabulary: Vocabulary, rows: Rows, lease: float) -> None:
         self._connection, self._vocabulary, self._rows, self._lease = connection, vocabulary, rows, lease
 
-    async def enter(
-        self, claims: Sequence[Claim], commands: Sequence[Command], reminded: Sequence[str]
+    async def claim_and_load(
+        self, claims: Sequence[Claim], commands: Sequence[Command], nudged: Sequence[str]
     ) -> tuple[set[str], WorkingSet]:
         fresh: set[str] = set()
         if claims:
             parts = [
-                Part("claimed", CLAIM, {"claims": [one.id for one in claims], "causes": [one.cause for one in claims]})
+                Cte("claimed", CLAIM, {"claims": [one.id for one in claims], "causes": [one.cause for one in claims]})
             ]
             if placeholders := self._rows.placeholders(commands):
-                parts += [placeholders, Part("claims", "SELECT id FROM claimed", {})]
+                parts += [placeholders, Cte("claims", "SELECT id FROM claimed", {})]
             fresh = {row.id for row in await execute(self._connection, parts)}
-        return fresh, await self._rows.load(self._connection, commands, reminded)
+        return fresh, await self._rows.load(self._connection, commands, nudged)
 
     async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
         return await read_journal(self._connection, self._vocabulary, list(event_ids))
@@ -88,7 +88,7 @@ class SqlTransaction:
         journal, outbox = changes.journal, sorted(changes.outbox.values(), key=attrgetter("id"))
         if journal:
             parts.append(
-                Part(
+                Cte(
                     "journaled",
                     JOURNAL,
                     {
@@ -103,7 +103,7 @@ class SqlTransaction:
             )
         if outbox:
             parts.append(
-                Part(
+                Cte(
                     "posted",
                     OUTBOX,
                     {
@@ -119,7 +119,7 @@ class SqlTransaction:
                 )
             )
         if changes.ledger:
-            parts.append(Part("billed", LEDGER, _ledger_values(changes.ledger)))
+            parts.append(Cte("billed", LEDGER, _ledger_values(changes.ledger)))
         if parts:
             await execute(self._connection, parts)
 
@@ -175,7 +175,7 @@ class SqlStore:
         async with connected(self._single) as connection:
             return await read_journal(connection, self._vocabulary, event_ids)
 
-    async def take(self, calls: bool, limit: int) -> Sequence[Outgoing]:
+    async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
         self._writable()
         token = random.getrandbits(62)
         async with connected(self._single) as connection:
@@ -183,14 +183,14 @@ class SqlStore:
                 TAKE,
                 {"token": token, "lease": self._lease, "longest": self._longest, "calls": calls, "limit": limit},
             )
-            return [Outgoing(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
+            return [OutboxRow(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
 
-    async def done(self, rows: Sequence[Outgoing]) -> None:
+    async def done(self, rows: Sequence[OutboxRow]) -> None:
         self._writable()
         async with connected(self._single) as connection:
             await connection.execute(DONE, {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]})
 
-    async def postpone(self, rows: Sequence[Outgoing], seconds: float) -> None:
+    async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
         self._writable()
         async with connected(self._single) as connection:
             await connection.execute(

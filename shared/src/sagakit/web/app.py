@@ -22,7 +22,7 @@ from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 from sagakit.texts import PRINTABLE, VISIBLE
 from sagakit.web.auth import (
-    Caller,
+    Principal,
     Role,
     Verifier,
     issue_token,
@@ -56,25 +56,25 @@ from sagakit.web.requests import (
     page,
     parse_prefer_wait,
 )
-from sagakit.web.streaming import Drain, EventStream, ServerSentEvent
+from sagakit.web.streaming import EventStream, ServerSentEvent, ShutdownSignal
 
 __all__ = [
     "DEFAULT_LIMIT",
     "MAX_BODY",
     "PRINTABLE",
     "VISIBLE",
-    "Caller",
     "Cursor",
-    "Drain",
     "EventStream",
     "IdempotencyKey",
     "JsonResponse",
     "Limit",
     "PreferWait",
+    "Principal",
     "Problem",
     "Readiness",
     "Role",
     "ServerSentEvent",
+    "ShutdownSignal",
     "conflict",
     "create_app",
     "decode_cursor",
@@ -134,20 +134,20 @@ def create_app(
     app.state.settings = settings
     app.state.metrics = measured
     app.state.verifier = Verifier(settings.token_public_keys, leeway=settings.jwt_leeway)
-    app.state.drain = Drain()
+    app.state.drain = ShutdownSignal()
     app.include_router(_operations(settings, readiness, measured, app.state.drain))
     for router in routers:
         app.include_router(router)
     return app
 
 
-async def drain_of(request: Request) -> Drain:
-    """The process's `Drain`, for handlers that wait; usable as a dependency."""
-    drain: Drain = request.app.state.drain
+async def drain_of(request: Request) -> ShutdownSignal:
+    """The process's `ShutdownSignal`, for handlers that wait; usable as a dependency."""
+    drain: ShutdownSignal = request.app.state.drain
     return drain
 
 
-def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drain: Drain) -> APIRouter:
+def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drain: ShutdownSignal) -> APIRouter:
     router = APIRouter(tags=["operations"])
     about = {"service": settings.service, "mode": settings.coordination_mode, "pid": os.getpid()}
 

@@ -35,7 +35,7 @@ _bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token 
 
 
 @dataclass(frozen=True)
-class Caller:
+class Principal:
     """The verified subject of a token, or of a key, and its role."""
 
     subject: str
@@ -78,9 +78,9 @@ class Verifier:
         remembered: int = _REMEMBERED,
     ) -> None:
         self._keys, self._clock, self._leeway, self._remembered = public_keys(keys), clock, leeway, remembered
-        self._known: dict[bytes, tuple[Caller, float]] = {}
+        self._known: dict[bytes, tuple[Principal, float]] = {}
 
-    def verify(self, token: str) -> Caller:
+    def verify(self, token: str) -> Principal:
         """The caller behind the token; raises `Problem` 401 when it is expired, forged or incomplete."""
         if len(token) > _TOKEN_MAX:
             raise unauthenticated("The token is not valid.", "invalid_token")
@@ -94,7 +94,7 @@ class Verifier:
             raise unauthenticated("The token names no known subject and role.", "invalid_token")
         if not isinstance(role, str) or role not in _ROLES:
             raise unauthenticated("The token names no known subject and role.", "invalid_token")
-        caller = Caller(subject, role)
+        caller = Principal(subject, role)
         while len(self._known) >= self._remembered:
             del self._known[next(iter(self._known))]
         self._known[digest] = (caller, ends)
@@ -150,10 +150,10 @@ def unauthenticated(detail: str, error: str = "") -> Problem:
 Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def require(*roles: Role) -> Callable[[Request, HTTPAuthorizationCredentials | None], Awaitable[Caller]]:
-    """A dependency that gives the `Caller` and admits the given roles only."""
+def require(*roles: Role) -> Callable[[Request, HTTPAuthorizationCredentials | None], Awaitable[Principal]]:
+    """A dependency that gives the `Principal` and admits the given roles only."""
 
-    async def dependency(request: Request, credentials: Credentials) -> Caller:
+    async def dependency(request: Request, credentials: Credentials) -> Principal:
         if credentials is None:
             raise unauthenticated("Send the header Authorization: Bearer <token>.")
         verifier: Verifier = request.app.state.verifier
@@ -186,11 +186,11 @@ async def refusal(request: Request) -> Problem | None:
     return None
 
 
-def _guards(dependant: Dependant) -> Iterator[Callable[..., Awaitable[Caller]]]:
+def _guards(dependant: Dependant) -> Iterator[Callable[..., Awaitable[Principal]]]:
     """The dependencies made by `require` that stand before a handler."""
     for inner in dependant.dependencies:
         if any(one.call is _bearer for one in inner.dependencies):
-            yield cast(Callable[..., Awaitable[Caller]], inner.call)
+            yield cast(Callable[..., Awaitable[Principal]], inner.call)
         else:
             yield from _guards(inner)
 

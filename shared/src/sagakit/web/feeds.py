@@ -25,16 +25,16 @@ class Sequenced(Protocol):
         """Grows from entry to entry."""
 
 
-class Stirring(Protocol):
+class CommitSignals(Protocol):
     """Who tells of commits: sagakit.engine.watcher.Watcher."""
 
-    def listen(self, subject: str) -> asyncio.Event:
+    def subscribe(self, subject: str) -> asyncio.Event:
         """An event that is set at each commit about the subject."""
 
-    async def pause(self, stirred: asyncio.Event, seconds: float) -> None:
+    async def wait_changed(self, changed: asyncio.Event, seconds: float) -> None:
         """Until the event is set, at most so long."""
 
-    def leave(self, subject: str, stirred: asyncio.Event) -> None:
+    def unsubscribe(self, subject: str, changed: asyncio.Event) -> None:
         """Give the event back."""
 
 
@@ -55,7 +55,7 @@ class _Feed(Generic[E]):
 class Feeds(Generic[E]):
     """One reader per followed subject; `poll` in seconds, for what other processes commit."""
 
-    def __init__(self, read: Read[E], watcher: Stirring, poll: float) -> None:
+    def __init__(self, read: Read[E], watcher: CommitSignals, poll: float) -> None:
         self._read, self._watcher, self._poll = read, watcher, poll
         self._feeds: dict[str, _Feed[E]] = {}
 
@@ -96,10 +96,10 @@ class Feeds(Generic[E]):
             feed.task.cancel()
 
     async def _run(self, subject: str, feed: _Feed[E]) -> None:
-        stirred, place = self._watcher.listen(subject), 0
+        changed, place = self._watcher.subscribe(subject), 0
         try:
             while not feed.settled:
-                stirred.clear()
+                changed.clear()
                 entries, settled = await self._read(subject, place)
                 if entries:
                     place = entries[-1].seq
@@ -108,12 +108,12 @@ class Feeds(Generic[E]):
                 if entries or settled:
                     await _wake(feed.followers)
                 if not settled:
-                    await self._watcher.pause(stirred, self._poll)
+                    await self._watcher.wait_changed(changed, self._poll)
         except Exception as error:
             feed.error = error
             await _wake(feed.followers)
         finally:
-            self._watcher.leave(subject, stirred)
+            self._watcher.unsubscribe(subject, changed)
 
 
 async def _wake(followers: dict[asyncio.Event, None]) -> None:
@@ -137,9 +137,9 @@ class StreamLimit:
             raise Problem(429, "too_many_streams", detail, headers={"Retry-After": str(_RETRY_AFTER)})
         self._open[caller] += 1
 
-        def leave() -> None:
+        def release() -> None:
             self._open[caller] -= 1
             if not self._open[caller]:
                 del self._open[caller]
 
-        return leave
+        return release

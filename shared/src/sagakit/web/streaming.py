@@ -20,7 +20,7 @@ HEARTBEAT: Final = 15.0
 T = TypeVar("T")
 
 
-class Drain:
+class ShutdownSignal:
     """Says that the process is stopping, once and for good."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class EventStream(Response):
     def __init__(
         self,
         source: AsyncIterator[ServerSentEvent],
-        drain: Drain,
+        drain: ShutdownSignal,
         *,
         heartbeat: float = HEARTBEAT,
         closed: Callable[[], None] = lambda: None,

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from checkout_audit.audit import Question, examine
+from checkout_audit.audit import AuditOptions, examine
 from checkout_audit.drain import drain
 from checkout_audit.target import Target
 from tests.chaos.checks import CHECKS
@@ -44,7 +44,7 @@ def audit(seconds: float = 60.0) -> bool:
     It is true of a stack without orders: before the method there may be none.
     """
     stack = running.stack()
-    question = Question(accounted=frozenset(stack.accounted))
+    question = AuditOptions(accounted=frozenset(stack.accounted))
     report = asyncio.run(examine(Target.from_environment(stack.environment), question, seconds))
     orders = sum(report.tally.orders.values())
     broken = ", ".join(map(str, sorted(report.violated)))

@@ -42,8 +42,8 @@ def used() -> set[str]:
         *re.findall(r"^ +image: (\S+)$", compose, re.MULTILINE),
         *re.findall(r"\$\{PYTHON_IMAGE:-([^}]+)\}", compose),
     ]
-    for recipe in LOCK.parent.glob("*.Dockerfile"):
-        text = recipe.read_text()
+    for definition in LOCK.parent.glob("*.Dockerfile"):
+        text = definition.read_text()
         named += re.findall(r"^ARG [A-Z]+=(\S+:\S+)$", text, re.MULTILINE)
         named += (image for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE) if ":" in image)
     return {image for image in named if not image.startswith("quartet/")}

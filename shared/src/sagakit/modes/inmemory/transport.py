@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sagakit.modes.delayed import MOST, Delayed
-from sagakit.ports import Delivery, Failure, Outgoing
+from sagakit.ports import Delivery, Failure, OutboxRow
 from sagakit.tasks import set_within
 from sagakit.topology import Subscription, Topology
 
@@ -49,7 +49,7 @@ class InMemoryBroker:
             self._subscriptions.setdefault(one.channel, set()).add(one)
             self._queues.setdefault(one.consumer, _Queue())
 
-    def publish(self, rows: Sequence[Outgoing]) -> None:
+    def publish(self, rows: Sequence[OutboxRow]) -> None:
         """All rows or none: ConnectionError while down, LookupError for a channel that nobody ensured."""
         self.check()
         unknown = {row.channel for row in rows} - self._subscriptions.keys()
@@ -99,7 +99,7 @@ class InMemoryTransport:
             await asyncio.sleep(0.05)
         self._broker.ensure(self._topology)
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         self._broker.ensure(self._topology)
         self._broker.publish(rows)
 

@@ -15,7 +15,7 @@ from sagakit.modes.kafka.probe import ask_any
 from sagakit.modes.kafka.progress import Progress
 from sagakit.modes.kafka.reading import Reader
 from sagakit.modes.kafka.topology import dead_letters_of, ensure, topic_of, topics
-from sagakit.ports import Delivery, Failure, Outgoing
+from sagakit.ports import Delivery, Failure, OutboxRow
 from sagakit.settings import Settings
 from sagakit.tasks import Backoff
 from sagakit.topology import Topology
@@ -63,7 +63,7 @@ class KafkaTransport:
                 log.warning("Kafka is not ready: %r", error)
             await asyncio.sleep(self._backoff(failures := failures + 1))
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         """Raises within PUBLISH seconds unless the broker has acknowledged all rows. One publish at a time."""
         await self._send(
             [
@@ -113,12 +113,12 @@ class KafkaTransport:
         progress, now = self._progress, asyncio.get_running_loop().time()
         for delivery in done:
             progress.finish(delivery)
-        given_up = [f for f in failed if f.counts and (f.poison or f.delivery.attempt >= self._attempts)]
-        for failure in await self._bury(given_up):
+        exhausted = [f for f in failed if f.counts and (f.poison or f.delivery.attempt >= self._attempts)]
+        for failure in await self._bury(exhausted):
             progress.finish(failure.delivery)
         for failure in failed:
             delivery = failure.delivery
-            again = failure.counts and failure not in given_up
+            again = failure.counts and failure not in exhausted
             pause = self._backoff(delivery.attempt if again else delivery.receipt.kept + 1)
             progress.repeat(delivery, now + pause, failed=again)
         if self._committing is None or self._committing.done():

@@ -23,7 +23,7 @@ from sagakit.modes.pubsub.topology import (
     undelivered_of,
 )
 from sagakit.modes.pubsub.wire import batches, letter_of, message_of
-from sagakit.ports import Delivery, Failure, Outgoing
+from sagakit.ports import Delivery, Failure, OutboxRow
 from sagakit.settings import Settings
 from sagakit.tasks import Backoff, set_within
 from sagakit.topology import Topology
@@ -80,7 +80,7 @@ class PubSubTransport:
             await asyncio.sleep(self._backoff.pause(failures))
             failures += 1
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         """Raises within PUBLISH seconds unless Pub/Sub has all rows."""
         by_topic: defaultdict[str, list[Any]] = defaultdict(list)
         for row in rows:
@@ -112,20 +112,20 @@ class PubSubTransport:
     async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
         """Never raises for Pub/Sub's sake: what could not be acknowledged comes again."""
         finished: list[Lease] = [delivery.receipt for delivery in done]
-        hopeless, again = list[Failure](), defaultdict[float, list[Lease]](list)
+        exhausted, again = list[Failure](), defaultdict[float, list[Lease]](list)
         self._delay([failure.delivery for failure in failed if not failure.counts])
         for failure in (failure for failure in failed if failure.counts):
             attempt, message = failure.delivery.attempt, failure.delivery.receipt.message
             self._failures[message.message_id] = attempt
             if failure.poison or attempt >= self._settings.delivery_attempts:
-                hopeless.append(failure)
+                exhausted.append(failure)
             else:
                 pause = self._backoff.pause(attempt - 1) if self._emulated else 0.0
                 again[pause].append(failure.delivery.receipt)
-        buried = await self._bury(hopeless)
+        buried = await self._bury(exhausted)
         finished += buried
         again[self._settings.retry_max] += [
-            one.delivery.receipt for one in hopeless if one.delivery.receipt not in buried
+            one.delivery.receipt for one in exhausted if one.delivery.receipt not in buried
         ]
         for pause, resting in again.items():
             self._delayed.drop(resting)

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any, Final
 
 from sagakit.modes.pubsub.client import new_message
-from sagakit.ports import Failure, Outgoing
+from sagakit.ports import Failure, OutboxRow
 
 MOST_MESSAGES, MOST_BYTES = 1000, 9_000_000  # in one publish request; Pub/Sub allows 10 MB
 OVERHEAD: Final = 500  # bytes of a message besides its body, at most
@@ -14,7 +14,7 @@ CAUSE: Final = 1024  # bytes of an attribute, at most
 FORMAT: Final = "application/cloudevents+json"
 
 
-def message_of(row: Outgoing) -> Any:
+def message_of(row: OutboxRow) -> Any:
     attributes = {"type": row.type, "id": row.id, "content-type": FORMAT}
     return new_message(data=row.body, ordering_key=row.key, attributes=attributes)
 

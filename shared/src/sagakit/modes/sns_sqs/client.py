@@ -12,7 +12,7 @@ import aiohttp
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from sagakit.modes.sns_sqs.topology import Addresses, Plan, ensure
+from sagakit.modes.sns_sqs.topology import Addresses, QueuePlan, ensure
 from sagakit.modes.sns_sqs.wire import BATCH_ENTRIES, Packed
 from sagakit.settings import Settings
 
@@ -38,7 +38,7 @@ class Receipt(NamedTuple):
 class Client:
     """SNS and SQS for one plan. Calls raise one of BROKER_ERRORS; what the broker lacks they make."""
 
-    def __init__(self, settings: Settings, plan: Plan, visibility: int) -> None:
+    def __init__(self, settings: Settings, plan: QueuePlan, visibility: int) -> None:
         self._settings, self._plan, self._visibility = settings, plan, visibility
         self._stack = AsyncExitStack()
         self._sqs: Any = None

@@ -42,7 +42,7 @@ class Queue:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class QueuePlan:
     """All queues; by channel, the topic or queue it leads to; by consumer, the queue that it consumes."""
 
     queues: tuple[Queue, ...]
@@ -62,7 +62,7 @@ class Addresses:
     topics: Mapping[str, str]
 
 
-def plan(topology: Topology) -> Plan:
+def plan(topology: Topology) -> QueuePlan:
     """Pure. ValueError for commands with two owners, and for a consumer of two styles."""
     queues: dict[str, dict[str, frozenset[str]]] = {}
     targets: dict[str, str] = {}
@@ -79,7 +79,7 @@ def plan(topology: Topology) -> Plan:
             types[topic] = types.get(topic, frozenset()) | one.types
         elif targets.setdefault(one.channel, name) != name:
             raise ValueError(f"{one.channel} has two consumers: a command has one owner")
-    return Plan(tuple(Queue(*queue) for queue in queues.items()), targets, consumed)
+    return QueuePlan(tuple(Queue(*queue) for queue in queues.items()), targets, consumed)
 
 
 def filter_policy(types: frozenset[str]) -> str:
@@ -114,7 +114,7 @@ def queue_policy(queue_arn: str, topic_arns: Sequence[str]) -> str:
     )
 
 
-async def ensure(sqs: Any, sns: Any, wanted: Plan, settings: Settings) -> Addresses:
+async def ensure(sqs: Any, sns: Any, wanted: QueuePlan, settings: Settings) -> Addresses:
     """Make all exist as planned, whatever exists already. Queues first: a topic without them loses events."""
     kinds = (str, dead_letters, undelivered)
     names = [name(queue.name) for queue in wanted.queues for name in kinds]

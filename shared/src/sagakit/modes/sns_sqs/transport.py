@@ -11,7 +11,7 @@ from sagakit.modes.delayed import MOST, Delayed
 from sagakit.modes.sns_sqs.client import BROKER_ERRORS, POLL_SECONDS, Client, Receipt
 from sagakit.modes.sns_sqs.topology import dead_letters, plan, undelivered
 from sagakit.modes.sns_sqs.wire import Packed, cut, letter, pack, unpack
-from sagakit.ports import Delivery, Failure, Outgoing
+from sagakit.ports import Delivery, Failure, OutboxRow
 from sagakit.settings import Settings
 from sagakit.tasks import Backoff
 from sagakit.topology import Topology
@@ -52,7 +52,7 @@ class SnsSqsTransport:
     async def start(self) -> None:
         await self._client.open()
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         targets: dict[str, list[Packed]] = {}
         for row in rows:
             targets.setdefault(self._plan.targets[row.channel], []).append(pack(row.body, type=row.type))
@@ -105,9 +105,9 @@ class SnsSqsTransport:
                 self._held[one.receipt].given = False
                 self._delayed.keep(one.receipt, one, now)
         failed = [one for one in failed if one.counts]
-        worn_out = [one for one in failed if one.poison or one.delivery.attempt >= limit]
+        exhausted = [one for one in failed if one.poison or one.delivery.attempt >= limit]
         again = [one.delivery for one in failed if not one.poison and one.delivery.attempt < limit]
-        buried = await self._bury(self._queue, worn_out)
+        buried = await self._bury(self._queue, exhausted)
         for delivery in (*done, *(one.delivery for one in failed)):
             self._held.pop(delivery.receipt, None)
             self._delayed.drop([delivery.receipt])

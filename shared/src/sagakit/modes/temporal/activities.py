@@ -12,11 +12,11 @@ from temporalio import activity, workflow
 from temporalio.common import RawValue, RetryPolicy
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
-from sagakit.engine.engine import Participant
 from sagakit.faults import failpoints
 from sagakit.message import Command, Event
 from sagakit.modes.failures import BUSY, Failures, event_of
-from sagakit.modes.temporal.wire import QUEUE, Letter, Note, Start, body_of, note_of, read
+from sagakit.modes.temporal.wire import QUEUE, Letter, MessagePayload, WorkflowInput, body_of, note_of, read
+from sagakit.ports import Inlet
 from sagakit.tasks import company
 from sagakit.wording import stated
 
@@ -27,7 +27,7 @@ START_TO_CLOSE: Final = timedelta(seconds=60)
 DEAD_LETTER: Final = "DeadLetter"
 
 
-async def ask(name: str, what: Note | Letter, start: Start, service: str | None = None) -> RawValue:
+async def ask(name: str, what: MessagePayload | Letter, start: WorkflowInput, service: str | None = None) -> RawValue:
     """In a workflow: have it done, however long it takes, by a worker of `service`, or (None) by the workflow's own."""
     retry = RetryPolicy(
         initial_interval=timedelta(seconds=start.retry_initial),
@@ -41,24 +41,24 @@ async def ask(name: str, what: Note | Letter, start: Start, service: str | None 
     return answer
 
 
-def activities(participant: Participant, local: bool) -> Sequence[Callable[..., Any]]:
+def activities(inlet: Inlet, attempts: int, local: bool) -> Sequence[Callable[..., Any]]:
     """`local`: they return what the door says at once, nothing for a private event. Others wait for the answer."""
-    service, failures = participant.service, Failures(participant)
+    service, failures = inlet.service, Failures(inlet, attempts)
 
-    async def enter(command: Command, note: Note) -> Event | None:
+    async def enter(command: Command, note: MessagePayload) -> Event | None:
         if local:
-            event = await participant.dispatcher.do(command, note.cause, note.traceparent)
+            event = await inlet.do(command, note.cause, note.traceparent)
             return None if isinstance(event, service.private) else event
-        concluding = participant.conclude(command, note.cause, ANSWER_WAIT, note.traceparent)
+        concluding = inlet.conclude(command, note.cause, ANSWER_WAIT, note.traceparent)
         answer = await company(concluding, HEARTBEAT, activity.heartbeat)  # so that a killed worker is noticed
         if answer is None:
             raise TimeoutError(f"no answer to {note.type} within {ANSWER_WAIT:g} s")
         return answer
 
     @activity.defn(dynamic=True)
-    async def handle(args: Sequence[RawValue]) -> Note | None:
+    async def handle(args: Sequence[RawValue]) -> MessagePayload | None:
         async with failures.counted(lambda: body_of(args), None):
-            note = read(args, Note)
+            note = read(args, MessagePayload)
             command: Command = service.wire.decode(note.type, note.data)
         try:
             async with failures.counted(lambda: event_of(service, command, note.cause), command.subject):
@@ -70,7 +70,7 @@ def activities(participant: Participant, local: bool) -> Sequence[Callable[..., 
         return None if answer is None else note_of(service.wire, answer, None, note.traceparent)
 
     @activity.defn(name=DEAD_LETTER)
-    async def bury(letter: Letter) -> None:
-        await participant.bury(*letter)
+    async def dead_letter(letter: Letter) -> None:
+        await inlet.dead_letter(*letter)
 
-    return handle, bury
+    return handle, dead_letter

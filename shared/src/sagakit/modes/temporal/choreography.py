@@ -14,19 +14,17 @@ from temporalio.common import RawValue
 
 from sagakit.envelope import Envelope
 from sagakit.message import Command, Event, Message, UnknownMessage, Vocabulary, message_id
-from sagakit.modes import CHOREOGRAPHY
-from sagakit.modes.styles import events_channel
 from sagakit.modes.temporal.activities import ask
 from sagakit.modes.temporal.listening import IDLE, UNREADABLE, Listener
-from sagakit.modes.temporal.wire import Call, Helper, Note, Start, note_of
+from sagakit.modes.temporal.wire import MessagePayload, ParticipantRole, StartWorkflow, WorkflowInput, note_of
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
-from sagakit.topology import Topology
+from sagakit.topology import CHOREOGRAPHY, Topology, events_channel
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReactionTable:
     """What one service's workflows know: its reactions, and after which of its commands there is nothing to come.
 
     `last` says whether the door must have answered, too: the owner has heard enough with its third record.
@@ -42,7 +40,7 @@ class ReactionsWorkflow(Listener):
     """Its id is `<service>/<subject>`. Ends after the last step, or when idle; a later signal starts it again."""
 
     KIND, SIGNAL = "Reactions", "heard"
-    tables: ClassVar[dict[str, Table]] = {}
+    tables: ClassVar[dict[str, ReactionTable]] = {}
     _done = False
 
     @workflow.run
@@ -62,7 +60,7 @@ class ReactionsWorkflow(Listener):
         self._table = self.tables[service]
         return self._table.wire, subject
 
-    async def _hear(self, event: Event, note: Note) -> None:
+    async def _hear(self, event: Event, note: MessagePayload) -> None:
         reaction = self._table.reactions.get(type(event))
         if reaction is None:
             return
@@ -76,7 +74,7 @@ class ReactionsWorkflow(Listener):
         self._done = self._done or answered is False or (answered is True and bool(answer.payload.data))
 
 
-class Member(Helper):
+class ChoreographyRole(ParticipantRole):
     """A service that tells its events to those who listen, and listens itself."""
 
     workflows = (ReactionsWorkflow,)
@@ -87,20 +85,20 @@ class Member(Helper):
         self._listeners = [one for one in topology.subscriptions if one.channel == self._channel]
         last: dict[Any, bool] = {step.record: True for step in saga.steps}
         last |= {command: False for step in saga.steps for command in (step.settle, step.undo)}
-        ReactionsWorkflow.tables[service.name] = Table(service.wire, service.reactions, last)
+        ReactionsWorkflow.tables[service.name] = ReactionTable(service.wire, service.reactions, last)
 
     def outgoing(self, event: Event, again: bool) -> Sequence[tuple[str, Message]]:
         """The event, unless nobody listens to its kind."""
         name = type(event).__name__
         return ((self._channel, event),) if any(name in one.types for one in self._listeners) else ()
 
-    def calls(self, channel: str, envelope: Envelope, note: Note, age: float) -> Sequence[Call]:
+    def calls(self, channel: str, envelope: Envelope, note: MessagePayload, age: float) -> Sequence[StartWorkflow]:
         """A signal to the workflow of each listener."""
         if channel != self._channel:
             return ()
-        subject, start, told = envelope.message.subject, Start(None, *self._retries), ReactionsWorkflow
+        subject, start, told = envelope.message.subject, WorkflowInput(None, *self._retries), ReactionsWorkflow
         return [
-            Call(f"{one.consumer}/{subject}", one.consumer, told.KIND, start, (told.SIGNAL, note))
+            StartWorkflow(f"{one.consumer}/{subject}", one.consumer, told.KIND, start, (told.SIGNAL, note))
             for one in self._listeners
             if note.type in one.types
         ]

@@ -12,7 +12,7 @@ from temporalio.common import RawValue
 
 from sagakit.message import Event, UnknownMessage, Vocabulary
 from sagakit.modes.temporal.activities import DEAD_LETTER, ask
-from sagakit.modes.temporal.wire import Note, Start, body_of, read
+from sagakit.modes.temporal.wire import MessagePayload, WorkflowInput, body_of, read
 
 IDLE: Final = 60.0
 UNREADABLE: Final = "unreadable"
@@ -25,7 +25,7 @@ class Listener:
 
     KIND: ClassVar[str]
     SIGNAL: ClassVar[str]
-    _start = Start(None, 0.1, 5.0)
+    _start = WorkflowInput(None, 0.1, 5.0)
     _first: Event | None = None
     _subject: str | None = None
     _fault = ""
@@ -36,7 +36,7 @@ class Listener:
             if workflow.info().workflow_type != self.KIND:
                 raise UnknownMessage("unknown workflow")
             self._wire, self._subject = self._opened(workflow.info().workflow_id)
-            start = read(args, Start)
+            start = read(args, WorkflowInput)
             self._first = self._message(start.note) if start.note else None
             self._start = start
         except UnknownMessage as error:
@@ -46,7 +46,7 @@ class Listener:
         """The words it knows, and whom it is about; UnknownMessage if the id is none of ours."""
         raise NotImplementedError
 
-    async def _hear(self, event: Event, note: Note) -> None:
+    async def _hear(self, event: Event, note: MessagePayload) -> None:
         """Act upon a signal; UnknownMessage if nothing can be made of it."""
 
     @workflow.signal(dynamic=True)
@@ -55,12 +55,12 @@ class Listener:
         try:
             if name != self.SIGNAL:
                 raise UnknownMessage("unknown")
-            note = read(args, Note)
+            note = read(args, MessagePayload)
             await self._hear(self._message(note), note)
         except UnknownMessage as error:
             await self._bury(args, f"signal {name}: {error}")
 
-    def _message(self, note: Note) -> Any:
+    def _message(self, note: MessagePayload) -> Any:
         if self._subject is None:
             raise UnknownMessage(self._fault)
         message: Any = self._wire.decode(note.type, note.data)

@@ -13,22 +13,20 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.worker import Worker
 
 from sagakit import envelope
-from sagakit.engine.engine import Participant
 from sagakit.message import Event, Message, UnknownMessage
-from sagakit.modes import CHOREOGRAPHY
-from sagakit.modes.failures import readmit
+from sagakit.modes.failures import redeliver
 from sagakit.modes.styles import Style, style_of
 from sagakit.modes.temporal.activities import HEARTBEAT, activities
-from sagakit.modes.temporal.choreography import Member
+from sagakit.modes.temporal.choreography import ChoreographyRole
 from sagakit.modes.temporal.connection import connect, ensure_namespace
-from sagakit.modes.temporal.orchestration import Owner
-from sagakit.modes.temporal.wire import QUEUE, Call, Helper, note_of
-from sagakit.ports import Mode, Outgoing
+from sagakit.modes.temporal.orchestration import OrchestratorRole
+from sagakit.modes.temporal.wire import QUEUE, ParticipantRole, StartWorkflow, note_of
+from sagakit.ports import Inlet, Mode, OutboxRow, Redeliver
 from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.tasks import Comeback, work_until
-from sagakit.topology import Topology
+from sagakit.topology import CHOREOGRAPHY, Topology
 
 log = logging.getLogger(__name__)
 
@@ -47,25 +45,25 @@ AFTER_FAILED: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
 class TemporalMode:
     """Publishing is starting a workflow under a derived id: once or twice is the same."""
 
-    def __init__(self, settings: Settings, service: Service, part: Helper, style: Style) -> None:
+    def __init__(self, settings: Settings, service: Service, part: ParticipantRole, style: Style) -> None:
         self._settings, self._service, self._part, self._style = settings, service, part, style
         self._calls = asyncio.Semaphore(CALLS_AT_A_TIME)
         self._had: set[bytes] = set()
         self._comeback = Comeback()
         self._client: Client | None = None
-        self._participant: Participant | None = None
+        self._inlet: Inlet | None = None
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
         """`again`: the event was recorded before, and is repeated in case it was lost."""
         return self._part.outgoing(event, again)
 
-    async def start(self, participant: Participant) -> None:
+    async def start(self, inlet: Inlet) -> Redeliver:
         """Wait for the server, as long as it takes."""
-        self._participant = participant
-        participant.readmit = partial(readmit, participant, self._style)
+        self._inlet = inlet
         self._client = await connect(self._settings)
+        return partial(redeliver, inlet, self._style)
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         """Start or tell the workflows of all rows. All are tried; raises if the server may lack any.
 
         Rows that the server has are remembered until all have it, so that an overloaded server gains ground.
@@ -85,7 +83,7 @@ class TemporalMode:
         After an outage a new worker takes over: the polls of the old one pause for up to 12 s, and nothing shortens it.
         """
         assert self._client is not None
-        assert self._participant is not None
+        assert self._inlet is not None
         own = bool(self._part.workflows)  # then it runs activities for these only
         while True:
             self._comeback.event.clear()
@@ -94,7 +92,7 @@ class TemporalMode:
                 self._client,
                 task_queue=QUEUE.format(self._service.name),
                 workflows=self._part.workflows,
-                activities=activities(self._participant, own),
+                activities=activities(self._inlet, self._settings.delivery_attempts, own),
                 no_remote_activities=own,
                 max_concurrent_activities=ACTIVITIES_AT_A_TIME,
                 max_concurrent_local_activities=ACTIVITIES_AT_A_TIME,
@@ -117,7 +115,7 @@ class TemporalMode:
             raise ConnectionError("not connected yet")
         await self._comeback.watch(self._client.service_client.check_health(timeout=CALL_TIMEOUT))
 
-    async def _publish(self, row: Outgoing) -> None:
+    async def _publish(self, row: OutboxRow) -> None:
         try:
             parcel = envelope.decode(row.body, self._service.wire)
         except UnknownMessage as error:
@@ -129,7 +127,7 @@ class TemporalMode:
                 await self._call(call)
         self._had.add(row.body)
 
-    async def _call(self, call: Call) -> None:
+    async def _call(self, call: StartWorkflow) -> None:
         assert self._client is not None
         signal, notes = (call.signal[0], [call.signal[1]]) if call.signal else (None, [])
         try:
@@ -151,9 +149,9 @@ class TemporalMode:
 
 def build(style: str, settings: Settings, service: Service, saga: Saga, topology: Topology) -> Mode:
     """The mode of `service`; nothing is connected yet."""
-    part: Helper
+    part: ParticipantRole
     if style == CHOREOGRAPHY:
-        part = Member(settings, service, saga, topology)
+        part = ChoreographyRole(settings, service, saga, topology)
     else:
-        part = Owner(settings, service, saga) if service.name == saga.owner else Helper()
+        part = OrchestratorRole(settings, service, saga) if service.name == saga.owner else ParticipantRole()
     return TemporalMode(settings, service, part, style_of(style, service, saga))

@@ -16,9 +16,16 @@ from sagakit.envelope import Envelope
 from sagakit.message import Command, Event, Message, UnknownMessage, Vocabulary, message_id
 from sagakit.modes.temporal.activities import ask
 from sagakit.modes.temporal.listening import IDLE, UNREADABLE, Listener
-from sagakit.modes.temporal.wire import LONGEST, Call, Helper, Note, Start, note_of, read
-from sagakit.orchestration import Walk
-from sagakit.saga import Saga
+from sagakit.modes.temporal.wire import (
+    LONGEST,
+    MessagePayload,
+    ParticipantRole,
+    StartWorkflow,
+    WorkflowInput,
+    note_of,
+    read,
+)
+from sagakit.saga import Saga, SagaRun
 from sagakit.service import Service
 from sagakit.settings import Settings
 
@@ -27,7 +34,7 @@ DECIDED: Final = "temporal.decided"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SagaPlan:
     """What the workflow knows besides its history: the saga and the words."""
 
     saga: Saga
@@ -43,7 +50,7 @@ class SagaWorkflow(Listener):
     """Its id is the order's. No sandbox: it costs 6 ms of CPU, and stored histories guard the walk."""
 
     KIND, SIGNAL = "Saga", "decided"
-    plan: ClassVar[Plan]  # a process runs one saga
+    plan: ClassVar[SagaPlan]  # a process runs one saga
     _traceparent: str | None = None
 
     @workflow.run
@@ -74,10 +81,10 @@ class SagaWorkflow(Listener):
         return type(walk.decision).__name__
 
     def _opened(self, workflow_id: str) -> tuple[Vocabulary, str]:
-        self._walk = Walk(self.plan.saga, self._do)
+        self._walk = SagaRun(self.plan.saga, self._do)
         return self.plan.wire, workflow_id
 
-    async def _hear(self, event: Event, note: Note) -> None:
+    async def _hear(self, event: Event, note: MessagePayload) -> None:
         """The decision was taken outside: by the customer, or by the sweeper."""
         if self._walk.learn(event):
             self._traceparent = self._traceparent or note.traceparent
@@ -86,7 +93,7 @@ class SagaWorkflow(Listener):
         note = note_of(self.plan.wire, command, message_id(cause), self._traceparent)
         answer = await ask(note.type, note, self._start, self.plan.doer(type(command)))
         try:
-            return self._message(read([answer], Note)) if answer.payload.data else None
+            return self._message(read([answer], MessagePayload)) if answer.payload.data else None
         except UnknownMessage as error:
             await self._bury([answer], f"answer to {note.type}: {error}")
             return None
@@ -100,7 +107,7 @@ class SagaWorkflow(Listener):
         return min(max(self._start.deadline - waited, 0.001), LONGEST)
 
 
-class Owner(Helper):
+class OrchestratorRole(ParticipantRole):
     """The saga's owner starts workflows, and tells them of decisions that were taken without them."""
 
     workflows = (SagaWorkflow,)
@@ -108,7 +115,7 @@ class Owner(Helper):
     def __init__(self, settings: Settings, service: Service, saga: Saga) -> None:
         self._settings, self._saga = settings, saga
         self._refusals = frozenset(step.refusal for step in saga.steps)
-        SagaWorkflow.plan = Plan(saga, service.wire)
+        SagaWorkflow.plan = SagaPlan(saga, service.wire)
 
     def outgoing(self, event: Event, again: bool) -> Sequence[tuple[str, Message]]:
         """A start for a new order; a decision only if its workflow may not know it, having asked for it."""
@@ -118,15 +125,15 @@ class Owner(Helper):
         decided = isinstance(event, (self._saga.confirmed, self._saga.cancelled))
         return ((DECIDED, event),) if decided and (again or not told) else ()
 
-    def calls(self, channel: str, envelope: Envelope, note: Note, age: float) -> Sequence[Call]:
+    def calls(self, channel: str, envelope: Envelope, note: MessagePayload, age: float) -> Sequence[StartWorkflow]:
         """The workflow that a row on `channel` is to start or to tell; none on another mode's channel."""
         retries = (self._settings.retry_initial, self._settings.retry_max)
         walk = (envelope.message.subject, self._saga.owner, SagaWorkflow.KIND)
         if channel == START:
             # an age beyond the deadline is a clock that stepped, or the sweeper has long seen to it
             deadline = self._settings.saga_deadline
-            start = Start(note, *retries, deadline - age if 0 <= age < deadline else deadline)
-            return (Call(*walk, start),)
+            start = WorkflowInput(note, *retries, deadline - age if 0 <= age < deadline else deadline)
+            return (StartWorkflow(*walk, start),)
         if channel == DECIDED:
-            return (Call(*walk, Start(None, *retries), (SagaWorkflow.SIGNAL, note)),)
+            return (StartWorkflow(*walk, WorkflowInput(None, *retries), (SagaWorkflow.SIGNAL, note)),)
         return ()

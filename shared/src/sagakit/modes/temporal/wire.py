@@ -24,7 +24,7 @@ LONGEST: Final = 1e6  # seconds: the server takes no time that is none
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class MessagePayload:
     """A message by name, the id of the message that led to it, and the trace it belongs to."""
 
     type: str
@@ -34,30 +34,30 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class WorkflowInput:
     """What a workflow needs to know, so that a replay depends on its history alone. Durations in seconds.
 
     `note` is None where a signal will tell. `deadline`: how long after its start it asks the pivot to give up.
     """
 
-    note: Note | None
+    note: MessagePayload | None
     retry_initial: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
     retry_max: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
     deadline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class StartWorkflow:
     """A workflow of `service` to be started or, with a `signal` and its note, to be told, running or not."""
 
     id: str
     service: str
     workflow: str
-    start: Start
-    signal: tuple[str, Note] | None = None
+    start: WorkflowInput
+    signal: tuple[str, MessagePayload] | None = None
 
 
-class Helper:
+class ParticipantRole:
     """What a participant does in orchestration: what activities ask for, and their results are its answers."""
 
     workflows: Sequence[type[Any]] = ()
@@ -65,13 +65,13 @@ class Helper:
     def outgoing(self, event: Event, again: bool) -> Sequence[tuple[str, Message]]:
         return ()
 
-    def calls(self, channel: str, envelope: Envelope, note: Note, age: float) -> Sequence[Call]:
+    def calls(self, channel: str, envelope: Envelope, note: MessagePayload, age: float) -> Sequence[StartWorkflow]:
         """The workflows to be started or told for a row on `channel`, written `age` seconds ago."""
         return ()
 
 
-def note_of(wire: Vocabulary, message: Message, cause: str | None, traceparent: str | None) -> Note:
-    return Note(type(message).__name__, msgspec.Raw(wire.encode(message)), cause, traceparent)
+def note_of(wire: Vocabulary, message: Message, cause: str | None, traceparent: str | None) -> MessagePayload:
+    return MessagePayload(type(message).__name__, msgspec.Raw(wire.encode(message)), cause, traceparent)
 
 
 def read(args: Sequence[RawValue], kind: type[T]) -> T:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from sagakit.ports import Delivery, Failure, Outgoing, Transport
+from sagakit.ports import Delivery, Failure, OutboxRow, Transport
 from sagakit.settings import Settings
 from sagakit.topology import Subscription, Topology
 from tests.keys import PUBLIC_KEY
@@ -54,7 +54,7 @@ def settings(**overrides: Any) -> Settings:
 
 
 @dataclass
-class Corner:
+class BrokerNamespace:
     """A topology of its own: `alpha` hears channel one and two, `beta` channel one, of type MADE only."""
 
     connect: Callable[[str, Topology], Transport]
@@ -86,11 +86,11 @@ class Corner:
             await transport.start()
         return transport
 
-    def rows(self, channel: str, how_many: int, kind: str = MADE) -> list[Outgoing]:
+    def rows(self, channel: str, how_many: int, kind: str = MADE) -> list[OutboxRow]:
         """New rows, no two of them with the same body; ten to a key."""
         numbers = [next(self.numbers) for _ in range(how_many)]
         return [
-            Outgoing(
+            OutboxRow(
                 id=f"{self.name}-{number}/{kind}",
                 channel=channel,
                 key=f"{self.name}-{number // 10}",
@@ -100,7 +100,7 @@ class Corner:
             for number in numbers
         ]
 
-    async def publish(self, transport: Transport, rows: Sequence[Outgoing]) -> None:
+    async def publish(self, transport: Transport, rows: Sequence[OutboxRow]) -> None:
         """As the outbox does: again and again until it is accepted."""
         async with asyncio.timeout(self.patience):
             while True:
@@ -117,7 +117,7 @@ class Corner:
             await asyncio.sleep(0.2)
             return []
 
-    async def collect(self, transport: Transport, rows: Sequence[Outgoing]) -> list[Delivery]:
+    async def collect(self, transport: Transport, rows: Sequence[OutboxRow]) -> list[Delivery]:
         """Receive and acknowledge until all of `rows` were seen; returns all deliveries."""
         missing, seen = {row.body for row in rows}, list[Delivery]()
         try:
@@ -143,7 +143,7 @@ class Corner:
         with contextlib.suppress(Exception):
             await transport.settle(done, [])
 
-    async def hold(self, transport: Transport, rows: Sequence[Outgoing]) -> list[Delivery]:
+    async def hold(self, transport: Transport, rows: Sequence[OutboxRow]) -> list[Delivery]:
         """Receive until all of `rows` are in hand, acknowledging nothing; each body once."""
         wanted, held = {row.body for row in rows}, dict[bytes, Delivery]()
         try:

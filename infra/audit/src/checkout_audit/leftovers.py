@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from checkout_audit.invariant import Violation
-from checkout_audit.machines import COMMANDS, CONTESTED, ENDED_CALL
-from checkout_audit.snapshot import Case, Records, Snapshot, name_of, subject_of
+from checkout_audit.snapshot import OrderEvidence, Records, Snapshot, name_of, subject_of
+from checkout_audit.state_machines import COMMANDS, CONTESTED, ENDED_CALL
 from inventory_service.domain import RELEASED
 from payment_service.domain import VOIDED
 from shipping_service.domain import CANCELLED
@@ -15,7 +15,7 @@ def no_orphans(snapshot: Snapshot) -> list[Violation]:
     return [Violation(case.subject, what) for case in snapshot.cases.values() for what in _orphans(case)]
 
 
-def _orphans(case: Case) -> Iterator[str]:
+def _orphans(case: OrderEvidence) -> Iterator[str]:
     order = case.order
     for service in case.placeholders:
         if order is None:

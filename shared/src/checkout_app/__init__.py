@@ -6,21 +6,20 @@ import sys
 from checkout.provider_rules import decide
 from checkout.saga import CHECKOUT
 from checkout.topology import topology_of
-from sagakit.app import host
-from sagakit.app.host import Recipe
+from sagakit.app.host import ServiceDefinition, folder_of, run_service
 from sagakit.app.server import run
 from sagakit.postgres import migrations
 from sagakit.settings import Settings, SettingsError
 
 
-def main(recipe: Recipe) -> None:
+def main(definition: ServiceDefinition) -> None:
     """Serve, or `migrate` and end; a wrong setting ends with one line and exit status 2."""
     try:
         settings = Settings.from_env(os.environ)
         if sys.argv[1:] == ["migrate"]:
-            migrations.upgrade(recipe, settings)
+            migrations.upgrade(folder_of(definition), settings.database_url, definition.seed)
             return
-        run(host.host(recipe, settings, CHECKOUT, topology_of, decide))
+        run(run_service(definition, settings, CHECKOUT, topology_of, decide))
     except (SettingsError, ValueError) as error:
         print(error, file=sys.stderr)
         sys.exit(2)

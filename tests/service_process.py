@@ -10,19 +10,19 @@ from sqlalchemy import text
 from checkout.messages import Address, Checkout, Line, Money, PlaceOrder, ReserveStock
 from checkout.provider_rules import decide
 from sagakit.app.attention import Attention
-from sagakit.app.host import Host
-from sagakit.engine.batch import Item
-from sagakit.engine.engine import Participant
+from sagakit.app.host import ServiceContext
+from sagakit.engine.engine import ServiceEngine
 from sagakit.message import Event, message_id
-from sagakit.ports import Outgoing, RowsLocked
+from sagakit.ports import Inlet, OutboxRow, Redeliver, RowsLocked
 from sagakit.postgres.connection import engine_for
 from sagakit.postgres.dead_letters import SqlDeadLetters
 from sagakit.postgres.store import SqlStore
 from sagakit.provider import InstantProvider, Provider
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from sagakit.work import Item
 from tests.keys import PUBLIC_KEY
-from tests.postgres import recipe
+from tests.postgres import definition
 
 
 class MemoryMode:
@@ -30,7 +30,7 @@ class MemoryMode:
 
     def __init__(self, chatty: bool = True) -> None:
         self.chatty = chatty
-        self.published: list[Outgoing] = []
+        self.published: list[OutboxRow] = []
         self.failing = False
         self.refused: set[str] = set()  # keys of rows that no broker takes
         self.pause = 0.0
@@ -38,10 +38,13 @@ class MemoryMode:
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Any]]:
         return (("events", event),) if self.chatty else ()
 
-    async def start(self, participant: Participant) -> None:
-        pass
+    async def start(self, inlet: Inlet) -> Redeliver:
+        async def redeliver(body: bytes) -> str | None:
+            return "this mode stays in memory"
 
-    async def publish(self, rows: Sequence[Outgoing]) -> None:
+        return redeliver
+
+    async def publish(self, rows: Sequence[OutboxRow]) -> None:
         await asyncio.sleep(self.pause)
         if self.failing:
             raise ConnectionError("no broker")
@@ -56,7 +59,7 @@ class MemoryMode:
         pass
 
 
-class Replica(Host):
+class Replica(ServiceContext):
     """A Host, and shortcuts for tests."""
 
     mode: MemoryMode
@@ -87,7 +90,7 @@ class Replica(Host):
 
 
 @asynccontextmanager
-async def replica(
+async def service_process(
     service: str,
     url: str,
     *,
@@ -100,13 +103,13 @@ async def replica(
     chosen = Settings(
         token_public_keys=PUBLIC_KEY, service=service, database_url=url, **{"providers": "instant", **settings}
     )
-    made = recipe(service)
+    made = definition(service)
     engine = engine_for(url, chosen.db_pool)
     lease, pause = chosen.outbox_lease, chosen.retry_max
     store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=lease, pause=pause)
     mode, metrics = MemoryMode(chatty), Metrics()
     letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, made.opened(chosen))
-    participant = Participant(made.service, store, mode, outside, letters, chosen, metrics)
+    participant = ServiceEngine(made.service, store, mode, outside, letters, chosen, metrics)
     attention = Attention(engine, participant, made.concerns, period=0.1)
     this = Replica(chosen, engine, store, letters, participant, attention, metrics)
     object.__setattr__(this, "mode", mode)
@@ -125,11 +128,13 @@ async def replica(
 
 async def settled(service: Replica, items: Sequence[Item], seconds: float = 30) -> list[Event | BaseException | None]:
     """The answers to all items; what is locked by another replica is sent again, as a consumer does."""
-    answers: list[Event | BaseException | None] = list(await service.participant.insist(items))
+    answers: list[Event | BaseException | None] = list(await service.participant.do_until_stored(items))
     async with asyncio.timeout(seconds):
         while again := [at for at, answer in enumerate(answers) if isinstance(answer, RowsLocked)]:
             await asyncio.sleep(0.01)
-            for at, answer in zip(again, await service.participant.insist([items[at] for at in again]), strict=True):
+            for at, answer in zip(
+                again, await service.participant.do_until_stored([items[at] for at in again]), strict=True
+            ):
                 answers[at] = answer
     return answers
 
@@ -153,4 +158,4 @@ def names(events: Sequence[object]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-__all__ = ["MemoryMode", "Replica", "basket", "message_id", "names", "place", "replica", "reserve", "settled"]
+__all__ = ["MemoryMode", "Replica", "basket", "message_id", "names", "place", "reserve", "service_process", "settled"]

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httpx
 
-from tests.agreement.canon import End, Ending, end_of
+from tests.agreement.normalize import End, Ending, end_of
 from tests.agreement.scenarios import SCARCE, Purchase, Scenario, body
 from tests.agreement.steady import HELD
 from tests.e2e.stack import ENDED, SERVICES, Stack
