@@ -10,13 +10,14 @@ import pytest
 
 from quartet_stack.layout import REPOSITORY
 from quartet_stack.settings import PORTS, TOXIC_PORTS
+from tests.chaos.faults import MODULES
 
 FOLDERS = ("docs", "infra", "loadtests", "services", "shared", "tests")
 PACKAGES = ("shared/src", "services/*/src", "infra/*/src", "tests/chaos/toolkit")
 EXAMPLES = {
     name
     for names in (
-        "services/loyalty/ points_settled",  # the guide that adds a participant
+        "services/loyalty/ loyalty.py points_settled",  # the guide that adds a participant
         "experiment.yaml mine.yaml history.edn raw.json report.md report.html journal.json history.jsonl report.json",
         "stack.json stack.lock secrets.json compose.env",  # as those of the line before, files that commands write
         "EventName MessageName Forward Remind",  # in the place of a name; names of before, in a decision
@@ -189,3 +190,9 @@ def test_every_page_can_be_found_from_the_index() -> None:
             if link.partition("#")[0]
         ]
     assert sorted(str(page.relative_to(REPOSITORY)) for page in set(PAGES) - reached) == []
+
+
+def test_every_fault_of_a_chaos_run_has_a_row() -> None:
+    page = (REPOSITORY / "docs/reliability.md").read_text()
+    rows = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
+    assert [name for name in MODULES if f"`{name}`" not in rows] == []
