@@ -1,7 +1,7 @@
 """No page names a file, a link, a module, a make target, a variable or an identifier that does not exist."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -44,7 +44,7 @@ FILES = _files()
 PATHS = {
     str(path.relative_to(REPOSITORY)) for file in FILES for path in (file, *file.parents) if REPOSITORY in path.parents
 }
-PAGES = [path for path in FILES if path.suffix == ".md"]
+PAGES = sorted(path for path in FILES if path.suffix == ".md")
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", (REPOSITORY / "Makefile").read_text(), re.MULTILINE))
 
 
@@ -196,3 +196,23 @@ def test_every_fault_of_a_chaos_run_has_a_row() -> None:
     page = (REPOSITORY / "docs/reliability.md").read_text()
     rows = "\n".join(line.split("|")[1] for line in page.splitlines() if line.startswith("| `"))
     assert [name for name in MODULES if f"`{name}`" not in rows] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "check"),
+    [
+        ("[gone](gone.md)", test_every_link_leads_to_a_file_and_a_heading),
+        ("`sagakit/gone.py`", test_every_file_that_a_page_names_exists),
+        ("`services/<name>/gone.sql`", test_every_file_that_a_page_names_exists),
+        ("```sh\nmake gone   # a target\n```", test_every_make_target_that_a_page_names_exists),
+        ("`python -m tests.chaos.gone`", test_every_module_that_a_page_names_exists),
+        ("`sagakit.ports.Gone`", test_every_module_that_a_page_names_exists),
+        ("`GONE_" + "AFTER`", test_every_variable_and_identifier_that_a_page_names_exists),
+        ("`Inlet.is_" + "gone`", test_every_variable_and_identifier_that_a_page_names_exists),
+    ],
+)
+def test_what_does_not_exist_is_found(text: str, check: Callable[[Path], None], tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(AssertionError):
+        check(page)
