@@ -16,16 +16,16 @@ from random import SystemRandom
 
 import pytest
 
-from quartet_stack import folders
 from quartet_stack.errors import StackError
-from quartet_stack.programs import STOP_SECONDS, write_scripts
-from quartet_stack.readiness import HOST, wait_for
+from quartet_stack.ownership import folders
+from quartet_stack.processes.programs import STOP_SECONDS, write_scripts
+from quartet_stack.processes.readiness import HOST, wait_for
 from quartet_stack.secrets_store import load_or_create
 from quartet_stack.settings import SERVICES, resolve
 from tests.suite.choice import chosen
 
 START_SECONDS = 60
-# module of quartet_stack that prepares it -> the ports that it needs, the first of which clients talk to
+# module of quartet_stack.servers that prepares it -> the ports that it needs, the first of which clients talk to
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "kafka": ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT"),
     "sns_sqs": ("AWS_PORT",),
@@ -46,7 +46,7 @@ class ProcessServer:
         layout = self.layout = settings.layout
         folders.prepare(layout, print)
         load_or_create(layout, SERVICES)
-        prepare = import_module(f"quartet_stack.{component}").prepare
+        prepare = import_module(f"quartet_stack.servers.{component}").prepare
         self._program = prepare(settings, lambda line: print(f"{component}: {line}"))
         write_scripts(layout, [self._program])
         self.folder = folder

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import toxics
 from quartet_stack.docker import containers as docker
 from quartet_stack.docker.containers import BROKERS, COMPOSE_FILE
 from quartet_stack.layout import REPOSITORY
+from quartet_stack.servers import toxiproxy
 from quartet_stack.settings import PORTS, SERVICES, resolve
 from sagakit.modes import MODES
 
@@ -118,7 +118,7 @@ def test_each_service_has_a_proxy_for_each_thing_that_it_stands_on_named_as_in_t
     native = set[str]()
     for mode in MODES:
         settings = resolve({"TOXICS": "on", "COORDINATION_MODE": mode, "STACK_DIR": str(tmp_path)})
-        native |= {link.name for link in toxics.links(settings)}
+        native |= {link.name for link in toxiproxy.links(settings)}
     assert names == native
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from quartet_stack import commands
+from quartet_stack.commands import lifecycle
 from quartet_stack.docker import containers as docker
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
@@ -37,7 +37,7 @@ def test_auto_goes_native_and_says_which_image_is_missing(tmp_path: Path, monkey
     monkeypatch.setattr(docker, "why_not", lambda: "")
     monkeypatch.setattr(docker, "images", nothing_to_be_had)
     console = Console(quiet=True)
-    choice = commands._choose(settings(tmp_path), console)
+    choice = lifecycle._choose(settings(tmp_path), console)
     assert not choice.docker
     assert "the image postgres:17 cannot be had (connection refused)" in choice.said
     assert "\n" not in choice.said

@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from quartet_stack import attention
 from quartet_stack.__main__ import main
+from quartet_stack.commands import attention
 from quartet_stack.settings import SERVICES
 from tests.keys import SIGNING_KEY
 

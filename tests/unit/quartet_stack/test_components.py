@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import components, services
-from quartet_stack.components import Component, Report
+from quartet_stack import services
 from quartet_stack.docker import containers as docker
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.secrets_store import load_or_create, read, write_private
-from quartet_stack.servers import kafka, pubsub
+from quartet_stack.servers import components, kafka, pubsub
+from quartet_stack.servers.components import Component, Report
 from quartet_stack.settings import SERVICES, is_secret, resolve
 from sagakit.sealing import checked
 

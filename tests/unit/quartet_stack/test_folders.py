@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import folders, services, stack
+from quartet_stack import services, stack
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout, locked
+from quartet_stack.ownership import folders
 from quartet_stack.secrets_store import load_or_create, read
 from quartet_stack.settings import SERVICES
 from tests.unit.quartet_stack.conftest import STRANGER, needs_root

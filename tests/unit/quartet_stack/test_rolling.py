@@ -6,10 +6,10 @@ from typing import cast
 
 import pytest
 
-from quartet_stack import rolling
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
-from quartet_stack.supervisor import Process, Supervisor
+from quartet_stack.processes import rolling
+from quartet_stack.processes.supervisor import Process, Supervisor
 from tests.unit.quartet_stack.test_readiness import answering
 
 

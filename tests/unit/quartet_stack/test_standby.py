@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from quartet_stack import commands
+from quartet_stack.commands import lifecycle
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.secrets_store import load_or_create
@@ -201,5 +201,5 @@ def test_a_standby_that_may_lack_something_is_not_promoted(
 @pytest.mark.parametrize("given", ["", "orders", "all"])
 def test_promote_names_the_services_it_can_be_asked_for(tmp_path: Path, given: str) -> None:
     with pytest.raises(StackError, match=r"valid: order, payment, inventory, shipping") as refused:
-        commands.promote({"SERVICE": given, "STACK_DIR": str(tmp_path)})
+        lifecycle.promote({"SERVICE": given, "STACK_DIR": str(tmp_path)})
     assert refused.value.status == 2

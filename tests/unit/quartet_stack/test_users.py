@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from quartet_stack import folders, privileges, uninstall, users
+from quartet_stack.commands import uninstall
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
+from quartet_stack.ownership import folders, privileges, users
 from quartet_stack.settings import SERVICES
 from quartet_stack.stack import SUBSTRATES
 from tests.unit.quartet_stack.conftest import needs_root

@@ -62,8 +62,7 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "infra/stack/src/quartet_stack/docker/images.py:DIGEST": (),
     "infra/stack/src/quartet_stack/docker/images.py:findall": (),
     "infra/stack/src/quartet_stack/servers/postgres.py:search": (),
-    "infra/stack/src/quartet_stack/memory.py:search": (),
-    "infra/stack/src/quartet_stack/toxics.py:search": (),
+    "infra/stack/src/quartet_stack/servers/toxiproxy.py:search": (),
     "infra/docker/lock.py:split": (),
 }
 READERS: Final[Mapping[str, Callable[[str], Any]]] = {

@@ -10,19 +10,19 @@ from quartet_stack.errors import StackError
 
 # command -> the function that does it, and may return an exit status; imported only when asked for
 COMMANDS = {
-    "up": "quartet_stack.commands:up",
-    "down": "quartet_stack.commands:down",
-    "clean": "quartet_stack.commands:clean",
-    "promote": "quartet_stack.commands:promote",
-    "restart": "quartet_stack.rolling:main",
-    "status": "quartet_stack.status:main",
-    "logs": "quartet_stack.logs:main",
-    "config": "quartet_stack.config:main",
-    "attention": "quartet_stack.attention:main",
-    "uninstall": "quartet_stack.uninstall:main",
-    "token": "quartet_stack.quick:token",
-    "keys": "quartet_stack.quick:keys",
-    "check": "quartet_stack.quick:check",
+    "up": "quartet_stack.commands.lifecycle:up",
+    "down": "quartet_stack.commands.lifecycle:down",
+    "clean": "quartet_stack.commands.lifecycle:clean",
+    "promote": "quartet_stack.commands.lifecycle:promote",
+    "restart": "quartet_stack.processes.rolling:main",
+    "status": "quartet_stack.commands.status:main",
+    "logs": "quartet_stack.commands.logs:main",
+    "config": "quartet_stack.commands.config:main",
+    "attention": "quartet_stack.commands.attention:main",
+    "uninstall": "quartet_stack.commands.uninstall:main",
+    "token": "quartet_stack.commands.quick:token",
+    "keys": "quartet_stack.commands.quick:keys",
+    "check": "quartet_stack.commands.quick:check",
 }
 
 

@@ -12,12 +12,13 @@ import signal as signals
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet_stack import rolling, stack
+from quartet_stack import stack
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout, layout
+from quartet_stack.processes import rolling
+from quartet_stack.processes.supervisor import Process, Supervisor
 from quartet_stack.servers import promotion
 from quartet_stack.settings import resolve, stack_environment
-from quartet_stack.supervisor import Process, Supervisor
 
 __all__ = [
     "StackError",

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from quartet_stack import folders, toxics
 from quartet_stack.layout import REPOSITORY
-from quartet_stack.programs import PROVIDER, SERVICE, Program
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership import folders
+from quartet_stack.processes.programs import PROVIDER, SERVICE, Program
+from quartet_stack.processes.readiness import HOST, Check
 from quartet_stack.secrets_store import provider_keys, seal_keys
-from quartet_stack.servers import standby
+from quartet_stack.servers import standby, toxiproxy
 from quartet_stack.settings import DEFAULTS, PORTS, SERVICES, Settings
 from quartet_stack.tokens import SIGNING_KEY
 from sagakit.tokens import public_half
@@ -57,7 +57,7 @@ def recorded_environment(settings: Settings, secrets: Mapping[str, str]) -> dict
         SIGNING_KEY: secrets["tokens"],
         "STACK_DIR": settings["STACK_DIR"],
         "CONSOLE_URL": url(settings, CONSOLE),
-        **toxics.recorded(settings),
+        **toxiproxy.recorded(settings),
         **{f"{name.upper()}_DATABASE_URL": standby.database_url(settings, secrets, name) for name in SERVICES},
     }
 
@@ -79,9 +79,9 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str, python: P
     """One of the four, with its own database and nobody else's."""
     environment = {
         **common_environment(settings, secrets),
-        **toxics.detours(settings, name),
+        **toxiproxy.detours(settings, name),
         "SERVICE": name,
-        "DATABASE_URL": standby.database_url(settings, secrets, name, toxics.database_port(settings, name)),
+        "DATABASE_URL": standby.database_url(settings, secrets, name, toxiproxy.database_port(settings, name)),
         **({"STANDBY_TIMEOUT": settings["STANDBY_TIMEOUT"]} if name in settings.standbys else {}),
         **seal_keys(secrets, name),
         **provider_keys(secrets, name),

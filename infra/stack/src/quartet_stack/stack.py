@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from quartet_stack import folders, readable, services, toxics, users
+from quartet_stack import services
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY, Layout, locked
-from quartet_stack.ports import refuse_taken_ports
-from quartet_stack.privileges import run_user
-from quartet_stack.programs import DATABASE, PROXY, SERVICE, Program
-from quartet_stack.readiness import wait_for
+from quartet_stack.ownership import folders, readable, users
+from quartet_stack.ownership.privileges import run_user
+from quartet_stack.processes.ports import refuse_taken_ports
+from quartet_stack.processes.programs import DATABASE, PROXY, SERVICE, Program
+from quartet_stack.processes.readiness import wait_for
+from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.secrets_store import given_secrets, load_or_create, write_private
-from quartet_stack.servers import postgres, promotion, replication, standby
+from quartet_stack.servers import postgres, promotion, replication, standby, toxiproxy
 from quartet_stack.settings import SERVICES, Settings
-from quartet_stack.supervisor import Supervisor
 
 # what carries the messages -> the module that prepares it
 SUBSTRATES = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "sns_sqs", "pubsub": "pubsub"}
@@ -123,12 +124,12 @@ def _substrate(settings: Settings, step: Step) -> list[Program]:
     module = SUBSTRATES.get(settings.substrate)
     if module is None:
         return []
-    prepare = importlib.import_module(f"quartet_stack.{module}").prepare
+    prepare = importlib.import_module(f"quartet_stack.servers.{module}").prepare
     return [prepare(settings, lambda text: step(settings.substrate, text))]
 
 
 def _proxies(settings: Settings, step: Step) -> list[Program]:
-    return [toxics.prepare(settings, lambda text: step("toxiproxy", text))] if toxics.links(settings) else []
+    return [toxiproxy.prepare(settings, lambda text: step("toxiproxy", text))] if toxiproxy.links(settings) else []
 
 
 def _databases(settings: Settings, secrets: Mapping[str, str], pool: ThreadPoolExecutor, step: Step) -> list[Program]:

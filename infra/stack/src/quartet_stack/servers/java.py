@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quartet_stack.errors import StackError
-from quartet_stack.readable import readable
+from quartet_stack.ownership.readable import readable
 
 
 def java(for_what: str, report: Callable[[str], None]) -> Path:

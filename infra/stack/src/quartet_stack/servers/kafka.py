@@ -8,21 +8,21 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet_stack import toxics
-from quartet_stack.components import NATIVE, Component, Report, run, verify
 from quartet_stack.errors import StackError
-from quartet_stack.folders import home
-from quartet_stack.owned import UMASK
-from quartet_stack.programs import SUBSTRATE, Program
-from quartet_stack.readable import readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.folders import home
+from quartet_stack.ownership.readable import readable
+from quartet_stack.ownership.user_files import UMASK
+from quartet_stack.processes.programs import SUBSTRATE, Program
+from quartet_stack.processes.readiness import HOST, Check
 from quartet_stack.secrets_store import read
+from quartet_stack.servers import toxiproxy
+from quartet_stack.servers.components import PINS, Component, Report, run, verify
 from quartet_stack.servers.java import java
 from quartet_stack.settings import Settings
 
-POM = NATIVE / "kafka" / "pom.xml"
-DIGESTS = NATIVE / "kafka" / "jars.sha256"  # renewed with the pom: see infra/stack/README.md
-LOGGING = NATIVE / "kafka" / "log4j2.yaml"
+POM = PINS / "kafka" / "pom.xml"
+DIGESTS = PINS / "kafka" / "jars.sha256"  # renewed with the pom: see infra/stack/README.md
+LOGGING = PINS / "kafka" / "log4j2.yaml"
 JVM = (
     "-Xmx128m",
     "-XX:+UseSerialGC",
@@ -35,7 +35,7 @@ JVM = (
 def properties(settings: Settings) -> dict[str, str]:
     """The broker's configuration: small, durable enough for one machine, and soon back after a kill."""
     controller = settings.port("KAFKA_CONTROLLER_PORT")
-    ours = [link for link in toxics.links(settings) if link.dependency == "kafka"]
+    ours = [link for link in toxiproxy.links(settings) if link.dependency == "kafka"]
     here = {"PLAINTEXT": settings.port("KAFKA_PORT"), **{link.service.upper(): link.upstream for link in ours}}
     told = here | {link.service.upper(): link.listen for link in ours}  # a service goes on through its own proxy
     return {
@@ -108,7 +108,7 @@ def _addresses(ports: Mapping[str, int]) -> str:
 
 def _listeners(settings: Settings) -> list[str]:
     """The variables of the ports on which it listens for one service each."""
-    return [f"KAFKA_{link.service.upper()}_PORT" for link in toxics.links(settings) if link.dependency == "kafka"]
+    return [f"KAFKA_{link.service.upper()}_PORT" for link in toxiproxy.links(settings) if link.dependency == "kafka"]
 
 
 def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:

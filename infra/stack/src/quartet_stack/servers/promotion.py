@@ -22,12 +22,12 @@ from typing import Any, Final, Protocol
 
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout, locked
-from quartet_stack.programs import STOP_SECONDS
+from quartet_stack.processes.programs import STOP_SECONDS
+from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.secrets_store import read
 from quartet_stack.servers import replication, standby
 from quartet_stack.servers.standby import Mark
 from quartet_stack.settings import Settings, resolve, stack_environment
-from quartet_stack.supervisor import Supervisor
 
 Report = Callable[[str], None]
 LOOK_EVERY: Final = 0.02

@@ -16,15 +16,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
-from quartet_stack import owned
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import run_user
-from quartet_stack.programs import SERVICE, Program
-from quartet_stack.readiness import HOST, wait_for
+from quartet_stack.ownership import user_files
+from quartet_stack.ownership.privileges import run_user
+from quartet_stack.processes.programs import SERVICE, Program
+from quartet_stack.processes.readiness import HOST, wait_for
+from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.servers import postgres, standby
 from quartet_stack.settings import SERVICES, Settings
-from quartet_stack.supervisor import Supervisor
 
 T = TypeVar("T")
 Work = Callable[[Any], Coroutine[Any, Any, T]]  # what is done in a session of the superuser's
@@ -133,7 +133,7 @@ def build(settings: Settings, secrets: Mapping[str, str], service: str) -> None:
         text=True,
         check=False,
         cwd="/",
-        umask=owned.UMASK,
+        umask=user_files.UMASK,
     )
     if done.returncode:
         raise StackError(f"{name} could not be made; pg_basebackup said: {done.stderr.strip()[-400:]}")

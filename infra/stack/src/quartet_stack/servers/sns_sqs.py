@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from quartet_stack.components import NATIVE, Component, Report, pip_venv
-from quartet_stack.folders import home
-from quartet_stack.programs import SUBSTRATE, Program
-from quartet_stack.readable import python, readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.folders import home
+from quartet_stack.ownership.readable import python, readable
+from quartet_stack.processes.programs import SUBSTRATE, Program
+from quartet_stack.processes.readiness import HOST, Check
+from quartet_stack.servers.components import PINS, Component, Report, pip_venv
 from quartet_stack.settings import Settings
 
-LOCK = NATIVE / "ministack" / "requirements.lock"
-LAUNCHER = NATIVE / "ministack" / "launcher.py"
+LOCK = PINS / "ministack" / "requirements.lock"
+LAUNCHER = PINS / "ministack" / "launcher.py"
 COMPONENT = Component("ministack", LOCK, pip_venv("MiniStack", LOCK))
 
 

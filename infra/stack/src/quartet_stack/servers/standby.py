@@ -16,9 +16,9 @@ from pathlib import Path
 
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import run_user
-from quartet_stack.programs import Program
-from quartet_stack.readiness import HOST
+from quartet_stack.ownership.privileges import run_user
+from quartet_stack.processes.programs import Program
+from quartet_stack.processes.readiness import HOST
 from quartet_stack.secrets_store import write_private
 from quartet_stack.servers import postgres
 from quartet_stack.settings import Settings

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from quartet_stack.components import NATIVE, Component, Report, pip_target
-from quartet_stack.folders import home
-from quartet_stack.programs import SUBSTRATE, Program
-from quartet_stack.readable import readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.folders import home
+from quartet_stack.ownership.readable import readable
+from quartet_stack.processes.programs import SUBSTRATE, Program
+from quartet_stack.processes.readiness import HOST, Check
+from quartet_stack.servers.components import PINS, Component, Report, pip_target
 from quartet_stack.settings import Settings
 
-LOCK = NATIVE / "temporal" / "requirements.lock"
+LOCK = PINS / "temporal" / "requirements.lock"
 COMPONENT = Component("temporal", LOCK, pip_target("Temporal", LOCK))
 
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quartet_stack import owned, users
 from quartet_stack.errors import StackError
+from quartet_stack.ownership import user_files, users
 from quartet_stack.secrets_store import write_private
 
 OTHERS = -1  # an id that owns nothing
@@ -40,19 +40,19 @@ class RunUser:
 
     def own(self, folder: Path) -> None:
         """Make a folder, with all that is in it, this user's, for nobody else to read; no link is followed."""
-        owned.make(folder)
-        owned.hand_over(folder, self.uid, self.gid)
+        user_files.make(folder)
+        user_files.hand_over(folder, self.uid, self.gid)
 
     def write(self, folder: Path, name: str, text: str, mode: int = 0o600) -> None:
         """Write a file as a whole into a folder of this user, as this user; a link of that name is replaced."""
         if self.uid is None:
             write_private(folder, name, text, mode)
         else:
-            owned.act(folder, self.identity(), WRITE, name, f"{mode:o}", text=text)
+            user_files.act(folder, self.identity(), WRITE, name, f"{mode:o}", text=text)
 
     def read(self, folder: Path, name: str) -> str:
         """The text of a file in a folder of this user; empty when there is none, or something else."""
-        return owned.read(folder, self.uid, name)
+        return user_files.read(folder, self.uid, name)
 
     def identity(self) -> dict[str, Any]:
         """What makes a child of `subprocess` this user."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import RunUser, run_user
-from quartet_stack.readiness import Check
+from quartet_stack.ownership.privileges import RunUser, run_user
+from quartet_stack.processes.readiness import Check
 from quartet_stack.secrets_store import write_private
 from quartet_stack.settings import is_secret
 

@@ -12,10 +12,10 @@ from http.client import HTTPConnection, HTTPException
 from quartet_stack.docker import containers as docker
 from quartet_stack.errors import StackError, usage
 from quartet_stack.layout import Layout, layout
-from quartet_stack.programs import STOP_SECONDS
-from quartet_stack.readiness import HOST, INTERVAL, PROBE_TIMEOUT
+from quartet_stack.processes.programs import STOP_SECONDS
+from quartet_stack.processes.readiness import HOST, INTERVAL, PROBE_TIMEOUT
+from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.settings import SERVICES, stack_environment
-from quartet_stack.supervisor import Supervisor
 
 Report = Callable[[str], None]
 

@@ -12,9 +12,9 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from quartet_stack import owned
 from quartet_stack.layout import MACHINE, Layout
-from quartet_stack.privileges import RunUser, enterable, run_user
+from quartet_stack.ownership import user_files
+from quartet_stack.ownership.privileges import RunUser, enterable, run_user
 
 PASSAGE = 0o711
 PLACE = "place"  # the file in `Layout.elsewhere` that names the stack
@@ -24,14 +24,14 @@ def prepare(place: Layout, report: Callable[[str], None], stop: Callable[[], obj
     """Make the folders, or take over those that one user owned before; that needs the stack to be stopped (`stop`)."""
     if os.geteuid() != 0:
         for folder in (place.run, place.data):
-            folder.mkdir(mode=owned.PRIVATE, parents=True, exist_ok=True)
-            owned.hand_over(folder, None, None)
+            folder.mkdir(mode=user_files.PRIVATE, parents=True, exist_ok=True)
+            user_files.hand_over(folder, None, None)
     else:
         _of_root(place, report, stop)
     for folder in (place.scripts, place.program_secrets, place.logs, place.data / "postgres"):
-        owned.make(folder)
+        user_files.make(folder)
     if os.geteuid() == 0:
-        _allow(place.logs, owned.PRIVATE)
+        _allow(place.logs, user_files.PRIVATE)
         for folder in (place.run, place.data, place.scripts, place.program_secrets, place.data / "postgres"):
             _allow(folder, PASSAGE)
 
@@ -63,7 +63,7 @@ def close(elsewhere: Path, root: Path) -> list[Path]:
     folders = [Layout(root).run, Layout(root).data] if root.is_dir() else [elsewhere / "run", elsewhere / "data"]
     kept = [folder for folder in folders if folder.is_dir() and folder.stat().st_uid == 0]
     for folder in kept:
-        folder.chmod(owned.PRIVATE)
+        folder.chmod(user_files.PRIVATE)
     return kept
 
 
@@ -102,7 +102,7 @@ def _take_over(folder: Path, name: str) -> None:
     if name == "run":
         shutil.rmtree(folder)
     else:
-        owned.hand_over(folder, 0, 0)
+        user_files.hand_over(folder, 0, 0)
 
 
 def _move(folder: Path, target: Path) -> None:
@@ -119,7 +119,7 @@ def _followed(place: Layout, name: str) -> Path:
 
 def _allow(folder: Path, mode: int) -> None:
     """Give a folder of root's its mode; `StackError` when a link is in its place."""
-    held = owned.open_folder(folder, 0)
+    held = user_files.open_folder(folder, 0)
     try:
         if stat.S_IMODE(os.fstat(held).st_mode) != mode:
             os.fchmod(held, mode)

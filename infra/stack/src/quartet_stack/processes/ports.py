@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from quartet_stack.errors import StackError
-from quartet_stack.programs import Program
-from quartet_stack.readiness import HOST
+from quartet_stack.processes.programs import Program
+from quartet_stack.processes.readiness import HOST
 
 
 def refuse_taken_ports(programs: Iterable[Program], ours: set[int]) -> None:

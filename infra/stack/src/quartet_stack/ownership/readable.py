@@ -17,10 +17,10 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from quartet_stack import users
 from quartet_stack.errors import StackError
 from quartet_stack.layout import MACHINE, REPOSITORY, locked
-from quartet_stack.privileges import reachable, run_user
+from quartet_stack.ownership import users
+from quartet_stack.ownership.privileges import reachable, run_user
 
 Report = Callable[[str], None]
 SOURCES = {"shared": "src", "services": "*/src", "infra": "*/src"}

@@ -14,15 +14,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from quartet_stack.components import NATIVE, Component, Report, run
 from quartet_stack.errors import StackError
-from quartet_stack.folders import home
-from quartet_stack.programs import PROXY, Program
-from quartet_stack.readable import readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.folders import home
+from quartet_stack.ownership.readable import readable
+from quartet_stack.processes.programs import PROXY, Program
+from quartet_stack.processes.readiness import HOST, Check
+from quartet_stack.servers.components import PINS, Component, Report, run
 from quartet_stack.settings import SERVICES, Settings
 
-MODULE = NATIVE / "toxiproxy"
+MODULE = PINS / "toxiproxy"
 PACKAGE = "github.com/Shopify/toxiproxy/v2/cmd/server"
 BUILD = {"GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "CGO_ENABLED": "0"}
 BINARY = "toxiproxy-server"

@@ -14,10 +14,10 @@ from quartet_stack.docker import standby as docker_standby
 from quartet_stack.docker.containers import Choice
 from quartet_stack.errors import StackError, usage
 from quartet_stack.layout import layout
+from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.servers import promotion
 from quartet_stack.settings import SERVICES, Settings, resolve
 from quartet_stack.stack import Step
-from quartet_stack.supervisor import Supervisor
 
 T = TypeVar("T")
 

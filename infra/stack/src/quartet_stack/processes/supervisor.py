@@ -16,8 +16,8 @@ from typing import Any
 
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
-from quartet_stack.owned import UMASK
-from quartet_stack.programs import STOP_SECONDS, Program, configuration, write_scripts
+from quartet_stack.ownership.user_files import UMASK
+from quartet_stack.processes.programs import STOP_SECONDS, Program, configuration, write_scripts
 from quartet_stack.secrets_store import write_private
 
 BAD_NAME = 10
@@ -148,12 +148,12 @@ class Supervisor:
             "PATH": os.environ.get("PATH", "/usr/local/bin:/usr/bin:/bin"),
             "HOME": str(self.layout.run),
             "LANG": "C.UTF-8",
-            "PYTHONPATH": str(Path(__file__).resolve().parents[1]),
+            "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
         }
         command = [
             sys.executable,
             "-m",
-            "quartet_stack.supervisord",
+            "quartet_stack.processes.supervisord",
             "-c",
             str(self.layout.run / "supervisord.conf"),
         ]

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from quartet_stack.docker import containers as docker
 from quartet_stack.layout import layout
-from quartet_stack.memory import tree_pss
+from quartet_stack.processes.memory import tree_pss
+from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.servers import promotion
-from quartet_stack.supervisor import Supervisor
 
 MEGABYTE = 1_000_000
 NOTHING_READY: dict[str, Any] = {

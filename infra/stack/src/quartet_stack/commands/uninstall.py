@@ -6,9 +6,9 @@ import os
 import shutil
 from collections.abc import Callable, Mapping
 
-from quartet_stack import folders, users
 from quartet_stack.errors import StackError
 from quartet_stack.layout import MACHINE
+from quartet_stack.ownership import folders, users
 
 KEPT = "kept, for root alone: {} (make up there goes on with it, make clean there deletes it)"
 ORPHAN = "deleted: {}, the data of {}, which is gone"
