@@ -186,7 +186,7 @@ def test_the_cluster_of_a_fenced_primary_is_deleted_and_no_other(tmp_path: Path)
 @pytest.mark.parametrize(
     ("values", "known", "said"),
     [
-        ({}, Mark(), "has no standby; give it one with: make up DB_STANDBY=order"),
+        ({}, Mark(), "has no standby; to create one: make up DB_STANDBY=order"),
         ({"DB_STANDBY": "payment"}, Mark(confirmed=True), "has no standby"),
         ({"DB_STANDBY": "order"}, Mark(), "may lack orders"),
     ],

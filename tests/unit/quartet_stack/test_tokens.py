@@ -1,4 +1,4 @@
-"""Tokens are what the services accept, although they are made without PyJWT."""
+"""Tokens of the stack are those that the services accept."""
 
 import jwt
 import pytest

@@ -112,7 +112,7 @@ def test_a_data_folder_that_became_a_link_is_refused_by_name(place: Layout, outs
             lambda: user.read(inner, "file"),
         ]
     for attempt in attempts:
-        with pytest.raises(StackError, match=r"/inner is no folder, or a link"):
+        with pytest.raises(StackError, match=r"/inner is a link or not a folder"):
             attempt()
     assert seen(outside) == before
 

@@ -1,8 +1,10 @@
-"""`make attention`: what needs a human in the four services; RETRY=id pushes one on, DISMISS=id REASON=… puts it away,
-RESOLVE=id OUTCOME=declined REASON=… ends a call that gets no answer.
+"""`make attention`: the items in the four services that need an operator.
 
-Exit status 0 when nothing is open (or the act went through), 1 when something is (or the retry failed), 2 when that
-cannot be told: a service does not answer, or the call was wrong.
+`RETRY=id` tries one again, `DISMISS=id REASON=…` closes it, and `RESOLVE=id OUTCOME=declined REASON=…` ends a call to a
+provider that gets no answer.
+
+Exit status of this program (make itself turns each failure into 2): 0 if nothing is open or the action succeeded, 1 if
+something is open or the retry failed, 2 if a service did not answer or the request was wrong.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from rich.console import Console
 from rich.table import Table
 
-from quartet_stack.errors import StackError, usage
+from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import layout
 from quartet_stack.settings import SERVICES, stack_environment
 from quartet_stack.tokens import SIGNING_KEY, make_token
@@ -29,28 +31,35 @@ COLUMNS = ("service", "kind", "id", "since", "detail")
 FORMATS = ("table", "json")
 
 
+class NoServiceAnswers(StackError):
+    """Not one of the four services answered."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join((*problems, "no service answers; start the stack with: make up")), status=2)
+
+
 @dataclass(frozen=True)
-class Desk:
-    """One service's `/attention`, as an operator reaches it."""
+class AttentionClient:
+    """The `/attention` interface of one service, used as an operator."""
 
     service: str
     url: str
     token: str
 
     def items(self) -> Iterator[dict[str, str]]:
-        """All that is open; raises what `_ask` raises."""
+        """All open items, page by page; `StackError` if the service does not answer."""
         query = {"limit": str(PAGE)}
         while True:
             page = self._ask("GET", f"/attention?{urlencode(query)}")
-            for one in page["items"]:
-                yield {name: {**one, "service": self.service}[name] for name in COLUMNS}
+            for item in page["items"]:
+                yield {name: {**item, "service": self.service}[name] for name in COLUMNS}
             if not page["next_cursor"]:
                 return
             query["cursor"] = page["next_cursor"]
 
-    def act(self, item: str, act: str, body: Mapping[str, str] | None = None) -> Any:
-        """What came of `retry`, `dismiss` or `resolve`; None if this service has nothing of that id."""
-        return self._ask("POST", f"/attention/{quote(item, safe='/')}/{act}", body)
+    def act(self, item: str, action: str, body: Mapping[str, str] | None = None) -> Any:
+        """`retry`, `dismiss` or `resolve` an item; returns the answer, or None if this service has no such item."""
+        return self._ask("POST", f"/attention/{quote(item, safe='/')}/{action}", body)
 
     def _ask(self, method: str, target: str, body: Mapping[str, str] | None = None) -> Any:
         parts = urlsplit(self.url)
@@ -58,81 +67,91 @@ class Desk:
         connection = kind(parts.hostname or "", parts.port, timeout=TIMEOUT)
         headers = {"Authorization": f"Bearer {self.token}", "Connection": "close"}
         try:
-            sent = json.dumps(body) if body is not None else None
-            connection.request(method, target, sent, headers | ({"Content-Type": "application/json"} if sent else {}))
-            answer = connection.getresponse()
-            told = json.loads(answer.read())
+            text = json.dumps(body) if body is not None else None
+            connection.request(method, target, text, headers | ({"Content-Type": "application/json"} if text else {}))
+            response = connection.getresponse()
+            answer = json.loads(response.read())
         except (OSError, HTTPException, ValueError) as error:
             raise StackError(f"{self.service}: no answer: {error}", 2) from None
         finally:
             connection.close()
-        if answer.status == 404:
+        if response.status == 404:
             return None
-        if answer.status >= 400:
-            raise StackError(f"{self.service}: {answer.status} {told.get('detail', '')}", 2)
-        return told
+        if response.status >= 400:
+            raise StackError(f"{self.service}: {response.status} {answer.get('detail', '')}", 2)
+        return answer
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """List, or act; the exit status."""
+    """List the open items or act on one; returns the exit status.
+
+    Raises:
+        UsageError: `FORMAT` or the combination of options is not valid.
+    """
     retry, dismiss, resolve, reason, outcome = (
         environ.get(name, "") for name in ("RETRY", "DISMISS", "RESOLVE", "REASON", "OUTCOME")
     )
     shape = (environ.get("FORMAT") or "table").lower()
     if shape not in FORMATS:
-        raise usage(f"FORMAT={shape} is not known; valid: {', '.join(FORMATS)}")
-    _one_act(environ)
-    desks = _desks(environ)
+        raise UsageError(f"FORMAT={shape} is not known; valid: {', '.join(FORMATS)}")
+    _check_options(environ)
+    clients = _clients(environ)
     if retry:
-        return _retry(desks, retry)
+        return _retry(clients, retry)
     if dismiss:
-        return _dismiss(desks, dismiss, reason)
+        return _dismiss(clients, dismiss, reason)
     if resolve:
-        return _resolve(desks, resolve, outcome, reason)
-    return _list(desks, shape)
+        return _resolve(clients, resolve, outcome, reason)
+    return _list(clients, shape)
 
 
-def _one_act(environ: Mapping[str, str]) -> None:
-    """Raises unless at most one act is asked for, with what it needs and no more."""
+def _check_options(environ: Mapping[str, str]) -> None:
+    """Check that there is at most one action, with exactly the options that it needs.
+
+    Raises:
+        UsageError: There are more actions, or an option is missing or belongs to another action.
+    """
     given = [name for name in ("RETRY", "DISMISS", "RESOLVE") if environ.get(name)]
     if len(given) > 1:
-        raise usage(f"either {' or '.join(given)} can be given, not both")
-    act = given[0] if given else ""
-    if act in ("DISMISS", "RESOLVE") and not environ.get("REASON", "").strip():
-        raise usage(f"{act}={environ[act]} needs a REASON=, which is kept")
-    if environ.get("REASON") and act not in ("DISMISS", "RESOLVE"):
-        raise usage("REASON belongs to DISMISS=id or RESOLVE=id")
-    if act == "RESOLVE" and not environ.get("OUTCOME"):
-        raise usage(f"RESOLVE={environ[act]} needs an OUTCOME=: declined for an authorization, refused for a booking")
-    if environ.get("OUTCOME") and act != "RESOLVE":
-        raise usage("OUTCOME belongs to RESOLVE=id")
+        raise UsageError(f"set either {' or '.join(given)}, not both")
+    action = given[0] if given else ""
+    if action in ("DISMISS", "RESOLVE") and not environ.get("REASON", "").strip():
+        raise UsageError(f"{action}={environ[action]} needs a REASON=, which the service records")
+    if environ.get("REASON") and action not in ("DISMISS", "RESOLVE"):
+        raise UsageError("REASON belongs to DISMISS=id or RESOLVE=id")
+    if action == "RESOLVE" and not environ.get("OUTCOME"):
+        raise UsageError(
+            f"RESOLVE={environ[action]} needs an OUTCOME=: declined for an authorization, refused for a booking"
+        )
+    if environ.get("OUTCOME") and action != "RESOLVE":
+        raise UsageError("OUTCOME belongs to RESOLVE=id")
 
 
-def _desks(environ: Mapping[str, str]) -> list[Desk]:
+def _clients(environ: Mapping[str, str]) -> list[AttentionClient]:
     try:
         environment = stack_environment(layout(environ).root)
     except StackError as error:
         raise StackError(str(error), 2) from None
     token = make_token(environment[SIGNING_KEY], "operator", "admin")
-    return [Desk(name, environment[f"{name.upper()}_URL"], token) for name in SERVICES]
+    return [AttentionClient(name, environment[f"{name.upper()}_URL"], token) for name in SERVICES]
 
 
-def _list(desks: list[Desk], shape: str) -> int:
+def _list(clients: list[AttentionClient], shape: str) -> int:
     items: list[dict[str, str]] = []
-    silent: list[str] = []
-    for desk in desks:
+    unreachable: list[str] = []
+    for client in clients:
         try:
-            items += desk.items()
+            items += client.items()
         except StackError as error:
-            silent.append(str(error))
-    if len(silent) == len(desks):
-        raise _nobody(silent)
+            unreachable.append(str(error))
+    if len(unreachable) == len(clients):
+        raise NoServiceAnswers(unreachable)
     if shape == "json":
         print(json.dumps({"items": items}, indent=1))
     else:
-        _show(items, complete=not silent)
-    if silent:
-        print("\n".join(silent), file=sys.stderr)
+        _show(items, complete=not unreachable)
+    if unreachable:
+        print("\n".join(unreachable), file=sys.stderr)
         return 2
     return 1 if items else 0
 
@@ -151,42 +170,45 @@ def _show(items: list[dict[str, str]], complete: bool) -> None:
     console.print(table)
 
 
-def _retry(desks: list[Desk], item: str) -> int:
-    desk, told = _first(desks, item, "retry")
-    if told["retried"]:
-        print(f"{desk.service}: {item}: {told['outcome']}")
+def _retry(clients: list[AttentionClient], item: str) -> int:
+    client, answer = _first(clients, item, "retry")
+    if answer["retried"]:
+        print(f"{client.service}: {item}: {answer['outcome']}")
         return 0
-    print(f"{desk.service}: {item}: {told['outcome']}: {told['detail']}")
+    print(f"{client.service}: {item}: {answer['outcome']}: {answer['detail']}")
     return 1
 
 
-def _dismiss(desks: list[Desk], item: str, reason: str) -> int:
-    desk, _ = _first(desks, item, "dismiss", {"reason": reason})
-    print(f"{desk.service}: {item}: dismissed")
+def _dismiss(clients: list[AttentionClient], item: str, reason: str) -> int:
+    client, _ = _first(clients, item, "dismiss", {"reason": reason})
+    print(f"{client.service}: {item}: dismissed")
     return 0
 
 
-def _resolve(desks: list[Desk], item: str, outcome: str, reason: str) -> int:
-    desk, told = _first(desks, item, "resolve", {"outcome": outcome, "reason": reason})
-    print(f"{desk.service}: {item}: ended as {told['outcome']}; should it have had an effect, that is undone")
+def _resolve(clients: list[AttentionClient], item: str, outcome: str, reason: str) -> int:
+    client, answer = _first(clients, item, "resolve", {"outcome": outcome, "reason": reason})
+    print(f"{client.service}: {item}: ended as {answer['outcome']}; if the call had an effect, it will be undone")
     return 0
 
 
-def _first(desks: list[Desk], item: str, act: str, body: Mapping[str, str] | None = None) -> tuple[Desk, Any]:
-    """The first service that has something of that id, and its answer."""
-    silent: list[str] = []
-    for desk in desks:
+def _first(
+    clients: list[AttentionClient], item: str, action: str, body: Mapping[str, str] | None = None
+) -> tuple[AttentionClient, Any]:
+    """Act in the first service that has such an item; returns that service's client and answer.
+
+    Raises:
+        NoServiceAnswers: Nothing is known to have changed.
+        StackError: No service that answers has such an item.
+    """
+    unreachable: list[str] = []
+    for client in clients:
         try:
-            told = desk.act(item, act, body)
+            answer = client.act(item, action, body)
         except StackError as error:
-            silent.append(str(error))
+            unreachable.append(str(error))
             continue
-        if told is not None:
-            return desk, told
-    if len(silent) == len(desks):
-        raise _nobody(silent)
-    raise StackError("\n".join((*silent, f"nothing of the id {item} needs attention in the services that answer")), 2)
-
-
-def _nobody(silent: list[str]) -> StackError:
-    return StackError("\n".join((*silent, "none of the services answers; start the stack with: make up")), 2)
+        if answer is not None:
+            return client, answer
+    if len(unreachable) == len(clients):
+        raise NoServiceAnswers(unreachable)
+    raise StackError("\n".join((*unreachable, f"no service that answers has an open item with the id {item}")), 2)

@@ -1,7 +1,7 @@
-"""Folders of users who run programs: root follows no link in them, and writes nothing there.
+"""Work in folders of the users who run programs: root follows no link in them, and writes nothing there itself.
 
-That user may put a link wherever root would look next, between any two of root's steps. So a folder is held by its
-descriptor while it changes hands, and what is to be written there is written by a child that is that user already.
+Such a user may put a link wherever root looks next, between any two of root's steps. So root keeps a folder open while
+it changes the owner, and a child that already runs as that user writes the files.
 """
 
 from __future__ import annotations
@@ -18,90 +18,98 @@ from quartet_stack.errors import StackError
 
 FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 ENTRY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-PRIVATE = 0o700  # what may stay of a mode
+PRIVATE = 0o700  # the bits of a mode that may stay
 UMASK = 0o077
-LONGEST = 1 << 16  # characters of a file that is read
-DEEPEST = 64  # folders in folders; what is deeper was made to be in the way
+LONGEST = 1 << 16  # characters; longer files are not read
+DEEPEST = 64  # levels of folders; deeper ones exist only to cause trouble
 
 
 def open_folder(path: Path, uid: int | None) -> int:
-    """A descriptor of a folder; links in folders of that user, or in place of the folder itself, are not followed:
-    `StackError` names the first."""
+    """A descriptor of a folder, reached without following a link that this user could have put there.
+
+    Raises:
+        StackError: The folder, or a folder above it that belongs to the user, is a link or not a folder.
+        OSError: The folder cannot be opened for another reason, such as that it does not exist.
+    """
     if uid is None:
         return os.open(path, FOLDER)
-    held = os.open("/", FOLDER)
+    descriptor = os.open("/", FOLDER)
     for depth, name in enumerate(path.parts[1:], 2):
-        theirs = 0 != uid == os.fstat(held).st_uid or depth == len(path.parts)
+        theirs = 0 != uid == os.fstat(descriptor).st_uid or depth == len(path.parts)
         try:
-            inner = os.open(name, FOLDER | (os.O_NOFOLLOW if theirs else 0), dir_fd=held)
+            inner = os.open(name, FOLDER | (os.O_NOFOLLOW if theirs else 0), dir_fd=descriptor)
         except OSError as error:
             if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
-            raise StackError(f"{Path(*path.parts[:depth])} is no folder, or a link; take it away") from None
+            raise StackError(f"{Path(*path.parts[:depth])} is a link or not a folder; remove it") from None
         finally:
-            os.close(held)
-        held = inner
-    return held
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
 
 
 def make(folder: Path) -> None:
-    """Make a folder unless something of that name is there; what it is shows when it is opened."""
+    """Create a folder unless something with that name exists; `open_folder` checks what that is."""
     if not os.path.lexists(folder):
         folder.mkdir(mode=PRIVATE, exist_ok=True)
 
 
 def hand_over(path: Path, uid: int | None, gid: int | None) -> None:
-    """Make a folder with the folders and files in it that user's, for nobody else to read; links stay as they are.
+    """Give a folder with its files and folders to a user, unreadable for all others; links stay as they are.
 
-    A folder changes hands after what is in it: where this was interrupted, the next call finds what is left.
+    A folder gets its new owner after its contents, so that the next call completes one that was interrupted.
     """
-    held = open_folder(path, uid)
+    folder = open_folder(path, uid)
     try:
-        _hand_over(held, uid, gid)
+        _hand_over(folder, uid, gid)
     finally:
-        os.close(held)
+        os.close(folder)
 
 
-def _hand_over(held: int, uid: int | None, gid: int | None, depth: int = 0) -> None:
-    with os.scandir(held) as entries:
-        names = [one.name for one in entries if one.is_dir(follow_symlinks=False) or one.is_file(follow_symlinks=False)]
+def _hand_over(folder: int, uid: int | None, gid: int | None, depth: int = 0) -> None:
+    with os.scandir(folder) as entries:
+        names = [
+            entry.name
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) or entry.is_file(follow_symlinks=False)
+        ]
     for name in names:
         try:
-            inner = os.open(name, ENTRY, dir_fd=held)
+            inner = os.open(name, ENTRY, dir_fd=folder)
         except OSError:
-            continue  # gone meanwhile, or a link by now
+            continue  # deleted meanwhile, or replaced by a link
         try:
-            found = os.fstat(inner)
-            if stat.S_ISDIR(found.st_mode) and depth < DEEPEST:
+            status = os.fstat(inner)
+            if stat.S_ISDIR(status.st_mode) and depth < DEEPEST:
                 _hand_over(inner, uid, gid, depth + 1)
-            elif stat.S_ISREG(found.st_mode) and found.st_nlink == 1:  # a second name may be outside
-                _take(inner, uid, gid)
+            elif stat.S_ISREG(status.st_mode) and status.st_nlink == 1:  # a second name may be outside the folder
+                _change_owner(inner, uid, gid)
         finally:
             os.close(inner)
-    _take(held, uid, gid)
+    _change_owner(folder, uid, gid)
 
 
-def _take(held: int, uid: int | None, gid: int | None) -> None:
-    found = os.fstat(held)
-    if uid is not None and gid is not None and (found.st_uid, found.st_gid) != (uid, gid):
-        os.fchown(held, uid, gid)
-    mode = stat.S_IMODE(found.st_mode)
-    if mode & ~PRIVATE and os.geteuid() in (0, found.st_uid):
-        os.fchmod(held, mode & PRIVATE)
+def _change_owner(descriptor: int, uid: int | None, gid: int | None) -> None:
+    status = os.fstat(descriptor)
+    if uid is not None and gid is not None and (status.st_uid, status.st_gid) != (uid, gid):
+        os.fchown(descriptor, uid, gid)
+    mode = stat.S_IMODE(status.st_mode)
+    if mode & ~PRIVATE and os.geteuid() in (0, status.st_uid):
+        os.fchmod(descriptor, mode & PRIVATE)
 
 
 def read(folder: Path, uid: int | None, name: str) -> str:
-    """The text of a file in a folder of that user; empty when it is not there, no plain file, or longer than 64 KiB."""
+    """The text of a file in a folder of that user; empty if it is missing, not a plain file, or longer than 64 KiB."""
     try:
-        held = open_folder(folder, uid)
+        descriptor = open_folder(folder, uid)
     except FileNotFoundError:
         return ""
     try:
-        file = os.open(name, ENTRY, dir_fd=held)
+        file = os.open(name, ENTRY, dir_fd=descriptor)
     except OSError:
         return ""
     finally:
-        os.close(held)
+        os.close(descriptor)
     with open(file, errors="replace") as opened:
         plain = stat.S_ISREG(os.fstat(file).st_mode)
         text = opened.read(LONGEST + 1) if plain else ""
@@ -109,16 +117,24 @@ def read(folder: Path, uid: int | None, name: str) -> str:
 
 
 def act(folder: Path, identity: Mapping[str, Any], script: str, *words: str, text: str = "") -> None:
-    """Run a shell script in a folder of the user that `identity` (options of `subprocess.run`) makes of the child.
+    """Run a shell script in a folder of a user, as that user.
 
-    Raises `StackError` with what it said.
+    Args:
+        folder: Where the script runs.
+        identity: The options of `subprocess.run` that start the child as the user.
+        script: For `sh -c`; `words` become $1 and so on.
+        words: The arguments of the script.
+        text: The standard input of the script.
+
+    Raises:
+        StackError: The script failed; the message has its standard error.
     """
-    held = open_folder(folder, identity.get("user"))
+    descriptor = open_folder(folder, identity.get("user"))
     try:
         # the child enters the folder before it becomes the user, who may not be able to enter those above it
         done = subprocess.run(
             ["/bin/sh", "-c", script, "sh", *words],
-            cwd=f"/proc/self/fd/{held}",
+            cwd=f"/proc/self/fd/{descriptor}",
             env={"PATH": "/usr/local/bin:/usr/bin:/bin"},
             input=text,
             capture_output=True,
@@ -128,6 +144,6 @@ def act(folder: Path, identity: Mapping[str, Any], script: str, *words: str, tex
             **identity,
         )
     finally:
-        os.close(held)
+        os.close(descriptor)
     if done.returncode:
-        raise StackError(f"{folder} cannot be written by the user whose it is: {done.stderr.strip()[-300:]}")
+        raise StackError(f"the owner of {folder} cannot write there: {done.stderr.strip()[-300:]}")

@@ -1,39 +1,27 @@
-"""Memory of process trees, counted fairly: PSS gives each process its share of what is shared."""
+"""Memory of process trees, counted without counting shared pages twice: PSS gives each process its share of them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from pathlib import Path
+
+import psutil
 
 
 def tree_pss(roots: Iterable[int]) -> dict[int, int]:
-    """Bytes of PSS of each process with all its descendants; 0 where the caller may not look."""
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        parent = _parent(folder)
-        if parent:
-            children.setdefault(parent, []).append(int(folder.name))
-    return {root: sum(_pss(pid) for pid in _descendants(root, children)) for root in roots}
+    """PSS in bytes of each process with all its descendants; 0 for those that the caller may not inspect."""
+    return {root: sum(map(_pss, _tree(root))) for root in roots}
 
 
-def _descendants(root: int, children: dict[int, list[int]]) -> list[int]:
-    found = [root]
-    for pid in found:
-        found.extend(children.get(pid, ()))
-    return found
-
-
-def _parent(folder: Path) -> int:
+def _tree(root: int) -> list[psutil.Process]:
     try:
-        return int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-    except (OSError, IndexError):
-        return 0
+        process = psutil.Process(root)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
 
 
-def _pss(pid: int) -> int:
+def _pss(process: psutil.Process) -> int:
     try:
-        found = re.search(r"^Pss:\s+(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.MULTILINE)
-    except OSError:
+        return int(process.memory_full_info().pss)
+    except psutil.Error:
         return 0
-    return int(found.group(1)) * 1024 if found else 0

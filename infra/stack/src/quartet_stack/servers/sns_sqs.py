@@ -1,4 +1,4 @@
-"""SNS and SQS: MiniStack, in an environment of its own because it pins a botocore that ours cannot have."""
+"""SNS and SQS: MiniStack, in a virtual environment of its own, because it needs another botocore than ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COMPONENT = Component("ministack", LOCK, pip_venv("MiniStack", LOCK))
 
 
 def prepare(settings: Settings, report: Report) -> Program:
-    """The emulator; it writes its state when it is stopped, and only then."""
+    """The emulator; it saves its state only when it is stopped, not when it is killed."""
     interpreter = python(COMPONENT.ensure(settings.layout, report), "import ministack.app", report)
     data, _ = home(settings.layout, "ministack")
     port = settings.port("AWS_PORT")
