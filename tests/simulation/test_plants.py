@@ -48,7 +48,8 @@ def test_a_stack_that_is_started_from_a_copy_is_the_copy_s(copy: Copy) -> None:
     """Where its files are, what its programs are made of, and with which environment their interpreter is made."""
     code = """
 import sys
-from quartet_stack import readable, services
+from quartet_stack import services
+from quartet_stack.ownership import readable
 from quartet_stack.settings import resolve
 print(resolve({"STACK_DIR": ".stack/chaos", "COORDINATION_MODE": "kafka"}).layout.root)
 print(readable.REPOSITORY, sys.prefix)

@@ -17,7 +17,7 @@ import yaml
 from checkout.saga import CHECKOUT
 from checkout.topology import topology_of
 from order_service.service import SERVICE as ORDER
-from quartet_stack.docker.containers import BROKERS
+from quartet_stack.docker.environment import BROKERS
 from quartet_stack.layout import REPOSITORY
 from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES

@@ -58,12 +58,11 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "shared/src/sagakit/modes/sns_sqs/wire.py:_UNLAWFUL": ("\x00", "a", "\ufffe"),
     "shared/src/sagakit/web/protocol.py:_HOST": ("a", "a.", "[", ":", "%"),
     "shared/src/sagakit/app/readiness.py:_REVISION": (),
-    "infra/stack/src/quartet_stack/docker/containers.py:match": (),
+    "infra/stack/src/quartet_stack/docker/choice.py:match": (),
     "infra/stack/src/quartet_stack/docker/images.py:DIGEST": (),
     "infra/stack/src/quartet_stack/docker/images.py:findall": (),
     "infra/stack/src/quartet_stack/servers/postgres.py:search": (),
-    "infra/stack/src/quartet_stack/memory.py:search": (),
-    "infra/stack/src/quartet_stack/toxics.py:search": (),
+    "infra/stack/src/quartet_stack/servers/toxiproxy.py:search": (),
     "infra/docker/lock.py:split": (),
 }
 READERS: Final[Mapping[str, Callable[[str], Any]]] = {

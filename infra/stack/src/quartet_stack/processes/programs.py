@@ -1,4 +1,4 @@
-"""What supervisord runs: one readable script per program, and one configuration for all of them."""
+"""The programs that supervisord runs: one readable script for each, and one configuration for all of them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import RunUser, run_user
-from quartet_stack.readiness import Check
+from quartet_stack.ownership.privileges import RunUser, run_user
+from quartet_stack.processes.readiness import Check
 from quartet_stack.secrets_store import write_private
 from quartet_stack.settings import is_secret
 
@@ -22,12 +22,15 @@ DATABASE = "database"
 PROVIDER = "provider"
 PROXY = "proxy"
 
-STOP_SECONDS = 20  # a graceful stop may take this long before the program is killed
+STOP_SECONDS = 20  # a program that has not stopped after this time is killed
 
 
 @dataclass(frozen=True)
 class Program:
-    """A long-running program, wholly described: whatever differs from what runs leads to a restart."""
+    """A complete description of a long-running program: any difference from what runs leads to a restart.
+
+    `ports`: the variable that sets a port, and the port. `fingerprint`: a digest of the code that the command runs.
+    """
 
     name: str
     kind: str
@@ -35,15 +38,18 @@ class Program:
     directory: Path
     check: Check
     environment: Mapping[str, str] = field(default_factory=dict)
-    ports: Mapping[str, int] = field(default_factory=dict)  # variable that sets it -> port
+    ports: Mapping[str, int] = field(default_factory=dict)
     stop_signal: str = "TERM"
     stop_group: bool = True
     replicas: int = 1
-    fingerprint: str = ""  # of the code behind the command
+    fingerprint: str = ""
 
 
 def script(layout: Layout, program: Program, user: RunUser) -> str:
-    """The shell script that becomes the program; it dies with supervisord, so nothing is left behind."""
+    """The shell script that becomes the program. The program ends with supervisord, so none is left behind.
+
+    Any change of this text, even of a comment, restarts every program at the next `make up`.
+    """
     lines = [
         "#!/bin/sh",
         f"# {program.name}, as `make up` runs it; may be run by hand, also by root: it becomes {user.name}",
@@ -68,11 +74,13 @@ def _exports(program: Program, secret: bool) -> list[str]:
     ]
 
 
-def write_scripts(layout: Layout, programs: Sequence[Program]) -> dict[str, str]:
-    """Write each program's script, and the file with its secrets, and delete those of others.
+def write_scripts(layout: Layout, programs: Sequence[Program], *, keep_others: bool = False) -> dict[str, str]:
+    """Write the script of each program and the file with its secrets, and delete those of others unless they are kept.
 
-    Returns the digest of each program. Where root writes, only the program's user can read either, and not change
-    the script.
+    If root writes them, only the program's user can read them, and that user cannot change the script.
+
+    Returns:
+        A digest of each program, which changes when anything about it does.
     """
     digests = {}
     for program in programs:
@@ -87,7 +95,7 @@ def write_scripts(layout: Layout, programs: Sequence[Program]) -> dict[str, str]
         write_private(layout.scripts, program.name, text, 0o750 if reader else 0o700, reader)
     for folder in (layout.program_secrets, layout.scripts):
         for path in folder.iterdir():
-            if path.name not in digests:
+            if path.name not in digests and not keep_others:
                 path.unlink()
     return digests
 
@@ -112,7 +120,12 @@ chmod=0700
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
-    return "\n".join([head, *(_section(layout, program, digests[program.name]) for program in programs)])
+    return "\n".join([head, *sections(layout, programs, digests)])
+
+
+def sections(layout: Layout, programs: Sequence[Program], digests: Mapping[str, str]) -> list[str]:
+    """The part of supervisord.conf of each program."""
+    return [_section(layout, program, digests[program.name]) for program in programs]
 
 
 def _section(layout: Layout, program: Program, digest: str) -> str:
@@ -142,7 +155,7 @@ stdout_logfile_backups=2
 
 
 def _user(name: str) -> str:
-    """Nothing where an ordinary user starts the stack: then all runs as that user."""
+    """The line that sets a user; empty if an ordinary user starts the stack, as whom everything then runs."""
     return f"user={name}\n" if os.geteuid() == 0 else ""
 
 

@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+
 from quartet_stack.errors import StackError
 from quartet_stack.layout import MACHINE, locked
 from quartet_stack.settings import SERVICES
@@ -22,19 +24,19 @@ PROGRAMS = (
     *(f"{name}-{server}" for server in ("db", "standby") for name in SERVICES),
     *("provider", "console", "kafka", "temporal", "ministack", "pubsub", "toxiproxy"),
 )
-COMMENT = "Quartet's"  # in front of what the comment field says: such a user is ours to remove
+COMMENT = "Quartet's"  # the start of the comment field of users that we created and may remove
 ETC = Path("/etc")
 SYSTEM_IDS = range(999, 100, -1)
 NO_SHELL = "/usr/sbin/nologin"
 
 
 def name_of(program: str) -> str:
-    """The user of a program."""
+    """The name of the user of a program."""
     return f"{PREFIX}-{program}"
 
 
 def exists(program: str) -> bool:
-    """Whether there is a user of that name, ours or not."""
+    """Whether a user with that name exists, ours or not."""
     try:
         pwd.getpwnam(name_of(program))
     except KeyError:
@@ -43,31 +45,39 @@ def exists(program: str) -> bool:
 
 
 def group() -> int:
-    """The id of the group that all these users are in: it may read copies of what lies in closed folders."""
+    """The id of the group of all these users, which may read the copies of files from closed folders.
+
+    Raises:
+        StackError: The group does not exist.
+    """
     try:
         return grp.getgrnam(PREFIX).gr_gid
     except KeyError:
-        raise StackError(f"the group {PREFIX} is missing; make it anew: make uninstall, then make up") from None
+        raise StackError(f"the group {PREFIX} is missing; to create it again: make uninstall, then make up") from None
 
 
 def entry(program: str) -> pwd.struct_passwd:
-    """The entry of a program's user; `StackError` when there is none, or one of that name that is somebody else's."""
+    """The entry of a program's user.
+
+    Raises:
+        StackError: There is no such user, or `make up` did not create it.
+    """
     name = name_of(program)
     try:
-        found = pwd.getpwnam(name)
+        user = pwd.getpwnam(name)
     except KeyError:
-        raise StackError(f"there is no user {name}; make up makes it") from None
-    if not found.pw_uid or not found.pw_gecos.startswith(COMMENT):
-        raise StackError(f"there is a user {name} that make up did not make; rename or remove that user")
-    return found
+        raise StackError(f"the user {name} does not exist; make up creates it") from None
+    if not user.pw_uid or not user.pw_gecos.startswith(COMMENT):
+        raise StackError(f"make up did not create the user {name} that exists here; rename or remove that user")
+    return user
 
 
 def ensure() -> list[str]:
-    """Make the users that are missing, as root; returns their names. `StackError` says what stands in the way."""
+    """Create the missing users, as root; returns their names. `StackError` if that is not possible."""
     if not _missing():
         return []
     MACHINE.mkdir(mode=0o711, parents=True, exist_ok=True)
-    with locked(MACHINE / "users.lock", "another make that is making users"):
+    with locked(MACHINE / "users.lock", "another make that is creating or removing users"):
         missing = _missing()
         if not _known(PREFIX):
             _make_group()
@@ -77,10 +87,10 @@ def ensure() -> list[str]:
 
 
 def remove() -> list[str]:
-    """Remove the users and their groups; returns the names of the users. None of their processes may run."""
+    """Remove the users and their groups, none of whose processes may run; returns the names of the users."""
     if not MACHINE.is_dir():
         return []
-    with locked(MACHINE / "users.lock", "another make that is making users"):
+    with locked(MACHINE / "users.lock", "another make that is creating or removing users"):
         ours = [name_of(program) for program in PROGRAMS if _is_ours(program)]
         if shutil.which("userdel") and shutil.which("groupdel"):
             for name in ours:
@@ -94,23 +104,16 @@ def remove() -> list[str]:
 
 
 def processes() -> dict[int, str]:
-    """Ids of the processes that run as one of these users, with the name of that user."""
+    """The ids of the processes that run as one of these users, each with the name of the user."""
     names = {entry(program).pw_uid: name_of(program) for program in PROGRAMS if _is_ours(program)}
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            uid = folder.stat().st_uid
-        except OSError:
-            continue
-        if uid in names:
-            found[int(folder.name)] = names[uid]
-    return found
+    users = ((process.pid, process.info["uids"]) for process in psutil.process_iter(["uids"]))
+    return {pid: names[uids.effective] for pid, uids in users if uids and uids.effective in names}
 
 
 def _missing() -> list[str]:
     for program in PROGRAMS:
         if exists(program):
-            entry(program)  # refuses a stranger
+            entry(program)  # refuses a user that we did not create
     return [program for program in PROGRAMS if not exists(program)]
 
 
@@ -155,22 +158,26 @@ def _free(users: Collection[str], groups: Collection[str]) -> int:
 
 @contextmanager
 def _edited() -> Iterator[tuple[list[str], list[str]]]:
-    """The lines of passwd and group, which are written back where they changed; other tools wait meanwhile."""
+    """The lines of passwd and group, written back if they changed; the lock makes other tools wait meanwhile.
+
+    Raises:
+        StackError: The files cannot be changed.
+    """
     try:
-        held = os.open(ETC / ".pwd.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        lock = os.open(ETC / ".pwd.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.lockf(held, fcntl.LOCK_EX)  # as lckpwdf(3) does
+            fcntl.lockf(lock, fcntl.LOCK_EX)  # as lckpwdf(3) does
             lines = {name: (ETC / name).read_text().splitlines() for name in ("passwd", "group")}
-            before = {name: list(found) for name, found in lines.items()}
+            before = {name: list(text) for name, text in lines.items()}
             yield lines["passwd"], lines["group"]
-            for name, found in lines.items():
-                if found != before[name]:
-                    _replace(ETC / name, "".join(f"{line}\n" for line in found))
+            for name, after in lines.items():
+                if after != before[name]:
+                    _replace(ETC / name, "".join(f"{line}\n" for line in after))
         finally:
-            os.close(held)
+            os.close(lock)
     except OSError as error:
         raise StackError(
-            f"each program of a stack that root starts gets a user of its own, and none can be made here: {error};"
+            f"make up, run by root, creates a user for each program, and cannot create one here: {error};"
             " run make up as an ordinary user"
         ) from None
 
@@ -186,6 +193,6 @@ def _run(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise StackError(
-            f"{command[0]} {command[-1]} failed: {done.stderr.strip()[-300:]}; each program of a stack that root"
-            " starts has a user of its own; run make up as an ordinary user if none can be made here"
+            f"{command[0]} {command[-1]} failed: {done.stderr.strip()[-300:]}; make up, run by root, creates a user for"
+            " each program; if that is not possible here, run make up as an ordinary user"
         )

@@ -1,4 +1,4 @@
-"""Whether a program answers yet. Every probe is cheap and ends within its time-out."""
+"""Probes: whether a program is ready. Each probe is cheap and ends within its timeout."""
 
 from __future__ import annotations
 
@@ -11,21 +11,24 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 
 HOST = "127.0.0.1"
-PROBE_TIMEOUT = 2.0
-INTERVAL = 0.2
+PROBE_TIMEOUT = 2.0  # seconds
+INTERVAL = 0.2  # seconds between two probes
 
 
 @dataclass(frozen=True)
 class Check:
-    """How to ask a program: `kind` is ready (a GET of `path` says the status "ready", which one that is degraded does
-    not), http (it answers 200), postgres, kafka or tcp."""
+    """How to probe a program.
+
+    `kind` is `ready` (a GET of `path` answers 200 with the status "ready", not "degraded"), `http` (it answers 200),
+    `postgres`, `kafka` or `tcp`.
+    """
 
     kind: str
     port: int
     path: str = "/health/ready"
 
     def problem(self) -> str:
-        """Empty when the program is ready, otherwise what it said."""
+        """Probe once; empty if the program is ready, otherwise its answer or the error."""
         try:
             return _PROBES[self.kind](self)
         except (OSError, HTTPException, struct.error) as error:
@@ -35,9 +38,15 @@ class Check:
 def wait_for(
     checks: Mapping[str, Check], seconds: float, give_up: Callable[[Iterable[str]], str] | None = None
 ) -> dict[str, str]:
-    """Probe until all are ready or the time is over; returns what those that are not ready said last.
+    """Probe until all programs are ready or the time is over.
 
-    `give_up` is asked about the rest now and then; a text as its answer ends the wait early.
+    Args:
+        checks: Name of each program and its check.
+        seconds: How long to wait.
+        give_up: Called after each round with the names that are not ready; if it returns a text, the wait ends.
+
+    Returns:
+        The programs that are not ready, each with its last problem; empty if all are ready.
     """
     deadline = time.monotonic() + seconds
     waiting = dict.fromkeys(checks, "")
@@ -61,10 +70,10 @@ def _http(check: Check) -> str:
 def _ready(check: Check) -> str:
     status, body = _get(check)
     try:
-        said = json.loads(body)["status"]
+        word = json.loads(body)["status"]
     except (ValueError, LookupError, TypeError):
-        said = ""
-    return "" if (status, said) == (200, "ready") else f"{status} {body.decode(errors='replace')}"
+        word = ""
+    return "" if (status, word) == (200, "ready") else f"{status} {body.decode(errors='replace')}"
 
 
 def _get(check: Check) -> tuple[int, bytes]:
@@ -83,7 +92,7 @@ def _tcp(check: Check) -> str:
 
 
 def _postgres(check: Check) -> str:
-    """A server that is still starting answers a start-up message with an error of class 57P03."""
+    """A server that is still starting answers a startup message with the error 57P03."""
     startup = struct.pack("!i", 196608) + b"user\0ready\0\0"
     with socket.create_connection((HOST, check.port), PROBE_TIMEOUT) as connection:
         connection.sendall(struct.pack("!i", len(startup) + 4) + startup)

@@ -1,4 +1,4 @@
-"""up, down and clean, as one sees them in a terminal."""
+"""`make up`, `make down`, `make clean` and `make promote`, with what they print."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import TypeVar
 from rich.console import Console
 
 from quartet_stack import services, stack
-from quartet_stack.docker import containers as docker
+from quartet_stack.docker import choice, containers
 from quartet_stack.docker import standby as docker_standby
-from quartet_stack.docker.containers import Choice
-from quartet_stack.errors import StackError, usage
+from quartet_stack.docker.choice import Choice
+from quartet_stack.docker.compose import runs_in_containers
+from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import layout
+from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.servers import promotion
 from quartet_stack.settings import SERVICES, Settings, resolve
 from quartet_stack.stack import Step
-from quartet_stack.supervisor import Supervisor
 
 T = TypeVar("T")
 
@@ -33,55 +34,55 @@ curl -s -X POST {order}/orders \\
 
 
 def up(environ: Mapping[str, str]) -> None:
-    """Bring the stack up, say what happens meanwhile, and how to use it."""
+    """Bring the stack up, print each step, and print how to use the stack."""
     started = time.monotonic()
     settings = resolve(environ)
     console = Console(highlight=False, soft_wrap=True)
-    choice = _choose(settings, console)
-    console.print(f"stack: {choice.said}", markup=False)
-    if choice.docker:
+    decision = _choose(settings, console)
+    console.print(f"stack: {decision.explanation}", markup=False)
+    if decision.in_containers:
         changed = with_progress(settings, console, _up_in_containers)
     else:
-        if docker.running(settings.layout):
-            console.print("  the containers are stopped first; they keep their data to themselves", style="dim")
-            docker.down(settings.layout, volumes=False)
+        if runs_in_containers(settings.layout):
+            console.print("  stopping the containers first; their volumes keep their data", style="dim")
+            containers.down(settings.layout, volumes=False)
         changed = with_progress(settings, console, stack.up)
     seconds = time.monotonic() - started
-    what = f"started: {', '.join(dict.fromkeys(changed))}" if changed else "everything was running already"
+    what = f"started: {', '.join(dict.fromkeys(changed))}" if changed else "everything was already running"
     console.print(f"ready in {seconds:.1f} s ({what})\n")
-    _closing(settings, console)
+    _print_usage(settings, console)
 
 
 def _choose(settings: Settings, console: Console) -> Choice:
-    """Containers if wanted or possible; auto falls back where an image can neither be found, pulled nor built."""
+    """Containers if asked for or possible; `auto` falls back if an image can be neither found, pulled nor built."""
     place = settings.layout
-    choice = docker.choose(settings["STACK"], place, Supervisor(place).alive())
-    if not choice.docker or settings["STACK"] == "docker":
-        return choice
+    decision = choice.choose(settings["STACK"], place, Supervisor(place).alive())
+    if not decision.in_containers or settings["STACK"] == "docker":
+        return decision
     try:
-        with_progress(settings, console, docker.images)
+        with_progress(settings, console, containers.images)
     except StackError as error:
-        return docker.native_because(" ".join(str(error).split())[:300])
-    return choice
+        return choice.native_because(" ".join(str(error).split())[:300])
+    return decision
 
 
 def _up_in_containers(settings: Settings, step: Step) -> list[str]:
     if settings["STACK"] == "docker":
-        docker.images(settings, step)
+        containers.images(settings, step)
     if Supervisor(settings.layout).alive():
-        step("native stack", "stopping; it keeps its data to itself")
+        step("native stack", "stopping; its data stay where they are")
         stack.down(settings.layout)
-    return docker.up(settings, step)
+    return containers.up(settings, step)
 
 
 def with_progress(settings: Settings, console: Console, work: Callable[[Settings, Step], T]) -> T:
-    """`work` with a line per step; on a terminal the last one moves."""
-    told: dict[str, float] = {}
+    """Run `work` and print a line per step; on a terminal the last line is updated in place."""
+    last_printed: dict[str, float] = {}
 
     def line(what: str, how_far: str) -> None:
         now = time.monotonic()
-        if what not in told or now - told[what] > 2 or how_far in ("ready", "fetched"):
-            told[what] = now
+        if what not in last_printed or now - last_printed[what] > 2 or how_far in ("ready", "fetched"):
+            last_printed[what] = now
             console.print(f"  {what}: {how_far}", style="dim", markup=False)
 
     if not console.is_terminal:
@@ -89,8 +90,8 @@ def with_progress(settings: Settings, console: Console, work: Callable[[Settings
     with console.status("checking") as status:
 
         def moving(what: str, how_far: str) -> None:
-            if what not in told:
-                told[what] = time.monotonic()
+            if what not in last_printed:
+                last_printed[what] = time.monotonic()
                 console.print(f"  {what}", style="dim", markup=False)
             status.update(f"{what}: {how_far}".replace("[", r"\["))
 
@@ -98,42 +99,46 @@ def with_progress(settings: Settings, console: Console, work: Callable[[Settings
 
 
 def down(environ: Mapping[str, str]) -> None:
-    """Stop the stack, keep its data."""
+    """Stop the stack and keep its data."""
     started = time.monotonic()
     place = layout(environ)
-    if docker.down(place, volumes=False):
-        print(f"stopped in {time.monotonic() - started:.1f} s; the data is kept in volumes")
+    if containers.down(place, volumes=False):
+        print(f"stopped the stack in {time.monotonic() - started:.1f} s; its volumes keep the data")
     elif stack.down(place):
-        print(f"stopped in {time.monotonic() - started:.1f} s; the data is kept in {place.data}")
+        print(f"stopped the stack in {time.monotonic() - started:.1f} s; its data stay in {place.data}")
     else:
-        print("nothing was running")
+        print("no stack was running")
 
 
 def clean(environ: Mapping[str, str]) -> None:
     """Stop the stack and delete its data."""
     place = layout(environ)
-    docker.down(place, volumes=True)
+    containers.down(place, volumes=True)
     stack.clean(place)
-    print(f"stopped; the data in {place.root} is deleted")
+    print(f"stopped the stack and deleted its data in {place.root}")
 
 
 def promote(environ: Mapping[str, str]) -> None:
-    """Let the standby of the database that `SERVICE` names take over."""
+    """Let the standby of the database that `SERVICE` names take over.
+
+    Raises:
+        UsageError: `SERVICE` names no service.
+    """
     service, place = environ.get("SERVICE", ""), layout(environ)
     if service not in SERVICES:
-        raise usage(f"SERVICE={service} has no database to promote; valid: {', '.join(SERVICES)}")
-    began = time.monotonic()
+        raise UsageError(f"SERVICE={service} has no database to promote; valid: {', '.join(SERVICES)}")
+    started = time.monotonic()
 
     def report(line: str) -> None:
-        print(f"  {time.monotonic() - began:4.1f} s  {line}", flush=True)
+        print(f"  {time.monotonic() - started:4.1f} s  {line}", flush=True)
 
-    if docker.running(place):
-        docker_standby.promote(docker_standby.Place(place.root), service, report)
+    if runs_in_containers(place):
+        docker_standby.promote(docker_standby.ContainerLayout(place.root), service, report)
     else:
         promotion.promote(place, service, report)
 
 
-def _closing(settings: Settings, console: Console) -> None:
+def _print_usage(settings: Settings, console: Console) -> None:
     console.print(f"mode: [bold]{settings.mode}[/]   providers: {settings['PROVIDERS']}")
     for name in SERVICES:
         console.print(f"  {name:<10} {services.url(settings, name)}/docs")

@@ -1,7 +1,7 @@
-"""The folders of a stack, and whose they are.
+"""The folders of a stack and their owners.
 
-An ordinary user owns all of it. Where root starts the stack, `run` and `data` are root's: anybody may pass through them
-and nobody may list them; in them each program's user finds its own script, its own secrets and its own data folder.
+An ordinary user owns all of them. If root starts the stack, root owns `run` and `data`: every user may pass through
+them, and only root may list them. In them, each program's user has its own script, secrets and data folder.
 """
 
 from __future__ import annotations
@@ -12,32 +12,38 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
-from quartet_stack import owned
 from quartet_stack.layout import MACHINE, Layout
-from quartet_stack.privileges import RunUser, enterable, run_user
+from quartet_stack.ownership import user_files
+from quartet_stack.ownership.privileges import RunUser, enterable, run_user
 
-PASSAGE = 0o711
+PASSAGE = 0o711  # every user may enter, only root may list
 PLACE = "place"  # the file in `Layout.elsewhere` that names the stack
 
 
 def prepare(place: Layout, report: Callable[[str], None], stop: Callable[[], object] = lambda: None) -> None:
-    """Make the folders, or take over those that one user owned before; that needs the stack to be stopped (`stop`)."""
+    """Create the folders, or take over those of an older version, which one user owned.
+
+    Args:
+        place: The stack.
+        report: Called with a line for each folder that is taken over or moved.
+        stop: Stops the stack; called before a folder is taken over or moved.
+    """
     if os.geteuid() != 0:
         for folder in (place.run, place.data):
-            folder.mkdir(mode=owned.PRIVATE, parents=True, exist_ok=True)
-            owned.hand_over(folder, None, None)
+            folder.mkdir(mode=user_files.PRIVATE, parents=True, exist_ok=True)
+            user_files.hand_over(folder, None, None)
     else:
         _of_root(place, report, stop)
     for folder in (place.scripts, place.program_secrets, place.logs, place.data / "postgres"):
-        owned.make(folder)
+        user_files.make(folder)
     if os.geteuid() == 0:
-        _allow(place.logs, owned.PRIVATE)
+        _allow(place.logs, user_files.PRIVATE)
         for folder in (place.run, place.data, place.scripts, place.program_secrets, place.data / "postgres"):
             _allow(folder, PASSAGE)
 
 
 def home(place: Layout, program: str) -> tuple[Path, RunUser]:
-    """The data folder of a program and its user, whose it is from now on."""
+    """Create the data folder of a program and give it to the program's user; returns both."""
     folder, user = place.data / program, run_user(program)
     user.own(folder)
     return folder, user
@@ -53,18 +59,18 @@ def delete(place: Layout) -> None:
         shutil.rmtree(place.elsewhere, ignore_errors=True)
 
 
-def known() -> dict[Path, Path]:
-    """The stacks that root has started on this machine: where each is, by its `Layout.elsewhere`."""
+def started_by_root() -> dict[Path, Path]:
+    """The stacks that root has started on this machine: `Layout.elsewhere` -> the folder of the stack."""
     return {path.parent: Path(path.read_text()) for path in sorted(MACHINE.glob(f"stacks/*/{PLACE}"))}
 
 
 def close(elsewhere: Path, root: Path) -> list[Path]:
-    """Let only root pass through the folders of a stack; returns those that hold something."""
+    """Let only root enter the folders of a stack; returns the folders that exist."""
     folders = [Layout(root).run, Layout(root).data] if root.is_dir() else [elsewhere / "run", elsewhere / "data"]
-    kept = [folder for folder in folders if folder.is_dir() and folder.stat().st_uid == 0]
-    for folder in kept:
-        folder.chmod(owned.PRIVATE)
-    return kept
+    existing = [folder for folder in folders if folder.is_dir() and folder.stat().st_uid == 0]
+    for folder in existing:
+        folder.chmod(user_files.PRIVATE)
+    return existing
 
 
 def _of_root(place: Layout, report: Callable[[str], None], stop: Callable[[], object]) -> None:
@@ -75,17 +81,17 @@ def _of_root(place: Layout, report: Callable[[str], None], stop: Callable[[], ob
     if not (elsewhere / PLACE).exists():
         (elsewhere / PLACE).write_text(str(place.root))
     place.root.mkdir(parents=True, exist_ok=True)
-    closed = not enterable(place.root)
+    unreachable = not enterable(place.root)
     for name in ("run", "data"):
         folder = place.root / name
-        moves = closed and not folder.is_symlink()
+        moves = unreachable and not folder.is_symlink()
         if _foreign(_followed(place, name)):
             stop()
-            report(f"{folder} belonged to one user for all programs; now each program has a user and files of its own")
+            report(f"{folder} belonged to one user of all programs; now each program gets a user and files of its own")
             _take_over(_followed(place, name), name)
         if moves:
             stop()
-            report(f"{folder} is kept in {elsewhere}, since the users of the programs cannot enter {place.root}")
+            report(f"{folder} moves to {elsewhere}, because the users of the programs cannot enter {place.root}")
             _move(folder, elsewhere / name)
         _followed(place, name).mkdir(mode=PASSAGE, exist_ok=True)
 
@@ -95,14 +101,14 @@ def _foreign(folder: Path) -> bool:
 
 
 def _take_over(folder: Path, name: str) -> None:
-    """Make a folder root's that another user could put links into.
+    """Give root a folder that another user could put links into.
 
-    Nothing in `run` is worth the risk of following one, and all but the logs of before is made anew.
+    `run` is deleted, because following a link there would be a risk; everything in it but old logs is created again.
     """
     if name == "run":
         shutil.rmtree(folder)
     else:
-        owned.hand_over(folder, 0, 0)
+        user_files.hand_over(folder, 0, 0)
 
 
 def _move(folder: Path, target: Path) -> None:
@@ -118,10 +124,10 @@ def _followed(place: Layout, name: str) -> Path:
 
 
 def _allow(folder: Path, mode: int) -> None:
-    """Give a folder of root's its mode; `StackError` when a link is in its place."""
-    held = owned.open_folder(folder, 0)
+    """Set the mode of a folder of root; `StackError` if it is a link."""
+    descriptor = user_files.open_folder(folder, 0)
     try:
-        if stat.S_IMODE(os.fstat(held).st_mode) != mode:
-            os.fchmod(held, mode)
+        if stat.S_IMODE(os.fstat(descriptor).st_mode) != mode:
+            os.fchmod(descriptor, mode)
     finally:
-        os.close(held)
+        os.close(descriptor)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import services, toxics
-from quartet_stack.components import Component
+from quartet_stack import services
 from quartet_stack.errors import StackError
 from quartet_stack.secrets_store import load_or_create
-from quartet_stack.servers import kafka
+from quartet_stack.servers import kafka, toxiproxy
+from quartet_stack.servers.components import Component
 from quartet_stack.settings import SERVICES, TOXIC_PORTS, Settings, resolve
 from sagakit.modes import MODES
 
@@ -27,16 +27,16 @@ def environment_of(settings: Settings, name: str) -> dict[str, str]:
 
 def test_without_toxics_nothing_is_between(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, TOXICS="off")
-    assert toxics.links(settings) == []
+    assert toxiproxy.links(settings) == []
     assert environment_of(settings, "order")["DATABASE_URL"].endswith("@127.0.0.1:5441/order_service")
-    assert toxics.recorded(settings) == {}
+    assert toxiproxy.recorded(settings) == {}
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_service_is_given_the_addresses_of_its_own_listeners_alone(mode: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, COORDINATION_MODE=mode)
-    links = toxics.links(settings)
-    broker, setting, form = toxics.BROKERS[MODES[mode].substrate]
+    links = toxiproxy.links(settings)
+    broker, setting, form = toxiproxy.BROKERS[MODES[mode].substrate]
     assert {link.name for link in links} == {
         *(f"{name}.{name}-db" for name in SERVICES),
         *(f"{name}.{broker}" for name in SERVICES),
@@ -49,7 +49,7 @@ def test_a_service_is_given_the_addresses_of_its_own_listeners_alone(mode: str, 
         environment = environment_of(settings, name)
         assert f"@127.0.0.1:{at[f'{name}.{name}-db']}/" in environment["DATABASE_URL"]
         assert environment[setting] == form.format(f"127.0.0.1:{at[f'{name}.{broker}']}")
-    for name in toxics.CALL_PROVIDERS:
+    for name in toxiproxy.CALL_PROVIDERS:
         assert environment_of(settings, name)["PROVIDER_URL"] == f"http://127.0.0.1:{at[f'{name}.provider']}"
 
 
@@ -68,7 +68,7 @@ def test_kafka_listens_for_each_service_and_sends_it_on_through_its_own_proxy(tm
     properties = kafka.properties(settings)
     listeners = dict(one.split("://") for one in properties["listeners"].split(","))
     advertised = dict(one.split("://") for one in properties["advertised.listeners"].split(","))
-    at = {link.service: link for link in toxics.links(settings) if link.dependency == "kafka"}
+    at = {link.service: link for link in toxiproxy.links(settings) if link.dependency == "kafka"}
     for name in SERVICES:
         assert listeners[name.upper()] == f"127.0.0.1:{at[name].upstream}"
         assert advertised[name.upper()] == f"127.0.0.1:{at[name].listen}"
@@ -81,10 +81,10 @@ def test_the_proxy_listens_here_alone_and_knows_every_listener(
     open_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Component, "ensure", lambda *_: open_tmp_path)
-    monkeypatch.setattr(toxics, "_installed", lambda: None)
+    monkeypatch.setattr(toxiproxy, "_installed", lambda: None)
     settings = settings_of(open_tmp_path, COORDINATION_MODE="kafka")
     settings.layout.data.mkdir(parents=True)
-    program = toxics.prepare(settings, lambda text: None)
+    program = toxiproxy.prepare(settings, lambda text: None)
     assert program.command[1:5] == ("-host", "127.0.0.1", "-port", "8474")
     proxies = json.loads((settings.layout.data / "toxiproxy" / "proxies.json").read_text())
     assert all(proxy["listen"].startswith("127.0.0.1:") for proxy in proxies)
@@ -105,7 +105,7 @@ def test_where_neither_go_nor_an_installed_one_is_there_the_error_says_what_to_d
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(Component, "ensure", lambda self, place, report: self.install(tmp_path, report))
     with pytest.raises(StackError, match=r"neither toxiproxy-server nor go in PATH; install Go .*TOXICS=off"):
-        toxics.prepare(settings_of(tmp_path), lambda text: None)
+        toxiproxy.prepare(settings_of(tmp_path), lambda text: None)
 
 
 @pytest.mark.parametrize(("said", "taken"), [("2.12.0", True), ("git", True), ("2.4.0", False)])
@@ -120,10 +120,10 @@ def test_an_installed_one_is_taken_if_it_is_new_enough(
     settings = settings_of(open_tmp_path)
     settings.layout.data.mkdir(parents=True)
     if taken:
-        assert toxics.prepare(settings, lambda text: None).command[0] == str(binary)
+        assert toxiproxy.prepare(settings, lambda text: None).command[0] == str(binary)
     else:
         with pytest.raises(StackError, match=r"is 2\.4, and TOXICS=on needs 2\.5 or newer"):
-            toxics.prepare(settings, lambda text: None)
+            toxiproxy.prepare(settings, lambda text: None)
 
 
 def test_the_proxy_is_built_from_locked_modules_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,11 +133,11 @@ def test_the_proxy_is_built_from_locked_modules_alone(tmp_path: Path, monkeypatc
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
     monkeypatch.setenv("GOFLAGS", "-mod=mod")
-    toxics._install(tmp_path, lambda text: None)
+    toxiproxy._install(tmp_path, lambda text: None)
     folder, flags, *words = (tmp_path / "said").read_text().split(" ", 2)
-    assert (folder, flags) == (str(toxics.MODULE), "-mod=readonly")
-    assert toxics.PACKAGE in words[0]
-    locked = (toxics.MODULE / "go.sum").read_text()
-    required = re.findall(r"^\t(\S+) (v\S+)", (toxics.MODULE / "go.mod").read_text(), flags=re.MULTILINE)
+    assert (folder, flags) == (str(toxiproxy.MODULE), "-mod=readonly")
+    assert toxiproxy.PACKAGE in words[0]
+    locked = (toxiproxy.MODULE / "go.sum").read_text()
+    required = re.findall(r"^\t(\S+) (v\S+)", (toxiproxy.MODULE / "go.mod").read_text(), flags=re.MULTILINE)
     assert ("github.com/Shopify/toxiproxy/v2", "v2.12.0") in required
     assert [one for one in required if f"{one[0]} {one[1]} h1:" not in locked] == []

@@ -1,4 +1,4 @@
-"""`make logs`: follow what all programs, or one, write."""
+"""`make logs`: follow the logs of all programs, or of one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TextIO
 
-from quartet_stack.docker import containers as docker
-from quartet_stack.errors import StackError, usage
+from quartet_stack.docker import containers
+from quartet_stack.docker.compose import runs_in_containers
+from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import Layout, layout
 
 COLOURS = (36, 33, 32, 35, 34, 31)
@@ -19,19 +20,24 @@ INTERVAL = 0.3
 
 
 def main(environ: Mapping[str, str]) -> None:
-    """Print the end of each log, then what is added; `SERVICE` chooses one, `FOLLOW=off` does not wait."""
+    """Print the end of each log, then new lines; `SERVICE` selects one program, `FOLLOW=off` ends after the first part.
+
+    Raises:
+        StackError: There are no logs yet.
+        UsageError: `SERVICE` names nothing that has a log.
+    """
     place = layout(environ)
-    if docker.running(place):
-        docker.logs(place, environ)
+    if runs_in_containers(place):
+        containers.print_logs(place, environ)
         return
     folder = place.logs
-    wanted = environ.get("SERVICE", "")
+    service = environ.get("SERVICE", "")
     if not folder.is_dir():
         raise StackError("there are no logs yet; start the stack with: make up")
-    known = sorted(path.stem for path in folder.glob("*.log"))
-    if wanted and not any(_belongs(name, [wanted]) for name in known):
-        raise usage(f"SERVICE={wanted} has no log; valid: {', '.join(known)}")
-    programs = [wanted] if wanted else _last_started(place) or known
+    names = sorted(path.stem for path in folder.glob("*.log"))
+    if service and not any(_belongs(name, [service]) for name in names):
+        raise UsageError(f"SERVICE={service} has no log; valid: {', '.join(names)}")
+    programs = [service] if service else _last_started(place) or names
     followed: dict[Path, _Follower] = {}
     while True:
         for path in sorted(folder.glob("*.log")):
@@ -46,13 +52,13 @@ def main(environ: Mapping[str, str]) -> None:
 
 
 def _belongs(log: str, programs: Iterable[str]) -> bool:
-    """Whether a log is of one of these programs, or of a replica of it."""
+    """Whether a log belongs to one of these programs, or to one of its replicas."""
     base, _, number = log.rpartition("-")
     return log in programs or (base in programs and number.isdigit())
 
 
 def _last_started(place: Layout) -> list[str]:
-    """The programs of the last `up`, without those of modes before."""
+    """The programs of the last `up`, without those of earlier modes."""
     try:
         return list(json.loads(place.record.read_text())["programs"])
     except (FileNotFoundError, PermissionError):
@@ -60,7 +66,7 @@ def _last_started(place: Layout) -> list[str]:
 
 
 class _Follower:
-    """One log file, also across its rotation."""
+    """Reads one log file, and goes on after its rotation."""
 
     def __init__(self, path: Path, colour: int) -> None:
         self._path = path

@@ -1,8 +1,8 @@
-"""What programs run from, where their users can read it.
+"""Make what programs run from readable for their users.
 
-Root's interpreter, checkout or downloads may lie in folders that nobody else can enter. Then programs get copies below
-`MACHINE`, readable by these users alone and renewed when the original changes; and instead of an interpreter
-that they cannot read the system's, if it fits.
+Root's interpreter, checkout or downloads may be in folders that no other user can enter. Then programs get copies below
+`MACHINE`, which only these users can read and which follow the original; and instead of an interpreter that they cannot
+read they get the system's, if it is suitable.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from quartet_stack import users
 from quartet_stack.errors import StackError
 from quartet_stack.layout import MACHINE, REPOSITORY, locked
-from quartet_stack.privileges import reachable, run_user
+from quartet_stack.ownership import users
+from quartet_stack.ownership.privileges import reachable, run_user
 
 Report = Callable[[str], None]
 SOURCES = {"shared": "src", "services": "*/src", "infra": "*/src"}
@@ -30,30 +30,37 @@ TRY_OURS = "import ssl, sqlite3, order_service.main, provider_sandbox.main"
 
 
 def readable(path: Path, report: Report) -> Path:
-    """A file or folder where the users of the programs can read it: where it is, or a copy that is as new."""
+    """The path at which the users of the programs can read a file or folder: its own, or that of a current copy."""
     if os.geteuid() != 0 or reachable(path):
         return path
     return _copied(path, report)
 
 
 def services_python(report: Report) -> Path:
-    """The interpreter that starts our services: the one that runs this, or one that their users can read."""
+    """The interpreter for our services: the one that runs this, or one that the services' users can read."""
     venv = Path(sys.prefix)
     if os.geteuid() != 0 or _all_reachable(venv):
         return Path(sys.executable)
     trees = {top: readable(REPOSITORY / top, report) for top in SOURCES}
     sources = [
-        tree / found.relative_to(REPOSITORY / top)
+        tree / folder.relative_to(REPOSITORY / top)
         for top, tree in trees.items()
-        for found in sorted((REPOSITORY / top).glob(SOURCES[top]))
+        for folder in sorted((REPOSITORY / top).glob(SOURCES[top]))
     ]
     return python(venv, TRY_OURS, report, sources)
 
 
 def python(venv: Path, trial: str, report: Report, sources: Sequence[Path] = ()) -> Path:
-    """An interpreter that the users of the programs can start, with what is installed in a virtual environment.
+    """An interpreter that the users of the programs can start, with the packages of a virtual environment.
 
-    `trial` is what it has to be able to run as such a user; `sources` are folders of modules besides.
+    Args:
+        venv: The virtual environment.
+        trial: Code that the interpreter must be able to run as such a user.
+        report: Called with a line for each copy that is created.
+        sources: Further folders of modules.
+
+    Raises:
+        StackError: No interpreter on this machine is suitable.
     """
     own = venv / "bin" / "python"
     library = next((venv / "lib").glob("python3*"))
@@ -71,10 +78,13 @@ def python(venv: Path, trial: str, report: Report, sources: Sequence[Path] = ())
         for candidate in _interpreters(base, library.name, report):
             _environment(target, candidate, library.name, packages, sources)
             if _runs(interpreter, trial):
-                report(f"programs run with {candidate}: their users cannot read {base}")
+                report(f"programs run with {candidate}, because their users cannot read {base}")
                 stamp.write_text(made_of)
                 return interpreter
-    raise StackError(f"no interpreter can be had that others than root can read; {base} is closed to them")
+    raise StackError(
+        f"the users of the programs cannot read {base}, and no other interpreter here is suitable; install Python "
+        f"{library.name.removeprefix('python')} where all users can read it, or run make up as an ordinary user"
+    )
 
 
 def _all_reachable(venv: Path) -> bool:
@@ -84,15 +94,15 @@ def _all_reachable(venv: Path) -> bool:
 
 
 def _interpreters(base: Path, version: str, report: Report) -> Iterator[Path]:
-    """Those that may fit: the original, the system's of that version, a copy of the original."""
+    """Candidates in this order: the original, the system's of the same version, a copy of the original."""
     if reachable(base) and reachable(base.parents[1] / "lib" / version):
         yield base
     for folder in SYSTEM_FOLDERS:
-        found = folder / version
-        if found.exists() and reachable(found):
-            yield found
+        candidate = folder / version
+        if candidate.exists() and reachable(candidate):
+            yield candidate
     root = base.parents[1]
-    report(f"copying the interpreter in {root}, which nobody but root can read")
+    report(f"copying the interpreter in {root}, which only root can read")
     target = _folder("copies", root)
     with locked(target.with_name(f"{target.name}.lock"), "another make that is copying"):
         _sync(base, target / "bin" / version)
@@ -103,13 +113,13 @@ def _interpreters(base: Path, version: str, report: Report) -> Iterator[Path]:
 
 
 def _environment(target: Path, base: Path, version: str, packages: Path, sources: Iterable[Path]) -> None:
-    """A virtual environment without packages of its own: a path file names those of another one."""
+    """Create a virtual environment without packages of its own: a path file names those of another one."""
     shutil.rmtree(target, ignore_errors=True)
     site = target / "lib" / version / "site-packages"
     for folder in (target / "bin", site):
-        _make(folder)
+        _make_folder(folder)
     (target / "bin" / version).symlink_to(base)
-    _first_name(target / "bin" / "python", base)
+    _create_python(target / "bin" / "python", base)
     (target / "pyvenv.cfg").write_text(f"home = {base.parent}\ninclude-system-site-packages = false\n")
     names = [*map(str, sources), f"import site; site.addsitedir({str(packages)!r})"]
     (site / "quartet.pth").write_text("\n".join([*names, ""]))
@@ -117,8 +127,8 @@ def _environment(target: Path, base: Path, version: str, packages: Path, sources
         file.chmod(0o644)
 
 
-def _first_name(python: Path, base: Path) -> None:
-    """A link; or a script, where a copy of an interpreter has to be told where its library went."""
+def _create_python(python: Path, base: Path) -> None:
+    """Create `python`: a link, or a script if a copied interpreter has to be told where its library is."""
     libraries = base.parents[1] / "lib"
     if any(libraries.glob("libpython*.so*")) and libraries.is_relative_to(MACHINE):
         words = [f"LD_LIBRARY_PATH={shlex.quote(str(libraries))}", "exec", shlex.quote(str(python.parent / base.name))]
@@ -138,13 +148,13 @@ def _copied(path: Path, report: Report) -> Path:
     target = _folder("copies", path)
     with locked(target.with_name(f"{target.name}.lock"), "another make that is copying"):
         if not target.exists():
-            report(f"copying {path}, which nobody but root can read")
+            report(f"copying {path}, which only root can read")
         _sync(path, target / path.name)
     return target / path.name
 
 
 def _folder(kind: str, of: Path) -> Path:
-    """The place of what is made of a path, in a folder that only the users of programs can enter."""
+    """The place of a copy of a path, in a folder that only the users of programs can enter."""
     above = MACHINE / kind
     above.mkdir(mode=0o750, parents=True, exist_ok=True)
     os.chown(above, 0, users.group())
@@ -153,22 +163,22 @@ def _folder(kind: str, of: Path) -> Path:
 
 
 def _sync(source: Path, target: Path, without: Collection[str] = ()) -> None:
-    """Make `target` a copy of a file, or of a folder less the entries `without`; only what differs is copied.
+    """Make `target` a copy of a file, or of a folder except its entries `without`; only differences are copied.
 
-    Links stay links. Of what has the same size and time of change the contents are taken to be the same.
+    Links stay links. Files with the same size and modification time count as equal.
     """
-    _make(target.parent)
+    _make_folder(target.parent)
     with os.scandir(source.parent) as entries:
-        entry = next(found for found in entries if found.name == source.name)
+        entry = next(entry for entry in entries if entry.name == source.name)
     with os.scandir(target.parent) as entries:
-        before = next((found for found in entries if found.name == target.name), None)
+        before = next((entry for entry in entries if entry.name == target.name), None)
     _renew(entry, before, str(target), without)
 
 
 def _renew(
     entry: os.DirEntry[str], before: os.DirEntry[str] | None, target: str, without: Collection[str] = ()
 ) -> None:
-    """The same for one entry of a folder, in place of what is there `before`; thousands take a tenth of a second."""
+    """Copy one entry of a folder over `before`, what is there now; thousands of entries take a tenth of a second."""
     if before and _kind(before) != _kind(entry):
         _remove(Path(target))
         before = None
@@ -177,15 +187,15 @@ def _renew(
             _remove(Path(target))
             os.symlink(os.readlink(entry.path), target)
     elif entry.is_dir(follow_symlinks=False):
-        _make(Path(target))
-        with os.scandir(target) as found:
-            there = {one.name: one for one in found}
-        with os.scandir(entry.path) as found:
-            for one in found:
-                if one.name not in without:
-                    _renew(one, there.pop(one.name, None), f"{target}/{one.name}")
-        for gone in there:
-            _remove(Path(target, gone))
+        _make_folder(Path(target))
+        with os.scandir(target) as entries:
+            present = {inner.name: inner for inner in entries}
+        with os.scandir(entry.path) as entries:
+            for inner in entries:
+                if inner.name not in without:
+                    _renew(inner, present.pop(inner.name, None), f"{target}/{inner.name}")
+        for name in present:
+            _remove(Path(target, name))
     elif entry.is_file(follow_symlinks=False) and not (before and _same(entry, before)):
         _copy(entry, target)
 
@@ -195,23 +205,23 @@ def _kind(entry: os.DirEntry[str]) -> tuple[bool, bool]:
 
 
 def _same(one: os.DirEntry[str], other: os.DirEntry[str]) -> bool:
-    found, there = one.stat(follow_symlinks=False), other.stat(follow_symlinks=False)
-    return (found.st_size, found.st_mtime_ns) == (there.st_size, there.st_mtime_ns)
+    status, other_status = one.stat(follow_symlinks=False), other.stat(follow_symlinks=False)
+    return (status.st_size, status.st_mtime_ns) == (other_status.st_size, other_status.st_mtime_ns)
 
 
 def _copy(entry: os.DirEntry[str], target: str) -> None:
-    found = entry.stat(follow_symlinks=False)
+    status = entry.stat(follow_symlinks=False)
     draft = f"{target}.new"
     shutil.copyfile(entry.path, draft, follow_symlinks=False)
-    os.chmod(draft, 0o755 if found.st_mode & 0o100 else 0o644)
-    os.utime(draft, ns=(found.st_atime_ns, found.st_mtime_ns))
+    os.chmod(draft, 0o755 if status.st_mode & 0o100 else 0o644)
+    os.utime(draft, ns=(status.st_atime_ns, status.st_mtime_ns))
     os.replace(draft, target)
 
 
-def _make(folder: Path) -> None:
-    """A folder that everybody who may enter those above can read, whatever the umask is."""
+def _make_folder(folder: Path) -> None:
+    """Create a folder that all who may enter its parent can read, whatever the umask is."""
     if not folder.is_dir():
-        _make(folder.parent)
+        _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
         folder.chmod(0o755)
 

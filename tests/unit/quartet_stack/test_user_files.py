@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import folders, owned, services, stack
+from quartet_stack import services, stack
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import run_user
-from quartet_stack.programs import Program, configuration, write_scripts
-from quartet_stack.readiness import Check
+from quartet_stack.ownership import folders, user_files
+from quartet_stack.ownership.privileges import run_user
+from quartet_stack.processes.programs import Program, configuration, write_scripts
+from quartet_stack.processes.readiness import Check
 from quartet_stack.secrets_store import load_or_create, write_private
 from quartet_stack.servers import kafka, postgres
 from quartet_stack.settings import SERVICES, resolve
@@ -101,8 +102,8 @@ def test_a_data_folder_that_became_a_link_is_refused_by_name(place: Layout, outs
     inner = data / "inner"
     plant(inner, outside)
     attempts: list[Callable[[], object]] = [
-        lambda: owned.hand_over(inner, UID, UID),
-        lambda: owned.open_folder(inner / "file", UID),
+        lambda: user_files.hand_over(inner, UID, UID),
+        lambda: user_files.open_folder(inner / "file", UID),
     ]
     if ROOT:  # any other user may have links in folders of its own
         attempts += [
@@ -111,7 +112,7 @@ def test_a_data_folder_that_became_a_link_is_refused_by_name(place: Layout, outs
             lambda: user.read(inner, "file"),
         ]
     for attempt in attempts:
-        with pytest.raises(StackError, match=r"/inner is no folder, or a link"):
+        with pytest.raises(StackError, match=r"/inner is a link or not a folder"):
             attempt()
     assert seen(outside) == before
 
@@ -123,7 +124,7 @@ def test_what_a_user_left_in_place_of_a_file_is_not_read(
     data, user = folders.home(place, "kafka")
     link(data / "file", outside / "file")
     assert user.read(data, "file") == ""
-    (data / "long").write_text("x" * (owned.LONGEST + 1))
+    (data / "long").write_text("x" * (user_files.LONGEST + 1))
     assert user.read(data, "long") == ""
     (data / "short").write_text("as it is")
     assert user.read(data, "short") == "as it is"
