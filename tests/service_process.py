@@ -65,11 +65,11 @@ class Replica(ServiceContext):
     mode: MemoryMode
 
     async def rows(self, statement: str, **values: Any) -> list[Any]:
-        async with self.engine.connect() as connection:
+        async with self.database.connect() as connection:
             return list(await connection.execute(text(statement), values))
 
     async def execute(self, statement: str) -> None:
-        async with self.engine.begin() as connection:
+        async with self.database.begin() as connection:
             await connection.execute(text(statement))
 
     async def until(self, statement: str, value: object, seconds: float = 15) -> None:
@@ -99,41 +99,41 @@ async def service_process(
     chatty: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Replica]:
-    """A participant over `url`; with `started` off only its door is open."""
+    """A service over `url`; with `started` off only its dispatcher runs."""
     chosen = Settings(
         token_public_keys=PUBLIC_KEY, service=service, database_url=url, **{"providers": "instant", **settings}
     )
     made = definition(service)
-    engine = engine_for(url, chosen.db_pool)
+    database = engine_for(url, chosen.db_pool)
     lease, pause = chosen.outbox_lease, chosen.retry_max
-    store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=lease, pause=pause)
+    store = SqlStore(database, made.service.vocabulary, made.rows(chosen), lease=lease, pause=pause)
     mode, metrics = MemoryMode(chatty), Metrics()
-    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, made.opened(chosen))
-    participant = ServiceEngine(made.service, store, mode, outside, letters, chosen, metrics)
-    attention = Attention(engine, participant, made.concerns, period=0.1)
-    this = Replica(chosen, engine, store, letters, participant, attention, metrics)
+    letters, outside = SqlDeadLetters(database), provider or InstantProvider(decide, made.opened(chosen))
+    engine = ServiceEngine(made.service, store, mode, outside, letters, chosen, metrics)
+    attention = Attention(database, engine, made.concerns, period=0.1)
+    this = Replica(chosen, database, store, letters, engine, attention, metrics)
     object.__setattr__(this, "mode", mode)
-    door = asyncio.create_task(participant.dispatcher.run()) if not started else None
+    door = asyncio.create_task(engine.dispatcher.run()) if not started else None
     if started:
-        await participant.start()
+        await engine.start()
     try:
         yield this
     finally:
         if door is not None:
             door.cancel()
             await asyncio.gather(door, return_exceptions=True)
-        await participant.stop()
-        await engine.dispose()
+        await engine.stop()
+        await database.dispose()
 
 
 async def settled(service: Replica, items: Sequence[Item], seconds: float = 30) -> list[Event | BaseException | None]:
     """The answers to all items; what is locked by another replica is sent again, as a consumer does."""
-    answers: list[Event | BaseException | None] = list(await service.participant.do_until_stored(items))
+    answers: list[Event | BaseException | None] = list(await service.engine.do_until_stored(items))
     async with asyncio.timeout(seconds):
         while again := [at for at, answer in enumerate(answers) if isinstance(answer, RowsLocked)]:
             await asyncio.sleep(0.01)
             for at, answer in zip(
-                again, await service.participant.do_until_stored([items[at] for at in again]), strict=True
+                again, await service.engine.do_until_stored([items[at] for at in again]), strict=True
             ):
                 answers[at] = answer
     return answers

@@ -103,14 +103,14 @@ class Attention:
 
     def __init__(
         self,
-        engine: AsyncEngine,
-        participant: ServiceEngine,
+        database: AsyncEngine,
+        engine: ServiceEngine,
         concerns: Sequence[Concern] = (),
         period: float = COUNTED_EVERY,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._participant, self._concerns, self._period, self._now = participant, concerns, period, now
+        self._single = database.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine, self._concerns, self._period, self._now = engine, concerns, period, now
         self._ailing: dict[str, tuple[datetime, str]] = {}
         self._acted = asyncio.Event()
         rows = " UNION ALL ".join((_KNOWN, *(concern.rows for concern in concerns)))
@@ -160,8 +160,8 @@ class Attention:
             return Pushed(False, "a task is started again by itself, and goes on when its cause is gone")
         for concern in self._concerns:
             if concern.kind in kinds:
-                return await concern.push(self._participant, item_id)
-        return await self._participant.redrive(item_id, by)
+                return await concern.push(self._engine, item_id)
+        return await self._engine.redrive(item_id, by)
 
     async def dismiss(self, item_id: str, reason: str, by: str) -> Row[Any] | None:
         """Put one away, and the record of that; the last record if that is done already; None if there is neither."""
@@ -182,12 +182,12 @@ class Attention:
             body = await connection.scalar(_CALL, {"id": item_id})
         if body is None:
             return None
-        call, service = msgspec.json.decode(body, type=ProviderCall), self._participant.service
+        call, service = msgspec.json.decode(body, type=ProviderCall), self._engine.service
         endings = service.endings(call)
         if outcome not in endings:
             raise NoSuchEnding(call.operation, tuple(endings))
         log.warning("call ended", extra={"item": item_id, "outcome": outcome, "by": by, "reason": reason})
-        await self._participant.dispatcher.do(endings[outcome])
+        await self._engine.dispatcher.do(endings[outcome])
         values = {"id": item_id, "detail": f"ended as {outcome}", "reason": reason, "by": by}
         async with connected(self._single) as connection:
             await connection.execute(_ENDED, values)
@@ -196,7 +196,7 @@ class Attention:
 
     async def run(self) -> None:
         """Count until cancelled: every `period` seconds, and at once after an operator's act."""
-        gauge = self._participant.metrics.attention
+        gauge = self._engine.metrics.attention
         while True:
             self._acted.clear()
             try:
@@ -207,12 +207,12 @@ class Attention:
             await set_within(self._acted, self._period)
 
     def _values(self) -> dict[str, Any]:
-        settings: Settings = self._participant.settings
+        settings: Settings = self._engine.settings
         self._ailing = {
             name: self._ailing[name]
             if name in self._ailing and self._ailing[name][1] == error
             else (self._now(), error)
-            for name, error in self._participant.ailing().items()
+            for name, error in self._engine.ailing().items()
         }
         return {
             "after": settings.saga_attention_after,

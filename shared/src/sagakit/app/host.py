@@ -1,4 +1,4 @@
-"""The composition shared by all services: settings -> engine, store, mode, providers, participant, web application."""
+"""The composition shared by all services: settings -> database, store, mode, provider, engine, web application."""
 
 import hashlib
 import inspect
@@ -40,10 +40,10 @@ class ServiceContext:
     """What a service's routers and background work are built from."""
 
     settings: Settings
-    engine: AsyncEngine
+    database: AsyncEngine
     store: SqlStore
     dead_letters: SqlDeadLetters
-    participant: ServiceEngine
+    engine: ServiceEngine
     attention: Attention
     metrics: Metrics
 
@@ -120,9 +120,9 @@ async def run_service(
     standby = Standby(settings.standby_timeout) if settings.standby_timeout else None
     if standby:  # who waits in line waits for the same commit
         settings = replace(settings, door_timeout=min(settings.door_timeout, standby.seconds))
-    engine = engine_for(settings.database_url, settings.db_pool, standby=standby)
+    database = engine_for(settings.database_url, settings.db_pool, standby=standby)
     store = SqlStore(
-        engine,
+        database,
         definition.service.vocabulary,
         definition.rows(settings),
         lease=settings.outbox_lease,
@@ -135,12 +135,12 @@ async def run_service(
     if settings.fault_injection:
         mode = UnreliableMode(mode)
     provider = _provider(definition, settings, rules)
-    letters = SqlDeadLetters(engine)
-    participant = ServiceEngine(definition.service, store, mode, provider, letters, settings, metrics)
-    attention = Attention(engine, participant, definition.concerns)
-    this = ServiceContext(settings, engine, store, letters, participant, attention, metrics)
-    database, peers = (
-        DatabaseProbe(engine, definition.metadata, revisions(folder_of(definition)), standby=standby is not None),
+    letters = SqlDeadLetters(database)
+    engine = ServiceEngine(definition.service, store, mode, provider, letters, settings, metrics)
+    attention = Attention(database, engine, definition.concerns)
+    this = ServiceContext(settings, database, store, letters, engine, attention, metrics)
+    probe, peers = (
+        DatabaseProbe(database, definition.metadata, revisions(folder_of(definition)), standby=standby is not None),
         Peers(name, urls_of(settings)),
     )
     about = {
@@ -149,27 +149,27 @@ async def run_service(
         "mode": name,
         "domain": digest(definition.domain),
     }
-    readiness = Readiness(participant, database, peers, spec.substrate, about)
+    readiness = Readiness(engine, probe, peers, spec.substrate, about)
     for dependency, outside in ((spec.substrate, mode), ("provider", provider)):
         if isinstance(outside, Probed):
-            participant.dependencies.watch(dependency, outside.probe)
+            engine.dependencies.watch(dependency, outside.probe)
     app: FastAPI = create_app(definition.service.name, settings, readiness, metrics=metrics)
     if settings.role != "worker":
         app.include_router(definition.router(this))
     background = Background(metrics)
 
     async def startup() -> None:
-        await participant.start()
-        participant.background.start("attention", attention.run)
-        participant.background.start("peers", peers.run)
+        await engine.start()
+        engine.background.start("attention", attention.run)
+        engine.background.start("peers", peers.run)
         for work, run in definition.background(this).items():
-            participant.background.start(work, run)
+            engine.background.start(work, run)
 
     async def shutdown() -> None:
-        await participant.stop()
+        await engine.stop()
         await provider.close()
-        await database.close()
-        await engine.dispose()
+        await probe.close()
+        await database.dispose()
         if standby:
             await standby.close()
 

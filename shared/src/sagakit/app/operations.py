@@ -91,9 +91,9 @@ class DataLoader(Generic[Row]):
                     future.set_result(found.get(key))
 
 
-def fetcher(engine: AsyncEngine, statement: str) -> Callable[[list[str]], Awaitable[Mapping[str, Any]]]:
+def fetcher(database: AsyncEngine, statement: str) -> Callable[[list[str]], Awaitable[Mapping[str, Any]]]:
     """A fetch for Coalesced: rows of a statement over `:ids`, by their first column."""
-    single = engine.execution_options(isolation_level="AUTOCOMMIT")
+    single = database.execution_options(isolation_level="AUTOCOMMIT")
     compiled = text(statement)
 
     async def fetch(ids: list[str]) -> Mapping[str, Any]:
@@ -106,7 +106,7 @@ def fetcher(engine: AsyncEngine, statement: str) -> Callable[[list[str]], Awaita
 def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
     """`/timeline`, `/attention` and, where they may be set, `/faults`."""
     router = APIRouter()
-    single = context.engine.execution_options(isolation_level="AUTOCOMMIT")
+    single = context.database.execution_options(isolation_level="AUTOCOMMIT")
 
     async def timeline(order_id: str, caller: Anyone) -> Response:
         """This service's own journal of an order: commands claimed and events recorded, with times and causes."""
@@ -120,7 +120,7 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
         ]
         if not items:
             raise not_found("No such order here.")
-        return JsonResponse({"order_id": order_id, "service": context.participant.service.name, "items": items})
+        return JsonResponse({"order_id": order_id, "service": context.engine.service.name, "items": items})
 
     async def faults(caller: Admin) -> Response:
         """What is set in this process, and how often each failpoint and each kind of message fault has fired."""

@@ -51,7 +51,7 @@ class DatabaseProbe:
 
     def __init__(
         self,
-        engine: AsyncEngine,
+        database: AsyncEngine,
         metadata: MetaData,
         known: Sequence[str],
         *,
@@ -59,9 +59,9 @@ class DatabaseProbe:
         seconds: float = 1.0,
         standby: bool = False,
     ) -> None:
-        self._engine, self._known, self._fresh, self._seconds = engine, known, fresh, seconds
+        self._database, self._known, self._fresh, self._seconds = database, known, fresh, seconds
         self._standby = standby
-        self._own = engine_for(engine.url, 1, 0)
+        self._own = engine_for(database.url, 1, 0)
         self._single = self._own.execution_options(isolation_level="AUTOCOMMIT")
         self._columns = {
             f"{table.name}.{column.name}" for table in metadata.tables.values() for column in table.columns
@@ -93,7 +93,7 @@ class DatabaseProbe:
             async with asyncio.timeout(self._seconds), connected(self._single) as connection:
                 self._said = await self._wrong_with(connection)
             if before and not self._said:
-                await self._engine.dispose()  # what is pooled is from before, and may be as useless as it was then
+                await self._database.dispose()  # what is pooled is from before, and may be as useless as it was then
         except Exception as error:
             self._said = _reason(error)
         self._until = asyncio.get_running_loop().time() + self._fresh
@@ -121,16 +121,16 @@ class Readiness:
     """The answer to `/health/ready`, by the rule above. `about`: what it tells besides."""
 
     def __init__(
-        self, participant: ServiceEngine, database: DatabaseProbe, peers: Peers, broker: str, about: Mapping[str, Any]
+        self, engine: ServiceEngine, probe: DatabaseProbe, peers: Peers, broker: str, about: Mapping[str, Any]
     ) -> None:
-        self._participant, self._database, self._peers = participant, database, peers
+        self._engine, self._probe, self._peers = engine, probe, peers
         self._broker, self._about = broker, about
 
     async def __call__(self) -> Mapping[str, Any]:
-        participant = self._participant
-        problem, failing = await self._database.problem(), participant.beyond_bound()
-        others, away = self._peers.disagreement(), participant.dependencies.away()
-        if not participant.connected:
+        engine = self._engine
+        problem, failing = await self._probe.problem(), engine.beyond_bound()
+        others, away = self._peers.disagreement(), engine.dependencies.away()
+        if not engine.connected:
             away.setdefault(self._broker, "not connected yet")
         reasons = [
             *([f"database {problem}"] if problem else []),
@@ -144,7 +144,7 @@ class Readiness:
             "database": not problem,
             "coordination": self._broker not in away,
             "away": away,
-            "ailing": participant.ailing(),
+            "ailing": engine.ailing(),
         }
 
 

@@ -146,7 +146,7 @@ class ServiceEngine:
     async def do_until_stored(self, items: Sequence[Item]) -> list[Answer | BaseException]:
         """Handle all items, holding on to them while the store is down. Failures of handlers are returned.
 
-        StoreUnavailable is returned only when the participant is stopping: such an item must not be acknowledged.
+        StoreUnavailable is returned only when the engine is stopping: such an item must not be acknowledged.
         """
         answers: list[Answer | BaseException] = await self.dispatcher.do_all(items)
         failures = 0
@@ -183,7 +183,7 @@ class ServiceEngine:
     async def dead_letter(self, body: bytes, cause: str, subject: str | None = None) -> None:
         """Write down a message that was given up, where `/attention` shows it; holds on while the store is down.
 
-        StoreUnavailable is raised only when the participant is stopping: such a message must not be acknowledged.
+        StoreUnavailable is raised only when the engine is stopping: such a message must not be acknowledged.
         """
         self.metrics.dead_letters.labels(self.service.name).inc()
         log.error("dead letter: %s", cause)
