@@ -109,11 +109,11 @@ def test_a_patch_that_does_not_fit_is_refused(copy: Copy, tmp_path: Path) -> Non
 
 
 def test_a_planted_copy_is_gone_afterwards_and_the_tree_is_untouched() -> None:
-    door = ROOT / "shared" / "src" / "sagakit" / "door.py"
-    before = door.read_bytes()
+    batch = ROOT / "shared" / "src" / "sagakit" / "engine" / "batch.py"
+    before = batch.read_bytes()
     with planted("no-inbox") as found:
-        assert (found.folder / door.relative_to(ROOT)).read_bytes() != before
-    assert door.read_bytes() == before
+        assert (found.folder / batch.relative_to(ROOT)).read_bytes() != before
+    assert batch.read_bytes() == before
     assert not found.folder.exists()
 
 

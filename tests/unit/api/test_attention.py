@@ -9,7 +9,7 @@ import pytest
 
 from checkout.messages import AuthorizePayment, CancelOrder
 from sagakit.app.attention import Attention
-from sagakit.postgres.dead_letters import letter_id
+from sagakit.dead_letters import letter_id
 from sagakit.web.app import encode_cursor
 from tests.postgres import Server
 from tests.service_process import basket, service_process
@@ -181,7 +181,7 @@ async def test_a_retry_says_what_came_of_it(calm: Served) -> None:
         "id": good,
         "retried": False,
         "outcome": "failed",
-        "detail": "this process does not consume messages",
+        "detail": "this mode stays in memory",
     }
 
     async def redeliver(body: bytes) -> str | None:

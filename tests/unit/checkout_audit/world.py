@@ -97,7 +97,9 @@ class World:
                 source,
             )
         )
-        command = SERVICES[service].outcome(call, outcome)
+        port = SERVICES[service].provider
+        assert port is not None
+        command = port.outcome(call, outcome)
         if self.instant:
             self._handle(service, command, True)
         else:

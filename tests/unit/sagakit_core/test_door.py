@@ -5,7 +5,7 @@ import pytest
 from sagakit import envelope
 from sagakit.engine.batch import candidates, claims
 from sagakit.message import message_id
-from sagakit.ports import Claim, Entry
+from sagakit.ports import Claim, JournalRow
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.work import Continue, Execute, HandlerFailed, Item, Nudge, describe
 from tests.unit.sagakit_core.toy import (
@@ -31,7 +31,7 @@ def test_a_command_changes_the_state_and_leaves_event_journal_entry_and_message(
     answers, changes = memory.claim_and_load(Execute(Count("a", 2), "cause", "trace"))
     assert answers == [Counted("a", 2)]
     assert memory.states == {"a": State(2)}
-    assert changes.journal == [Entry(Counted("a", 2), "a/Count", "trace")]
+    assert changes.journal == [JournalRow(Counted("a", 2), "a/Count", "trace")]
     assert sent(changes) == [Counted("a", 2)]
 
 

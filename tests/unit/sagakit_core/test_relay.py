@@ -39,7 +39,7 @@ class Rows:
         self.due |= {row.id: now + 60 for row in taken}
         return taken
 
-    async def done(self, rows: Sequence[OutboxRow]) -> None:
+    async def delete(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self.rows.pop(row.id, None)
         self.changed.set()

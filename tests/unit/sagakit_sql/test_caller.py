@@ -212,4 +212,4 @@ async def test_a_call_whose_task_fails_is_logged_and_comes_again_when_its_lease_
         assert "caller" not in payment.engine.ailing()
     assert provider.calls == {"o1/authorize": 2}
     (record,) = [one for one in caplog.records if one.name == "sagakit.engine.provider_calls" and one.exc_info]
-    assert record.getMessage() == "call o1/authorize failed, it comes again when its lease ends"
+    assert record.getMessage() == "call o1/authorize failed, it is repeated when its lease ends"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from sagakit.ports import DeadLetters, StoreUnavailable
-from sagakit.postgres.dead_letters import MemoryDeadLetters, SqlDeadLetters, letter_id
+from sagakit.dead_letters import DeadLetters, MemoryDeadLetters, letter_id
+from sagakit.ports import StoreUnavailable
+from sagakit.postgres.dead_letters import SqlDeadLetters
 from tests.postgres import Server
 from tests.service_process import service_process
 

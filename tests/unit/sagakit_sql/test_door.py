@@ -140,6 +140,6 @@ async def test_a_door_that_fails_tells_those_who_wait_and_opens_again(
 
         with monkeypatch.context() as broken:
             broken.setattr(order.engine.dispatcher, "_committed", fails)
-            with pytest.raises(StoreUnavailable, match="the door failed"):
+            with pytest.raises(StoreUnavailable, match="the dispatcher failed"):
                 await order.engine.dispatcher.do(place("o1"))
         assert isinstance(await order.engine.dispatcher.do(place("o1")), OrderPlaced)

@@ -29,7 +29,7 @@ async def test_a_committed_row_is_leased_until_the_lease_ends(database: Database
         assert [row.id for row in taken] == [ID]
         assert await order.store.lease_due(calls=False, limit=10) == []
         assert await order.store.lease_due(calls=True, limit=10) == []
-        await order.store.done(taken)
+        await order.store.delete(taken)
         assert await order.count("outbox") == 0
 
 
@@ -40,7 +40,7 @@ async def test_a_row_renewed_during_a_publish_outlives_the_old_token(database: D
         taken = await order.store.lease_due(calls=False, limit=10)
         await order.engine.dispatcher.do(place("o1"))
         before = await _row(order)
-        await order.store.done(taken)
+        await order.store.delete(taken)
         await order.store.postpone(taken, 60)
         assert await _row(order) == before
         await asyncio.sleep(0.6)

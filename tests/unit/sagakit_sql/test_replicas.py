@@ -105,7 +105,7 @@ async def test_a_relay_and_a_door_never_deadlock_over_repeats(database: Database
                 one.engine.dispatcher.do_all(items),
                 two.store.postpone(rows, 1),
                 two.store.postpone(rows[::-1], 1),
-                two.store.done(rows[:250]),
+                two.store.delete(rows[:250]),
             )
             assert set(names(answers)) == {"OrderPlaced"}
         assert await one.count("journal") == 500

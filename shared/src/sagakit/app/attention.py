@@ -182,8 +182,8 @@ class Attention:
             body = await connection.scalar(_CALL, {"id": item_id})
         if body is None:
             return None
-        call, service = msgspec.json.decode(body, type=ProviderCall), self._engine.service
-        endings = service.endings(call)
+        call, port = msgspec.json.decode(body, type=ProviderCall), self._engine.service.provider
+        endings = port.endings(call) if port is not None else {}
         if outcome not in endings:
             raise NoSuchEnding(call.operation, tuple(endings))
         log.warning("call ended", extra={"item": item_id, "outcome": outcome, "by": by, "reason": reason})

@@ -27,7 +27,7 @@ from sagakit.postgres.standby import Standby
 from sagakit.postgres.store import SqlStore
 from sagakit.provider import InstantProvider, Opened, Provider, ProviderCall, ProviderOutcome, as_it_is
 from sagakit.saga import Saga
-from sagakit.service import Service, no_call
+from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.tasks import Background
 from sagakit.telemetry import Metrics, configure_logging
@@ -94,7 +94,7 @@ def _provider(
 ) -> Provider:
     """An HTTP client only for those who call: to import one is a tenth of what a start costs."""
     opened = definition.opened(settings)
-    if settings.providers == "instant" or definition.service.call is no_call:
+    if settings.providers == "instant" or definition.service.provider is None:
         return InstantProvider(rules, opened)
     from sagakit.provider_http import HttpProvider
 
