@@ -1,4 +1,4 @@
-"""What a service *is*, without any I/O: its command table, its reactions, its calls to the outside world."""
+"""What a service is, without any I/O: its commands, its reactions, its calls to a provider, its saga's progress."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from sagakit.wording import Stated
 
 
 class OutOfTurn(Stated, ValueError):
-    """A message that its subject's state does not expect: a bug, or there is no such subject. Names ids and states."""
+    """A message that the state of its subject does not expect: a bug, or there is no such subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """`decide(command, state) -> event`, pure; and the events that can conclude the command.
+    """`decide(command, state) -> event`, which is pure, and the events that can conclude the command.
 
-    `answers` is looked up, in this order, when the command is repeated: the first one on record is the answer.
+    When the command is repeated, the first of `answers` that is in the journal is the answer.
     """
 
     decide: Callable[[Any, Any], Event]
@@ -28,10 +28,10 @@ class WorkingSet(Protocol):
     """The locked rows of one transaction, as states."""
 
     def get(self, subject: str, command: Command | None) -> Any:
-        """The state that `command` (None: a reminder about `subject`) is decided against."""
+        """The state that `command` is decided against; None: a nudge of `subject`."""
 
     def put(self, subject: str, state: Any) -> None:
-        """The state after an event."""
+        """Replace the state, after an event."""
 
 
 @dataclass(frozen=True, slots=True)

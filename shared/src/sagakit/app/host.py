@@ -1,4 +1,4 @@
-"""The composition shared by all services: settings -> database, store, mode, provider, engine, web application."""
+"""The composition of every service: settings -> database, store, mode, provider, engine, web application."""
 
 import hashlib
 import inspect
@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -34,6 +34,9 @@ from sagakit.telemetry import Metrics, configure_logging
 from sagakit.topology import Topology
 from sagakit.web.app import create_app
 
+Rules = Callable[[ProviderCall], ProviderOutcome]
+"""What the providers of PROVIDERS=instant decide."""
+
 
 @dataclass(frozen=True)
 class ServiceContext:
@@ -50,9 +53,18 @@ class ServiceContext:
 
 @dataclass(frozen=True)
 class ServiceDefinition:
-    """All that tells one service from another; `domain` are the modules whose digest `/health/ready` shows.
+    """What tells one service from another.
 
-    `opened` opens what is sealed in a call to a provider, on its way there.
+    Attributes:
+        service: Its commands, events and reactions.
+        metadata: The tables that its database must have.
+        rows: How its states are loaded and saved.
+        router: Its HTTP interface.
+        domain: The modules whose digest `/health/ready` shows.
+        concerns: Kinds of items of its own that need an operator.
+        background: Tasks of its own, by name.
+        seed: Fills a new database.
+        opened: Opens what is sealed in a call, just before the provider gets it.
     """
 
     service: Service
@@ -61,7 +73,7 @@ class ServiceDefinition:
     router: Callable[[ServiceContext], APIRouter]
     domain: tuple[ModuleType, ...]
     concerns: tuple[Concern, ...] = ()
-    background: Callable[[ServiceContext], Mapping[str, Callable[[], Any]]] = lambda host: {}
+    background: Callable[[ServiceContext], Mapping[str, Callable[[], Any]]] = lambda context: {}
     seed: Callable[[AsyncConnection], Awaitable[None]] | None = None
     opened: Callable[[Settings], Opened] = lambda settings: as_it_is
 
@@ -72,13 +84,13 @@ def folder_of(definition: ServiceDefinition) -> Path:
 
 
 def digest(modules: tuple[ModuleType, ...]) -> str:
-    """A digest of the modules' source: the same in every mode, or the comparison is void."""
+    """A digest of the modules' source. It has to be the same in every mode for a comparison of modes to count."""
     source = "".join(inspect.getsource(module) for module in modules)
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 class PublishOnly:
-    """A mode as `ROLE=api` has it: what the door decides is published, and nothing is received."""
+    """The mode of a process with `ROLE=api`: it publishes, and consumes nothing."""
 
     def __init__(self, mode: Mode) -> None:
         self.outgoing, self.start, self.publish, self.close = mode.outgoing, mode.start, mode.publish, mode.close
@@ -86,91 +98,91 @@ class PublishOnly:
             self.probe = mode.probe
 
     async def run(self) -> None:
-        """Others consume."""
+        """Return at once: processes of other roles consume."""
 
 
-def _provider(
-    definition: ServiceDefinition, settings: Settings, rules: Callable[[ProviderCall], ProviderOutcome]
-) -> Provider:
-    """An HTTP client only for those who call: to import one is a tenth of what a start costs."""
+async def run_service(
+    definition: ServiceDefinition, settings: Settings, saga: Saga, topology: Callable[[str], Topology], rules: Rules
+) -> int:
+    """Run the service until it is told to stop; the exit status.
+
+    `ROLE=api` serves without consuming, `ROLE=worker` consumes and serves health and metrics alone. Both have the
+    dispatcher, the relay, the provider caller and the background tasks, which any number of processes may run at once.
+    """
+    settings, service = _resolved(settings), definition.service
+    configure_logging(service.name, settings.coordination_mode, settings.log_level)
+    metrics = Metrics()
+    standby = Standby(settings.standby_timeout) if settings.standby_timeout else None
+    database = engine_for(settings.database_url, settings.db_pool, standby=standby)
+    store = SqlStore(
+        database,
+        service.vocabulary,
+        definition.rows(settings),
+        lease=settings.outbox_lease,
+        pause=settings.retry_max,
+        writable=standby.check if standby else lambda: None,
+    )
+    dead_letters = SqlDeadLetters(database)
+    mode, provider = _mode(service, settings, saga, topology), _provider(definition, settings, rules)
+    engine = ServiceEngine(service, store, mode, provider, dead_letters, settings, metrics)
+    attention = Attention(database, engine, definition.concerns)
+    context = ServiceContext(settings, database, store, dead_letters, engine, attention, metrics)
+    known = revisions(folder_of(definition))
+    probe = DatabaseProbe(database, definition.metadata, known, standby=standby is not None)
+    peers = Peers(settings.coordination_mode, urls_of(settings))
+    substrate = modes.MODES[settings.coordination_mode].substrate
+    readiness = Readiness(engine, probe, peers, substrate, _about(definition, settings))
+    app = create_app(service.name, settings, readiness, metrics=metrics)
+    if settings.role != "worker":
+        app.include_router(definition.router(context))
+
+    async def startup() -> None:
+        for name, dependency in ((substrate, mode), ("provider", provider)):
+            if isinstance(dependency, Probed):
+                engine.dependencies.watch(name, dependency.probe)
+        await engine.start()
+        for name, work in {"attention": attention.run, "peers": peers.run, **definition.background(context)}.items():
+            engine.background.start(name, work)
+
+    async def shutdown() -> None:
+        for close in (engine.stop, provider.close, probe.close, database.dispose):
+            await close()
+        if standby:
+            await standby.close()
+
+    return await serve(app, settings, startup, shutdown, background=Background(metrics))
+
+
+def _resolved(settings: Settings) -> Settings:
+    """The settings with the mode's full name; where commits wait for a standby, requests wait no longer than they."""
+    settings = replace(settings, coordination_mode=modes.resolve(settings.coordination_mode))
+    if not settings.standby_timeout:
+        return settings
+    return replace(settings, door_timeout=min(settings.door_timeout, settings.standby_timeout))
+
+
+def _about(definition: ServiceDefinition, settings: Settings) -> Mapping[str, str]:
+    return {
+        "service": definition.service.name,
+        "role": settings.role,
+        "mode": settings.coordination_mode,
+        "domain": digest(definition.domain),
+    }
+
+
+def _mode(service: Service, settings: Settings, saga: Saga, topology: Callable[[str], Topology]) -> Mode:
+    name = settings.coordination_mode
+    mode: Mode = modes.load(name, settings, service, saga, topology(modes.MODES[name].style))
+    if settings.role == "api":
+        mode = PublishOnly(mode)
+    return UnreliableMode(mode) if settings.fault_injection else mode
+
+
+def _provider(definition: ServiceDefinition, settings: Settings, rules: Rules) -> Provider:
+    """An HTTP client only for a service that calls: its import alone takes a tenth of the time to start."""
     opened = definition.opened(settings)
     if settings.providers == "instant" or definition.service.provider is None:
         return InstantProvider(rules, opened)
     from sagakit.provider_http import HttpProvider
 
     return HttpProvider.from_settings(settings, opened)
-
-
-async def run_service(
-    definition: ServiceDefinition,
-    settings: Settings,
-    saga: Saga,
-    topology: Callable[[str], Topology],
-    rules: Callable[[ProviderCall], ProviderOutcome],
-) -> int:
-    """Run the service until it is told to stop; the exit status.
-
-    `ROLE=api` serves without consuming, `ROLE=worker` consumes and serves health and metrics alone; either has the
-    door, the relay, the caller of providers and the sweeper, which any number of processes may run at once.
-    """
-    name = modes.resolve(settings.coordination_mode)
-    settings, spec = replace(settings, coordination_mode=name), modes.MODES[name]
-    configure_logging(definition.service.name, name, settings.log_level)
-    metrics = Metrics()
-    standby = Standby(settings.standby_timeout) if settings.standby_timeout else None
-    if standby:  # who waits in line waits for the same commit
-        settings = replace(settings, door_timeout=min(settings.door_timeout, standby.seconds))
-    database = engine_for(settings.database_url, settings.db_pool, standby=standby)
-    store = SqlStore(
-        database,
-        definition.service.vocabulary,
-        definition.rows(settings),
-        lease=settings.outbox_lease,
-        pause=settings.retry_max,
-        writable=standby.check if standby else lambda: None,
-    )
-    mode: Mode = modes.load(name, settings, definition.service, saga, topology(spec.style))
-    if settings.role == "api":
-        mode = PublishOnly(mode)
-    if settings.fault_injection:
-        mode = UnreliableMode(mode)
-    provider = _provider(definition, settings, rules)
-    letters = SqlDeadLetters(database)
-    engine = ServiceEngine(definition.service, store, mode, provider, letters, settings, metrics)
-    attention = Attention(database, engine, definition.concerns)
-    this = ServiceContext(settings, database, store, letters, engine, attention, metrics)
-    probe, peers = (
-        DatabaseProbe(database, definition.metadata, revisions(folder_of(definition)), standby=standby is not None),
-        Peers(name, urls_of(settings)),
-    )
-    about = {
-        "service": definition.service.name,
-        "role": settings.role,
-        "mode": name,
-        "domain": digest(definition.domain),
-    }
-    readiness = Readiness(engine, probe, peers, spec.substrate, about)
-    for dependency, outside in ((spec.substrate, mode), ("provider", provider)):
-        if isinstance(outside, Probed):
-            engine.dependencies.watch(dependency, outside.probe)
-    app: FastAPI = create_app(definition.service.name, settings, readiness, metrics=metrics)
-    if settings.role != "worker":
-        app.include_router(definition.router(this))
-    background = Background(metrics)
-
-    async def startup() -> None:
-        await engine.start()
-        engine.background.start("attention", attention.run)
-        engine.background.start("peers", peers.run)
-        for work, run in definition.background(this).items():
-            engine.background.start(work, run)
-
-    async def shutdown() -> None:
-        await engine.stop()
-        await provider.close()
-        await probe.close()
-        await database.dispose()
-        if standby:
-            await standby.close()
-
-    return await serve(app, settings, startup, shutdown, background=background)
