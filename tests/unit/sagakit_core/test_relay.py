@@ -124,7 +124,7 @@ async def test_rows_that_cannot_be_published_do_not_keep_their_neighbours(bad: l
         assert broker.got == Counter(set(names(100)) - set(bad))
 
 
-async def test_the_culprit_is_put_off_ever_longer_by_itself_and_published_when_it_can_be() -> None:
+async def test_the_culprit_is_postponed_ever_longer_by_itself_and_published_when_it_can_be() -> None:
     store, broker = Rows(), Broker({"row007"})
     async with relay(store, broker, backoff=Backoff(0.02, 0.1)) as made:
         made.offer(store.add(*names(20)))

@@ -77,26 +77,26 @@ async def test_the_table_says_who_resolved_what_and_how(database: Database) -> N
         assert tuple(row) == ("o1", None, None, None)
 
 
-async def test_a_burial_holds_on_while_the_database_is_down(postgres: Server, database: Database) -> None:
+async def test_a_dead_letter_is_retried_while_the_database_is_down(postgres: Server, database: Database) -> None:
     async with service_process("order", database("order"), retry_max=0.2) as order:
         await asyncio.to_thread(postgres.kill)
-        burial = asyncio.create_task(order.engine.dead_letter(b"x", "cannot be read"))
-        done, _ = await asyncio.wait({burial}, timeout=1)
+        recording = asyncio.create_task(order.engine.dead_letter(b"x", "cannot be read"))
+        done, _ = await asyncio.wait({recording}, timeout=1)
         assert not done
         await asyncio.to_thread(postgres.start)
-        await asyncio.wait_for(burial, 10)
+        await asyncio.wait_for(recording, 10)
         assert await order.dead_letters.find(letter_id(b"x")) is not None
         assert order.metrics.registry.get_sample_value("saga_dead_letters_total", {"source": "order"}) == 1
 
 
-async def test_a_burial_under_a_stop_says_that_nothing_was_written_down(postgres: Server, database: Database) -> None:
+async def test_a_dead_letter_that_a_stop_interrupts_is_reported_as_not_recorded(postgres: Server, database: Database) -> None:
     async with service_process("order", database("order"), retry_max=0.2) as order:
         await asyncio.to_thread(postgres.kill)
-        burial = asyncio.create_task(order.engine.dead_letter(b"x", "cannot be read"))
-        await asyncio.wait({burial}, timeout=0.3)
+        recording = asyncio.create_task(order.engine.dead_letter(b"x", "cannot be read"))
+        await asyncio.wait({recording}, timeout=0.3)
         await order.engine.stop()
         with pytest.raises(StoreUnavailable):
-            await asyncio.wait_for(burial, 10)
+            await asyncio.wait_for(recording, 10)
 
 
 async def _buried(order: Any, body: bytes) -> str:

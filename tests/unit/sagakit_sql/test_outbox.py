@@ -47,7 +47,7 @@ async def test_a_row_renewed_during_a_publish_outlives_the_old_token(database: D
         assert len(await order.store.lease_due(calls=False, limit=10)) == 1
 
 
-async def test_a_row_put_off_counts_an_attempt_and_comes_due_again(database: Database) -> None:
+async def test_a_postponed_row_counts_an_attempt_and_comes_due_again(database: Database) -> None:
     async with service_process("order", database("order"), started=False, outbox_lease=0.1) as order:
         await order.engine.dispatcher.do(place("o1"))
         await asyncio.sleep(0.2)
@@ -136,7 +136,7 @@ async def test_an_offered_row_whose_lease_is_over_is_left_to_whoever_took_it(dat
         assert [row.key for row in slow.mode.published] == ["o0"]
 
 
-async def test_an_outgoing_row_is_what_was_committed(database: Database) -> None:
+async def test_a_leased_row_is_what_was_committed(database: Database) -> None:
     async with service_process("order", database("order"), started=False, outbox_lease=0.1) as order:
         await order.engine.dispatcher.do(place("o1"))
         await asyncio.sleep(0.2)

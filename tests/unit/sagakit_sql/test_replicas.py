@@ -92,7 +92,7 @@ async def test_large_batches_in_opposite_order_never_deadlock(database: Database
         assert await one.count("journal") == 6000
 
 
-async def test_a_relay_and_a_door_never_deadlock_over_repeats(database: Database) -> None:
+async def test_a_relay_and_a_dispatcher_never_deadlock_over_repeats(database: Database) -> None:
     url = database("order")
     async with service_process("order", url, started=False) as one, service_process("order", url, started=False) as two:
         items: list[Item] = [Execute(place(f"o{n}")) for n in range(500)]

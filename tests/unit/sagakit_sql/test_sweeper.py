@@ -92,7 +92,7 @@ async def test_a_sweep_is_bounded_and_takes_the_oldest_first(database: Database)
         assert [row.order_id for row in rows] == [f"o{number:02}" for number in range(10)]
 
 
-async def test_reminders_grow_rarer_while_late_orders_do_not_become_fewer(database: Database) -> None:
+async def test_nudges_grow_rarer_while_late_orders_do_not_become_fewer(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         await order.engine.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(40)])
         await _age(order, 10, "created_at")
@@ -105,7 +105,7 @@ async def test_reminders_grow_rarer_while_late_orders_do_not_become_fewer(databa
         assert sum(found[6:]) < 20
 
 
-async def test_those_reminded_least_come_first(database: Database) -> None:
+async def test_those_nudged_least_come_first(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         await order.engine.dispatcher.do_all([Execute(place("old")), Execute(place("new"))])
         async with order.database.begin() as connection:

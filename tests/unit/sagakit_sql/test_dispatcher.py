@@ -1,4 +1,4 @@
-"""The door on a real database: claims, repeats, group commit, culprits."""
+"""The dispatcher on a real database: claims, repeats, group commit, culprits."""
 
 import asyncio
 from collections.abc import Callable
@@ -130,7 +130,7 @@ async def test_a_value_that_the_database_cannot_hold_is_rejected_and_not_an_outa
         assert isinstance(answers[2], OrderPlaced)
 
 
-async def test_a_door_that_fails_tells_those_who_wait_and_opens_again(
+async def test_a_dispatcher_that_fails_tells_those_who_wait_and_starts_again(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with service_process("order", database("order")) as order:
