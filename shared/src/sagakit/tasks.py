@@ -64,7 +64,7 @@ async def set_within(event: asyncio.Event, seconds: float | None) -> bool:
     return True
 
 
-async def company(answer: Coroutine[Any, Any, T], seconds: float, beat: Callable[[], None]) -> T:
+async def with_heartbeat(answer: Coroutine[Any, Any, T], seconds: float, beat: Callable[[], None]) -> T:
     """The answer; `beat` is called every `seconds` until it is there."""
     task = asyncio.ensure_future(answer)
     try:
