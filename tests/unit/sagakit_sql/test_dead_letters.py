@@ -110,7 +110,7 @@ async def test_a_redrive_says_what_came_of_it(database: Database) -> None:
         redrive = order.engine.redrive
         told = await redrive(good, "root")
         assert told is not None
-        assert (told.done, told.detail) == (False, "this process does not consume messages")
+        assert (told.done, told.detail) == (False, "not connected to the broker yet")
 
         async def redeliver(body: bytes) -> str | None:
             return None if body == b"good" else "still a bug"
