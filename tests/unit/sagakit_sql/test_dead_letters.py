@@ -89,7 +89,7 @@ async def test_a_dead_letter_is_retried_while_the_database_is_down(postgres: Ser
         assert order.metrics.registry.get_sample_value("saga_dead_letters_total", {"source": "order"}) == 1
 
 
-async def test_a_dead_letter_that_a_stop_interrupts_is_reported_as_not_recorded(postgres: Server, database: Database) -> None:
+async def test_a_dead_letter_that_a_stop_interrupts_is_not_recorded(postgres: Server, database: Database) -> None:
     async with service_process("order", database("order"), retry_max=0.2) as order:
         await asyncio.to_thread(postgres.kill)
         recording = asyncio.create_task(order.engine.dead_letter(b"x", "cannot be read"))
