@@ -19,7 +19,7 @@ from checkout_audit.snapshot import (
     Snapshot,
 )
 from inventory_service.domain import Reservation, Restock, StockItem, StockState
-from inventory_service.store import named
+from inventory_service.store import skus_named_by
 from order_service.domain import Order
 from payment_service.domain import Payment
 from sagakit.message import Command, Event, message_id
@@ -108,7 +108,7 @@ class World:
         state = self.states[service].get(command.subject) or blank[service](command.subject)
         if service != "inventory":
             return state
-        skus = named(command) | set(state.lines)
+        skus = skus_named_by(command) | set(state.lines)
         return StockState(state, {sku: self.stock[sku] for sku in skus})
 
     def _evolve(self, service: str, command: Command, event: Event) -> None:

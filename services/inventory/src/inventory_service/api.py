@@ -69,17 +69,19 @@ class Stock:
         """Add stock, once per key. The same key with another quantity gives 422."""
         await self._item(sku)
         restock_id = "restock-" + str(uuid.uuid5(NAMESPACE, f"{caller.subject}\n{sku}\n{key}"))
-        command = Restock(restock_id, sku, body.quantity)
+        await self._restock_once(Restock(restock_id, sku, body.quantity))
+        return JsonResponse(_item_out(await self._item(sku)))
+
+    async def _restock_once(self, command: Restock) -> None:
         event = await self._dispatcher.do(command, traceparent=telemetry.traceparent.get())
         assert isinstance(event, StockReceived)
-        if event.quantity != body.quantity:
+        if event.quantity != command.quantity:
             raise Problem(
                 422,
                 "idempotency_key_reused",
                 "Idempotency-Key: was used for another restock; send a new key with a new restock.",
                 errors=[{"field": "Idempotency-Key", "message": "was used with another body"}],
             )
-        return JsonResponse(_item_out(await self._item(sku)))
 
     async def _item(self, sku: str) -> Any:
         row = await self.queries.item(sku)

@@ -1,12 +1,14 @@
 """The payment service over HTTP: one payment, its timeline, and what needs attention."""
 
+from typing import Any
+
 from fastapi import APIRouter
 from starlette.responses import Response
 
 from payment_service.queries import PaymentQueries
 from sagakit.app.host import ServiceContext
 from sagakit.app.operations import Anyone, operations_router
-from sagakit.web.app import JsonResponse, not_found
+from sagakit.web.app import JsonResponse, Principal, not_found
 
 
 def router(context: ServiceContext) -> APIRouter:
@@ -26,9 +28,7 @@ class Payments:
 
     async def payment(self, order_id: str, caller: Anyone) -> Response:
         """Show the payment of one order; `settled` says that no call to the provider is open."""
-        row = await self.queries.payment(order_id)
-        if row is None or not (caller.is_admin or row.customer == caller.subject):
-            raise not_found("No payment for such an order.")
+        row = await self._visible(order_id, caller)
         return JsonResponse(
             {
                 "order_id": row.order_id,
@@ -37,3 +37,9 @@ class Payments:
                 "amount": {"amount": row.amount, "currency": row.currency},
             }
         )
+
+    async def _visible(self, order_id: str, caller: Principal) -> Any:
+        row = await self.queries.payment(order_id)
+        if row is None or not (caller.is_admin or row.customer == caller.subject):
+            raise not_found("No payment for such an order.")
+        return row

@@ -1,4 +1,4 @@
-"""The port to the carrier: which private event asks for which call, and what its answer means. Pure."""
+"""The carrier: which private event asks for which call, and which command records the answer. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ PROVIDER = "carrier"
 
 
 def call(event: Event) -> ProviderCall | None:
-    """The call that `event` asks for; its key is `{order_id}/{operation}`."""
+    """The call that `event` asks for, or None; its idempotency key is `{order_id}/{operation}`."""
     match event:
         case ShipmentBookingRequested(order_id=order_id, checkout=checkout):
             address = checkout.address
@@ -38,7 +38,7 @@ def call(event: Event) -> ProviderCall | None:
 
 
 def opened(made: ProviderCall, sealer: Sealer) -> ProviderCall:
-    """The call as the carrier is to get it, with the country in clear: of that nothing is written down."""
+    """The call with its address opened and reduced to the country, as the carrier gets it. It must not be stored."""
     if "address" not in made.payload:
         return made
     payload = {name: value for name, value in made.payload.items() if name != "address"}
@@ -46,9 +46,10 @@ def opened(made: ProviderCall, sealer: Sealer) -> ProviderCall:
 
 
 def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
-    """The internal command that brings the carrier's definitive answer through the door.
+    """The internal command that records the carrier's definitive answer.
 
-    A refusal to book is an answer; of anything later it is not, a human has to see why: raises ProviderRejected.
+    Raises:
+        ProviderRejected: The carrier refused a dispatch or a cancellation, which it must not; a human has to see why.
     """
     order_id = str(made.payload["order_id"])
     if made.operation != "book" and answer.outcome != "ok":
@@ -61,9 +62,9 @@ def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
 
 
 def endings(made: ProviderCall) -> Mapping[str, Command]:
-    """How an operator may end a call that gets no answer: a booking as refused.
+    """The outcomes that an operator may give to a call without an answer, each with its command.
 
-    Nothing else: a parcel that was collected or given up is what the carrier says it is.
+    A booking may be ended as refused. Whether a parcel was dispatched or cancelled only the carrier can say.
     """
     if made.operation != "book":
         return {}
