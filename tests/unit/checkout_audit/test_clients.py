@@ -45,8 +45,8 @@ def test_the_end_of_an_operation_is_what_its_client_was_told(
     end: dict[str, Any], told: tuple[str | None, str] | None, tmp_path: Path
 ) -> None:
     begin = INVOKE | {name: end[name] for name in ("op",) if name in end}
-    sights = read_history(written(tmp_path, begin, INVOKE | end))
-    assert sights == ((ClientObservation("k", *told, "bob"),) if told else ())
+    observations = read_history(written(tmp_path, begin, INVOKE | end))
+    assert observations == ((ClientObservation("k", *told, "bob"),) if told else ())
 
 
 def test_each_thing_is_told_once_and_faults_and_readiness_tell_nothing(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from checkout import messages as m
 from checkout_audit.invariants import INVARIANTS
 from checkout_audit.report import judge
-from checkout_audit.snapshot import DeadLetterRow, Snapshot
+from checkout_audit.rows import DeadLetterRow
+from checkout_audit.snapshot import Snapshot
 from inventory_service.domain import Reservation
 from order_service.domain import DisownOrder, Order
 from tests.unit.checkout_audit.edits import LONG_AGO, add_row, claim, order, without
@@ -122,9 +123,9 @@ def test_without_a_history_the_clients_are_not_judged(clean: Snapshot) -> None:
 
 def test_entries_of_a_sandbox_that_cannot_be_read_are_not_missed(clean: Snapshot) -> None:
     instant = tuple(row for row in clean.ledger if row.source != "sandbox")
-    blind = replace(clean, ledger=instant, sandbox_seen=False)
+    blind = replace(clean, ledger=instant, sandbox_read=False)
     assert problems(blind) == []
-    assert judge(blind).tally.unseen == 11
+    assert judge(blind).tally.unread == 11
     without_capture = tuple(row for row in instant if row.key != "instant/capture")
     assert {6, 9} <= judge(replace(blind, ledger=without_capture)).violated
 

@@ -8,16 +8,8 @@ from typing import Any
 from checkout import messages as m
 from checkout.provider_rules import decide
 from checkout_audit.replay import SERVICES
-from checkout_audit.snapshot import (
-    ClientObservation,
-    InboxRow,
-    JournalRow,
-    LedgerRow,
-    OrderRow,
-    PaymentRow,
-    Records,
-    Snapshot,
-)
+from checkout_audit.rows import InboxRow, JournalRow, LedgerRow, OrderRow, PaymentRow, Records
+from checkout_audit.snapshot import ClientObservation, Snapshot
 from inventory_service.domain import Reservation, Restock, StockItem, StockState
 from inventory_service.store import skus_named_by
 from order_service.domain import Order
