@@ -33,7 +33,7 @@ def test_a_consistent_system_has_no_violation(clean: Snapshot) -> None:
     assert problems(clean) == []
 
 
-def test_every_invariant_is_held_against_something(clean: Snapshot) -> None:
+def test_every_invariant_checks_something(clean: Snapshot) -> None:
     assert all(finding.judged and finding.checked for finding in judge(clean).findings)
 
 
@@ -73,11 +73,11 @@ def _disowned() -> World:
     return world
 
 
-def test_an_order_that_never_was_and_has_been_undone_is_consistent() -> None:
+def test_an_order_that_was_never_placed_and_is_undone_is_consistent() -> None:
     assert problems(_disowned().snapshot()) == []
 
 
-def test_an_order_that_never_was_and_still_holds_money_is_caught() -> None:
+def test_an_order_that_was_never_placed_and_still_holds_money_is_caught() -> None:
     snapshot = _disowned().snapshot()
     held = replace(snapshot, payments=change(snapshot.payments, "ghost", status="AUTHORIZED", closed=False))
     assert 4 in judge(held).violated
@@ -88,7 +88,7 @@ def test_an_order_that_was_placed_cannot_be_disowned(clean: Snapshot) -> None:
     assert 1 in judge(lost).violated
 
 
-def test_a_strangers_message_excuses_no_order_that_was_placed(clean: Snapshot) -> None:
+def test_a_missing_cause_is_excused_only_for_orders_that_were_never_placed(clean: Snapshot) -> None:
     journal = clean.services["inventory"].journal
     without_cause = tuple(row for row in journal if row.id != "completed/StockReserved")
     records = replace(clean.services["inventory"], journal=without_cause)
@@ -130,13 +130,13 @@ def test_entries_of_a_sandbox_that_cannot_be_read_are_not_missed(clean: Snapshot
     assert {6, 9} <= judge(replace(blind, ledger=without_capture)).violated
 
 
-def test_no_orders_are_nothing_checked() -> None:
+def test_without_orders_nothing_is_checked() -> None:
     report = judge(Snapshot())
     assert report.consistent
     assert report.vacuous
 
 
-def test_the_tally_tells_what_was_reached(clean: Snapshot) -> None:
+def test_the_tally_counts_what_there_was(clean: Snapshot) -> None:
     tally = judge(clean).tally
     assert tally.orders == {"COMPLETED": 5, "CANCELLED": 10}
     assert tally.cancelled["PAYMENT_DECLINED"] == 2
