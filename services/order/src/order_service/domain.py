@@ -48,6 +48,10 @@ class ShipmentSettled(AboutOrder, Event):
     """Private: shipping has settled, and it was not the last of the three."""
 
 
+PRIVATE: Final = (StockSettled, PaymentSettled, ShipmentSettled)
+"""Events that are journaled here and never published."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """One order, and which participants have settled. NEW means that there is no such order yet."""

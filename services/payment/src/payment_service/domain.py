@@ -98,6 +98,18 @@ class LateAuthorizationVoided(AboutOrder, Event):
     """Private: the provider has voided what an operator had ended as declined."""
 
 
+PRIVATE: Final = (
+    PaymentAuthorizationRequested,
+    PaymentCaptureRequested,
+    PaymentVoidDeferred,
+    PaymentVoidRequested,
+    LateAuthorizationDeclined,
+    LateAuthorizationVoidRequested,
+    LateAuthorizationVoided,
+)
+"""Events that are journaled here and never published."""
+
+
 @dataclass(frozen=True, slots=True)
 class Payment:
     """One order's payment. VOIDED without a checkout is a tombstone, which refuses a late authorization.

@@ -36,36 +36,34 @@ def call(event: Event) -> ProviderCall | None:
     return None
 
 
-def opened(made: ProviderCall, sealer: Sealer) -> ProviderCall:
+def opened(request: ProviderCall, sealer: Sealer) -> ProviderCall:
     """The call with its token opened, as the provider gets it. It must not be stored or logged."""
-    token = made.payload.get("token")
-    return made if token is None else replace(made, payload={**made.payload, "token": sealer.open(token)})
+    token = request.payload.get("token")
+    return request if token is None else replace(request, payload={**request.payload, "token": sealer.open(token)})
 
 
-def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
+def outcome(request: ProviderCall, answer: ProviderOutcome) -> Command:
     """The internal command that records the provider's definitive answer.
 
     Raises:
         ProviderRejected: The provider refused a capture or a void, which it must not; a human has to see why.
     """
-    order_id = str(made.payload["order_id"])
-    if made.operation != "authorize" and answer.outcome != "ok":
-        raise ProviderRejected(f"{made.key}: {answer.outcome} {answer.code}".rstrip())
-    if made.operation == "authorize":
+    order_id = str(request.payload["order_id"])
+    if request.operation == "authorize":
         return RecordAuthorization(order_id, answer.outcome, answer.code or "")
-    if made.operation == "capture":
-        return RecordCapture(order_id, answer.outcome)
-    return RecordVoid(order_id, answer.outcome)
+    if answer.outcome != "ok":
+        raise ProviderRejected(f"{request.key}: {answer.outcome} {answer.code}".rstrip())
+    return (RecordCapture if request.operation == "capture" else RecordVoid)(order_id, answer.outcome)
 
 
-def endings(made: ProviderCall) -> Mapping[str, Command]:
+def endings(request: ProviderCall) -> Mapping[str, Command]:
     """The outcomes that an operator may give to a call without an answer, each with its command.
 
     An authorization may be ended as declined. Whether money was captured or voided only the provider can say.
     """
-    if made.operation != "authorize":
+    if request.operation != "authorize":
         return {}
-    return {"declined": EndAuthorization(str(made.payload["order_id"]), ENDED_BY_OPERATOR)}
+    return {"declined": EndAuthorization(str(request.payload["order_id"]), ENDED_BY_OPERATOR)}
 
 
 def _call(order_id: str, operation: str, amount: int, currency: str, **more: str) -> ProviderCall:

@@ -37,38 +37,36 @@ def call(event: Event) -> ProviderCall | None:
     return None
 
 
-def opened(made: ProviderCall, sealer: Sealer) -> ProviderCall:
+def opened(request: ProviderCall, sealer: Sealer) -> ProviderCall:
     """The call with its address opened and reduced to the country, as the carrier gets it. It must not be stored."""
-    if "address" not in made.payload:
-        return made
-    payload = {name: value for name, value in made.payload.items() if name != "address"}
-    return replace(made, payload={**payload, "country": open_address(made.payload["address"], sealer).country})
+    if "address" not in request.payload:
+        return request
+    payload = {name: value for name, value in request.payload.items() if name != "address"}
+    return replace(request, payload={**payload, "country": open_address(request.payload["address"], sealer).country})
 
 
-def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
+def outcome(request: ProviderCall, answer: ProviderOutcome) -> Command:
     """The internal command that records the carrier's definitive answer.
 
     Raises:
         ProviderRejected: The carrier refused a dispatch or a cancellation, which it must not; a human has to see why.
     """
-    order_id = str(made.payload["order_id"])
-    if made.operation != "book" and answer.outcome != "ok":
-        raise ProviderRejected(f"{made.key}: {answer.outcome} {answer.code}".rstrip())
-    if made.operation == "book":
+    order_id = str(request.payload["order_id"])
+    if request.operation == "book":
         return RecordBooking(order_id, answer.outcome, answer.code or "")
-    if made.operation == "dispatch":
-        return RecordDispatch(order_id, answer.outcome)
-    return RecordCancellation(order_id, answer.outcome)
+    if answer.outcome != "ok":
+        raise ProviderRejected(f"{request.key}: {answer.outcome} {answer.code}".rstrip())
+    return (RecordDispatch if request.operation == "dispatch" else RecordCancellation)(order_id, answer.outcome)
 
 
-def endings(made: ProviderCall) -> Mapping[str, Command]:
+def endings(request: ProviderCall) -> Mapping[str, Command]:
     """The outcomes that an operator may give to a call without an answer, each with its command.
 
     A booking may be ended as refused. Whether a parcel was dispatched or cancelled only the carrier can say.
     """
-    if made.operation != "book":
+    if request.operation != "book":
         return {}
-    return {"refused": EndBooking(str(made.payload["order_id"]), ENDED_BY_OPERATOR)}
+    return {"refused": EndBooking(str(request.payload["order_id"]), ENDED_BY_OPERATOR)}
 
 
 def _call(order_id: str, operation: str, **more: str) -> ProviderCall:

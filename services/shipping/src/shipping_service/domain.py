@@ -89,6 +89,18 @@ class LateBookingCancelled(AboutOrder, Event):
     """Private: the carrier has cancelled what an operator had ended as refused."""
 
 
+PRIVATE: Final = (
+    ShipmentBookingRequested,
+    ShipmentDispatchRequested,
+    ShipmentCancellationDeferred,
+    ShipmentCancellationRequested,
+    LateBookingRefused,
+    LateBookingCancellationRequested,
+    LateBookingCancelled,
+)
+"""Events that are journaled here and never published."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shipment:
     """One order's shipment. CANCELLED without a checkout is a tombstone, which refuses a late booking.
