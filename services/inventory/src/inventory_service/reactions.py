@@ -3,14 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from checkout.messages import (
-    CommitStock,
-    OrderCancelled,
-    OrderConfirmed,
-    OrderPlaced,
-    ReleaseStock,
-    ReserveStock,
-)
+from checkout.messages import CommitStock, OrderCancelled, OrderConfirmed, OrderPlaced, ReleaseStock, ReserveStock
 from sagakit.message import Command, Event
 
 REACTIONS: Final[Mapping[type[Event], Callable[[Any], Command]]] = {

@@ -61,6 +61,8 @@ STREAM_POLL: Final = 0.5  # seconds
 
 Customer = Annotated[Principal, Depends(require_customer)]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
+StatusFilter = Annotated[str | None, Query(description=f"one of {', '.join(STATUSES)}")]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 
 
 def router(context: ServiceContext) -> APIRouter:
@@ -94,12 +96,7 @@ class Orders:
         self._sealers = sealer(settings.seal_key_payment), sealer(settings.seal_key_shipping)
 
     async def place(
-        self,
-        order: OrderBody,
-        caller: Customer,
-        key: IdempotencyKey,
-        wait: PreferWait,
-        drain: Draining,
+        self, order: OrderBody, caller: Customer, key: IdempotencyKey, wait: PreferWait, drain: Draining
     ) -> Response:
         """Accept an order. The same key with the same body gives the same order, with another body 422."""
         order_id = order_id_of(caller.subject, key)
@@ -119,11 +116,7 @@ class Orders:
         return JsonResponse(order_out(await self._visible(order_id, caller), self._mode))
 
     async def listing(
-        self,
-        caller: Anyone,
-        status: Annotated[str | None, Query(description=f"one of {', '.join(STATUSES)}")] = None,
-        cursor: Cursor = None,
-        limit: Limit = DEFAULT_LIMIT,
+        self, caller: Anyone, status: StatusFilter = None, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT
     ) -> Response:
         """List the caller's orders, newest first, in pages. An operator sees the orders of all customers."""
         _check_status(status)
@@ -144,13 +137,7 @@ class Orders:
             _refuse_to_cancel(decision, row.status)
         return JsonResponse(order_out(row, self._mode))
 
-    async def events(
-        self,
-        order_id: str,
-        caller: Anyone,
-        drain: Draining,
-        last: Annotated[str | None, Header(alias="Last-Event-ID")] = None,
-    ) -> Response:
+    async def events(self, order_id: str, caller: Anyone, drain: Draining, last: LastEventId = None) -> Response:
         """Stream each transition as it happens, from the first one or after Last-Event-ID, until the order has ended.
 
         204 if it has ended, and nothing came after Last-Event-ID.

@@ -3,14 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Final
 
-from checkout.messages import (
-    AboutOrder,
-    Checkout,
-    PaymentAuthorized,
-    PaymentCaptured,
-    PaymentDeclined,
-    PaymentVoided,
-)
+from checkout.messages import AboutOrder, Checkout, PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentVoided
 from sagakit.message import Command, Event
 
 NEW: Final = "NEW"
