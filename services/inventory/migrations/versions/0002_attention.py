@@ -10,6 +10,5 @@ down_revision = "0001"
 
 def upgrade() -> None:
     """Run the statements of the SQL file."""
-    for statement in Path(__file__).with_suffix(".sql").read_text().split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    for statement in filter(str.strip, Path(__file__).with_suffix(".sql").read_text().split(";\n")):
+        op.execute(statement)

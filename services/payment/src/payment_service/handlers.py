@@ -57,7 +57,10 @@ def record_authorization(command: RecordAuthorization, payment: Payment) -> Even
         OutOfTurn: No authorization is under way.
     """
     if _ended_by_operator(payment):
-        return _late_answer(command, payment)
+        if command.outcome == "ok":
+            total = _total(payment)
+            return LateAuthorizationVoidRequested(command.order_id, total.amount, total.currency)
+        return LateAuthorizationDeclined(command.order_id, command.code)
     if payment.status != AUTHORIZING:
         raise OutOfTurn(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZING")
     authorized = command.outcome == "ok"
@@ -134,13 +137,6 @@ def record_void(command: RecordVoid, payment: Payment) -> Event:
 def _ended_by_operator(payment: Payment) -> bool:
     # It began and is over; as its call still had no answer, only an operator can have ended it
     return payment.checkout is not None and payment.status in (DECLINED, VOIDED)
-
-
-def _late_answer(command: RecordAuthorization, payment: Payment) -> Event:
-    if command.outcome != "ok":
-        return LateAuthorizationDeclined(command.order_id, command.code)
-    total = _total(payment)
-    return LateAuthorizationVoidRequested(command.order_id, total.amount, total.currency)
 
 
 def _void_requested(payment: Payment) -> Event:

@@ -56,7 +56,9 @@ def record_booking(command: RecordBooking, shipment: Shipment) -> Event:
         OutOfTurn: No booking is under way.
     """
     if _ended_by_operator(shipment):
-        return _late_answer(command)
+        if command.outcome == "ok":
+            return LateBookingCancellationRequested(command.order_id)
+        return LateBookingRefused(command.order_id, command.code)
     if shipment.status != BOOKING:
         raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status}, not BOOKING")
     booked = command.outcome == "ok"
@@ -133,12 +135,6 @@ def record_cancellation(command: RecordCancellation, shipment: Shipment) -> Even
 def _ended_by_operator(shipment: Shipment) -> bool:
     # It began and is over; as its call still had no answer, only an operator can have ended it
     return shipment.checkout is not None and shipment.status in (REFUSED, CANCELLED)
-
-
-def _late_answer(command: RecordBooking) -> Event:
-    if command.outcome != "ok":
-        return LateBookingRefused(command.order_id, command.code)
-    return LateBookingCancellationRequested(command.order_id)
 
 
 COMMANDS: Final[Mapping[type[Command], Handler]] = {
