@@ -51,7 +51,7 @@ class World:
         return self.now
 
     def do(self, command: Command, cause: str | None = None, *, answered: bool = True) -> None:
-        """Handle a command as the door does; `answered` False leaves the call to the provider open."""
+        """Handle a command as the engine does; `answered` False leaves the call to the provider open."""
         service = next(name for name, one in SERVICES.items() if type(command) in one.commands)
         cause = message_id(command) if cause == OWN else cause
         claim = message_id(command)
