@@ -16,19 +16,19 @@ OUTCOMES: Final = {"authorize": ("ok", "declined"), "book": ("ok", "refused")}
 
 def stock_is_conserved(snapshot: Snapshot) -> list[Violation]:
     """5: per SKU, what came in is available, reserved or committed, and the reservations say the same."""
-    held: dict[str, Counter[str]] = {RESERVED: Counter(), COMMITTED: Counter()}
+    quantities: dict[str, Counter[str]] = {RESERVED: Counter(), COMMITTED: Counter()}
     for reservation in snapshot.reservations:
-        if reservation.status in held:
-            held[reservation.status].update(reservation.lines)
+        if reservation.status in quantities:
+            quantities[reservation.status].update(reservation.lines)
     received: Counter[str] = Counter(snapshot.initial)
     for row in snapshot.services["inventory"].journal:
         if isinstance(row.event, StockReceived):
             received[row.event.sku] += row.event.quantity
     violations: list[Violation] = []
     for item in snapshot.stock:
-        expected = (received[item.sku], held[RESERVED][item.sku], held[COMMITTED][item.sku])
+        expected = (received[item.sku], quantities[RESERVED][item.sku], quantities[COMMITTED][item.sku])
         violations += [Violation(item.sku, what) for what in _unbalanced(item, *expected)]
-    missing = set(received) | set(held[RESERVED]) | set(held[COMMITTED])
+    missing = set(received) | set(quantities[RESERVED]) | set(quantities[COMMITTED])
     missing -= {item.sku for item in snapshot.stock}
     violations += [Violation(sku, "is sold, held or received, but has no stock item") for sku in sorted(missing)]
     return violations

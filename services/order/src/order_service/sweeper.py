@@ -133,7 +133,7 @@ class Sweeper:
         values = {"deadline": self.deadline + excess, "most_orders": self.rate}
         overdue: set[str] = set(await connection.scalars(LOCK_OVERDUE, values))
         if future or self.future_orders.ids:
-            known = {"known": self.future_orders.ids, "most_orders": FUTURE_MAX}
-            undecided = await connection.scalars(FIND_FUTURE, known)
+            parameters = {"known": self.future_orders.ids, "most_orders": FUTURE_MAX}
+            undecided = await connection.scalars(FIND_FUTURE, parameters)
             overdue.update(self.future_orders.overdue(reading.after, undecided))
         return sorted(overdue)[: self.rate]
