@@ -69,7 +69,7 @@ async def test_a_ledger_that_could_not_be_written_or_rolled_back_works_again(
     assert not [one for one in threading.enumerate() if one.name == "ledger"]
 
 
-async def test_a_rollback_that_fails_takes_the_connection_with_it(tmp_path: Path, failing: type[Failing]) -> None:
+async def test_a_failed_rollback_closes_the_connection(tmp_path: Path, failing: type[Failing]) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
     await ledger.open()
     failing.broken = ("COMMIT", "ROLLBACK")

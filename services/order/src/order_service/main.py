@@ -13,7 +13,7 @@ from sagakit.app.host import ServiceContext, ServiceDefinition
 
 
 def background(context: ServiceContext) -> Mapping[str, Callable[[], Any]]:
-    """What the order service runs besides its door: the sweeper, and the disowner of orders that never were."""
+    """What the order service runs in the background: the sweeper, and the disowner of orders that were never placed."""
     settings = context.settings
     sweeper = Sweeper(
         context.database,
