@@ -129,7 +129,7 @@ async def test_a_verified_token_is_believed_only_until_it_expires(app: FastAPI, 
     token = {"Authorization": f"Bearer {issue_token(SIGNING_KEY, 'alice', ttl=10, now=now)}"}
     app.state.verifier = Verifier(PUBLIC_KEY, lambda: now, leeway=2)
     assert (await client.get("/shop/baskets/1", headers=token)).json() == {"ident": "1", "subject": "alice"}
-    assert app.state.verifier._known
+    assert app.state.verifier._cache
     now += 11
     assert (await client.get("/shop/baskets/1", headers=token)).status_code == 200
     now += 2
@@ -196,13 +196,13 @@ def test_keys_are_rotated_by_a_second_one() -> None:
 
 
 def test_what_is_remembered_is_bounded_and_holds_no_token() -> None:
-    verifier = Verifier(PUBLIC_KEY, remembered=3)
+    verifier = Verifier(PUBLIC_KEY, cache_max=3)
     tokens = [issue_token(SIGNING_KEY, name) for name in ("a", "b", "c", "d")]
     assert [verifier.verify(token).subject for token in tokens] == ["a", "b", "c", "d"]
-    assert [caller.subject for caller, _ in verifier._known.values()] == ["b", "c", "d"]
-    assert not any(token.encode() in key or key in token.encode() for token in tokens for key in verifier._known)
+    assert [caller.subject for caller, _ in verifier._cache.values()] == ["b", "c", "d"]
+    assert not any(token.encode() in key or key in token.encode() for token in tokens for key in verifier._cache)
     for token in tokens:
         forged = token[:-8] + ("AAAAAAAA" if token[-8:] != "AAAAAAAA" else "BBBBBBBB")
         with pytest.raises(Problem):
             verifier.verify(forged)
-    assert len(verifier._known) == 3, "what was refused is not remembered"
+    assert len(verifier._cache) == 3, "a refused token is not cached"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from sagakit.settings import MASK, Settings, SettingsError
@@ -91,7 +89,7 @@ def test_the_table_shows_every_setting_its_source_and_no_secret() -> None:
         "BATCH_MAX": "20",
     }
     rows = {row.name: row for row in Settings.from_env(environ).table(environ)}
-    assert set(rows) == {f.name.upper() for f in dataclasses.fields(Settings)}
+    assert set(rows) == {name.upper() for name in Settings.model_fields}
     assert rows["BATCH_MAX"][1:3] == ("20", "environment")
     assert rows["DB_POOL"][1:3] == ("6", "default")
     assert rows["PROVIDER_KEY_PAYMENT"].value == MASK

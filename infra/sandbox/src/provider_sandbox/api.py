@@ -27,16 +27,16 @@ from sagakit.web.app import (
     VISIBLE,
     Cursor,
     IdempotencyKey,
+    Invalid,
     JsonResponse,
     Limit,
+    NotFound,
     Principal,
     Problem,
     ShutdownSignal,
     decode_cursor,
     drain_of,
     encode_cursor,
-    invalid,
-    not_found,
     page,
     require_admin,
 )
@@ -100,11 +100,11 @@ def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, keys: Key
         drain: ShutdownSignal,
     ) -> Response:
         if operation not in OPERATIONS[party]:
-            raise not_found(f"The operations of {party}: {', '.join(OPERATIONS[party])}.")
+            raise NotFound(f"The operations of {party}: {', '.join(OPERATIONS[party])}.")
         if key != f"{body.order_id}/{operation}":
-            raise invalid("Idempotency-Key", "must be {order_id}/{operation}", "idempotency_key_invalid")
+            raise Invalid("Idempotency-Key", "must be {order_id}/{operation}", "idempotency_key_invalid")
         if body.amount is None and operation in ("authorize", "capture"):
-            raise invalid("amount", "is required to authorize and to capture")
+            raise Invalid("amount", "is required to authorize and to capture")
         asked = ProviderCall(key, party, operation, body.model_dump(exclude_none=True))
         count = metrics.provider_calls
         try:

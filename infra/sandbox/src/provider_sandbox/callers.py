@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
 from sagakit.settings import Settings, SettingsError
-from sagakit.web.auth import Credentials, Principal, unauthenticated
+from sagakit.web.auth import Credentials, Principal, Unauthenticated
 from sagakit.web.problems import Problem
 
 Guard = Callable[[Request, HTTPAuthorizationCredentials | None], Awaitable[Principal]]
@@ -42,11 +42,11 @@ class Keys:
 
         async def dependency(request: Request, credentials: Credentials) -> Principal:
             if credentials is None:
-                raise unauthenticated("Send the header Authorization: Bearer <key>.")
+                raise Unauthenticated("Send the header Authorization: Bearer <key>.")
             shown = _digest(credentials.credentials)
             known = [one for one, (_, keys) in self._callers.items() if _is_any(shown, keys)]
             if not known:
-                raise unauthenticated("The key is not known.", "invalid_token")
+                raise Unauthenticated("The key is not known.", "invalid_token")
             caller = Principal(self._callers[known[0]][0], "service")
             request.state.caller = caller  # the connection is a stranger's no more
             if known != [provider]:

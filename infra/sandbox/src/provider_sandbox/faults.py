@@ -12,7 +12,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagakit.web.app import unavailable
+from sagakit.web.app import Unavailable
 
 
 class FaultSettings(BaseModel):
@@ -46,10 +46,10 @@ class Faults:
             await asyncio.sleep(faults.latency_ms / 1000)
         if operation in faults.fail_operations:
             self.fired["fail_operations"] += 1
-            raise unavailable(f"Injected: {operation} fails.")
+            raise Unavailable(f"Injected: {operation} fails.")
         if faults.error_rate and self._random.random() < faults.error_rate:
             self.fired["error_rate"] += 1
-            raise unavailable("Injected: an error.")
+            raise Unavailable("Injected: an error.")
 
     def loses_answer(self) -> bool:
         """Whether the answer to the effect just recorded is to be lost."""

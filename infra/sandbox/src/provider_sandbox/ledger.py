@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from provider_sandbox.records import SCHEMA
-from sagakit.web.app import unavailable
+from sagakit.web.app import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Ledger:
         Raises `Problem` 503 when the database fails: then nothing of the batch has happened.
         """
         if self._thread is None:
-            raise unavailable("The ledger is closed.")
+            raise Unavailable("The ledger is closed.")
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put((work, future))
         return await future
@@ -122,7 +122,7 @@ def _commit(db: sqlite3.Connection, batch: Sequence[Item]) -> list[Result]:
 
 
 def _refuse(batch: Sequence[Item], error: Exception) -> list[Result]:
-    problem = unavailable("The ledger cannot be written.")
+    problem = Unavailable("The ledger cannot be written.")
     problem.__cause__ = error
     return [(future, problem) for _, future in batch]
 

@@ -19,10 +19,10 @@ from sagakit.web.app import (
     IdempotencyKey,
     JsonResponse,
     Limit,
+    NotFound,
     Problem,
     decode_cursor,
     encode_cursor,
-    not_found,
     page,
 )
 
@@ -74,13 +74,13 @@ def router(context: ServiceContext) -> APIRouter:
         """One stock item."""
         row = await items.get(sku) if sku.isprintable() else None
         if row is None:
-            raise not_found("No such SKU.")
+            raise NotFound("No such SKU.")
         return JsonResponse(stock_out(row))
 
     async def restock(sku: str, body: RestockIn, caller: Admin, key: IdempotencyKey) -> Response:
         """Add stock, once per key."""
         if not sku.isprintable() or await items.get(sku) is None:
-            raise not_found("No such SKU.")
+            raise NotFound("No such SKU.")
         restock_id = "restock-" + str(uuid.uuid5(NAMESPACE, f"{caller.subject}\n{sku}\n{key}"))
         command = Restock(restock_id, sku, body.quantity)
         received = await context.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())

@@ -33,24 +33,24 @@ from sagakit.postgres.connection import connected
 from sagakit.sealing import sealer
 from sagakit.web.app import (
     DEFAULT_LIMIT,
+    Conflict,
     Cursor,
     EventStream,
     IdempotencyKey,
+    Invalid,
     JsonResponse,
     Limit,
+    NotFound,
     PreferWait,
     Principal,
     Problem,
     ServerSentEvent,
     ShutdownSignal,
-    conflict,
     decode_cursor,
     decode_instant,
     drain_of,
     encode_cursor,
-    invalid,
     iso,
-    not_found,
     page,
     require_customer,
 )
@@ -136,7 +136,7 @@ class Orders:
         command = PlaceOrder(order_id, key, order.fingerprint(), checkout)
         placed = await self._host.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
         if isinstance(placed, OrderCancelled):
-            raise conflict(
+            raise Conflict(
                 "order_disowned",
                 "Messages about this order came before it, and were undone. Send it again with a new Idempotency-Key.",
             )
@@ -156,7 +156,7 @@ class Orders:
     ) -> Response:
         """A page of the caller's orders, newest first; an operator sees all."""
         if status is not None and status not in STATUSES:
-            raise invalid("status", f"must be one of {', '.join(STATUSES)}")
+            raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
         where, values = [PLACED], {"limit": limit + 1}
         if not caller.is_admin:
             where.append("customer = :customer")
@@ -186,13 +186,13 @@ class Orders:
         if isinstance(decision, OrderCancelled) and decision.reason == CUSTOMER_REQUESTED:
             return JsonResponse(order_out(row, self._mode))
         if isinstance(decision, OrderCancelled):
-            raise conflict(
+            raise Conflict(
                 "order_cancelled",
                 f"The order was cancelled already: {decision.reason}.",
                 order_status=row.status,
                 cancellation_reason=decision.reason,
             )
-        raise conflict(
+        raise Conflict(
             "order_confirmed", "The order is confirmed and can no longer be cancelled.", order_status=row.status
         )
 
@@ -242,7 +242,7 @@ class Orders:
     async def _own(self, order_id: str, caller: Principal) -> Any:
         row = await self._rows.get(order_id) if order_id.isprintable() else None
         if row is None or not (caller.is_admin or row.customer == caller.subject):
-            raise not_found("No such order.")
+            raise NotFound("No such order.")
         return row
 
     async def _checkout(self, order: OrderIn | Unfit, customer: str) -> Checkout:
@@ -252,11 +252,11 @@ class Orders:
         for position, line in enumerate(order.lines):
             price = await self._price(line.sku)
             if price is None:
-                raise invalid(f"lines.{position}.sku", "is not in the catalogue; GET /stock lists it")
+                raise Invalid(f"lines.{position}.sku", "is not in the catalogue; GET /stock lists it")
             lines.append(Line(line.sku, line.quantity, price))
         total = Money(sum(line.quantity * line.unit_price.amount for line in lines), lines[0].unit_price.currency)
         if total.amount > limits.AMOUNT:
-            raise invalid("lines", f"cost more than {limits.AMOUNT} {total.currency} in minor units")
+            raise Invalid("lines", f"cost more than {limits.AMOUNT} {total.currency} in minor units")
         address = AddressMessage(**order.shipping_address.model_dump())
         checkout = Checkout(customer, tuple(lines), total, order.payment.token, address)
         return seal_checkout(checkout, *self._sealers)  # of a repeat this is let fall: what was sealed first stands

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from payment_service.domain import NEW
 from sagakit.app.host import ServiceContext
 from sagakit.app.operations import Anyone, DataLoader, fetcher, operations_router
-from sagakit.web.app import JsonResponse, not_found
+from sagakit.web.app import JsonResponse, NotFound
 
 PAYMENTS: Final = (
     "SELECT order_id, status, open, customer, amount, currency FROM payments "
@@ -28,7 +28,7 @@ def router(context: ServiceContext) -> APIRouter:
         """The payment of one order; `settled` when no call to the provider is open."""
         row = await rows.get(order_id)
         if row is None or not (caller.is_admin or row.customer == caller.subject):
-            raise not_found("No payment for such an order.")
+            raise NotFound("No payment for such an order.")
         return JsonResponse(
             {
                 "order_id": row.order_id,

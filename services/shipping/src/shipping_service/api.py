@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from sagakit.app.host import ServiceContext
 from sagakit.app.operations import Anyone, DataLoader, fetcher, operations_router
-from sagakit.web.app import JsonResponse, Problem, not_found
+from sagakit.web.app import JsonResponse, NotFound, Problem
 from shipping_service.domain import BOOKING, NEW
 
 SHIPMENTS: Final = (
@@ -28,7 +28,7 @@ def router(context: ServiceContext) -> APIRouter:
         """The shipment of one order; none is shown before the carrier has answered."""
         row = await rows.get(order_id)
         if row is None or not (caller.is_admin or row.customer == caller.subject):
-            raise not_found("No shipment for such an order.")
+            raise NotFound("No shipment for such an order.")
         if row.status == BOOKING:
             raise Problem(404, "shipment_pending", "The carrier has not answered yet.")
         return JsonResponse({"order_id": row.order_id, "status": row.status})

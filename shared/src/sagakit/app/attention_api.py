@@ -11,17 +11,17 @@ from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
     VISIBLE,
+    Conflict,
     Cursor,
+    Invalid,
     JsonResponse,
     Limit,
+    NotFound,
     Principal,
-    conflict,
     decode_cursor,
     decode_instant,
     encode_cursor,
-    invalid,
     iso,
-    not_found,
     page,
     require_admin,
 )
@@ -68,7 +68,7 @@ def routes(attention: Attention) -> APIRouter:
         """
         pushed = await attention.push(item_id, caller.subject) if item_id.isprintable() else None
         if pushed is None:
-            raise not_found("Nothing of that id needs attention.")
+            raise NotFound("Nothing of that id needs attention.")
         if pushed.done:
             return JsonResponse({"id": item_id, "retried": True, "outcome": pushed.detail})
         return JsonResponse({"id": item_id, "retried": False, "outcome": "failed", "detail": pushed.detail})
@@ -80,7 +80,7 @@ def routes(attention: Attention) -> APIRouter:
         """
         row = await attention.dismiss(item_id, dismissal.reason, caller.subject) if item_id.isprintable() else None
         if row is None:
-            raise not_found("Nothing of that id needs attention.")
+            raise NotFound("Nothing of that id needs attention.")
         return JsonResponse({"dismissed": True, **_item(row, dismissed=True)})
 
     async def resolve(item_id: str, resolution: ResolutionIn, caller: Admin) -> Response:
@@ -95,12 +95,12 @@ def routes(attention: Attention) -> APIRouter:
         except NoSuchEnding as error:
             if not error.valid:
                 detail = f"Only the provider can end a {error.operation}; retry it, or dismiss it with a reason."
-                raise conflict("not_resolvable", detail) from None
-            raise invalid("outcome", f"must be one of: {', '.join(error.valid)}") from None
+                raise Conflict("not_resolvable", detail) from None
+            raise Invalid("outcome", f"must be one of: {', '.join(error.valid)}") from None
         except HandlerFailed:
-            raise conflict("answered", "The call has its answer meanwhile.") from None
+            raise Conflict("answered", "The call has its answer meanwhile.") from None
         if row is None:
-            raise not_found("No call of that id is without answer.")
+            raise NotFound("No call of that id is without answer.")
         return JsonResponse({"resolved": True, "outcome": outcome, **_item(row, dismissed=True)})
 
     router = APIRouter(tags=["operations"])

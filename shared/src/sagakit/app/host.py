@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -114,12 +114,12 @@ async def run_service(
     door, the relay, the caller of providers and the sweeper, which any number of processes may run at once.
     """
     name = modes.resolve(settings.coordination_mode)
-    settings, spec = replace(settings, coordination_mode=name), modes.MODES[name]
+    settings, spec = settings.model_copy(update={"coordination_mode": name}), modes.MODES[name]
     configure_logging(definition.service.name, name, settings.log_level)
     metrics = Metrics()
     standby = Standby(settings.standby_timeout) if settings.standby_timeout else None
     if standby:  # who waits in line waits for the same commit
-        settings = replace(settings, door_timeout=min(settings.door_timeout, standby.seconds))
+        settings = settings.model_copy(update={"door_timeout": min(settings.door_timeout, standby.seconds)})
     engine = engine_for(settings.database_url, settings.db_pool, standby=standby)
     store = SqlStore(
         engine,

@@ -31,17 +31,18 @@ from sagakit.web.auth import (
     require_caller,
     require_customer,
 )
+from sagakit.web.docs import add_docs
 from sagakit.web.errors import on_http_exception, on_invalid, on_problem
 from sagakit.web.middleware import MAX_BODY, Head, LimitBody, Observe
 from sagakit.web.problems import (
     PROBLEM_RESPONSES,
+    Conflict,
+    Invalid,
     JsonResponse,
+    NotFound,
     Problem,
-    conflict,
-    invalid,
+    Unavailable,
     is_outage,
-    not_found,
-    unavailable,
 )
 from sagakit.web.requests import (
     DEFAULT_LIMIT,
@@ -63,11 +64,14 @@ __all__ = [
     "MAX_BODY",
     "PRINTABLE",
     "VISIBLE",
+    "Conflict",
     "Cursor",
     "EventStream",
     "IdempotencyKey",
+    "Invalid",
     "JsonResponse",
     "Limit",
+    "NotFound",
     "PreferWait",
     "Principal",
     "Problem",
@@ -75,24 +79,21 @@ __all__ = [
     "Role",
     "ServerSentEvent",
     "ShutdownSignal",
-    "conflict",
+    "Unavailable",
     "create_app",
     "decode_cursor",
     "decode_instant",
     "drain_of",
     "encode_cursor",
-    "invalid",
     "is_outage",
     "iso",
     "issue_token",
-    "not_found",
     "page",
     "parse_prefer_wait",
     "require",
     "require_admin",
     "require_caller",
     "require_customer",
-    "unavailable",
 ]
 
 Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -122,6 +123,7 @@ def create_app(
         description=description,
         version="1",
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
         middleware=[Middleware(Observe, metrics=measured), Middleware(LimitBody, limit=body_limit), Middleware(Head)],
@@ -138,6 +140,7 @@ def create_app(
     app.include_router(_operations(settings, readiness, measured, app.state.drain))
     for router in routers:
         app.include_router(router)
+    add_docs(app)
     return app
 
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from sagakit.web.auth import refusal
 from sagakit.web.bodies import field_name
-from sagakit.web.problems import Problem, invalid
+from sagakit.web.problems import Invalid, Problem
 from sagakit.web.routes import routes_at
 
 _MAX_ERRORS: Final = 20
@@ -81,7 +81,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
         headers["Allow"] = ", ".join(_methods(request))
         detail = f"Allowed here: {headers['Allow']}."
     if isinstance(error, KeyTwice):
-        return await _answer(request, invalid(error.field, "stands twice in its object"))
+        return await _answer(request, Invalid(error.field, "stands twice in its object"))
     return await _answer(request, Problem(status, _CODES.get(status, "http_error"), detail, headers=headers))
 
 

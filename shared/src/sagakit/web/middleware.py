@@ -24,7 +24,7 @@ from sagakit.telemetry import Metrics, child_traceparent, request_id, traceparen
 from sagakit.web.auth import refusal
 from sagakit.web.bodies import twice
 from sagakit.web.errors import KeyTwice, is_json
-from sagakit.web.problems import Problem, from_exception, not_found
+from sagakit.web.problems import NotFound, Problem, from_exception
 
 log = logging.getLogger("sagakit.web.app")
 
@@ -81,7 +81,7 @@ class Observe:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, status: Callable[[], int]) -> None:
         try:
             if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-                await not_found().response()(scope, receive, send)
+                await NotFound().response()(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
         except ClientDisconnect:
