@@ -252,8 +252,23 @@ async def test_live_ready_and_docs_answer(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 200
     about = {"status": "ready", "ready": True, "service": "order", "mode": "kafka-choreography", "pid": os.getpid()}
     assert answer.json() == {**about, "digest": "abc"}
-    assert (await client.get("/docs")).status_code == 200
     assert "application/problem+json" in (await client.get("/openapi.json")).text
+
+
+async def test_the_documentation_loads_nothing_from_another_host(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.status_code == 200
+    assert "//" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    sources = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(sources) == 4
+    for source in sources:
+        asset = await client.get(f"/{source}")
+        assert (asset.status_code, bool(asset.content)) == (200, True)
+    script = (await client.get("/docs/swagger-ui-bundle.js")).headers["content-type"]
+    assert script == "text/javascript; charset=utf-8"
+    assert (await client.get("/docs/nothing.js")).status_code == 404
 
 
 async def test_a_stopping_process_is_live_and_not_ready(app: FastAPI, client: httpx.AsyncClient) -> None:
