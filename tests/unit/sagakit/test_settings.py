@@ -60,7 +60,7 @@ def test_a_bad_value_names_the_variable_the_value_and_what_is_valid(name: str, v
     assert "\n" not in message
 
 
-def test_keys_that_verify_are_required_and_are_keys() -> None:
+def test_public_keys_are_required_and_checked() -> None:
     with pytest.raises(SettingsError, match=r"TOKEN_PUBLIC_KEYS is required: set it to keys of 32 bytes"):
         Settings.from_env({})
     for wrong in ("tooshort", f"{PUBLIC_KEY},", f"{PUBLIC_KEY} ", PUBLIC_KEY[:-1]):
@@ -70,7 +70,7 @@ def test_keys_that_verify_are_required_and_are_keys() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["tooshort", "sixteen-letters-,", "with a blank in it", "k\u00e9y-of-that-length"])
-def test_what_a_service_shows_a_provider_is_long_enough_and_not_told(wrong: str) -> None:
+def test_the_key_for_a_provider_is_long_enough_and_never_shown(wrong: str) -> None:
     with pytest.raises(SettingsError, match="PROVIDER_KEY_PAYMENT") as caught:
         read(PROVIDER_KEY_PAYMENT=wrong)
     assert wrong not in str(caught.value)

@@ -1,7 +1,7 @@
-"""The web side of a service: an application factory, and in one place all that routers need.
+"""The web side of a service: the application factory, and everything that routers import from one place.
 
-Guarantee: whatever a router does, errors are problem details, bodies are bounded, health and metrics answer,
-and waiting handlers are released when the process stops.
+Guarantee: whatever a router does, errors are problem details, bodies are bounded, health and metrics respond, and
+waiting handlers are released when the process stops.
 """
 
 from __future__ import annotations
@@ -97,10 +97,10 @@ __all__ = [
 ]
 
 Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
-"""What `/health/ready` shows; not ready if it raises, is slow, or says `"ready": False`, degraded if it names what is
-`"away"`."""
+"""Returns the body of `/health/ready`. The process is not ready if it raises, takes longer than READINESS_TIMEOUT, or
+returns `"ready": False`; it is degraded if the body names dependencies under `"away"`."""
 
-READINESS_TIMEOUT: Final = 2.0
+READINESS_TIMEOUT: Final = 2.0  # seconds
 
 
 def create_app(
@@ -113,7 +113,7 @@ def create_app(
     description: str = "",
     body_limit: int = MAX_BODY,
 ) -> FastAPI:
-    """An application with health, metrics, documentation, authentication and problem details.
+    """Create an application with health, metrics, documentation, authentication and problem details.
 
     Its `state` holds `settings`, `metrics`, `verifier` and `drain`.
     """
@@ -145,7 +145,7 @@ def create_app(
 
 
 async def drain_of(request: Request) -> ShutdownSignal:
-    """The process's `ShutdownSignal`, for handlers that wait; usable as a dependency."""
+    """Dependency: the process's `ShutdownSignal`, for handlers that wait."""
     drain: ShutdownSignal = request.app.state.drain
     return drain
 
@@ -155,24 +155,24 @@ def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drai
     about = {"service": settings.service, "mode": settings.coordination_mode, "pid": os.getpid()}
 
     async def live() -> Response:
-        """The process runs; says nothing about what it depends on."""
+        """Whether the process runs, whatever the state of its dependencies."""
         return JsonResponse({"status": "live", **about})
 
     async def ready() -> Response:
-        """200 when the service can take work, even if it is degraded; 503 otherwise. The body says why."""
+        """200 if the service can take work, even if it is degraded; 503 otherwise. The body says why."""
         if drain.started:
             return _readiness_answer({**about, "ready": False, "reason": "stopping"})
         try:
             async with asyncio.timeout(READINESS_TIMEOUT):
-                told = await readiness()
+                state = await readiness()
         except TimeoutError:
-            told = {"ready": False, "reason": f"no answer within {READINESS_TIMEOUT:g} s"}
+            state = {"ready": False, "reason": f"no answer within {READINESS_TIMEOUT:g} s"}
         except Exception as error:
-            told = {
+            state = {
                 "ready": False,
                 "reason": "store not reachable" if is_outage(error) else type(error).__name__,
             }
-        return _readiness_answer({"ready": True, **about, **told})
+        return _readiness_answer({"ready": True, **about, **state})
 
     async def exposition() -> Response:
         """All metrics of this process in the Prometheus text format."""
