@@ -64,7 +64,7 @@ class ServerSentEvent:
     id: str = ""
 
     def encode(self) -> bytes:
-        """The event on the wire."""
+        """Encode the event as `text/event-stream`."""
         lines = [f"{key}: {value}" for key, value in (("id", self.id), ("event", self.event)) if value]
         return "\n".join([*lines, f"data: {msgspec.json.encode(self.data).decode()}", "", ""]).encode()
 
