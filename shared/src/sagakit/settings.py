@@ -1,15 +1,15 @@
 """Every setting of every service, read from the environment in one place.
 
 Guarantee: a `Settings` is valid; `from_env` raises `SettingsError` for a bad or missing value and names the variable,
-the value and what would be valid. Secrets appear neither in `repr` nor in the table nor in an error.
+the value and what would be valid. Secrets appear neither in `repr` nor in an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self, get_args, get_origin
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -22,15 +22,6 @@ _DATABASES: Final = ("postgresql", "postgresql+asyncpg", "postgres")
 
 class SettingsError(ValueError):
     """A setting is missing or invalid; the message is one line that an operator can read."""
-
-
-class SettingRow(NamedTuple):
-    """One row of the table of effective settings; `value` is masked if it is secret."""
-
-    name: str
-    value: str
-    source: Literal["environment", "default"]
-    doc: str
 
 
 @dataclass(frozen=True)
@@ -185,18 +176,6 @@ class Settings(BaseModel):
             )
         return settings
 
-    def table(self, environ: Mapping[str, str]) -> Sequence[SettingRow]:
-        """The effective settings, one row each, in declaration order, with secrets masked."""
-        return [
-            SettingRow(
-                name.upper(),
-                _shown(field, getattr(self, name)),
-                "environment" if environ.get(name.upper()) else "default",
-                field.description or "",
-            )
-            for name, field in type(self).model_fields.items()
-        ]
-
 
 def _refusal(name: str, field: FieldInfo, value: str | None) -> str:
     if value is None:
@@ -222,24 +201,3 @@ def _metadata(field: FieldInfo) -> Iterator[Any]:
     yield from field.metadata
     for kind in get_args(field.annotation):
         yield from getattr(kind, "__metadata__", ())
-
-
-def _shown(field: FieldInfo, value: Any) -> str:
-    if value is None or value == "":
-        return ""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if "://" in str(value):
-        return mask_password(value)
-    return str(value) if field.repr else MASK
-
-
-def mask_password(url: str) -> str:
-    """Return the URL with its password, if any, masked; everything else stays readable."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, place = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{MASK}@{place}"))

@@ -23,17 +23,15 @@ from sagakit.telemetry import Metrics
 from sagakit.texts import PRINTABLE, VISIBLE
 from sagakit.web.auth import (
     Principal,
-    Role,
     Verifier,
     issue_token,
-    require,
     require_admin,
     require_caller,
     require_customer,
 )
 from sagakit.web.docs import add_docs
 from sagakit.web.errors import on_http_exception, on_invalid, on_problem
-from sagakit.web.middleware import MAX_BODY, Head, LimitBody, Observe
+from sagakit.web.middleware import Head, LimitBody, Observe
 from sagakit.web.problems import (
     PROBLEM_RESPONSES,
     Conflict,
@@ -61,7 +59,6 @@ from sagakit.web.streaming import EventStream, ServerSentEvent, ShutdownSignal
 
 __all__ = [
     "DEFAULT_LIMIT",
-    "MAX_BODY",
     "PRINTABLE",
     "VISIBLE",
     "Conflict",
@@ -76,7 +73,6 @@ __all__ = [
     "Principal",
     "Problem",
     "Readiness",
-    "Role",
     "ServerSentEvent",
     "ShutdownSignal",
     "Unavailable",
@@ -85,12 +81,10 @@ __all__ = [
     "decode_instant",
     "drain_of",
     "encode_cursor",
-    "is_outage",
     "iso",
     "issue_token",
     "page",
     "parse_prefer_wait",
-    "require",
     "require_admin",
     "require_caller",
     "require_customer",
@@ -110,23 +104,20 @@ def create_app(
     *,
     routers: Sequence[APIRouter] = (),
     metrics: Metrics | None = None,
-    description: str = "",
-    body_limit: int = MAX_BODY,
 ) -> FastAPI:
     """Create an application with health, metrics, documentation, authentication and problem details.
 
     Its `state` holds `settings`, `metrics`, `verifier` and `drain`.
     """
-    measured = metrics or Metrics()
+    metrics = metrics or Metrics()
     app = FastAPI(
         title=title,
-        description=description,
         version="1",
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
-        middleware=[Middleware(Observe, metrics=measured), Middleware(LimitBody, limit=body_limit), Middleware(Head)],
+        middleware=[Middleware(Observe, metrics=metrics), Middleware(LimitBody), Middleware(Head)],
         exception_handlers={
             Problem: on_problem,
             HTTPException: on_http_exception,
@@ -134,10 +125,10 @@ def create_app(
         },
     )
     app.state.settings = settings
-    app.state.metrics = measured
+    app.state.metrics = metrics
     app.state.verifier = Verifier(settings.token_public_keys, leeway=settings.jwt_leeway)
     app.state.drain = ShutdownSignal()
-    app.include_router(_operations(settings, readiness, measured, app.state.drain))
+    app.include_router(_operations(settings, readiness, metrics, app.state.drain))
     for router in routers:
         app.include_router(router)
     add_docs(app)

@@ -6,6 +6,7 @@ service serves. Swagger UI is SmartBear's, under the Apache License 2.0; the pac
 
 from __future__ import annotations
 
+import asyncio
 from html import escape
 from importlib.resources import files
 from typing import Final
@@ -20,11 +21,7 @@ _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_MEDIA_TYPES: Final = {
-    "swagger-ui-bundle.js": "text/javascript",
-    "swagger-ui.css": "text/css",
-    "favicon-32x32.png": "image/png",
-}
+_MEDIA_TYPES: Final = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
 _START: Final = "SwaggerUIBundle({url: 'openapi.json', dom_id: '#swagger-ui', deepLinking: true});\n"
 _PAGE: Final = """<!DOCTYPE html>
 <html lang="en">
@@ -32,7 +29,7 @@ _PAGE: Final = """<!DOCTYPE html>
 <meta charset="utf-8">
 <title>{title}</title>
 <link rel="stylesheet" href="docs/swagger-ui.css">
-<link rel="icon" type="image/png" href="docs/favicon-32x32.png">
+<link rel="icon" href="data:,">
 </head>
 <body>
 <div id="swagger-ui"></div>
@@ -53,12 +50,12 @@ def add_docs(app: FastAPI) -> None:
 
     async def asset(request: Request) -> Response:
         name = request.path_params["name"]
-        caching = {"Cache-Control": "max-age=3600"}
         if name == "start.js":
-            return Response(_START, media_type="text/javascript", headers=caching)
+            return Response(_START, media_type="text/javascript")
         if name not in _MEDIA_TYPES:
             raise NotFound
-        return Response((folder / name).read_bytes(), media_type=_MEDIA_TYPES[name], headers=caching)
+        content = await asyncio.to_thread((folder / name).read_bytes)
+        return Response(content, media_type=_MEDIA_TYPES[name], headers={"Cache-Control": "max-age=3600"})
 
     app.add_route("/docs", show, include_in_schema=False)
     app.add_route("/docs/{name}", asset, include_in_schema=False)

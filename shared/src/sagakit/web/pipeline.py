@@ -23,7 +23,7 @@ _FAREWELL: Final = 1.0  # seconds that a client which does not read its answer h
 
 
 class OrderedAnswers(HttpToolsProtocol):
-    """The sending half of a connection; `sagakit.web.protocol` receives. `connections` are all of this process."""
+    """The answering half of a connection; `sagakit.web.protocol` receives. `connections` are all of this process."""
 
     def __init__(
         self,

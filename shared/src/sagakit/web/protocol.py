@@ -14,16 +14,13 @@ import asyncio
 import re
 from math import inf
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 import httptools
-from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
-from uvicorn.server import ServerState
 
 from sagakit.web.answers import Flow, UntilClose
-from sagakit.web.connections import Connections
 from sagakit.web.framing import HeadTooLong, without_upgrade
 from sagakit.web.pipeline import OrderedAnswers
 
@@ -32,21 +29,12 @@ _LINGER_BYTES: Final = 4 * 1024 * 1024  # bytes that a client may still send whi
 
 
 class BoundedProtocol(OrderedAnswers):
-    """One connection; `connections` are all of this process."""
+    """One connection: its receiving half."""
 
-    def __init__(
-        self,
-        config: Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-        *,
-        connections: Connections,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop, connections=connections)
-        self._at = 0  # where in `_unparsed` to go on
-        self._chunked, self._length, self._dropped = False, 0, 0
-        self._hosts: list[bytes] = []
+    _at = 0  # where in `_unparsed` to go on
+    _dropped = 0  # bytes received since the input is ignored
+    _chunked, _length = False, 0  # of the body of the current request
+    _hosts: list[bytes]  # its Host headers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Register the connection, and start the time for its first head."""
