@@ -271,7 +271,7 @@ async def test_who_may_not_call_is_told_that_before_anything_else(
         assert answer.status_code == status, answer.text
 
 
-async def test_a_key_that_stands_twice_is_refused(sandbox: Sandbox, as_role: AsRole) -> None:
+async def test_a_duplicate_key_is_refused(sandbox: Sandbox, as_role: AsRole) -> None:
     headers = {"Content-Type": "application/json", "Idempotency-Key": "o1/book", **as_role("shipping")}
     body = '{"order_id": "o1", "more": {"a": 1, "a": 2}, "country": "LV"}'
     answer = await sandbox.client.post("/carrier/book", content=body, headers=headers)

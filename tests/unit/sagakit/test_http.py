@@ -1,4 +1,4 @@
-"""The web side: every error is a problem, every limit holds, whoever may not does not."""
+"""The web side: every error is a problem, every limit holds, and only permitted callers get through."""
 
 from __future__ import annotations
 
@@ -185,14 +185,14 @@ async def test_a_body_at_the_limit_is_accepted(client: httpx.AsyncClient) -> Non
 
 
 @pytest.mark.parametrize("how", ["store", "locked", "refused", "late"])
-async def test_a_store_out_of_reach_is_503_with_retry_after(client: httpx.AsyncClient, how: str) -> None:
+async def test_an_unavailable_store_is_503_with_retry_after(client: httpx.AsyncClient, how: str) -> None:
     answer = await client.get(f"/shop/fail/{how}")
     assert_problem(answer, 503, "unavailable")
     assert int(answer.headers["retry-after"]) >= 1
 
 
 @pytest.mark.parametrize("how", ["bug", "untranslated", "file"])
-async def test_a_bug_is_500_and_tells_nothing(client: httpx.AsyncClient, how: str) -> None:
+async def test_a_bug_is_500_and_reveals_nothing(client: httpx.AsyncClient, how: str) -> None:
     answer = await client.get(f"/shop/fail/{how}")
     assert_problem(answer, 500, "internal")
     assert "tok_visa" not in answer.text
@@ -291,7 +291,7 @@ async def test_requests_are_counted_under_their_route_template(client: httpx.Asy
     assert "http_in_flight 1.0" in text
 
 
-async def test_answers_carry_modest_security_headers_and_the_request_id(client: httpx.AsyncClient) -> None:
+async def test_answers_carry_security_headers_and_the_request_id(client: httpx.AsyncClient) -> None:
     answer = await client.get("/shop/baskets", headers={"X-Request-ID": "mine-1"})
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"

@@ -1,4 +1,4 @@
-"""What was given up, written down: the table and its twin in memory, and how a participant uses them."""
+"""Dead letters: the table and its twin in memory, and how a service uses them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -56,7 +56,7 @@ async def test_a_resolved_letter_is_not_open_and_is_open_again_when_it_comes_aga
     assert again.at > first.at
 
 
-async def test_whatever_a_cause_or_a_subject_holds_is_written_down(letters: DeadLetters) -> None:
+async def test_a_cause_or_a_subject_is_recorded_whatever_it_holds(letters: DeadLetters) -> None:
     await letters.add(b"x", "unknown type 'a\x00\ud800'", "o\x00\ud800")
     found = await letters.find(letter_id(b"x"))
     assert found is not None
@@ -76,7 +76,7 @@ async def test_the_table_says_who_resolved_what_and_how(database: Database) -> N
         assert tuple(row) == ("o1", None, None, None)
 
 
-async def test_a_burial_holds_on_while_the_database_is_down(postgres: Server, database: Database) -> None:
+async def test_dead_lettering_retries_while_the_database_is_unavailable(postgres: Server, database: Database) -> None:
     async with service_process("order", database("order"), retry_max=0.2) as order:
         await asyncio.to_thread(postgres.kill)
         burial = asyncio.create_task(order.participant.dead_letter(b"x", "cannot be read"))
@@ -88,7 +88,9 @@ async def test_a_burial_holds_on_while_the_database_is_down(postgres: Server, da
         assert order.metrics.registry.get_sample_value("saga_dead_letters_total", {"source": "order"}) == 1
 
 
-async def test_a_burial_under_a_stop_says_that_nothing_was_written_down(postgres: Server, database: Database) -> None:
+async def test_dead_lettering_during_a_stop_reports_that_nothing_was_recorded(
+    postgres: Server, database: Database
+) -> None:
     async with service_process("order", database("order"), retry_max=0.2) as order:
         await asyncio.to_thread(postgres.kill)
         burial = asyncio.create_task(order.participant.dead_letter(b"x", "cannot be read"))
@@ -103,7 +105,7 @@ async def _buried(order: Any, body: bytes) -> str:
     return letter_id(body)
 
 
-async def test_a_redrive_says_what_came_of_it(database: Database) -> None:
+async def test_a_redrive_reports_its_outcome(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         good, bad = await _buried(order, b"good"), await _buried(order, b"bad")
         redrive = order.participant.redrive
@@ -125,7 +127,7 @@ async def test_a_redrive_says_what_came_of_it(database: Database) -> None:
         assert await order.dead_letters.find(good) is None
 
 
-async def test_a_redrive_that_gets_no_answer_ends_and_says_so(database: Database) -> None:
+async def test_a_redrive_without_an_answer_ends_and_reports_that(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         letter = await _buried(order, b"slow")
 

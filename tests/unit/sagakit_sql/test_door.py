@@ -130,7 +130,7 @@ async def test_a_value_that_the_database_cannot_hold_is_rejected_and_not_an_outa
         assert isinstance(answers[2], OrderPlaced)
 
 
-async def test_a_door_that_fails_tells_those_who_wait_and_opens_again(
+async def test_a_failed_batch_fails_its_waiters_and_the_next_one_runs(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with service_process("order", database("order")) as order:

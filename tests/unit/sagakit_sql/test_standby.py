@@ -137,7 +137,7 @@ async def test_a_commit_whose_task_is_cancelled_is_not_cancelled_at_the_server(
         assert waiting(postgres) >= 1
 
 
-async def test_who_waited_in_vain_is_not_followed_by_others_until_a_commit_comes_through(
+async def test_after_a_timeout_no_write_begins_until_a_commit_is_confirmed(
     postgres: Server, url: str, dead: Callable[[bool], None]
 ) -> None:
     async with opened(url) as (engine, standby):
