@@ -38,6 +38,7 @@ IMPORTED = (
     "asyncpg",
     "cryptography.fernet",
     "fastapi",
+    "fastapi_swagger",
     "google.cloud.pubsub_v1",
     "google.pubsub_v1",
     "grpc.aio",

@@ -92,7 +92,7 @@ async def test_names_and_addresses_of_every_script_are_taken(order: Served) -> N
     assert stored["address"] == body["shipping_address"]
 
 
-async def test_a_key_that_stands_twice_is_refused(order: Served) -> None:
+async def test_a_duplicate_key_is_refused(order: Served) -> None:
     text = json.dumps(order_body()).replace('"quantity": 2', '"quantity": 1, "quantity": 2')
     given = headers(Idempotency_Key="k", Content_Type="application/json")
     told = problem(await order.client.post("/orders", content=text, headers=given), 422, "validation")

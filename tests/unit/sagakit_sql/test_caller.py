@@ -64,7 +64,7 @@ async def _drained(payment: Replica) -> None:
     await payment.until("SELECT count(*) FROM outbox WHERE is_call", 0, 10)
 
 
-async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(database: Database) -> None:
+async def test_an_unknown_outcome_is_retried_under_the_same_key(database: Database) -> None:
     provider = Scripted(OutcomeUnknown("lost"), ProviderRejected("wrong"), OutcomeUnknown("lost"))
     async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
         answer = await payment.engine.conclude(authorize("o1"), None, 5)
@@ -145,7 +145,7 @@ async def test_an_answer_waits_for_the_database(postgres: Server, database: Data
         assert [(row.status, row.open) for row in rows] == [("AUTHORIZED", False)]
 
 
-async def test_a_late_authorization_is_voided_before_that_is_told(database: Database) -> None:
+async def test_a_late_authorization_is_voided_before_that_is_recorded(database: Database) -> None:
     provider = Scripted(pause=0.2)
     async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
         await payment.engine.dispatcher.do(authorize("o1"))

@@ -71,7 +71,7 @@ async def sweeping(swept: Sweeper) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_what_the_service_asks_for_the_time_is_the_clock_that_is_set(clock: Callable[[str], Clock]) -> None:
+async def test_the_service_reads_the_clock_that_is_set(clock: Callable[[str], Clock]) -> None:
     shifted = clock("order")
     shifted.step(HOUR)
     async with service_process("order", shifted.url, started=False) as order:

@@ -57,7 +57,7 @@ async def test_a_resolved_letter_is_not_open_and_is_open_again_when_it_comes_aga
     assert again.at > first.at
 
 
-async def test_whatever_a_cause_or_a_subject_holds_is_written_down(letters: DeadLetters) -> None:
+async def test_a_cause_or_a_subject_is_recorded_whatever_it_holds(letters: DeadLetters) -> None:
     await letters.add(b"x", "unknown type 'a\x00\ud800'", "o\x00\ud800")
     found = await letters.find(letter_id(b"x"))
     assert found is not None
@@ -104,7 +104,7 @@ async def _buried(order: Any, body: bytes) -> str:
     return letter_id(body)
 
 
-async def test_a_redrive_says_what_came_of_it(database: Database) -> None:
+async def test_a_redrive_reports_its_outcome(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         good, bad = await _buried(order, b"good"), await _buried(order, b"bad")
         redrive = order.engine.redrive
@@ -126,7 +126,7 @@ async def test_a_redrive_says_what_came_of_it(database: Database) -> None:
         assert await order.dead_letters.find(good) is None
 
 
-async def test_a_redrive_that_gets_no_answer_ends_and_says_so(database: Database) -> None:
+async def test_a_redrive_without_an_answer_ends_and_reports_that(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         letter = await _buried(order, b"slow")
 

@@ -1,4 +1,4 @@
-"""An order that was never placed is disowned once its time is over, and nobody is shown it."""
+"""An order that was never placed is disowned after its deadline, and never shown."""
 
 from collections.abc import Callable
 

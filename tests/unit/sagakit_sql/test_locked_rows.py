@@ -1,4 +1,4 @@
-"""A row that somebody else holds stops nothing but what needs that row."""
+"""A row that another transaction has locked delays only what needs that row."""
 
 import asyncio
 import signal
@@ -33,7 +33,7 @@ async def timed(service: Replica, items: list[Item]) -> tuple[list[object], floa
     return answers, time.monotonic() - began
 
 
-async def test_a_locked_stock_item_holds_up_only_the_orders_that_want_it(database: Database) -> None:
+async def test_a_locked_stock_item_delays_only_the_orders_that_need_it(database: Database) -> None:
     async with service_process("inventory", database("inventory"), started=False) as inventory:
         items: list[Item] = [
             Execute(reserve(f"o{n}", "limited-edition" if n % 50 == 7 else "tea-pot")) for n in range(200)
@@ -48,7 +48,7 @@ async def test_a_locked_stock_item_holds_up_only_the_orders_that_want_it(databas
         assert names(again) == ["StockReserved"] * 4
 
 
-async def test_ten_locked_orders_hold_up_nobody_else(database: Database) -> None:
+async def test_ten_locked_orders_delay_no_other_order(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         await order.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
         async with held(order, "SELECT 1 FROM orders FOR UPDATE"):
@@ -58,7 +58,7 @@ async def test_ten_locked_orders_hold_up_nobody_else(database: Database) -> None
             assert seconds < QUICKLY
 
 
-async def test_what_a_frozen_transaction_has_claimed_holds_up_nothing_else_for_long(database: Database) -> None:
+async def test_the_claims_of_a_frozen_transaction_delay_nothing_else_for_long(database: Database) -> None:
     """A claim that is not committed is seen by no query: only waiting for it tells, so the batch is halved."""
     async with service_process("order", database("order"), started=False) as order:
         async with held(order, "INSERT INTO inbox (id) VALUES ('o17/PlaceOrder')"):

@@ -57,7 +57,7 @@ async def test_a_postponed_row_counts_an_attempt_and_comes_due_again(database: D
         assert [row.attempts for row in await order.store.lease_due(calls=False, limit=10)] == [1]
 
 
-async def test_a_taker_gets_no_more_than_it_asked_for(database: Database) -> None:
+async def test_a_lease_returns_no_more_rows_than_its_limit(database: Database) -> None:
     async with service_process("order", database("order"), started=False, outbox_lease=0.5) as order:
         await order.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(50)])
         await asyncio.sleep(0.6)
@@ -77,7 +77,7 @@ async def test_what_failed_is_published_however_busy_the_relay_is(database: Data
         assert ID in [row.id for row in order.mode.published]
 
 
-async def test_a_row_that_no_broker_takes_stays_and_keeps_nobody(database: Database) -> None:
+async def test_a_row_that_no_broker_accepts_stays_and_delays_no_other(database: Database) -> None:
     async with service_process("order", database("order"), outbox_poll=0.1, retry_initial=0.05, retry_max=0.2) as order:
         order.mode.refused = {"o42"}
         began = time.monotonic()

@@ -111,7 +111,7 @@ async def test_a_relay_and_a_dispatcher_never_deadlock_over_repeats(database: Da
         assert await one.count("journal") == 500
 
 
-async def test_a_waiter_hears_what_another_replica_records(database: Database) -> None:
+async def test_a_waiter_is_notified_of_what_another_replica_records(database: Database) -> None:
     url = database("order")
     async with service_process("order", url) as one, service_process("order", url) as two:
         await one.engine.dispatcher.do(place("o1"))

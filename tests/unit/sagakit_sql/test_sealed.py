@@ -1,4 +1,4 @@
-"""Card token and street of an order stand nowhere in the four databases, in what is published, or in the log."""
+"""Card tokens and streets appear nowhere in the four databases, in published messages, or in the log."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -126,7 +126,9 @@ async def _run(system: System) -> set[str]:
     return open_calls | await system.places_of(TOKEN, STREET)
 
 
-async def test_token_and_street_stand_nowhere_in_clear(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+async def test_tokens_and_streets_are_stored_nowhere_in_clear(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     system = System(KEYS)
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The sweeper: the overdue are cancelled once, the forgotten are nudged ever more rarely, sweepers share."""
+"""The sweeper: overdue orders are cancelled once, stalled ones are nudged ever more rarely, sweepers share."""
 
 import asyncio
 import time
@@ -140,7 +140,7 @@ async def _locked(order: Replica, *order_ids: str) -> AsyncIterator[None]:
         await connection.rollback()
 
 
-async def test_a_row_that_somebody_holds_keeps_no_sweeper_from_starting(database: Database) -> None:
+async def test_a_locked_row_keeps_no_sweeper_from_starting(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         await order.engine.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
         await _age(order, -60, "nudge_at")
@@ -163,7 +163,7 @@ async def test_the_start_waits_for_no_lock_while_it_holds_others(database: Datab
             await connection.exec_driver_sql("SELECT 1 FROM orders WHERE order_id = 'o0' FOR UPDATE")
 
 
-async def test_overdue_orders_whose_rows_somebody_holds_keep_no_others_waiting(database: Database) -> None:
+async def test_overdue_orders_with_locked_rows_delay_no_others(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         await order.engine.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
         await _age(order, 31)

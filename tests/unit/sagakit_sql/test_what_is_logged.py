@@ -17,12 +17,12 @@ from checkout.provider_rules import decide
 from payment_service import handlers
 from payment_service.service import SERVICE
 from sagakit import envelope
+from sagakit.logs import configure_logging
 from sagakit.message import Command, UnknownMessage
 from sagakit.modes.broker import cause_of
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
 from sagakit.provider_http import HttpProvider
 from sagakit.service import Handler
-from sagakit.telemetry import configure_logging
 from sagakit.work import Execute
 from tests.keys import PAYMENT_KEY
 from tests.postgres import Server

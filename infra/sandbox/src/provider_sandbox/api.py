@@ -27,6 +27,7 @@ from sagakit.web.app import (
     VISIBLE,
     Cursor,
     IdempotencyKey,
+    Invalid,
     JsonResponse,
     Limit,
     Problem,
@@ -34,8 +35,6 @@ from sagakit.web.app import (
     decode_cursor,
     drain_of,
     encode_cursor,
-    invalid,
-    not_found,
     page,
     require_admin,
 )

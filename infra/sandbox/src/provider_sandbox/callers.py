@@ -11,7 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
 from sagakit.settings import Settings, SettingsError
-from sagakit.web.auth import Credentials, Principal, unauthenticated
+from sagakit.web.auth import Credentials, Principal, Unauthenticated
 from sagakit.web.problems import Problem
 
 Guard = Callable[[Request, HTTPAuthorizationCredentials | None], Awaitable[Principal]]

@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagakit.web.app import unavailable
+from sagakit.web.app import Unavailable
 
 
 class FaultSettings(BaseModel):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from provider_sandbox.records import SCHEMA
-from sagakit.web.app import unavailable
+from sagakit.web.app import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ def _commit(db: sqlite3.Connection, batch: Sequence[Item]) -> list[Result]:
 
 
 def _refuse(batch: Sequence[Item], error: Exception) -> list[Result]:
-    problem = unavailable("The ledger cannot be written.")
+    problem = Unavailable("The ledger cannot be written.")
     problem.__cause__ = error
     return [(future, problem) for _, future in batch]
 

@@ -16,8 +16,9 @@ from provider_sandbox.faults import Faults
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
 from sagakit.app.server import serve
+from sagakit.logs import configure_logging
 from sagakit.settings import Settings
-from sagakit.telemetry import Metrics, configure_logging
+from sagakit.telemetry import Metrics
 from sagakit.web.app import create_app
 
 DEFAULTS: Final = {

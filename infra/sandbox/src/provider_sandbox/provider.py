@@ -18,7 +18,7 @@ from provider_sandbox.ledger import Ledger
 from provider_sandbox.records import Record
 from provider_sandbox.rules import NotAllowed, amount_of, judge
 from sagakit.provider import ProviderCall
-from sagakit.web.app import Problem, conflict, not_found, unavailable
+from sagakit.web.app import Conflict, NotFound, Problem, Unavailable
 
 _FAILURES: Final = 2  # of each key with a token that fails twice
 
@@ -79,13 +79,13 @@ class SandboxProvider:
             QUIRKS.get(call.payload.get("token") or "") == "fail_twice"
             and records.count_failure(db, call.key) <= _FAILURES
         ):
-            raise unavailable("This token fails twice before it works.")
+            raise Unavailable("This token fails twice before it works.")
         order_id = str(call.payload["order_id"])
         history = records.history(db, order_id)
         try:
             outcome = judge(call, history)
         except NotAllowed as error:
-            raise conflict(error.code, error.detail) from error
+            raise Conflict(error.code, error.detail) from error
         record = Record(
             call.key,
             order_id,

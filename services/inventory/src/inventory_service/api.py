@@ -18,10 +18,10 @@ from sagakit.web.app import (
     IdempotencyKey,
     JsonResponse,
     Limit,
+    NotFound,
     Problem,
     decode_cursor,
     encode_cursor,
-    not_found,
     page,
 )
 

@@ -35,7 +35,7 @@ class Shipments:
     async def _visible(self, order_id: str, caller: Principal) -> Any:
         row = await self.queries.shipment(order_id)
         if row is None or not (caller.is_admin or row.customer == caller.subject):
-            raise not_found("No shipment for such an order.")
+            raise NotFound("No shipment for such an order.")
         if row.status == BOOKING:
             raise Problem(404, "shipment_pending", "The carrier has not answered yet.")
         return row

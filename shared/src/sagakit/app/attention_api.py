@@ -12,18 +12,19 @@ from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
     VISIBLE,
+    Conflict,
     Cursor,
+    Invalid,
     JsonResponse,
     Limit,
+    NotFound,
     Principal,
     Problem,
     conflict,
     decode_cursor,
     decode_instant,
     encode_cursor,
-    invalid,
     iso,
-    not_found,
     page,
     require_admin,
 )
@@ -87,7 +88,7 @@ class _Handlers:
         """  # noqa: DOC501
         pushed = await self.attention.push(item_id, caller.subject) if item_id.isprintable() else None
         if pushed is None:
-            raise not_found("Nothing of that id needs attention.")
+            raise NotFound("Nothing of that id needs attention.")
         if pushed.done:
             return JsonResponse({"id": item_id, "retried": True, "outcome": pushed.detail})
         return JsonResponse({"id": item_id, "retried": False, "outcome": "failed", "detail": pushed.detail})
@@ -100,7 +101,7 @@ class _Handlers:
         reason, by = dismissal.reason, caller.subject
         row = await self.attention.dismiss(item_id, reason, by) if item_id.isprintable() else None
         if row is None:
-            raise not_found("Nothing of that id needs attention.")
+            raise NotFound("Nothing of that id needs attention.")
         return JsonResponse({"dismissed": True, **_item(row, dismissed=True)})
 
     async def resolve(self, item_id: str, resolution: ResolutionIn, caller: Admin) -> Response:

@@ -3,7 +3,7 @@
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -18,6 +18,7 @@ from sagakit.app.peers import Peers, urls_of
 from sagakit.app.readiness import DatabaseProbe, Readiness, revisions
 from sagakit.app.server import serve
 from sagakit.engine.engine import ServiceEngine
+from sagakit.logs import configure_logging
 from sagakit.modes.unreliable import UnreliableMode
 from sagakit.ports import Mode, Probed
 from sagakit.postgres.connection import engine_for
@@ -30,7 +31,7 @@ from sagakit.saga import Saga
 from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.tasks import Background
-from sagakit.telemetry import Metrics, configure_logging
+from sagakit.telemetry import Metrics
 from sagakit.topology import Topology
 from sagakit.web.app import create_app
 

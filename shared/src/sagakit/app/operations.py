@@ -16,7 +16,7 @@ from sagakit.app.host import ServiceContext
 from sagakit.faults import POINTS, Failpoint, failpoints
 from sagakit.modes.unreliable import Kind, MessageFault, message_faults
 from sagakit.postgres.connection import connected
-from sagakit.web.app import JsonResponse, Principal, iso, not_found, require_admin, require_caller
+from sagakit.web.app import JsonResponse, NotFound, Principal, iso, require_admin, require_caller
 
 Row = TypeVar("Row")
 Admin = Annotated[Principal, Depends(require_admin)]
@@ -111,7 +111,7 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
     async def timeline(order_id: str, caller: Anyone) -> Response:
         """This service's own journal of an order: commands claimed and events recorded, with times and causes."""  # noqa: DOC501
         if not caller.is_admin and await owner_of(order_id) != caller.subject:
-            raise not_found("No such order here.")
+            raise NotFound("No such order here.")
         async with connected(single) as connection:
             rows = (await connection.execute(TIMELINE, {"low": f"{order_id}/", "high": f"{order_id}0"})).all()
         items = [

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sagakit.app.peers import Peers
 from sagakit.engine.engine import ServiceEngine
 from sagakit.postgres.connection import connected, engine_for
-from sagakit.postgres.standby import CONFIRM, SAID
+from sagakit.postgres.standby import CONFIRM, NOT_CONFIRMED
 
 COLUMNS: Final = text(
     "SELECT c.relname || '.' || a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid "
@@ -122,7 +122,7 @@ class DatabaseProbe:
             async with asyncio.timeout(self._seconds / 2):
                 await connection.execute(COMMIT)
         except TimeoutError:
-            return f"not replicated: {SAID}"
+            return f"not replicated: {NOT_CONFIRMED}"
         return ""
 
 

@@ -15,7 +15,9 @@ ADD: Final = text(
     "at = CASE WHEN dead_letter.resolved_at IS NULL THEN dead_letter.at ELSE excluded.at END, "
     "resolved_at = NULL, resolution = NULL, reason = NULL, resolved_by = NULL"
 )
+# Reads an open letter.
 FIND: Final = text("SELECT id, body, cause, at, subject FROM dead_letter WHERE resolved_at IS NULL AND id = :id")
+# Closes a letter that is open.
 RESOLVE: Final = text(
     "UPDATE dead_letter SET resolved_at = now(), resolution = :resolution, resolved_by = :by "
     "WHERE id = :id AND resolved_at IS NULL"
@@ -36,10 +38,12 @@ class SqlDeadLetters:
             await connection.execute(ADD, values)
 
     async def find(self, letter_id: str) -> DeadLetter | None:
+        """Find an open letter by id."""
         async with connected(self._single) as connection:
             row = (await connection.execute(FIND, {"id": letter_id})).first()
         return DeadLetter(row.id, row.body, row.cause, row.at, row.subject) if row else None
 
     async def resolve(self, letter_id: str, resolution: str, by: str | None = None) -> None:
+        """Close an open letter; without effect if it is not open."""
         async with connected(self._single) as connection:
             await connection.execute(RESOLVE, {"id": letter_id, "resolution": resolution, "by": by})
