@@ -30,6 +30,7 @@ from sagakit.web.app import (
     Invalid,
     JsonResponse,
     Limit,
+    NotFound,
     Problem,
     ShutdownSignal,
     decode_cursor,
@@ -177,8 +178,8 @@ class Calls:
 
 def _check(party: str, operation: str, key: str, body: CallBody) -> None:
     if operation not in OPERATIONS[party]:
-        raise not_found(f"The operations of {party}: {', '.join(OPERATIONS[party])}.")
+        raise NotFound(f"The operations of {party}: {', '.join(OPERATIONS[party])}.")
     if key != f"{body.order_id}/{operation}":
-        raise invalid("Idempotency-Key", "must be {order_id}/{operation}", "idempotency_key_invalid")
+        raise Invalid("Idempotency-Key", "must be {order_id}/{operation}", "idempotency_key_invalid")
     if body.amount is None and operation in ("authorize", "capture"):
-        raise invalid("amount", "is required to authorize and to capture")
+        raise Invalid("amount", "is required to authorize and to capture")

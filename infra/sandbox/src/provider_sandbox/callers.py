@@ -47,11 +47,11 @@ class Keys:
 
         async def dependency(request: Request, credentials: Credentials) -> Principal:
             if credentials is None:
-                raise unauthenticated("Send the header Authorization: Bearer <key>.")
+                raise Unauthenticated("Send the header Authorization: Bearer <key>.")
             digest = _digest(credentials.credentials)
             providers = [name for name, (_, keys) in self._callers.items() if _is_any(digest, keys)]
             if not providers:
-                raise unauthenticated("The key is not known.", "invalid_token")
+                raise Unauthenticated("The key is not known.", "invalid_token")
             caller = Principal(self._callers[providers[0]][0], "service")
             request.state.caller = caller  # from now on the connection counts as authenticated
             if providers != [provider]:

@@ -57,4 +57,4 @@ class Faults:
 
     def _fail(self, fault: str, detail: str) -> NoReturn:
         self.fired[fault] += 1
-        raise unavailable(detail)
+        raise Unavailable(detail)

@@ -55,7 +55,7 @@ class Ledger:
 
     def _check_open(self) -> None:
         if self._thread is None:
-            raise unavailable("The ledger is closed.")
+            raise Unavailable("The ledger is closed.")
 
     async def close(self) -> None:
         """Finish the work under way, then close the database."""

@@ -105,7 +105,7 @@ class SandboxProvider:
 def _existing(db: sqlite3.Connection, key: str) -> Record:
     record = records.find(db, key)
     if record is None:
-        raise not_found("Nothing is recorded under this key; a call under it may still be under way.")
+        raise NotFound("Nothing is recorded under this key; a call under it may still be under way.")
     return record
 
 

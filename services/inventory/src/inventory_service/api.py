@@ -86,7 +86,7 @@ class Stock:
     async def _item(self, sku: str) -> Any:
         row = await self.queries.item(sku)
         if row is None:
-            raise not_found("No such SKU.")
+            raise NotFound("No such SKU.")
         return row
 
 

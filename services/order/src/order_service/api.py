@@ -168,7 +168,7 @@ class Orders:
     async def _visible(self, order_id: str, caller: Principal) -> Any:
         row = await self.queries.order(order_id) if order_id.isprintable() else None
         if row is None or not (caller.is_admin or row.customer == caller.subject):
-            raise not_found("No such order.")
+            raise NotFound("No such order.")
         return row
 
     async def _place_once(self, order_id: str, order: OrderIn | UnacceptableOrder, customer: str, key: str) -> None:
@@ -184,7 +184,7 @@ class Orders:
             command = PlaceOrder(order_id, key, order.fingerprint(), checkout)
             event = await self._dispatcher.do(command, traceparent=telemetry.traceparent.get())
             if isinstance(event, OrderCancelled):
-                raise conflict(
+                raise Conflict(
                     "order_disowned",
                     "Messages about this order came before it, and were undone. "
                     "Send it again with a new Idempotency-Key.",
@@ -206,11 +206,11 @@ class Orders:
         for position, line in enumerate(order.lines):
             price = await self.queries.price(line.sku)
             if price is None:
-                raise invalid(f"lines.{position}.sku", "is not in the catalogue; GET /stock lists it")
+                raise Invalid(f"lines.{position}.sku", "is not in the catalogue; GET /stock lists it")
             lines.append(Line(line.sku, line.quantity, price))
         total = Money(sum(line.quantity * line.unit_price.amount for line in lines), lines[0].unit_price.currency)
         if total.amount > limits.AMOUNT:
-            raise invalid("lines", f"cost more than {limits.AMOUNT} {total.currency} in minor units")
+            raise Invalid("lines", f"cost more than {limits.AMOUNT} {total.currency} in minor units")
         address = AddressMessage(**order.shipping_address.model_dump())
         checkout = Checkout(customer, tuple(lines), total, order.payment.token, address)
         return seal_checkout(checkout, *self._sealers)  # dropped when the order is a repeat: the first sealing stands
@@ -218,15 +218,15 @@ class Orders:
 
 def _check_status(status: str | None) -> None:
     if status is not None and status not in STATUSES:
-        raise invalid("status", f"must be one of {', '.join(STATUSES)}")
+        raise Invalid("status", f"must be one of {', '.join(STATUSES)}")
 
 
 def _refuse_to_cancel(decision: Event | None, status: str) -> NoReturn:
     if isinstance(decision, OrderCancelled):
-        raise conflict(
+        raise Conflict(
             "order_cancelled",
             f"The order was cancelled already: {decision.reason}.",
             order_status=status,
             cancellation_reason=decision.reason,
         )
-    raise conflict("order_confirmed", "The order is confirmed and can no longer be cancelled.", order_status=status)
+    raise Conflict("order_confirmed", "The order is confirmed and can no longer be cancelled.", order_status=status)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from payment_service.queries import PaymentQueries
 from sagakit.app.host import ServiceContext
 from sagakit.app.operations import Anyone, operations_router
-from sagakit.web.app import JsonResponse, Principal, not_found
+from sagakit.web.app import JsonResponse, NotFound, Principal
 
 
 def router(context: ServiceContext) -> APIRouter:
@@ -41,5 +41,5 @@ class Payments:
     async def _visible(self, order_id: str, caller: Principal) -> Any:
         row = await self.queries.payment(order_id)
         if row is None or not (caller.is_admin or row.customer == caller.subject):
-            raise not_found("No payment for such an order.")
+            raise NotFound("No payment for such an order.")
         return row

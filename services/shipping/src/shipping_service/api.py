@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from sagakit.app.host import ServiceContext
 from sagakit.app.operations import Anyone, operations_router
-from sagakit.web.app import JsonResponse, Principal, Problem, not_found
+from sagakit.web.app import JsonResponse, NotFound, Principal, Problem
 from shipping_service.domain import BOOKING
 from shipping_service.queries import ShipmentQueries
 

@@ -20,7 +20,6 @@ from sagakit.web.app import (
     NotFound,
     Principal,
     Problem,
-    conflict,
     decode_cursor,
     decode_instant,
     encode_cursor,
@@ -116,17 +115,17 @@ class _Handlers:
         except NoSuchEnding as error:
             raise _not_resolvable(error) from None
         except HandlerFailed:
-            raise conflict("answered", "The call has been answered in the meantime.") from None
+            raise Conflict("answered", "The call has been answered in the meantime.") from None
         if row is None:
-            raise not_found("No call of that id is without an answer.")
+            raise NotFound("No call of that id is without an answer.")
         return JsonResponse({"resolved": True, "outcome": outcome, **_item(row, dismissed=True)})
 
 
 def _not_resolvable(error: NoSuchEnding) -> Problem:
     if error.valid:
-        return invalid("outcome", f"must be one of: {', '.join(error.valid)}")
+        return Invalid("outcome", f"must be one of: {', '.join(error.valid)}")
     detail = f"Only the provider can end a {error.operation}; retry it, or dismiss it with a reason."
-    return conflict("not_resolvable", detail)
+    return Conflict("not_resolvable", detail)
 
 
 def _item(row: Any, dismissed: bool) -> dict[str, Any]:

@@ -156,10 +156,10 @@ async def run_service(
 
 def _resolved(settings: Settings) -> Settings:
     """The settings with the mode's full name; where commits wait for a standby, requests wait no longer than they."""
-    settings = replace(settings, coordination_mode=modes.resolve(settings.coordination_mode))
+    settings = settings.model_copy(update={"coordination_mode": modes.resolve(settings.coordination_mode)})
     if not settings.standby_timeout:
         return settings
-    return replace(settings, door_timeout=min(settings.door_timeout, settings.standby_timeout))
+    return settings.model_copy(update={"door_timeout": min(settings.door_timeout, settings.standby_timeout)})
 
 
 def _about(definition: ServiceDefinition, settings: Settings) -> Mapping[str, str]:

@@ -119,7 +119,7 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
             for row in rows
         ]
         if not items:
-            raise not_found("No such order here.")
+            raise NotFound("No such order here.")
         return JsonResponse({"order_id": order_id, "service": context.engine.service.name, "items": items})
 
     async def faults(caller: Admin) -> Response:
