@@ -42,7 +42,7 @@ def environment(chosen: Settings) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_second_server_is_as_the_first_but_for_port_volume_and_profile(service: str) -> None:
+def test_both_servers_differ_only_in_port_volume_and_profile(service: str) -> None:
     first, second = MODEL["services"][f"{service}-db"], MODEL["services"][f"{service}-standby"]
     assert second["extends"] == {"file": "docker-compose.yml", "service": f"{service}-db"}
     assert second["profiles"] == [f"{service}-standby"]
@@ -64,7 +64,7 @@ def test_no_secret_has_a_default() -> None:
     assert "${POSTGRES_PASSWORD:-" not in text
 
 
-def test_without_a_standby_the_file_is_not_read_and_nothing_is_handed_on(tmp_path: Path) -> None:
+def test_without_a_standby_the_file_is_not_read_and_no_variable_is_set(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     docker_environment.prepare(chosen)
     assert str(STANDBY_FILE) not in Compose(Layout(tmp_path))._words
@@ -72,7 +72,7 @@ def test_without_a_standby_the_file_is_not_read_and_nothing_is_handed_on(tmp_pat
     assert "REPLICATION_PASSWORD" not in environment(chosen)
 
 
-def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -> None:
+def test_with_a_standby_its_users_know_both_servers(tmp_path: Path) -> None:
     chosen = settings(tmp_path, DB_STANDBY="order", STANDBY_TIMEOUT="3")
     docker_environment.prepare(chosen)
     words = Compose(Layout(tmp_path))._words
@@ -98,12 +98,12 @@ def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -
         environment(settings(tmp_path, DB_STANDBY="payment"))
 
 
-def test_what_is_written_down_of_containers_is_not_of_the_quartet_stack(tmp_path: Path) -> None:
+def test_the_recorded_roles_of_containers_are_not_those_of_the_native_stack(tmp_path: Path) -> None:
     standby.write(ContainerLayout(tmp_path), "order", Mark("standby"))
     assert standby.mark(Layout(tmp_path), "order") == Mark()
 
 
-def test_a_promotion_kills_marks_deletes_promotes_and_makes_anew_in_this_order(
+def test_a_promotion_kills_records_deletes_promotes_and_recreates_in_this_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen, place = settings(tmp_path, DB_STANDBY="order"), ContainerLayout(tmp_path)

@@ -12,7 +12,9 @@ from quartet_stack.layout import REPOSITORY
 BOOTSTRAP = REPOSITORY / "infra" / "stack" / "bootstrap.py"
 
 
-def test_a_borrowed_pip_is_fetched_by_its_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_pip_of_the_interpreter_installs_the_locked_pip_by_its_hash(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     spec = importlib.util.spec_from_file_location("bootstrap", BOOTSTRAP)
     assert spec is not None
     assert spec.loader is not None

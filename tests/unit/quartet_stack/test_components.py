@@ -96,7 +96,7 @@ def test_a_jar_that_was_changed_is_named_and_never_used(tmp_path: Path, monkeypa
     ],
     ids=["as listed", "changed", "missing", "one more"],
 )
-def test_every_file_is_held_against_its_digest(files: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_every_file_is_compared_with_its_digest(files: dict[str, str], said: str, tmp_path: Path) -> None:
     digests = tmp_path / "list"
     digests.write_text(f"{hashlib.sha256(b'a').hexdigest()}  a.jar\n")
     folder = tmp_path / "libs"
@@ -128,7 +128,7 @@ def test_a_failing_installer_is_quoted_with_what_to_do() -> None:
     assert all(word in str(failed.value) for word in ("Kafka", "ended with status 3", "no such host", "try again"))
 
 
-def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
+def test_secrets_are_generated_once_and_are_private(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     first = load_or_create(layout, SERVICES)
     assert load_or_create(layout, SERVICES) == first
@@ -138,7 +138,7 @@ def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
     assert layout.secrets.stat().st_mode & 0o777 == 0o600
 
 
-def test_keys_that_seal_are_made_also_for_a_stack_that_has_other_secrets_already(tmp_path: Path) -> None:
+def test_keys_for_sealing_are_added_to_the_secrets_of_an_older_stack(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     load_or_create(layout, SERVICES)
     before = {name: value for name, value in read(layout).items() if not name.startswith("seal_")}

@@ -20,7 +20,7 @@ from sagakit.web.auth import Verifier
 from sagakit.web.problems import Problem
 
 
-def test_a_stack_from_before_gets_keys_of_its_own_for_tokens_and_providers_and_the_old_secret_goes(
+def test_an_older_stack_gets_keys_for_tokens_and_providers_and_loses_its_old_secret(
     tmp_path: Path,
 ) -> None:
     layout = Layout(tmp_path)
@@ -33,7 +33,7 @@ def test_a_stack_from_before_gets_keys_of_its_own_for_tokens_and_providers_and_t
     assert now == load_or_create(layout, SERVICES) == read(layout)
 
 
-def test_what_signs_tokens_is_in_no_program_and_each_caller_has_its_own_key_of_its_provider(tmp_path: Path) -> None:
+def test_no_program_has_the_signing_key_and_each_caller_has_its_own_provider_key(tmp_path: Path) -> None:
     settings = resolve({"STACK_DIR": str(tmp_path)})
     secrets = load_or_create(settings.layout, SERVICES)
     names = ("PROVIDER_KEY_PAYMENT", "PROVIDER_KEY_SHIPPING")
