@@ -1,6 +1,6 @@
-"""The Helm chart: linted, rendered for every mode, and held against the schemas of the oldest and newest Kubernetes.
+"""The Helm chart: linted, rendered for every mode, and checked against the schemas of the oldest and newest Kubernetes.
 
-KEDA's own resources have no schema here: their names are compared with what the services use.
+There is no schema of KEDA's own resources here: their names are compared with those that the services use.
 """
 
 import json
@@ -131,7 +131,7 @@ def test_kubernetes_knows_all_that_is_rendered(mode: str, options: tuple[str, ..
 
 @cache
 def accepted(text: str) -> None:
-    """Raises unless Kubernetes knows every field; much is the same in all modes, and looked at once."""
+    """Raise unless Kubernetes knows every field; documents that are the same in all modes are checked once."""
     for version in KUBERNETES:
         kubernetes_validate.validate(yaml.load(text, yaml.CSafeLoader), version, strict=True)
 
@@ -167,7 +167,7 @@ def test_every_role_of_every_service_is_deployed_hardened_and_probed(mode: str) 
 
 
 def consumed(mode: str, service: str) -> set[str]:
-    """What a service consumes, by the names that the code makes."""
+    """What a service consumes, by the names that the code builds."""
     spec = MODES[mode]
     topology = topology_of(spec.style)
     match spec.substrate:

@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises, read as text: no parser of YAML is among the dependencies."""
+"""Properties of docker-compose.yml, read as text, because the runtime dependencies have no YAML parser."""
 
 import json
 import re

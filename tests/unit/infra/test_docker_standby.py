@@ -1,4 +1,4 @@
-"""Standbys in containers, as far as that goes without an engine: files, variables, what a promotion asks for."""
+"""Standbys in containers, as far as can be tested without an engine: files, variables, the steps of a promotion."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ SCRIPT = REPOSITORY / "infra/docker/standby.sh"
 
 
 class Loader(yaml.SafeLoader):
-    """Knows Compose's word for a list that replaces the one below it."""
+    """Knows Compose's tag for a list that replaces the one of the other file."""
 
 
 Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
@@ -150,7 +150,7 @@ def test_a_promotion_kills_records_deletes_promotes_and_recreates_in_this_order(
     ("follows", "held", "copied"), [("", False, False), ("order-db", False, True), ("order-db", True, False)]
 )
 def test_only_an_empty_volume_is_filled_with_a_copy(tmp_path: Path, follows: str, held: bool, copied: bool) -> None:
-    """With what an image brings replaced by scripts that say what they were asked."""
+    """The programs of the image are replaced by scripts that record their arguments."""
     tools, data = tmp_path / "tools", tmp_path / "data"
     tools.mkdir()
     data.mkdir()

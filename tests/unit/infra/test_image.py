@@ -1,4 +1,4 @@
-"""What the service images are made of."""
+"""The contents of the service images."""
 
 import importlib.util
 import json

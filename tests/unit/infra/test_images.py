@@ -1,4 +1,4 @@
-"""Images of others: each is listed, and one that is not the listed one is refused."""
+"""Images of others: each is listed, and an image with another digest is refused."""
 
 import json
 import subprocess
@@ -63,7 +63,7 @@ def test_another_digest_than_the_listed_one_is_refused() -> None:
 
 
 def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, digest: str) -> None:
-    """A `docker` that knows one service, has its image, and a registry that tells a digest for every image."""
+    """Put a `docker` into PATH that has one service with its image, and a registry with a digest for every image."""
     model = json.dumps({"services": {"order-db": {"image": "postgres:17"}}})
     program = folder / "docker"
     program.write_text(

@@ -1,4 +1,4 @@
-"""Every test that SECURITY.md names is there."""
+"""Every test that SECURITY.md names exists."""
 
 import re
 from pathlib import Path

@@ -147,7 +147,7 @@ def test_data_in_volumes_are_not_forgotten_while_the_engine_does_not_answer(
 
 
 def test_compose_accepts_its_file_for_every_mode(tmp_path: Path) -> None:
-    """Where the command is installed; no engine is needed."""
+    """Runs if the command is installed; needs no engine."""
     if choice.answer("compose", "version", "--short") == "":
         pytest.skip("docker compose is not installed")
     from sagakit.modes import MODES

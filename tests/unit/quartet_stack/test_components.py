@@ -1,4 +1,4 @@
-"""Fetching: once, completely or not at all, and with a message that helps."""
+"""Components are fetched once, completely or not at all; a failure says what to do."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ def test_a_failed_fetch_leaves_nothing_that_looks_complete(tmp_path: Path) -> No
 
 
 def jars(libs: Path) -> None:
-    """Files of the right names, and one whose digest is listed."""
+    """Files with the listed names and other contents."""
     libs.mkdir(parents=True)
     for line in kafka.DIGESTS.read_text().splitlines():
         (libs / line.split()[1]).write_text("not that jar")
@@ -111,7 +111,7 @@ def test_every_file_is_compared_with_its_digest(files: dict[str, str], said: str
 
 
 def test_other_digests_are_another_component(tmp_path: Path) -> None:
-    """What was fetched before it was checked, or against another list, is not taken for what is."""
+    """A download that was checked against another list, or not at all, is not used."""
     pin, digests = tmp_path / "pin", tmp_path / "list"
     pin.write_text("1")
     digests.write_text("1")

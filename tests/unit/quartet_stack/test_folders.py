@@ -1,4 +1,4 @@
-"""Whose the folders of a stack are, and what becomes of those of before."""
+"""The owners of the folders of a stack, also when it takes over those of an older version."""
 
 import os
 import stat
@@ -29,7 +29,7 @@ def place(open_tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def former(place: Layout) -> Layout:
-    """A stack as it was: everything belongs to one user."""
+    """A stack of an older version: one user owns everything."""
     for folder in (
         place.run / "programs",
         place.logs,

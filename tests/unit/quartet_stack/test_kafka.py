@@ -1,4 +1,4 @@
-"""What is asked of Kafka's own tools."""
+"""The calls of Kafka's own tools."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What supervisord is told, and the scripts it runs."""
+"""The configuration of supervisord, and the scripts that it runs."""
 
 import configparser
 import os

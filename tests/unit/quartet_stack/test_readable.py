@@ -1,4 +1,4 @@
-"""Copies of what programs run from, where root's folders are closed to their users."""
+"""Copies of interpreters, checkouts and downloads whose folders the users of programs cannot enter."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ USER = RunUser("stranger", STRANGER, STRANGER, (STRANGER,))
 
 @pytest.fixture
 def closed(open_tmp_path: Path) -> Path:
-    """A folder of root's home, so to speak."""
+    """A folder that only root can enter."""
     folder = open_tmp_path / "closed"
     (folder / "tree" / "inner").mkdir(parents=True)
     (folder / "tree" / "inner" / "a").write_text("a")
@@ -88,7 +88,7 @@ def virtual_environment(folder: Path, base: Path) -> Path:
 
 @pytest.fixture
 def interpreter(closed: Path) -> Path:
-    """This interpreter, as one in a closed folder."""
+    """This interpreter, reached through a folder that only root can enter."""
     base = Path(sys.executable).resolve()
     (closed / "python").symlink_to(base.parents[1])
     return closed / "python" / "bin" / base.name

@@ -1,4 +1,4 @@
-"""Probes against small servers of our own."""
+"""Probes, ports and memory, against small servers and processes of the test."""
 
 import os
 import socket
@@ -27,7 +27,7 @@ POSTGRES_ASKS = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
 
 @contextmanager
 def answering(*answers: bytes) -> Iterator[int]:
-    """A server that gives each connection the next answer, and the last one again and again."""
+    """A server that gives each connection the next answer, and all further connections the last one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:

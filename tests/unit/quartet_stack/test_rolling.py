@@ -1,4 +1,4 @@
-"""A rolling restart goes on to the next replica only when the very one that it has restarted is ready."""
+"""A rolling restart continues with the next replica only once the restarted replica itself is ready."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ SUPERVISOR = cast(Supervisor, Fake())
 
 
 def told(pid: int, ready: bool) -> bytes:
-    """One that is not ready may well take work, as long as it is only degraded; the next one is not restarted yet."""
+    """The answer of a replica; one that is degraded takes requests, but does not count as ready."""
     body = json.dumps({"pid": pid, "ready": True, "status": "ready" if ready else "degraded"}).encode()
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 

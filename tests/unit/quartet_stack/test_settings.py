@@ -1,4 +1,4 @@
-"""Settings of the native stack: what is taken, what is refused, and with which words."""
+"""Settings of the native stack: which values are accepted, and how others are refused."""
 
 import json
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_a_stack_without_a_signing_key_says_what_to_do(tmp_path: Path) -> None:
 
 
 def test_keys_in_the_callers_environment_reach_no_program(tmp_path: Path) -> None:
-    """Neither what signs, which no program has, nor what each has of its own."""
+    """Neither the signing key, which no program has, nor keys that the stack generates for each program."""
     given = {"TOKEN_SIGNING_KEY": SIGNING_KEY, "PROVIDER_KEY_PAYMENT": "x" * 32, "PROVIDER_TIMEOUT": "3"}
     resolved = resolve(given)
     assert resolved.passed_on == {"PROVIDER_TIMEOUT": "3"}

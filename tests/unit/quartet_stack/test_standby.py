@@ -1,4 +1,4 @@
-"""Standbys: what may be asked for, what is written down of them, and what the stack refuses to touch."""
+"""Standbys: the settings, the recorded roles, and what the stack refuses to touch."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The client of supervisord: what it does without an answer, and what it does with one."""
+"""The client of supervisord, with and without an answer."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""TOXICS=on: each service reaches each thing that it stands on through a listener of its own, and nothing else does."""
+"""TOXICS=on: each service, and only it, reaches each of its dependencies through a listener of its own."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""What a service's user can make root do: nothing outside of that user's folders.
+"""A service's user cannot make root change anything outside of that user's folders.
 
-Root plays both parts here; any other user plays only its own, and is held to the same.
+If root runs these tests, it plays both parts; any other user plays its own part only, with the same expectations.
 """
 
 import os
@@ -46,13 +46,13 @@ def outside(tmp_path: Path) -> Path:
 
 
 def plant(link: Path, target: Path) -> None:
-    """As the service's user would: the link is that user's too."""
+    """Create a link as the service's user would: that user owns it."""
     link.symlink_to(target)
     os.lchown(link, UID, -1)
 
 
 def seen(folder: Path) -> list[tuple[object, ...]]:
-    """All that could change of a folder and of what is in it."""
+    """Everything about a folder and its contents that could change."""
     return [
         (path.name, *tuple(path.lstat())[:6], b"" if path.is_dir() else path.read_bytes())
         for path in (folder, *sorted(folder.iterdir()))

@@ -1,4 +1,4 @@
-"""The users of programs: made once, ours to remove, and not while one of them runs something."""
+"""The users of programs: created once, and removed only by us and only if no program of theirs runs."""
 
 import grp
 import os
@@ -24,7 +24,7 @@ REPLACED = {name: getattr(users, name) for name in ("exists", "ensure", "entry",
 
 @pytest.fixture
 def real(monkeypatch: pytest.MonkeyPatch, strangers: None) -> str:
-    """Users of this machine, but not those of the stacks on it; returns the prefix of their names."""
+    """Real users with another prefix than those of the stacks on this machine; returns the prefix."""
     for name, function in REPLACED.items():
         monkeypatch.setattr(users, name, function)
     prefix = f"qt{os.getpid()}"
