@@ -137,12 +137,12 @@ def test_all_pages_of_all_services_are_listed_with_status_1(run: Run, stack: Sta
         ("shipping", "letter"),
     ]
     assert items[0].keys() == {"service", "kind", "id", "since", "detail"}
+    assert all(len(service.tokens) == 1 for service in stack.values()), "all pages are read with one token"
     status, out, _ = run()
     assert status == 1
     for one in items:
         assert one["id"] in out
     assert "[cause] of letter" in out
-    assert all(len(service.tokens) == 1 for service in stack.values())
 
 
 def test_a_retry_finds_its_service_and_prints_the_outcome(run: Run, stack: Stack) -> None:
