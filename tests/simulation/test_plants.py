@@ -110,11 +110,11 @@ def test_a_patch_that_does_not_fit_is_refused(copy: Copy, tmp_path: Path) -> Non
 
 
 def test_a_planted_copy_is_gone_afterwards_and_the_tree_is_untouched() -> None:
-    door = ROOT / "shared" / "src" / "sagakit" / "door.py"
-    before = door.read_bytes()
+    changed = ROOT / "shared" / "src" / "sagakit" / "engine" / "batch.py"
+    before = changed.read_bytes()
     with planted("no-inbox") as found:
-        assert (found.folder / door.relative_to(ROOT)).read_bytes() != before
-    assert door.read_bytes() == before
+        assert (found.folder / changed.relative_to(ROOT)).read_bytes() != before
+    assert changed.read_bytes() == before
     assert not found.folder.exists()
 
 

@@ -71,7 +71,7 @@ class World:
         definition = SERVICES[service]
         event = definition.commands[type(command)].decide(command, self._state(service, command))
         self._evolve(service, command, event)
-        call = definition.call(event)
+        call = definition.provider.call(event) if definition.provider is not None else None
         if call is None:
             return
         self.calls[call.key] = (service, call)
@@ -97,7 +97,9 @@ class World:
                 source,
             )
         )
-        command = SERVICES[service].outcome(call, outcome)
+        port = SERVICES[service].provider
+        assert port is not None
+        command = port.outcome(call, outcome)
         if self.instant:
             self._handle(service, command, True)
         else:

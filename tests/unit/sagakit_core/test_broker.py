@@ -52,7 +52,7 @@ class FakeTransport:
         self.settled.set()
 
 
-class FakeParticipant:
+class FakeInlet:
     """A door that answers when it is told to."""
 
     def __init__(self, answer: Any = None) -> None:
@@ -92,7 +92,7 @@ class FailingReaction(Choreography):
 
 
 async def started(
-    transport: FakeTransport, door: FakeParticipant, style: Style = CHOREOGRAPHY
+    transport: FakeTransport, door: FakeInlet, style: Style = CHOREOGRAPHY
 ) -> tuple[BrokerMode, asyncio.Task[None]]:
     mode = BrokerMode(style, transport, frozenset({"known"}), attempts=3)
     door.redeliver = await mode.start(door)  # type: ignore[arg-type]
@@ -106,7 +106,7 @@ async def ended(task: asyncio.Task[None]) -> None:
 
 
 async def test_nothing_is_acknowledged_before_it_is_committed() -> None:
-    transport, door = FakeTransport(*CONFIRMED), FakeParticipant()
+    transport, door = FakeTransport(*CONFIRMED), FakeInlet()
     _, task = await started(transport, door)
     await door.entered.wait()
     for _ in range(20):
@@ -120,7 +120,7 @@ async def test_nothing_is_acknowledged_before_it_is_committed() -> None:
 
 
 async def test_what_was_not_committed_when_the_service_stops_is_not_acknowledged() -> None:
-    transport, door = FakeTransport(*CONFIRMED), FakeParticipant(StoreUnavailable("down"))
+    transport, door = FakeTransport(*CONFIRMED), FakeInlet(StoreUnavailable("down"))
     door.committed.set()
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
@@ -129,7 +129,7 @@ async def test_what_was_not_committed_when_the_service_stops_is_not_acknowledged
 
 
 async def test_a_stop_finishes_the_batch_in_hand() -> None:
-    transport, door = FakeTransport(*CONFIRMED), FakeParticipant()
+    transport, door = FakeTransport(*CONFIRMED), FakeInlet()
     _, task = await started(transport, door)
     await door.entered.wait()
     task.cancel()
@@ -141,7 +141,7 @@ async def test_a_stop_finishes_the_batch_in_hand() -> None:
 
 
 async def test_poison_is_written_down_and_its_neighbours_go_on() -> None:
-    transport, door = FakeTransport(CONFIRMED[0], POISON, FOREIGN, CONFIRMED[1]), FakeParticipant()
+    transport, door = FakeTransport(CONFIRMED[0], POISON, FOREIGN, CONFIRMED[1]), FakeInlet()
     door.committed.set()
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
@@ -165,7 +165,7 @@ async def test_poison_is_written_down_and_its_neighbours_go_on() -> None:
     ],
 )
 async def test_whatever_a_message_raises_is_its_own_fault(poison: Delivery, why: str) -> None:
-    transport, door = FakeTransport(CONFIRMED[0], poison, CONFIRMED[2]), FakeParticipant()
+    transport, door = FakeTransport(CONFIRMED[0], poison, CONFIRMED[2]), FakeInlet()
     door.committed.set()
     _, task = await started(transport, door, FailingReaction(SERVICE))
     await asyncio.wait_for(transport.settled.wait(), 5)
@@ -177,14 +177,14 @@ async def test_whatever_a_message_raises_is_its_own_fault(poison: Delivery, why:
 
 
 async def test_an_item_that_the_door_will_not_even_take_fails_alone() -> None:
-    transport, door = FakeTransport(*CONFIRMED), FakeParticipant()
+    transport, door = FakeTransport(*CONFIRMED), FakeInlet()
     door.committed.set()
     door.unheard.add("o1")
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert transport.done == [CONFIRMED[0], CONFIRMED[2]]
     assert transport.failed == [Failure(CONFIRMED[1], transport.failed[0].cause, poison=False)]
-    assert transport.failed[0].cause.startswith("LookupError in FakeParticipant.")
+    assert transport.failed[0].cause.startswith("LookupError in FakeInlet.")
     await ended(task)
 
 
@@ -192,7 +192,7 @@ async def test_an_item_that_the_door_will_not_even_take_fails_alone() -> None:
 async def test_a_message_whose_rows_are_locked_is_not_at_fault_however_often_it_came(attempt: int) -> None:
     locked = Delivery(CONFIRMED[1].body, attempt=attempt)
     transport = FakeTransport(CONFIRMED[0], locked)
-    door = FakeParticipant(lambda item: RowsLocked(frozenset({"o1"})) if item.subject == "o1" else None)
+    door = FakeInlet(lambda item: RowsLocked(frozenset({"o1"})) if item.subject == "o1" else None)
     door.committed.set()
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
@@ -203,7 +203,7 @@ async def test_a_message_whose_rows_are_locked_is_not_at_fault_however_often_it_
 
 
 async def test_a_bug_of_an_unknown_kind_counts_as_a_failure_and_names_the_subject_of_what_is_given_up() -> None:
-    transport, door = FakeTransport(Delivery(CONFIRMED[1].body, attempt=3)), FakeParticipant(KeyError("a bug"))
+    transport, door = FakeTransport(Delivery(CONFIRMED[1].body, attempt=3)), FakeInlet(KeyError("a bug"))
     door.committed.set()
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
@@ -213,7 +213,7 @@ async def test_a_bug_of_an_unknown_kind_counts_as_a_failure_and_names_the_subjec
 
 
 async def test_a_dead_letter_that_cannot_be_written_comes_again_and_stops_nobody() -> None:
-    transport, door = FakeTransport(CONFIRMED[0], POISON), FakeParticipant()
+    transport, door = FakeTransport(CONFIRMED[0], POISON), FakeInlet()
     door.committed.set()
     door.unwritable = True
     _, task = await started(transport, door)
@@ -237,7 +237,7 @@ async def test_a_handlers_failure_comes_again_until_it_is_given_up(attempt: int,
         return HandlerFailed(item, ValueError("a bug"))
 
     failing = Delivery(CONFIRMED[0].body, attempt=attempt)
-    transport, door = FakeTransport(failing), FakeParticipant(answer)
+    transport, door = FakeTransport(failing), FakeInlet(answer)
     door.committed.set()
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
@@ -248,7 +248,7 @@ async def test_a_handlers_failure_comes_again_until_it_is_given_up(attempt: int,
 
 
 async def test_a_delivery_asks_the_door_for_the_services_own_command_and_names_its_cause() -> None:
-    transport, door = FakeTransport(CONFIRMED[0]), FakeParticipant()
+    transport, door = FakeTransport(CONFIRMED[0]), FakeInlet()
     door.committed.set()
     _, task = await started(transport, door)
     await asyncio.wait_for(transport.settled.wait(), 5)
@@ -257,7 +257,7 @@ async def test_a_delivery_asks_the_door_for_the_services_own_command_and_names_i
 
 
 async def test_rows_of_another_mode_are_dropped_not_published() -> None:
-    transport, door = FakeTransport(), FakeParticipant()
+    transport, door = FakeTransport(), FakeInlet()
     mode, task = await started(transport, door)
     rows = [OutboxRow(f"o/{channel}", channel, "o", "X", b"") for channel in ("known", "unknown")]
     await mode.publish(rows)
@@ -266,7 +266,7 @@ async def test_rows_of_another_mode_are_dropped_not_published() -> None:
 
 
 async def test_a_dead_letter_can_be_handed_to_the_door_again() -> None:
-    door = FakeParticipant()
+    door = FakeInlet()
     door.committed.set()
     _, task = await started(FakeTransport(), door)
     assert await door.redeliver(CONFIRMED[0].body) is None

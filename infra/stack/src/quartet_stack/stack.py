@@ -18,7 +18,7 @@ from quartet_stack.layout import REPOSITORY, Layout, locked
 from quartet_stack.ownership import folders, readable, users
 from quartet_stack.ownership.privileges import run_user
 from quartet_stack.processes.ports import refuse_taken_ports
-from quartet_stack.processes.programs import DATABASE, PROXY, SERVICE, Program
+from quartet_stack.processes.programs import DATABASE, PROXY, SERVICE, SUBSTRATE, Program
 from quartet_stack.processes.readiness import wait_for
 from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.secrets_store import given_secrets, load_or_create, write_private
@@ -155,8 +155,15 @@ def _start_servers(supervisor: Supervisor, programs: Sequence[Program], settings
     if {program.name for program in servers} <= running:
         return []
     step("servers", "starting")
-    # a service that uses a broker while that stops would need its whole timeout to end
-    supervisor.stop_groups(sorted(running & {*SERVICES, services.CONSOLE}))
+    serving = sorted(running & {*SERVICES, services.CONSOLE})
+    missing = [program for program in servers if program.name not in running]
+    # a service that uses a broker while that stops would need its whole timeout to end: the services stop first
+    if serving and all(program.kind == SUBSTRATE for program in missing) and supervisor.add(missing):
+        step("servers", "the services use the old broker until the new one is ready")
+        _wait(supervisor, missing, float(settings["READY_TIMEOUT"]))
+        supervisor.stop_groups(serving)
+        return [program.name for program in missing]
+    supervisor.stop_groups(serving)
     changed = supervisor.apply(servers)
     needed = [program for program in servers if program.kind in (DATABASE, PROXY)]  # by the migrations
     _wait(supervisor, needed, float(settings["READY_TIMEOUT"]))

@@ -54,9 +54,9 @@ def stock_out(row: Any) -> dict[str, Any]:
 
 def router(context: ServiceContext) -> APIRouter:
     """All routes of the inventory service."""
-    items: DataLoader[Any] = DataLoader(fetcher(context.engine, ITEMS))
-    reserved: DataLoader[Any] = DataLoader(fetcher(context.engine, OWNERS))
-    single = context.engine.execution_options(isolation_level="AUTOCOMMIT")
+    items: DataLoader[Any] = DataLoader(fetcher(context.database, ITEMS))
+    reserved: DataLoader[Any] = DataLoader(fetcher(context.database, OWNERS))
+    single = context.database.execution_options(isolation_level="AUTOCOMMIT")
 
     async def owner(order_id: str) -> str | None:
         row = await reserved.get(order_id)
@@ -83,7 +83,7 @@ def router(context: ServiceContext) -> APIRouter:
             raise not_found("No such SKU.")
         restock_id = "restock-" + str(uuid.uuid5(NAMESPACE, f"{caller.subject}\n{sku}\n{key}"))
         command = Restock(restock_id, sku, body.quantity)
-        received = await context.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        received = await context.engine.dispatcher.do(command, traceparent=telemetry.traceparent.get())
         assert isinstance(received, StockReceived)
         if received.quantity != body.quantity:
             raise Problem(

@@ -80,15 +80,15 @@ class Orders:
     def __init__(self, context: ServiceContext) -> None:
         self._host = context
         self._mode = modes.resolve(context.settings.coordination_mode)
-        self._single = context.engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._single = context.database.execution_options(isolation_level="AUTOCOMMIT")
         self._rows: DataLoader[Any] = DataLoader(
             fetcher(
-                context.engine,
+                context.database,
                 f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND {PLACED}",
             )
         )
         self._prices: dict[str, Money] = {}
-        self._feeds = Feeds(self._news, context.participant.watcher, STREAM_POLL)
+        self._feeds = Feeds(self._news, context.engine.watcher, STREAM_POLL)
         self._streams = StreamLimit(context.settings.streams_per_customer)
         settings = context.settings
         self._sealers = sealer(settings.seal_key_payment), sealer(settings.seal_key_shipping)
@@ -110,10 +110,10 @@ class Orders:
                 "Idempotency-Key: was used for another order; send a new key with a new order.",
                 errors=[{"field": "Idempotency-Key", "message": "was used with another body"}],
             )
-        participant = self._host.participant
+        engine = self._host.engine
         if wait:
             ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
-            await drain.race(participant.watcher.wait(ends, wait), wait)
+            await drain.race(engine.watcher.wait(ends, wait), wait)
         row = await self._present(order_id)
         ended = wait is not None and row.status in (COMPLETED, CANCELLED)
         headers = {"Location": f"/orders/{order_id}"}
@@ -134,7 +134,7 @@ class Orders:
                 raise
             return str(known.fingerprint)
         command = PlaceOrder(order_id, key, order.fingerprint(), checkout)
-        placed = await self._host.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        placed = await self._host.engine.dispatcher.do(command, traceparent=telemetry.traceparent.get())
         if isinstance(placed, OrderCancelled):
             raise conflict(
                 "order_disowned",
@@ -181,7 +181,7 @@ class Orders:
         """Cancel an order that is not confirmed yet; 409 with the reason if it is, or ended otherwise."""
         await self._own(order_id, caller)
         command = CancelOrder(order_id, CUSTOMER_REQUESTED)
-        decision = await self._host.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        decision = await self._host.engine.dispatcher.do(command, traceparent=telemetry.traceparent.get())
         row = await self._own(order_id, caller)
         if isinstance(decision, OrderCancelled) and decision.reason == CUSTOMER_REQUESTED:
             return JsonResponse(order_out(row, self._mode))

@@ -33,7 +33,7 @@ NOWHERE = text(
 class Disowner:
     """`deadline`: seconds, by the database's clock, for which an order may still turn up; `period`: between looks."""
 
-    engine: AsyncEngine
+    database: AsyncEngine
     dispatcher: Dispatcher
     deadline: float
     period: float = 1.0
@@ -49,7 +49,7 @@ class Disowner:
 
     async def look(self) -> int:
         """One look; how many orders it disowned."""
-        async with connected(self.engine) as connection:
+        async with connected(self.database) as connection:
             found = await connection.scalars(NOWHERE, {"deadline": self.deadline, "most": MOST})
         items: list[Item] = [Execute(DisownOrder(order_id)) for order_id in found]
         answers = await self.dispatcher.do_all(items) if items else []

@@ -15,7 +15,7 @@ from order_service.domain import (
 from order_service.handlers import COMMANDS
 from order_service.reactions import REACTIONS
 from sagakit.message import Vocabulary
-from sagakit.service import Service
+from sagakit.service import SagaProgress, Service
 
 _PRIVATE: Final = (StockSettled, PaymentSettled, ShipmentSettled)
 
@@ -27,8 +27,5 @@ SERVICE: Final = Service(
     wire=PUBLIC,
     private=_PRIVATE,
     reactions=REACTIONS,
-    owed=owed,
-    undecided=undecided,
-    absent=absent,
-    finished=lambda order: order.settled,
+    progress=SagaProgress(owed, undecided, finished=lambda order: order.settled, absent=absent),
 )

@@ -63,8 +63,8 @@ LEASE_DUE_NUDGES = text(
 
 @dataclass(slots=True)
 class Sweeper:
-    engine: AsyncEngine
-    participant: ServiceEngine
+    database: AsyncEngine
+    engine: ServiceEngine
     deadline: float
     nudge_after: float
     rate: int
@@ -93,12 +93,12 @@ class Sweeper:
 
     async def begin(self) -> None:
         """Let no unfinished order wait for its next nudge longer than for its first."""
-        async with connected(self.engine) as connection, connection.begin():
+        async with connected(self.database) as connection, connection.begin():
             await connection.execute(RESET_NUDGES, {"after": self.nudge_after})
 
     async def sweep(self) -> int:
         """One sweep; how many orders it found."""
-        async with connected(self.engine) as connection, connection.begin():
+        async with connected(self.database) as connection, connection.begin():
             before = time.monotonic()
             seen = (await connection.execute(LATE, {"late": 2 * self.nudge_after})).one()
             overdue = await self._overdue(connection, Look(before, seen.clock, time.monotonic()), seen.ahead)
@@ -112,7 +112,7 @@ class Sweeper:
         items |= {order_id: Execute(CancelOrder(order_id, TIMED_OUT)) for order_id in overdue}
         if items:
             log.info("nudging %d of %d late orders", len(items), seen.late)
-            for answer in await self.participant.dispatcher.do_all(list(items.values())):
+            for answer in await self.engine.dispatcher.do_all(list(items.values())):
                 if isinstance(answer, BaseException):
                     log.warning("a nudge failed: %s", answer)
         return len(items)

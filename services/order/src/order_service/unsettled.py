@@ -13,9 +13,9 @@ ROWS: Final = (
 )
 
 
-async def nudge(participant: ServiceEngine, order_id: str) -> Pushed:
+async def nudge(engine: ServiceEngine, order_id: str) -> Pushed:
     """Send again what an order owes."""
-    (answer,) = await participant.dispatcher.do_all([Nudge(order_id)])
+    (answer,) = await engine.dispatcher.do_all([Nudge(order_id)])
     if isinstance(answer, StoreUnavailable):
         raise answer
     if isinstance(answer, BaseException):

@@ -18,7 +18,7 @@ PAYMENTS: Final = (
 
 def router(context: ServiceContext) -> APIRouter:
     """All routes of the payment service."""
-    rows: DataLoader[Any] = DataLoader(fetcher(context.engine, PAYMENTS))
+    rows: DataLoader[Any] = DataLoader(fetcher(context.database, PAYMENTS))
 
     async def owner(order_id: str) -> str | None:
         row = await rows.get(order_id)

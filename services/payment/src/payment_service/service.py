@@ -17,7 +17,7 @@ from payment_service.gateway import call, endings, outcome
 from payment_service.handlers import COMMANDS
 from payment_service.reactions import REACTIONS
 from sagakit.message import Vocabulary
-from sagakit.service import Service
+from sagakit.service import ProviderPort, Service
 
 _PRIVATE: Final = (
     PaymentAuthorizationRequested,
@@ -37,7 +37,5 @@ SERVICE: Final = Service(
     wire=PUBLIC,
     private=_PRIVATE,
     reactions=REACTIONS,
-    call=call,
-    outcome=outcome,
-    endings=endings,
+    provider=ProviderPort(call, outcome, endings),
 )

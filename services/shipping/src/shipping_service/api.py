@@ -18,7 +18,7 @@ SHIPMENTS: Final = (
 
 def router(context: ServiceContext) -> APIRouter:
     """All routes of the shipping service."""
-    rows: DataLoader[Any] = DataLoader(fetcher(context.engine, SHIPMENTS))
+    rows: DataLoader[Any] = DataLoader(fetcher(context.database, SHIPMENTS))
 
     async def owner(order_id: str) -> str | None:
         row = await rows.get(order_id)

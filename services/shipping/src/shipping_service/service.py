@@ -4,7 +4,7 @@ from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
 from sagakit.message import Vocabulary
-from sagakit.service import Service
+from sagakit.service import ProviderPort, Service
 from shipping_service.carrier import call, endings, outcome
 from shipping_service.domain import (
     LateBookingCancellationRequested,
@@ -37,7 +37,5 @@ SERVICE: Final = Service(
     wire=PUBLIC,
     private=_PRIVATE,
     reactions=REACTIONS,
-    call=call,
-    outcome=outcome,
-    endings=endings,
+    provider=ProviderPort(call, outcome, endings),
 )

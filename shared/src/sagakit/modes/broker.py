@@ -6,7 +6,6 @@ that message's fault: it is written down with its cause, so that an operator fin
 dead-letter place, and its neighbours go on. A message whose rows are locked is not at fault, and comes again.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +26,7 @@ from sagakit.ports import (
     StoreUnavailable,
     Transport,
 )
+from sagakit.tasks import finish_then_cancel
 from sagakit.wording import stated
 from sagakit.work import Item
 
@@ -64,12 +64,7 @@ class BrokerMode:
             deliveries = await self._transport.receive()
             if not deliveries:
                 continue
-            task = asyncio.ensure_future(self._handle(deliveries))
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                await task
-                raise
+            await finish_then_cancel(self._handle(deliveries))
 
     async def close(self) -> None:
         await self._transport.close()

@@ -185,7 +185,7 @@ class SqlStore:
             )
             return [OutboxRow(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
 
-    async def done(self, rows: Sequence[OutboxRow]) -> None:
+    async def delete(self, rows: Sequence[OutboxRow]) -> None:
         self._writable()
         async with connected(self._single) as connection:
             await connection.execute(DONE, {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]})

@@ -74,8 +74,8 @@ def _exports(program: Program, secret: bool) -> list[str]:
     ]
 
 
-def write_scripts(layout: Layout, programs: Sequence[Program]) -> dict[str, str]:
-    """Write the script of each program and the file with its secrets, and delete those of other programs.
+def write_scripts(layout: Layout, programs: Sequence[Program], *, keep_others: bool = False) -> dict[str, str]:
+    """Write the script of each program and the file with its secrets, and delete those of others unless they are kept.
 
     If root writes them, only the program's user can read them, and that user cannot change the script.
 
@@ -95,7 +95,7 @@ def write_scripts(layout: Layout, programs: Sequence[Program]) -> dict[str, str]
         write_private(layout.scripts, program.name, text, 0o750 if reader else 0o700, reader)
     for folder in (layout.program_secrets, layout.scripts):
         for path in folder.iterdir():
-            if path.name not in digests:
+            if path.name not in digests and not keep_others:
                 path.unlink()
     return digests
 
@@ -120,7 +120,12 @@ chmod=0700
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 """
-    return "\n".join([head, *(_section(layout, program, digests[program.name]) for program in programs)])
+    return "\n".join([head, *sections(layout, programs, digests)])
+
+
+def sections(layout: Layout, programs: Sequence[Program], digests: Mapping[str, str]) -> list[str]:
+    """The part of supervisord.conf of each program."""
+    return [_section(layout, program, digests[program.name]) for program in programs]
 
 
 def _section(layout: Layout, program: Program, digest: str) -> str:

@@ -19,9 +19,10 @@ from supervisor.xmlrpc import SupervisorTransport
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.ownership.user_files import UMASK
-from quartet_stack.processes.programs import STOP_SECONDS, Program, configuration, write_scripts
+from quartet_stack.processes.programs import STOP_SECONDS, Program, configuration, sections, write_scripts
 from quartet_stack.secrets_store import write_private
 
+CONFIGURATION = "supervisord.conf"
 BAD_NAME = 10  # these two are faults of supervisord's interface
 NOT_RUNNING = 70
 ANSWER_SECONDS = STOP_SECONDS * 2
@@ -80,7 +81,7 @@ class Supervisor:
         """
         digests = write_scripts(self.layout, programs)
         text = configuration(self.layout, programs, digests)
-        write_private(self.layout.run, "supervisord.conf", text)
+        write_private(self.layout.run, CONFIGURATION, text)
         if not self.alive():
             self._start()
             return [program.name for program in programs]
@@ -91,6 +92,19 @@ class Supervisor:
         for name in changed:
             self._server.addProcessGroup(name)
         return [*added, *changed]
+
+    def add(self, programs: Sequence[Program]) -> bool:
+        """Start these programs beside the others, which are left alone; False if any of them is known already."""
+        known = {process.program for process in self.processes()}
+        if not self.alive() or known.intersection(program.name for program in programs):
+            return False
+        digests = write_scripts(self.layout, programs, keep_others=True)
+        path = self.layout.run / CONFIGURATION
+        text = "\n".join([path.read_text(), *sections(self.layout, programs, digests)])
+        write_private(self.layout.run, path.name, text)
+        for name in self._server.reloadConfig()[0][0]:
+            self._server.addProcessGroup(name)
+        return True
 
     def restart(self, name: str) -> None:
         """Stop a program, or one of its replicas, gracefully and start it again; KeyError if there is none."""
@@ -161,7 +175,7 @@ class Supervisor:
             "-m",
             "quartet_stack.processes.supervisord",
             "-c",
-            str(self.layout.run / "supervisord.conf"),
+            str(self.layout.run / CONFIGURATION),
         ]
         done = subprocess.run(
             command,

@@ -1,11 +1,11 @@
-"""The door from inside: one effect per command, an answer for every repeat."""
+"""A batch from inside: one effect per command, an answer for every repeat."""
 
 import pytest
 
 from sagakit import envelope
 from sagakit.engine.batch import candidates, claims
 from sagakit.message import message_id
-from sagakit.ports import Claim, Entry
+from sagakit.ports import Claim, JournalRow
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.work import Continue, Execute, HandlerFailed, Item, Nudge, describe
 from tests.unit.sagakit_core.toy import (
@@ -31,7 +31,7 @@ def test_a_command_changes_the_state_and_leaves_event_journal_entry_and_message(
     answers, changes = memory.claim_and_load(Execute(Count("a", 2), "cause", "trace"))
     assert answers == [Counted("a", 2)]
     assert memory.states == {"a": State(2)}
-    assert changes.journal == [Entry(Counted("a", 2), "a/Count", "trace")]
+    assert changes.journal == [JournalRow(Counted("a", 2), "a/Count", "trace")]
     assert sent(changes) == [Counted("a", 2)]
 
 
@@ -108,7 +108,7 @@ def test_an_instant_provider_is_asked_before_the_commit_and_saves_the_second_tra
     assert memory.claim_and_load(Execute(Buy("a")))[0] == [Bought("a")]
 
 
-def test_a_reminder_sends_again_what_the_state_owes() -> None:
+def test_a_nudge_sends_again_what_the_state_owes() -> None:
     memory = Memory()
     memory.claim_and_load(Execute(Count("a", 2)))
     answers, changes = memory.claim_and_load(Nudge("a"))
@@ -118,7 +118,7 @@ def test_a_reminder_sends_again_what_the_state_owes() -> None:
     assert memory.mode.again == ["a/Counted"]
 
 
-def test_a_reminder_of_what_owes_nothing_sends_nothing() -> None:
+def test_a_nudge_of_what_owes_nothing_sends_nothing() -> None:
     answers, changes = Memory().claim_and_load(Nudge("a"))
     assert answers == [None]
     assert changes.outbox == {}
@@ -136,7 +136,7 @@ def test_a_foreign_event_is_not_carried_on_after_the_decision_nor_for_an_unknown
     assert changes.outbox == {}
 
 
-def test_a_forward_sees_what_an_earlier_command_of_its_batch_did() -> None:
+def test_a_continuation_sees_what_an_earlier_command_of_its_batch_did() -> None:
     _, changes = Memory().claim_and_load(Execute(Count("a", 1)), Continue(Bought("a")))
     assert sent(changes) == [Counted("a", 1), Bought("a")]
 
