@@ -1,6 +1,6 @@
-"""The Helm chart: linted, rendered for every mode, and held against the schemas of the oldest and newest Kubernetes.
+"""The Helm chart: linted, rendered for every mode, and checked against the schemas of the oldest and newest Kubernetes.
 
-KEDA's own resources have no schema here: their names are compared with what the services use.
+There is no schema of KEDA's own resources here: their names are compared with those that the services use.
 """
 
 import json
@@ -51,7 +51,7 @@ def of_kind(documents: list[str], kind: str) -> dict[str, str]:
     return {re.findall(r"^  name: (\S+)$", text, re.MULTILINE)[0]: text for text in found}
 
 
-def test_the_chart_knows_the_modes_and_the_services_that_there_are() -> None:
+def test_the_chart_knows_every_mode_and_every_service() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     assert sorted(schema["properties"]["mode"]["enum"]) == REAL
     assert set(schema["properties"]["services"]["properties"]) == set(SERVICES)
@@ -130,12 +130,12 @@ def test_kubernetes_knows_all_that_is_rendered(mode: str, options: tuple[str, ..
 
 @cache
 def accepted(text: str) -> None:
-    """Raises unless Kubernetes knows every field; much is the same in all modes, and looked at once."""
+    """Raise unless Kubernetes knows every field; documents that are the same in all modes are checked once."""
     for version in KUBERNETES:
         kubernetes_validate.validate(yaml.load(text, yaml.CSafeLoader), version, strict=True)
 
 
-def test_what_kubernetes_does_not_know_is_found() -> None:
+def test_the_check_finds_a_field_that_kubernetes_does_not_know() -> None:
     service = next(iter(of_kind(render(REAL[0]), "Service").values()))
     with pytest.raises(kubernetes_validate.ValidationError, match="portss"):
         accepted(service.replace("ports:", "portss:"))
@@ -166,7 +166,7 @@ def test_every_role_of_every_service_is_deployed_hardened_and_probed(mode: str) 
 
 
 def consumed(mode: str, service: str) -> set[str]:
-    """What a service consumes, by the names that the code makes."""
+    """What a service consumes, by the names that the code builds."""
     spec = MODES[mode]
     topology = topology_of(spec.style)
     match spec.substrate:
@@ -203,7 +203,7 @@ def test_both_kinds_of_tasks_count_for_participants_of_an_orchestration_have_act
 
 
 @pytest.mark.parametrize("style", [CHOREOGRAPHY, ORCHESTRATION])
-def test_the_group_that_is_watched_is_the_one_that_the_mode_joins(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keda_watches_the_consumer_group_that_the_mode_joins(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
     joined: list[str] = []
     monkeypatch.setattr(kafka, "KafkaTransport", lambda *_, group: joined.append(group))
     kafka.build(style, Settings(token_public_keys=PUBLIC_KEY), ORDER, CHECKOUT, topology_of(style))
@@ -229,7 +229,7 @@ PAGES = sorted((REPOSITORY / "shared" / "src" / "sagakit" / "modes").glob("*/REA
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.parent.name))
-def test_the_pages_of_the_modes_name_what_the_code_makes(page: Path) -> None:
+def test_the_pages_of_the_modes_name_what_the_code_creates(page: Path) -> None:
     made: set[str] = set()
     for mode in (mode for mode in REAL if MODES[mode].substrate == page.parent.name):
         topology = topology_of(MODES[mode].style)
@@ -251,14 +251,14 @@ def test_kafka_gets_no_more_workers_than_partitions() -> None:
     assert all("maxReplicaCount: 3" in text for text in scaled.values())
 
 
-def test_one_service_can_be_set_apart() -> None:
+def test_values_can_be_set_for_one_service() -> None:
     documents = render("kafka-choreography", "services.inventory.worker.replicas=5")
     deployments = of_kind(documents, "Deployment")
     assert "replicas: 5" in deployments["quartet-inventory-worker"]
     assert "replicas: 2" in deployments["quartet-payment-worker"]
 
 
-def test_providers_are_spoken_to_over_https() -> None:
+def test_providers_are_called_over_https() -> None:
     deployed, policies = (of_kind(render(REAL[0]), kind) for kind in ("Deployment", "NetworkPolicy"))
     assert deployed
     assert all('name: PROVIDER_URL, value: "https://' in text for text in deployed.values())
@@ -266,6 +266,6 @@ def test_providers_are_spoken_to_over_https() -> None:
     assert not any(re.search(r"port: 80\b", text) for text in policies.values())
 
 
-def test_a_mode_that_is_not_known_is_refused() -> None:
+def test_an_unknown_mode_is_refused() -> None:
     with pytest.raises(AssertionError, match="mode"):
         render("carrier-pigeon")

@@ -1,4 +1,4 @@
-"""What docker-compose.yml promises, read as text: no parser of YAML is among the dependencies."""
+"""Properties of docker-compose.yml, read as text, because the runtime dependencies have no YAML parser."""
 
 import json
 import re
@@ -102,7 +102,7 @@ def test_every_port_inside_is_the_one_that_the_services_listen_to() -> None:
         assert re.search(rf'"127\.0\.0\.1:\$\{{{name.upper()}_PORT:-\d+\}}:{port}"', BLOCKS[name])
 
 
-def test_chaos_leads_through_proxies_that_exist() -> None:
+def test_chaos_routes_through_proxies_that_exist() -> None:
     proxies = json.loads(PROXIES.read_text())
     ports = {proxy["listen"].rpartition(":")[2] for proxy in proxies}
     given = routes()
@@ -111,7 +111,7 @@ def test_chaos_leads_through_proxies_that_exist() -> None:
     assert all(f"${{{name}:-{proxy['upstream']}}}" in TEXT for name, proxy in zip(given, proxies, strict=True))
 
 
-def test_each_service_has_a_proxy_for_each_thing_that_it_stands_on_named_as_in_the_quartet_stack(
+def test_each_service_has_a_proxy_for_each_dependency_named_as_in_the_native_stack(
     tmp_path: Path,
 ) -> None:
     names = {proxy["name"] for proxy in json.loads(PROXIES.read_text())}

@@ -1,4 +1,4 @@
-"""Standbys in containers, as far as that goes without an engine: files, variables, what a promotion asks for."""
+"""Standbys in containers, as far as can be tested without an engine: files, variables, the steps of a promotion."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ SCRIPT = REPOSITORY / "infra/docker/standby.sh"
 
 
 class Loader(yaml.SafeLoader):
-    """Knows Compose's word for a list that replaces the one below it."""
+    """Knows Compose's tag for a list that replaces the one of the other file."""
 
 
 Loader.add_constructor("!override", lambda loader, node: loader.construct_sequence(node))
@@ -42,7 +42,7 @@ def environment(chosen: Settings) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_second_server_is_as_the_first_but_for_port_volume_and_profile(service: str) -> None:
+def test_both_servers_differ_only_in_port_volume_and_profile(service: str) -> None:
     first, second = MODEL["services"][f"{service}-db"], MODEL["services"][f"{service}-standby"]
     assert second["extends"] == {"file": "docker-compose.yml", "service": f"{service}-db"}
     assert second["profiles"] == [f"{service}-standby"]
@@ -64,7 +64,7 @@ def test_no_secret_has_a_default() -> None:
     assert "${POSTGRES_PASSWORD:-" not in text
 
 
-def test_without_a_standby_the_file_is_not_read_and_nothing_is_handed_on(tmp_path: Path) -> None:
+def test_without_a_standby_the_file_is_not_read_and_no_variable_is_set(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     docker_environment.prepare(chosen)
     assert str(STANDBY_FILE) not in Compose(Layout(tmp_path))._words
@@ -72,7 +72,7 @@ def test_without_a_standby_the_file_is_not_read_and_nothing_is_handed_on(tmp_pat
     assert "REPLICATION_PASSWORD" not in environment(chosen)
 
 
-def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -> None:
+def test_with_a_standby_its_users_know_both_servers(tmp_path: Path) -> None:
     chosen = settings(tmp_path, DB_STANDBY="order", STANDBY_TIMEOUT="3")
     docker_environment.prepare(chosen)
     words = Compose(Layout(tmp_path))._words
@@ -98,12 +98,12 @@ def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -
         environment(settings(tmp_path, DB_STANDBY="payment"))
 
 
-def test_what_is_written_down_of_containers_is_not_of_the_quartet_stack(tmp_path: Path) -> None:
+def test_the_recorded_roles_of_containers_are_not_those_of_the_native_stack(tmp_path: Path) -> None:
     standby.write(ContainerLayout(tmp_path), "order", Mark("standby"))
     assert standby.mark(Layout(tmp_path), "order") == Mark()
 
 
-def test_a_promotion_kills_marks_deletes_promotes_and_makes_anew_in_this_order(
+def test_a_promotion_kills_records_deletes_promotes_and_recreates_in_this_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen, place = settings(tmp_path, DB_STANDBY="order"), ContainerLayout(tmp_path)
@@ -150,7 +150,7 @@ def test_a_promotion_kills_marks_deletes_promotes_and_makes_anew_in_this_order(
     ("follows", "held", "copied"), [("", False, False), ("order-db", False, True), ("order-db", True, False)]
 )
 def test_only_an_empty_volume_is_filled_with_a_copy(tmp_path: Path, follows: str, held: bool, copied: bool) -> None:
-    """With what an image brings replaced by scripts that say what they were asked."""
+    """The programs of the image are replaced by scripts that record their arguments."""
     tools, data = tmp_path / "tools", tmp_path / "data"
     tools.mkdir()
     data.mkdir()

@@ -1,4 +1,4 @@
-"""Every test that docs/faults.md names is there."""
+"""Every test that docs/faults.md names exists."""
 
 import re
 from pathlib import Path

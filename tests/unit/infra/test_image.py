@@ -1,4 +1,4 @@
-"""What the service images are made of."""
+"""The contents of the service images."""
 
 import importlib.util
 import json
@@ -47,7 +47,7 @@ def test_the_small_lock_has_no_tool_and_every_hash() -> None:
     assert requires("quartet")
 
 
-def test_the_recipe_needs_no_frontend_image_no_shell_and_no_root() -> None:
+def test_the_dockerfile_needs_no_frontend_image_no_shell_and_no_root() -> None:
     assert not re.search(r"^#\s*syntax=", DOCKERFILE, re.MULTILINE)
     assert len(re.findall(r'^ENTRYPOINT \["python", "-m", "', DOCKERFILE, re.MULTILINE)) == len(SERVICES) + 1
     assert not re.search(r"^(ENTRYPOINT|CMD) [^\[]", DOCKERFILE, re.MULTILINE)
@@ -58,7 +58,7 @@ def test_the_recipe_needs_no_frontend_image_no_shell_and_no_root() -> None:
     assert all(f'"{name}_service"' in DOCKERFILE for name in SERVICES)
 
 
-def test_the_recipe_copies_only_what_the_context_holds() -> None:
+def test_the_dockerfile_copies_only_files_of_the_context() -> None:
     kept = [line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")]
     copied = re.findall(r"^COPY (?!--from)(?!/)((?:\S+ )+)\S+$", DOCKERFILE, re.MULTILINE)
     sources = [word.replace("${SERVICE}", "*") for words in copied for word in words.split()]
@@ -68,7 +68,7 @@ def test_the_recipe_copies_only_what_the_context_holds() -> None:
 
 
 @pytest.mark.parametrize(("answer", "status"), [(READY, 0), (DEGRADED, 1), (HTTP_NOT_READY, 1)])
-def test_the_health_check_waits_for_ready_and_does_not_take_degraded_for_it(answer: bytes, status: int) -> None:
+def test_the_health_check_waits_for_ready_and_does_not_accept_degraded(answer: bytes, status: int) -> None:
     found = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
     assert found is not None
     _, *arguments = json.loads(found[1])
@@ -79,7 +79,7 @@ def test_the_health_check_waits_for_ready_and_does_not_take_degraded_for_it(answ
     assert done.returncode == status
 
 
-def test_what_slim_deletes_is_not_what_it_imports() -> None:
+def test_slim_deletes_no_module_that_it_imports() -> None:
     slim = script("slim")
     assert {"pip", "setuptools"} <= set(slim.UNUSED)
     gone = [Path(name).as_posix().replace("/", ".") for name in slim.UNUSED]

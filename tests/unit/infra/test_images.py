@@ -1,4 +1,4 @@
-"""Images of others: each is listed, and one that is not the listed one is refused."""
+"""Images of others: each is listed, and an image with another digest is refused."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def test_every_image_that_is_used_is_listed_and_no_other() -> None:
     assert any(image.startswith("python:") for image in images.used_images())
 
 
-def test_images_are_used_nowhere_but_where_they_are_looked_for() -> None:
+def test_images_are_named_only_in_the_files_that_are_searched() -> None:
     words = [
         "git",
         "grep",
@@ -47,7 +47,7 @@ def test_an_image_that_is_not_listed_or_not_used_is_named() -> None:
 
 
 @pytest.mark.parametrize("line", ["postgres:17", "postgres:17 latest", f"postgres:17 {GOOD[:-1]}"])
-def test_a_line_that_says_no_digest_is_refused(line: str) -> None:
+def test_a_line_without_a_digest_is_refused(line: str) -> None:
     with pytest.raises(StackError, match="is not an image with its digest"):
         images.listed_digests(line)
 
@@ -63,7 +63,7 @@ def test_another_digest_than_the_listed_one_is_refused() -> None:
 
 
 def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, digest: str) -> None:
-    """A `docker` that knows one service, has its image, and a registry that tells a digest for every image."""
+    """Put a `docker` into PATH that has one service with its image, and a registry with a digest for every image."""
     model = json.dumps({"services": {"order-db": {"image": "postgres:17"}}})
     program = folder / "docker"
     program.write_text(
@@ -77,7 +77,7 @@ def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, digest: str) -> None:
     monkeypatch.setenv("PATH", str(folder), prepend=":")
 
 
-def test_make_up_takes_the_listed_image_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_make_up_accepts_only_the_listed_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lock = tmp_path / "images.lock"
     lock.write_text(f"postgres:17 {GOOD}\n")
     monkeypatch.setattr(images, "LOCK", lock)

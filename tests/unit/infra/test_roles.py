@@ -1,4 +1,4 @@
-"""What ROLE=api makes of a mode."""
+"""What a mode does with ROLE=api."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from sagakit.app.host import PublishOnly
 
 
 class Recorded:
-    """A mode that writes down what it is asked for, and would consume for ever."""
+    """A mode that records its calls, and whose consumer never ends."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []

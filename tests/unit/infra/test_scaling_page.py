@@ -1,4 +1,4 @@
-"""docs/scaling.md says what docs/modes.md counts, and its arithmetic is right."""
+"""docs/scaling.md repeats the counts of docs/modes.md, and its arithmetic is right."""
 
 import re
 

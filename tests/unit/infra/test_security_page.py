@@ -1,4 +1,4 @@
-"""Every test that SECURITY.md names is there."""
+"""Every test that SECURITY.md names exists."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_every_test_that_the_page_names_exists() -> None:
         assert any(re.search(rf"def {test}\(", source) for source in sources), f"{file}::{test}"
 
 
-def test_every_line_of_the_table_names_the_test_that_holds_it() -> None:
+def test_every_line_of_the_table_names_the_test_that_checks_it() -> None:
     rows = [line for line in PAGE.splitlines() if line.startswith("| ")][2:]
     assert len(rows) > 15
     assert not [row.split("|")[1] for row in rows if "::test_" not in row]

@@ -55,7 +55,7 @@ def test_auto_goes_native_and_says_which_image_is_missing(tmp_path: Path, monkey
         ("dev", "28.2.2+dfsg1", ""),
     ],
 )
-def test_what_stands_in_the_way_of_containers_is_said(
+def test_the_reason_against_containers_is_reported(
     compose: str, engine: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/docker")
@@ -79,7 +79,7 @@ def test_compose_gets_every_secret_and_port_and_one_project_per_stack(tmp_path: 
     assert second["COMPOSE_PROFILES"] == "temporal-orchestration,workers"
 
 
-def test_toxics_lead_every_service_through_its_proxies(tmp_path: Path) -> None:
+def test_toxics_route_every_service_through_its_proxies(tmp_path: Path) -> None:
     chosen = settings(tmp_path, TOXICS="on", PORT_OFFSET="100")
     secrets = load_or_create(chosen.layout, SERVICES)
     values = environment.variables(chosen, secrets)
@@ -89,7 +89,7 @@ def test_toxics_lead_every_service_through_its_proxies(tmp_path: Path) -> None:
     assert "PAYMENT_DB_AT" not in environment.variables(settings(tmp_path), secrets)
 
 
-def test_the_services_with_a_port_can_leave_consuming_to_workers(tmp_path: Path) -> None:
+def test_services_with_a_port_can_leave_consuming_to_workers(tmp_path: Path) -> None:
     chosen = settings(tmp_path, SERVICE_ROLE="api")
     secrets = load_or_create(chosen.layout, SERVICES)
     assert environment.variables(chosen, secrets)["SERVICE_ROLE"] == "api"
@@ -109,7 +109,7 @@ def test_a_given_secret_wins(tmp_path: Path) -> None:
         assert SIGNING_KEY not in (tmp_path / folder).read_text()
 
 
-def test_files_for_compose_are_private_and_leave_out_what_is_of_this_machine(tmp_path: Path) -> None:
+def test_files_for_compose_are_private_and_leave_out_settings_of_this_machine(tmp_path: Path) -> None:
     chosen = settings(tmp_path, SAGA_DEADLINE="12", PYTHONPATH="/somewhere")
     environment.prepare(chosen)
     assert (tmp_path / "run" / "settings.env").read_text() == "SAGA_DEADLINE='12'\n"
@@ -132,7 +132,7 @@ def test_tools_find_the_stack_in_containers_where_they_find_a_native_one(tmp_pat
     assert f":{password}@127.0.0.1:5743/inventory_service" in values["INVENTORY_DATABASE_URL"]
 
 
-def test_data_in_volumes_is_not_forgotten_while_the_engine_is_away(
+def test_data_in_volumes_are_not_forgotten_while_the_engine_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(containers, "why_not", lambda: "no Docker engine answers")
@@ -146,8 +146,8 @@ def test_data_in_volumes_is_not_forgotten_while_the_engine_is_away(
     assert (tmp_path / "data" / "secrets.json").exists()
 
 
-def test_compose_finds_its_file_clean_for_every_mode(tmp_path: Path) -> None:
-    """Where the command is installed; no engine is needed."""
+def test_compose_accepts_its_file_for_every_mode(tmp_path: Path) -> None:
+    """Runs if the command is installed; needs no engine."""
     if choice.answer("compose", "version", "--short") == "":
         pytest.skip("docker compose is not installed")
     from sagakit.modes import MODES

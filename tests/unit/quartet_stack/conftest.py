@@ -1,4 +1,4 @@
-"""Unit tests make no users of the machine: where root runs them, every program has the same stranger for its user."""
+"""Unit tests create no users: if root runs them, every program has the same made-up user."""
 
 import os
 import pwd
@@ -37,7 +37,7 @@ def strangers(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def open_tmp_path(tmp_path: Path) -> Path:
-    """A temporary folder that everybody can enter."""
+    """A temporary folder that every user can enter."""
     for parent in [tmp_path, *tmp_path.parents]:
         if parent.owner() == Path.home().owner() and not parent.stat().st_mode & 0o001:
             parent.chmod(0o755)

@@ -1,4 +1,4 @@
-"""What the native stack starts listens to this machine only."""
+"""All programs of the native stack listen on this machine only."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ HERE = "127.0.0.1"
 
 
 def listens(program: Program) -> set[str]:
-    """Every address that a program is told to listen to."""
+    """Every address that a program listens on."""
     words = " ".join(program.command).replace("=", " ").split()
     found = {word for word in words if word.count(".") == 3 and word.replace(".", "").isdigit()}
     return found | {program.environment[name] for name in ("HTTP_HOST", "BIND_HOST") if name in program.environment}

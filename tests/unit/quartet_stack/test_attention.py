@@ -118,7 +118,7 @@ def run(
         yield run
 
 
-def test_nothing_open_is_said_and_is_status_0(run: Run) -> None:
+def test_no_open_item_is_reported_with_status_0(run: Run) -> None:
     status, out, err = run()
     assert (status, err) == (0, "")
     assert "nothing needs attention" in out
@@ -126,7 +126,7 @@ def test_nothing_open_is_said_and_is_status_0(run: Run) -> None:
     assert (status, json.loads(out), err) == (0, {"items": []}, "")
 
 
-def test_all_pages_of_all_services_are_listed_and_are_status_1(run: Run, stack: Stack) -> None:
+def test_all_pages_of_all_services_are_listed_with_status_1(run: Run, stack: Stack) -> None:
     stack["payment"].items = Service(*(f"o{n}/authorize" for n in range(5))).items
     stack["shipping"].items = Service("letter").items
     status, out, _ = run(FORMAT="json")
@@ -137,15 +137,15 @@ def test_all_pages_of_all_services_are_listed_and_are_status_1(run: Run, stack: 
         ("shipping", "letter"),
     ]
     assert items[0].keys() == {"service", "kind", "id", "since", "detail"}
+    assert all(len(service.tokens) == 1 for service in stack.values()), "all pages are read with one token"
     status, out, _ = run()
     assert status == 1
     for one in items:
         assert one["id"] in out
     assert "[cause] of letter" in out
-    assert all(len(service.tokens) == 1 for service in stack.values())
 
 
-def test_a_retry_finds_its_service_and_says_what_came_of_it(run: Run, stack: Stack) -> None:
+def test_a_retry_finds_its_service_and_prints_the_outcome(run: Run, stack: Stack) -> None:
     stack["payment"].items = Service("o1/authorize", "odd id?#").items
     stack["payment"].failing = {"odd id?#"}
     status, out, _ = run(RETRY="o1/authorize")
@@ -157,7 +157,7 @@ def test_a_retry_finds_its_service_and_says_what_came_of_it(run: Run, stack: Sta
     assert "no service that answers has an open item with the id o1/authorize" in err
 
 
-def test_a_dismissal_takes_its_reason_along(run: Run, stack: Stack) -> None:
+def test_a_dismissal_sends_its_reason(run: Run, stack: Stack) -> None:
     stack["inventory"].items = Service("letter").items
     status, out, _ = run(DISMISS="letter", REASON="a test of ours")
     assert (status, out) == (0, "inventory: letter: dismissed\n")
@@ -188,7 +188,7 @@ def test_a_call_without_answer_is_ended_with_an_outcome_and_a_reason(run: Run, s
         ({"FORMAT": "xml"}, "FORMAT=xml is not known; valid: table, json"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(run: Run, given: dict[str, str], words: str) -> None:
+def test_contradicting_options_are_refused(run: Run, given: dict[str, str], words: str) -> None:
     status, out, err = run(**given)
     assert (status, out) == (2, "")
     assert words in err
@@ -206,7 +206,9 @@ def test_a_service_that_does_not_answer_is_named_and_the_others_are_listed(run: 
     assert "order" in err
 
 
-def test_a_stack_that_does_not_run_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+def test_a_stack_that_does_not_run_is_an_error_that_names_make_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
     record = attention.layout({"STACK_DIR": str(tmp_path)}).record
     environment = {f"{name.upper()}_URL": "http://127.0.0.1:1" for name in SERVICES}
     record.write_text(json.dumps({"environment": {**environment, "TOKEN_SIGNING_KEY": SIGNING_KEY}}))

@@ -1,4 +1,4 @@
-"""What the bootstrap installs is what was locked, also where the interpreter has no ensurepip."""
+"""The bootstrap installs exactly what is locked, even if the interpreter has no ensurepip."""
 
 import importlib.util
 import re
@@ -12,7 +12,9 @@ from quartet_stack.layout import REPOSITORY
 BOOTSTRAP = REPOSITORY / "infra" / "stack" / "bootstrap.py"
 
 
-def test_a_borrowed_pip_is_fetched_by_its_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_pip_of_the_interpreter_installs_the_locked_pip_by_its_hash(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     spec = importlib.util.spec_from_file_location("bootstrap", BOOTSTRAP)
     assert spec is not None
     assert spec.loader is not None
@@ -35,7 +37,7 @@ def test_a_borrowed_pip_is_fetched_by_its_hash(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_nothing_is_installed_without_hashes_but_the_project_itself() -> None:
-    """Every call of pip in what sets up a machine or an image; the editable project brings no dependency along."""
+    """Every call of pip that sets up a machine or an image; the editable project installs no dependency."""
     calls = {
         "infra/stack/bootstrap.py": (r'\*LOCKED|"install"', '"--no-deps", "--no-build-isolation", "-e"'),
         "infra/stack/src/quartet_stack/servers/components.py": (r'"install"', None),

@@ -1,4 +1,4 @@
-"""Fetching: once, completely or not at all, and with a message that helps."""
+"""Components are fetched once, completely or not at all; a failure says what to do."""
 
 import hashlib
 import json
@@ -62,7 +62,7 @@ def test_a_failed_fetch_leaves_nothing_that_looks_complete(tmp_path: Path) -> No
 
 
 def jars(libs: Path) -> None:
-    """Files of the right names, and one whose digest is listed."""
+    """Files with the listed names and other contents."""
     libs.mkdir(parents=True)
     for line in kafka.DIGESTS.read_text().splitlines():
         (libs / line.split()[1]).write_text("not that jar")
@@ -96,7 +96,7 @@ def test_a_jar_that_was_changed_is_named_and_never_used(tmp_path: Path, monkeypa
     ],
     ids=["as listed", "changed", "missing", "one more"],
 )
-def test_every_file_is_held_against_its_digest(files: dict[str, str], said: str, tmp_path: Path) -> None:
+def test_every_file_is_compared_with_its_digest(files: dict[str, str], said: str, tmp_path: Path) -> None:
     digests = tmp_path / "list"
     digests.write_text(f"{hashlib.sha256(b'a').hexdigest()}  a.jar\n")
     folder = tmp_path / "libs"
@@ -111,7 +111,7 @@ def test_every_file_is_held_against_its_digest(files: dict[str, str], said: str,
 
 
 def test_other_digests_are_another_component(tmp_path: Path) -> None:
-    """What was fetched before it was checked, or against another list, is not taken for what is."""
+    """A download that was checked against another list, or not at all, is not used."""
     pin, digests = tmp_path / "pin", tmp_path / "list"
     pin.write_text("1")
     digests.write_text("1")
@@ -128,7 +128,7 @@ def test_a_failing_installer_is_quoted_with_what_to_do() -> None:
     assert all(word in str(failed.value) for word in ("Kafka", "ended with status 3", "no such host", "try again"))
 
 
-def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
+def test_secrets_are_generated_once_and_are_private(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     first = load_or_create(layout, SERVICES)
     assert load_or_create(layout, SERVICES) == first
@@ -138,7 +138,7 @@ def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
     assert layout.secrets.stat().st_mode & 0o777 == 0o600
 
 
-def test_keys_that_seal_are_made_also_for_a_stack_that_has_other_secrets_already(tmp_path: Path) -> None:
+def test_keys_for_sealing_are_added_to_the_secrets_of_an_older_stack(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     load_or_create(layout, SERVICES)
     before = {name: value for name, value in read(layout).items() if not name.startswith("seal_")}

@@ -1,4 +1,4 @@
-"""Whose the folders of a stack are, and what becomes of those of before."""
+"""The owners of the folders of a stack, also when it takes over those of an older version."""
 
 import os
 import stat
@@ -29,7 +29,7 @@ def place(open_tmp_path: Path) -> Layout:
 
 @pytest.fixture
 def former(place: Layout) -> Layout:
-    """A stack as it was: everything belongs to one user."""
+    """A stack of an older version: one user owns everything."""
     for folder in (
         place.run / "programs",
         place.logs,
@@ -56,14 +56,14 @@ def test_others_may_pass_through_roots_folders_and_see_nothing(place: Layout) ->
     assert (data.stat().st_uid, mode(data)) == (STRANGER if ROOT else os.geteuid(), 0o700)
 
 
-def test_nobody_else_can_hold_a_lock_of_ours(tmp_path: Path) -> None:
+def test_no_other_user_can_lock_our_lock_file(tmp_path: Path) -> None:
     (tmp_path / "stack.lock").touch(0o644)
     with locked(tmp_path / "stack.lock", "nobody"):
         assert mode(tmp_path / "stack.lock") == 0o600
 
 
 @needs_root
-def test_what_one_user_owned_is_shared_out_once_the_stack_has_stopped(former: Layout) -> None:
+def test_files_of_one_user_get_new_owners_once_the_stack_has_stopped(former: Layout) -> None:
     secrets, told, stops = read(former), list[str](), list[int]()
     folders.prepare(former, told.append, lambda: stops.append(former.data.stat().st_uid))
     assert stops[0] == FORMER
@@ -82,7 +82,7 @@ def test_what_one_user_owned_is_shared_out_once_the_stack_has_stopped(former: La
 @needs_root
 @pytest.mark.parametrize("name", ["run/logs", "run/supervisord.pid", "run/secrets", "data/postgres", "data/kafka"])
 @pytest.mark.parametrize("dangling", [False, True], ids=["to a folder", "to nothing yet"])
-def test_links_that_the_former_user_left_are_followed_by_nobody(
+def test_links_that_the_former_user_left_are_not_followed(
     name: str, dangling: bool, former: Layout, open_tmp_path: Path
 ) -> None:
     outside = open_tmp_path / "outside"

@@ -1,4 +1,4 @@
-"""What is asked of Kafka's own tools."""
+"""The calls of Kafka's own tools."""
 
 import json
 import subprocess
@@ -12,7 +12,9 @@ from quartet_stack.servers import kafka
 from quartet_stack.settings import resolve
 
 
-def test_a_cluster_id_that_begins_with_a_hyphen_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_id_that_begins_with_a_hyphen_is_not_read_as_an_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chosen = resolve({"STACK_DIR": str(tmp_path)})
     write_private(chosen.layout.data, "secrets.json", json.dumps({"kafka_cluster": "-aX0yKCJQCmUTtBuAQNPhQ"}))
     seen: list[Sequence[str]] = []

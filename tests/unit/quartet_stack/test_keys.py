@@ -1,4 +1,4 @@
-"""Who gets which key of a stack: what signs tokens belongs to nobody who reads them."""
+"""Which program gets which key: none that verifies tokens can sign them."""
 
 import hmac
 import json
@@ -20,7 +20,7 @@ from sagakit.web.auth import Verifier
 from sagakit.web.problems import Problem
 
 
-def test_a_stack_from_before_gets_keys_of_its_own_for_tokens_and_providers_and_the_old_secret_goes(
+def test_an_older_stack_gets_keys_for_tokens_and_providers_and_loses_its_old_secret(
     tmp_path: Path,
 ) -> None:
     layout = Layout(tmp_path)
@@ -33,7 +33,7 @@ def test_a_stack_from_before_gets_keys_of_its_own_for_tokens_and_providers_and_t
     assert now == load_or_create(layout, SERVICES) == read(layout)
 
 
-def test_what_signs_tokens_is_in_no_program_and_each_caller_has_its_own_key_of_its_provider(tmp_path: Path) -> None:
+def test_no_program_has_the_signing_key_and_each_caller_has_its_own_provider_key(tmp_path: Path) -> None:
     settings = resolve({"STACK_DIR": str(tmp_path)})
     secrets = load_or_create(settings.layout, SERVICES)
     names = ("PROVIDER_KEY_PAYMENT", "PROVIDER_KEY_SHIPPING")
@@ -53,7 +53,7 @@ def test_what_signs_tokens_is_in_no_program_and_each_caller_has_its_own_key_of_i
 
 
 def test_nothing_that_the_sandbox_has_signs_a_token(tmp_path: Path) -> None:
-    """Whatever of its environment is used as a key, by whatever algorithm: no service believes it."""
+    """Services refuse a token that is signed with any value of its environment, by any algorithm."""
     settings = resolve({"STACK_DIR": str(tmp_path)})
     secrets = load_or_create(settings.layout, SERVICES)
     verifier = Verifier(public_half(secrets["tokens"]))
@@ -68,7 +68,7 @@ def test_nothing_that_the_sandbox_has_signs_a_token(tmp_path: Path) -> None:
 
 
 def forged(claims: dict[str, Any], material: str) -> Iterator[str]:
-    """Tokens made of text that is no private key: as a shared secret, and as the seed of a key."""
+    """Tokens signed with text that is not a private key: as a shared secret, and as the seed of a key."""
     head = {"alg": "HS256", "typ": "JWT"}
     for secret in (material.encode(), material.split(",")[0].encode(), _decoded(material)):
         signed = b".".join(urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (head, claims))

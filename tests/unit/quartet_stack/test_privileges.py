@@ -1,4 +1,4 @@
-"""Who may read what, and whom root starts a program as."""
+"""Which files a user can read, and as which user root starts a program."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What supervisord is told, and the scripts it runs."""
+"""The configuration of supervisord, and the scripts that it runs."""
 
 import configparser
 import os
@@ -30,14 +30,16 @@ def place(open_tmp_path: Path) -> Layout:
     return layout
 
 
-def test_a_script_is_the_program_with_its_environment_however_it_is_spelled(program: Program, tmp_path: Path) -> None:
+def test_a_script_runs_the_program_with_its_environment_whatever_characters_it_has(
+    program: Program, tmp_path: Path
+) -> None:
     path = tmp_path / "script"
     path.write_text(script(Layout(tmp_path), program, ME))
     done = subprocess.run(["sh", str(path)], capture_output=True, text=True, check=True)
     assert done.stdout == "it's $HOME\n"
 
 
-def test_secrets_stand_in_a_file_of_their_own_and_arrive(program: Program, place: Layout) -> None:
+def test_secrets_are_in_a_file_of_their_own_and_reach_the_program(program: Program, place: Layout) -> None:
     given = {"GREETING": "hello", "JWT_SECRET": "it's $SECRET"}
     spoken = replace(program, environment=given, command=("sh", "-c", "env"), directory=Path("/"))
     write_scripts(place, [spoken])
@@ -58,7 +60,7 @@ def test_only_what_differs_gets_another_digest(program: Program, place: Layout) 
     assert write_scripts(place, [replace(program, environment={"JWT_SECRET": "t"}), other]) != other_secret
 
 
-def test_scripts_and_secrets_are_the_users_to_read_and_nobody_elses(program: Program, place: Layout) -> None:
+def test_only_the_user_of_a_program_can_read_its_script_and_secrets(program: Program, place: Layout) -> None:
     write_scripts(place, [program])
     found, secrets = (place.scripts / "order").stat(), (place.program_secrets / "order").stat()
     if os.geteuid() == 0:  # what the program's user could change would be what it runs the next time
@@ -68,7 +70,7 @@ def test_scripts_and_secrets_are_the_users_to_read_and_nobody_elses(program: Pro
     assert (secrets.st_uid, secrets.st_mode & 0o777) == (STRANGER if os.geteuid() == 0 else os.geteuid(), 0o600)
 
 
-def test_the_script_of_a_program_that_is_gone_is_deleted(program: Program, place: Layout) -> None:
+def test_the_script_of_a_removed_program_is_deleted(program: Program, place: Layout) -> None:
     write_scripts(place, [program])
     write_scripts(place, [replace(program, name="payment")])
     for folder in (place.scripts, place.program_secrets):
@@ -82,7 +84,7 @@ def test_supervisord_starts_each_program_as_its_user(program: Program, tmp_path:
     assert parser["program:order"].get("user") == wanted
 
 
-def test_the_configuration_restarts_for_ever_and_kills_whole_groups(program: Program, tmp_path: Path) -> None:
+def test_the_configuration_restarts_without_a_limit_and_kills_whole_groups(program: Program, tmp_path: Path) -> None:
     layout = Layout(tmp_path / "100% full")
     parser = configparser.RawConfigParser()
     parser.read_string(configuration(layout, [replace(program, replicas=3)], {"order": "d"}))

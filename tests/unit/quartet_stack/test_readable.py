@@ -1,4 +1,4 @@
-"""Copies of what programs run from, where root's folders are closed to their users."""
+"""Copies of interpreters, checkouts and downloads whose folders the users of programs cannot enter."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ USER = RunUser("stranger", STRANGER, STRANGER, (STRANGER,))
 
 @pytest.fixture
 def closed(open_tmp_path: Path) -> Path:
-    """A folder of root's home, so to speak."""
+    """A folder that only root can enter."""
     folder = open_tmp_path / "closed"
     (folder / "tree" / "inner").mkdir(parents=True)
     (folder / "tree" / "inner" / "a").write_text("a")
@@ -38,12 +38,12 @@ def read_as_user(path: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd="/").stdout
 
 
-def test_what_can_be_read_where_it_is_stays_there(open_tmp_path: Path) -> None:
+def test_a_readable_file_is_not_copied(open_tmp_path: Path) -> None:
     (open_tmp_path / "file").write_text("x")
     assert readable.readable(open_tmp_path / "file", print) == open_tmp_path / "file"
 
 
-def test_a_copy_can_be_read_by_users_of_programs_and_by_nobody_else(closed: Path) -> None:
+def test_only_the_users_of_programs_can_read_a_copy(closed: Path) -> None:
     copy = readable.readable(closed / "tree", print)
     assert seen(copy) == seen(closed / "tree")
     assert read_as_user(copy / "inner" / "a") == "a"
@@ -88,14 +88,14 @@ def virtual_environment(folder: Path, base: Path) -> Path:
 
 @pytest.fixture
 def interpreter(closed: Path) -> Path:
-    """This interpreter, as one in a closed folder."""
+    """This interpreter, reached through a folder that only root can enter."""
     base = Path(sys.executable).resolve()
     (closed / "python").symlink_to(base.parents[1])
     return closed / "python" / "bin" / base.name
 
 
 @pytest.mark.parametrize("system", [True, False], ids=["the system's if it fits", "else a copy"])
-def test_an_interpreter_that_is_closed_is_replaced(
+def test_an_unreadable_interpreter_is_replaced(
     system: bool, closed: Path, interpreter: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if reachable(interpreter.resolve()):

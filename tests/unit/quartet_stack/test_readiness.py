@@ -1,6 +1,9 @@
-"""Probes against small servers of our own."""
+"""Probes, ports and memory, against small servers and processes of the test."""
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +12,7 @@ import pytest
 
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY
+from quartet_stack.processes.memory import tree_pss
 from quartet_stack.processes.ports import refuse_taken_ports
 from quartet_stack.processes.programs import Program
 from quartet_stack.processes.readiness import Check, wait_for
@@ -23,7 +27,7 @@ POSTGRES_ASKS = b"R\0\0\0\x17\0\0\0\x0aSCRAM-SHA-256\0\0"
 
 @contextmanager
 def answering(*answers: bytes) -> Iterator[int]:
-    """A server that gives each connection the next answer, and the last one again and again."""
+    """A server that gives each connection the next answer, and all further connections the last one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -73,12 +77,12 @@ def test_waiting_ends_when_the_last_one_is_ready() -> None:
         assert wait_for({"order": Check("http", port)}, seconds=10) == {}
 
 
-def test_waiting_reports_what_was_said_last() -> None:
+def test_waiting_reports_the_last_answer() -> None:
     with answering(HTTP_NOT_READY) as port:
         assert wait_for({"order": Check("http", port)}, seconds=0.2) == {"order": "503 broker is away"}
 
 
-def test_waiting_ends_early_when_there_is_no_hope(closed_port: int) -> None:
+def test_waiting_ends_early_if_the_caller_gives_up(closed_port: int) -> None:
     hopeless: Callable[[object], str] = lambda names: "order"  # noqa: E731
     assert "order" in wait_for({"order": Check("tcp", closed_port)}, 60, hopeless)
 
@@ -86,7 +90,9 @@ def test_waiting_ends_early_when_there_is_no_hope(closed_port: int) -> None:
 def test_a_taken_port_is_named_with_its_variable() -> None:
     with answering(b"") as port:
         program = Program("order", "service", (), REPOSITORY, Check("tcp", port), ports={"ORDER_PORT": port})
-        with pytest.raises(StackError, match=f"port {port} \\(order, ORDER_PORT\\) is in use"):
+        with pytest.raises(
+            StackError, match=f"port {port} \\(order, ORDER_PORT\\) is in use by .* \\(process {os.getpid()}\\)"
+        ):
             refuse_taken_ports([program], ours=set())
         refuse_taken_ports([program], ours={port})
 
@@ -95,3 +101,13 @@ def test_a_taken_port_is_named_with_its_variable() -> None:
 def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
+
+
+def test_memory_of_a_tree_counts_its_children_and_a_missing_process_is_0() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        try:
+            used = tree_pss([os.getpid(), child.pid, 2**22 + 1])
+        finally:
+            child.kill()
+    assert used[os.getpid()] > used[child.pid] > 0
+    assert used[2**22 + 1] == 0

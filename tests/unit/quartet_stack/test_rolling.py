@@ -1,4 +1,4 @@
-"""A rolling restart goes on to the next replica only when the very one that it has restarted is ready."""
+"""A rolling restart continues with the next replica only once the restarted replica itself is ready."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ SUPERVISOR = cast(Supervisor, Fake())
 
 
 def told(pid: int, ready: bool) -> bytes:
-    """One that is not ready may well take work, as long as it is only degraded; the next one is not restarted yet."""
+    """The answer of a replica; one that is degraded takes requests, but does not count as ready."""
     body = json.dumps({"pid": pid, "ready": True, "status": "ready" if ready else "degraded"}).encode()
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
@@ -36,13 +36,13 @@ def test_the_answer_of_another_replica_does_not_count() -> None:
 
 
 @pytest.mark.parametrize(("answer", "reason"), [(told(8, True), "no answer"), (told(7, False), "'status': 'degraded'")])
-def test_a_replica_that_stays_away_ends_the_restart(answer: bytes, reason: str) -> None:
+def test_a_replica_that_does_not_become_ready_ends_the_restart(answer: bytes, reason: str) -> None:
     with answering(answer) as port, pytest.raises(StackError, match=reason) as raised:
         rolling._wait_ready(SUPERVISOR, "order-1", port, 0.3)
     assert str(raised.value).startswith("order-1 is not ready")
 
 
-def test_what_cannot_be_restarted_is_named(tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_restarted_is_named(tmp_path: Path) -> None:
     with pytest.raises(StackError, match=r"SERVICE=kafka cannot be restarted; valid: order, payment"):
         restart.main({"SERVICE": "kafka", "STACK_DIR": str(tmp_path)})
     with pytest.raises(StackError, match="make up"):

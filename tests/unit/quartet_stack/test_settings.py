@@ -1,11 +1,11 @@
-"""Settings of the native stack: what is taken, what is refused, and with which words."""
+"""Settings of the native stack: which values are accepted, and how others are refused."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from quartet_stack.commands import quick
+from quartet_stack.commands import config, quick
 from quartet_stack.errors import StackError
 from quartet_stack.secrets_store import given_secrets
 from quartet_stack.settings import PORTS, SERVICES, is_secret, resolve, stack_environment
@@ -98,7 +98,7 @@ def test_the_environment_of_a_stack_is_what_its_last_up_recorded(tmp_path: Path)
     assert stack_environment(tmp_path) == recorded
 
 
-def test_a_stack_from_before_there_was_a_key_of_its_own_for_tokens_says_what_to_do(tmp_path: Path) -> None:
+def test_a_stack_without_a_signing_key_says_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "stack.json").write_text(json.dumps({"environment": {"JWT_SECRET": "x" * 32}}))
     with pytest.raises(StackError, match="make up"):
@@ -107,8 +107,8 @@ def test_a_stack_from_before_there_was_a_key_of_its_own_for_tokens_says_what_to_
         quick.token({"STACK_DIR": str(tmp_path)})
 
 
-def test_keys_of_the_caller_reach_no_program(tmp_path: Path) -> None:
-    """Neither what signs, which no program has, nor what each has of its own."""
+def test_keys_in_the_callers_environment_reach_no_program(tmp_path: Path) -> None:
+    """Neither the signing key, which no program has, nor keys that the stack generates for each program."""
     given = {"TOKEN_SIGNING_KEY": SIGNING_KEY, "PROVIDER_KEY_PAYMENT": "x" * 32, "PROVIDER_TIMEOUT": "3"}
     resolved = resolve(given)
     assert resolved.passed_on == {"PROVIDER_TIMEOUT": "3"}
@@ -123,3 +123,13 @@ def test_keys_of_the_caller_reach_no_program(tmp_path: Path) -> None:
 def test_without_a_stack_the_error_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="make up"):
         stack_environment(tmp_path)
+
+
+def test_make_config_shows_the_settings_before_the_first_make_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.main({"STACK_DIR": str(tmp_path), "PORT_OFFSET": "100"})
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["ORDER_PORT"] == ["8101", "computed"]
+    assert rows["TOKEN_SIGNING_KEY"] == rows["ORDER_DATABASE_URL"] == [config.MASK, "computed"]
+    assert not (tmp_path / "data").exists(), "nothing is written"

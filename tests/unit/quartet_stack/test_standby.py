@@ -1,4 +1,4 @@
-"""Standbys: what may be asked for, what is written down of them, and what the stack refuses to touch."""
+"""Standbys: the settings, the recorded roles, and what the stack refuses to touch."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def cluster(place: Layout, service: str, server: str, follows: bool = False) -> 
         ("order,order", ("order",)),
     ],
 )
-def test_who_has_a_standby(tmp_path: Path, given: str, taken: tuple[str, ...]) -> None:
+def test_the_databases_that_get_a_standby(tmp_path: Path, given: str, taken: tuple[str, ...]) -> None:
     assert settings(tmp_path, DB_STANDBY=given).standbys == taken
 
 
@@ -64,13 +64,13 @@ def test_a_wrong_value_is_one_line_that_lists_the_valid_ones(name: str, value: s
     assert "\n" not in str(refused.value)
 
 
-def test_standbys_have_the_documented_ports_which_move_as_all_do() -> None:
+def test_standbys_have_the_documented_ports_which_the_offset_moves() -> None:
     assert [PORTS[f"{name.upper()}_STANDBY_PORT"] for name in SERVICES] == [5451, 5452, 5453, 5454]
     moved = resolve({"PORT_OFFSET": "100", "PAYMENT_STANDBY_PORT": "6000"})
     assert [standby.port(moved, name, "standby") for name in SERVICES] == [5551, 6000, 5553, 5554]
 
 
-def test_a_stack_without_standbys_is_as_it_was(tmp_path: Path) -> None:
+def test_without_standbys_there_is_one_server_and_no_replication(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     secrets = load_or_create(chosen.layout, SERVICES)
     (only,) = programs(chosen, tmp_path, "order")
@@ -81,7 +81,7 @@ def test_a_stack_without_standbys_is_as_it_was(tmp_path: Path) -> None:
     assert "STANDBY_TIMEOUT" not in service(chosen, secrets, "order", tmp_path).environment
 
 
-def test_both_servers_are_alike_but_for_port_and_folder(tmp_path: Path) -> None:
+def test_both_servers_differ_only_in_port_and_folder(tmp_path: Path) -> None:
     chosen = settings(tmp_path, DB_STANDBY="order")
     servers = programs(chosen, tmp_path, "order")
     assert [server.name for server in servers] == ["order-db", "order-standby"]
@@ -95,7 +95,7 @@ def test_both_servers_are_alike_but_for_port_and_folder(tmp_path: Path) -> None:
     assert [server.name for server in programs(chosen, tmp_path, "payment")] == ["payment-db"]
 
 
-def test_services_and_tools_know_both_servers_and_take_only_a_primary(tmp_path: Path) -> None:
+def test_services_and_tools_know_both_servers_and_use_only_a_primary(tmp_path: Path) -> None:
     chosen = settings(tmp_path, DB_STANDBY="order", STANDBY_TIMEOUT="3")
     secrets = load_or_create(chosen.layout, SERVICES)
     environment = service(chosen, secrets, "order", tmp_path).environment
@@ -123,7 +123,7 @@ def test_the_replication_role_has_a_secret_of_its_own_and_can_only_replicate_fro
     assert list(first)[-2:] == [("all", "replicator"), ("replication", "replicator")]
 
 
-def test_what_is_written_down_is_read_again_by_everybody_who_asks(tmp_path: Path) -> None:
+def test_recorded_roles_are_read_back(tmp_path: Path) -> None:
     place = Layout(tmp_path)
     assert mark(place, "order") == Mark("db", confirmed=False, fenced=False)
     write(place, "order", Mark("standby", confirmed=True))
@@ -133,7 +133,7 @@ def test_what_is_written_down_is_read_again_by_everybody_who_asks(tmp_path: Path
     assert place.standbys.stat().st_mode & 0o777 == 0o600
 
 
-def test_after_a_promotion_the_other_server_is_the_one_that_is_started(tmp_path: Path) -> None:
+def test_after_a_promotion_the_other_server_is_started(tmp_path: Path) -> None:
     write(Layout(tmp_path), "order", Mark("standby"))
     alone = settings(tmp_path)
     assert [server.name for server in programs(alone, tmp_path, "order")] == ["order-standby"]
@@ -157,7 +157,7 @@ def test_after_a_promotion_the_other_server_is_the_one_that_is_started(tmp_path:
         (Mark(), {"standby": True}, "is gone"),
     ],
 )
-def test_folders_that_contradict_what_is_written_down_are_not_touched(
+def test_folders_that_contradict_the_recorded_roles_are_not_touched(
     tmp_path: Path, known: Mark, clusters: dict[str, bool], problem: str
 ) -> None:
     place = Layout(tmp_path)
@@ -191,7 +191,7 @@ def test_the_cluster_of_a_fenced_primary_is_deleted_and_no_other(tmp_path: Path)
         ({"DB_STANDBY": "order"}, Mark(), "may lack orders"),
     ],
 )
-def test_a_standby_that_may_lack_something_is_not_promoted(
+def test_a_standby_that_may_lack_commits_is_not_promoted(
     tmp_path: Path, values: dict[str, str], known: Mark, said: str
 ) -> None:
     with pytest.raises(StackError, match=said):
@@ -199,7 +199,7 @@ def test_a_standby_that_may_lack_something_is_not_promoted(
 
 
 @pytest.mark.parametrize("given", ["", "orders", "all"])
-def test_promote_names_the_services_it_can_be_asked_for(tmp_path: Path, given: str) -> None:
+def test_promote_lists_the_valid_services(tmp_path: Path, given: str) -> None:
     with pytest.raises(StackError, match=r"valid: order, payment, inventory, shipping") as refused:
         lifecycle.promote({"SERVICE": given, "STACK_DIR": str(tmp_path)})
     assert refused.value.status == 2

@@ -1,4 +1,4 @@
-"""TOXICS=on: each service reaches each thing that it stands on through a listener of its own, and nothing else does."""
+"""TOXICS=on: each service, and only it, reaches each of its dependencies through a listener of its own."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def environment_of(settings: Settings, name: str) -> dict[str, str]:
     return dict(services.service(settings, load_or_create(settings.layout, SERVICES), name, Path("python")).environment)
 
 
-def test_without_toxics_nothing_is_between(tmp_path: Path) -> None:
+def test_without_toxics_there_is_no_proxy(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, TOXICS="off")
     assert toxiproxy.links(settings) == []
     assert environment_of(settings, "order")["DATABASE_URL"].endswith("@127.0.0.1:5441/order_service")
@@ -33,7 +33,7 @@ def test_without_toxics_nothing_is_between(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_service_is_given_the_addresses_of_its_own_listeners_alone(mode: str, tmp_path: Path) -> None:
+def test_a_service_gets_only_the_addresses_of_its_own_listeners(mode: str, tmp_path: Path) -> None:
     settings = settings_of(tmp_path, COORDINATION_MODE=mode)
     links = toxiproxy.links(settings)
     broker, setting, form = toxiproxy.BROKERS[MODES[mode].substrate]
@@ -53,7 +53,7 @@ def test_a_service_is_given_the_addresses_of_its_own_listeners_alone(mode: str, 
         assert environment_of(settings, name)["PROVIDER_URL"] == f"http://127.0.0.1:{at[f'{name}.provider']}"
 
 
-def test_tools_of_a_running_stack_go_around_the_proxies(tmp_path: Path) -> None:
+def test_tools_of_a_running_stack_bypass_the_proxies(tmp_path: Path) -> None:
     settings = settings_of(tmp_path, COORDINATION_MODE="kafka", PORT_OFFSET="100")
     settings.layout.data.mkdir(parents=True)
     recorded = services.recorded_environment(settings, load_or_create(settings.layout, SERVICES))
@@ -77,7 +77,7 @@ def test_kafka_listens_for_each_service_and_sends_it_on_through_its_own_proxy(tm
     assert kafka.properties(settings_of(tmp_path, TOXICS="off"))["listeners"].count("://") == 2
 
 
-def test_the_proxy_listens_here_alone_and_knows_every_listener(
+def test_the_proxy_listens_on_this_machine_only_and_has_every_listener(
     open_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Component, "ensure", lambda *_: open_tmp_path)
@@ -99,9 +99,7 @@ def test_the_ports_of_the_listeners_are_settings(name: str, tmp_path: Path) -> N
         settings_of(tmp_path, **{name: "8001"})
 
 
-def test_where_neither_go_nor_an_installed_one_is_there_the_error_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_go_and_toxiproxy_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(Component, "ensure", lambda self, place, report: self.install(tmp_path, report))
     with pytest.raises(StackError, match=r"neither toxiproxy-server nor go in PATH; install Go .*TOXICS=off"):
@@ -109,7 +107,7 @@ def test_where_neither_go_nor_an_installed_one_is_there_the_error_says_what_to_d
 
 
 @pytest.mark.parametrize(("said", "taken"), [("2.12.0", True), ("git", True), ("2.4.0", False)])
-def test_an_installed_one_is_taken_if_it_is_new_enough(
+def test_an_installed_toxiproxy_is_used_if_it_is_new_enough(
     said: str, taken: bool, open_tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     binary = open_tmp_path / "bin" / "toxiproxy-server"
@@ -126,7 +124,7 @@ def test_an_installed_one_is_taken_if_it_is_new_enough(
             toxiproxy.prepare(settings, lambda text: None)
 
 
-def test_the_proxy_is_built_from_locked_modules_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_proxy_is_built_from_locked_modules_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tool = tmp_path / "bin" / "go"
     tool.parent.mkdir()
     tool.write_text(f'#!/bin/sh\necho "$PWD $GOFLAGS $*" >{tmp_path}/said\n')

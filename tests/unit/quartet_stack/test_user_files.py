@@ -1,6 +1,6 @@
-"""What a service's user can make root do: nothing outside of that user's folders.
+"""A service's user cannot make root change anything outside of that user's folders.
 
-Root plays both parts here; any other user plays only its own, and is held to the same.
+If root runs these tests, it plays both parts; any other user plays its own part only, with the same expectations.
 """
 
 import os
@@ -46,20 +46,20 @@ def outside(tmp_path: Path) -> Path:
 
 
 def plant(link: Path, target: Path) -> None:
-    """As the service's user would: the link is that user's too."""
+    """Create a link as the service's user would: that user owns it."""
     link.symlink_to(target)
     os.lchown(link, UID, -1)
 
 
 def seen(folder: Path) -> list[tuple[object, ...]]:
-    """All that could change of a folder and of what is in it."""
+    """Everything about a folder and its contents that could change."""
     return [
         (path.name, *tuple(path.lstat())[:6], b"" if path.is_dir() else path.read_bytes())
         for path in (folder, *sorted(folder.iterdir()))
     ]
 
 
-def test_a_link_in_a_data_folder_keeps_its_target_as_it_is(place: Layout, outside: Path) -> None:
+def test_the_target_of_a_link_in_a_data_folder_is_not_changed(place: Layout, outside: Path) -> None:
     before = seen(outside)
     folders.home(place, "kafka")
     plant(place.data / "kafka" / "file", outside / "file")
@@ -71,7 +71,7 @@ def test_a_link_in_a_data_folder_keeps_its_target_as_it_is(place: Layout, outsid
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (UID, 0o600)
 
 
-def test_a_second_name_of_a_file_outside_does_not_change_hands(place: Layout, outside: Path) -> None:
+def test_a_hard_link_to_a_file_outside_keeps_its_owner(place: Layout, outside: Path) -> None:
     folders.home(place, "kafka")
     os.link(outside / "file", place.data / "kafka" / "file")
     folders.home(place, "kafka")
@@ -79,7 +79,7 @@ def test_a_second_name_of_a_file_outside_does_not_change_hands(place: Layout, ou
     assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.geteuid(), 0o644)
 
 
-def test_folders_without_end_are_no_obstacle(place: Layout) -> None:
+def test_deeply_nested_folders_are_no_obstacle(place: Layout) -> None:
     data, user = folders.home(place, "kafka")
     held = os.open(data, os.O_RDONLY)
     for _ in range(1500):  # more than one may have frames, or open files
@@ -118,7 +118,7 @@ def test_a_data_folder_that_became_a_link_is_refused_by_name(place: Layout, outs
 
 
 @pytest.mark.parametrize("link", [plant, lambda path, target: os.mkfifo(path)], ids=["a link", "a pipe"])
-def test_what_a_user_left_in_place_of_a_file_is_not_read(
+def test_only_a_plain_and_short_file_of_a_user_is_read(
     link: Callable[[Path, Path], None], place: Layout, outside: Path
 ) -> None:
     data, user = folders.home(place, "kafka")
@@ -158,7 +158,7 @@ def private(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("link", [plant, lambda path, target: os.link(target, path)], ids=["a link", "a second name"])
-def test_a_file_of_roots_is_not_read_as_secrets_and_handed_on(
+def test_a_link_in_place_of_the_secrets_is_not_read(
     link: Callable[[Path, Path], None], place: Layout, outside: Path
 ) -> None:
     (outside / "file").write_text('{"auth": "of somebody else"}')
@@ -180,7 +180,7 @@ WRITERS = [
 
 @pytest.mark.parametrize(("name", "write"), WRITERS, ids=[name for name, _ in WRITERS])
 @pytest.mark.parametrize("dangling", [False, True], ids=["to a file", "to nothing yet"])
-def test_what_is_written_replaces_a_link_instead_of_following_it(
+def test_writing_a_file_replaces_a_link_instead_of_following_it(
     name: str,
     write: Callable[[Layout, pytest.MonkeyPatch], None],
     dangling: bool,
@@ -206,7 +206,7 @@ def test_what_is_written_replaces_a_link_instead_of_following_it(
     assert not stat.S_IMODE(path.stat().st_mode) & 0o070 or path.stat().st_gid == STRANGER
 
 
-def test_a_cluster_is_made_anew_over_what_a_failed_try_left_and_not_over_what_it_links_to(
+def test_a_cluster_replaces_the_draft_of_a_failed_attempt_but_not_the_target_of_a_link(
     place: Layout, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = seen(outside)
@@ -222,7 +222,7 @@ def test_a_cluster_is_made_anew_over_what_a_failed_try_left_and_not_over_what_it
     assert seen(outside) == before
 
 
-def test_programs_write_for_their_own_user_alone(place: Layout) -> None:
+def test_files_that_programs_write_are_readable_by_their_user_only(place: Layout) -> None:
     data, _ = folders.home(place, "order")
     program = Program("order", "service", ("/bin/sh", "-c", ": >log"), data, Check("tcp", 1))
     digests = write_scripts(place, [program])

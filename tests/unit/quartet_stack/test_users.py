@@ -1,4 +1,4 @@
-"""The users of programs: made once, ours to remove, and not while one of them runs something."""
+"""The users of programs: created once, and removed only by us and only if no program of theirs runs."""
 
 import grp
 import os
@@ -24,7 +24,7 @@ REPLACED = {name: getattr(users, name) for name in ("exists", "ensure", "entry",
 
 @pytest.fixture
 def real(monkeypatch: pytest.MonkeyPatch, strangers: None) -> str:
-    """Users of this machine, but not those of the stacks on it; returns the prefix of their names."""
+    """Real users with another prefix than those of the stacks on this machine; returns the prefix."""
     for name, function in REPLACED.items():
         monkeypatch.setattr(users, name, function)
     prefix = f"qt{os.getpid()}"
@@ -47,7 +47,7 @@ def test_every_program_of_every_mode_has_a_user() -> None:
 
 
 @needs_root
-def test_users_are_made_once_can_log_in_nowhere_and_share_a_group(made: list[str]) -> None:
+def test_users_are_created_once_cannot_log_in_and_share_a_group(made: list[str]) -> None:
     assert len(made) == len(users.PROGRAMS)
     assert users.ensure() == []
     entries = [users.entry(program) for program in users.PROGRAMS]
@@ -60,7 +60,9 @@ def test_users_are_made_once_can_log_in_nowhere_and_share_a_group(made: list[str
 
 
 @needs_root
-def test_uninstall_refuses_while_something_runs_and_then_leaves_nothing(made: list[str], open_tmp_path: Path) -> None:
+def test_uninstall_refuses_while_a_program_runs_and_then_removes_everything(
+    made: list[str], open_tmp_path: Path
+) -> None:
     place, told = Layout(open_tmp_path / "stack"), list[str]()
     folders.prepare(place, told.append)
     with subprocess.Popen([*privileges.run_user("kafka").command(), "sleep", "60"]) as running:
@@ -86,7 +88,7 @@ def _lines(file: str) -> list[str]:
 
 
 @needs_root
-def test_the_data_of_a_stack_that_is_gone_goes_too(real: str, open_tmp_path: Path) -> None:
+def test_uninstall_deletes_the_data_of_a_stack_that_no_longer_exists(real: str, open_tmp_path: Path) -> None:
     place = Layout(open_tmp_path / "closed")
     place.root.mkdir(mode=0o700)
     folders.prepare(place, print)
@@ -101,9 +103,7 @@ def test_the_data_of_a_stack_that_is_gone_goes_too(real: str, open_tmp_path: Pat
 
 
 @needs_root
-def test_somebody_elses_user_of_such_a_name_is_neither_used_nor_removed(
-    real: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_that_we_did_not_create_is_neither_used_nor_removed(real: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(users, "PREFIX", "")
     monkeypatch.setattr(users, "name_of", lambda program: "daemon")
     with pytest.raises(StackError, match="make up did not create the user daemon"):
@@ -112,7 +112,7 @@ def test_somebody_elses_user_of_such_a_name_is_neither_used_nor_removed(
     assert pwd.getpwnam("daemon")
 
 
-def test_without_useradd_entries_are_written_and_taken_away(
+def test_without_useradd_the_entries_are_written_and_removed(
     monkeypatch: pytest.MonkeyPatch, real: str, tmp_path: Path
 ) -> None:
     passwd, group = "root:x:0:0:root:/root:/bin/sh\nlast:x:999:998::/:/bin/sh\n", "root:x:0:\nlast:x:998:\n"
@@ -149,7 +149,7 @@ def test_without_useradd_entries_are_written_and_taken_away(
     assert ((tmp_path / "passwd").read_text(), (tmp_path / "group").read_text()) == (passwd, group)
 
 
-def test_where_no_user_can_be_made_it_says_what_to_do(
+def test_if_no_user_can_be_created_the_error_says_what_to_do(
     monkeypatch: pytest.MonkeyPatch, real: str, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(users, "ETC", tmp_path / "missing")
@@ -159,7 +159,7 @@ def test_where_no_user_can_be_made_it_says_what_to_do(
         users.ensure()
 
 
-def test_nobody_but_root_uninstalls(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_root_uninstalls(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(StackError, match="make clean"):
         uninstall.main({})

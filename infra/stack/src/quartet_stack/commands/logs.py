@@ -66,7 +66,7 @@ def _last_started(place: Layout) -> list[str]:
 
 
 class _Follower:
-    """Reads one log file, and goes on after its rotation."""
+    """Reads one log file, and continues after its rotation."""
 
     def __init__(self, path: Path, colour: int) -> None:
         self._path = path
