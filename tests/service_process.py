@@ -59,8 +59,8 @@ class MemoryMode:
         pass
 
 
-class Replica(ServiceContext):
-    """A Host, and shortcuts for tests."""
+class ServiceProcess(ServiceContext):
+    """One process of a service, with shortcuts for tests."""
 
     mode: MemoryMode
 
@@ -73,20 +73,17 @@ class Replica(ServiceContext):
             await connection.execute(text(statement))
 
     async def until(self, statement: str, value: object, seconds: float = 15) -> None:
-        """Until the first column of the first row has that value."""
+        """Wait until the first column of the first row has that value."""
         async with asyncio.timeout(seconds):
-            while True:
-                found = await self.rows(statement)
-                if found[0][0] == value:
-                    return
+            while (await self.rows(statement))[0][0] != value:
                 await asyncio.sleep(0.05)
 
     async def drained(self, seconds: float = 15) -> None:
         await self.until("SELECT count(*) FROM outbox", 0, seconds)
 
     async def count(self, table: str) -> int:
-        found = await self.rows(f"SELECT count(*) FROM {table}")
-        return int(found[0][0])
+        rows = await self.rows(f"SELECT count(*) FROM {table}")
+        return int(rows[0][0])
 
 
 @asynccontextmanager
@@ -98,20 +95,20 @@ async def service_process(
     started: bool = True,
     chatty: bool = True,
     **settings: Any,
-) -> AsyncIterator[Replica]:
-    """A participant over `url`; with `started` off only its door is open."""
+) -> AsyncIterator[ServiceProcess]:
+    """A service over the database at `url`; without `started` only its dispatcher runs."""
     chosen = Settings(
         token_public_keys=PUBLIC_KEY, service=service, database_url=url, **{"providers": "instant", **settings}
     )
-    made = definition(service)
+    its_definition = definition(service)
     engine = engine_for(url, chosen.db_pool)
     lease, pause = chosen.outbox_lease, chosen.retry_max
-    store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=lease, pause=pause)
+    store = SqlStore(engine, its_definition.service.vocabulary, its_definition.rows(chosen), lease=lease, pause=pause)
     mode, metrics = MemoryMode(chatty), Metrics()
-    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, made.opened(chosen))
-    participant = ServiceEngine(made.service, store, mode, outside, letters, chosen, metrics)
-    attention = Attention(engine, participant, made.concerns, period=0.1)
-    this = Replica(chosen, engine, store, letters, participant, attention, metrics)
+    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, its_definition.opened(chosen))
+    participant = ServiceEngine(its_definition.service, store, mode, outside, letters, chosen, metrics)
+    attention = Attention(engine, participant, its_definition.concerns, period=0.1)
+    this = ServiceProcess(chosen, engine, store, letters, participant, attention, metrics)
     object.__setattr__(this, "mode", mode)
     door = asyncio.create_task(participant.dispatcher.run()) if not started else None
     if started:
@@ -126,8 +123,10 @@ async def service_process(
         await engine.dispose()
 
 
-async def settled(service: Replica, items: Sequence[Item], seconds: float = 30) -> list[Event | BaseException | None]:
-    """The answers to all items; what is locked by another replica is sent again, as a consumer does."""
+async def settled(
+    service: ServiceProcess, items: Sequence[Item], seconds: float = 30
+) -> list[Event | BaseException | None]:
+    """The answers to all items; items whose rows another replica has locked are sent again, as a consumer does."""
     answers: list[Event | BaseException | None] = list(await service.participant.do_until_stored(items))
     async with asyncio.timeout(seconds):
         while again := [at for at, answer in enumerate(answers) if isinstance(answer, RowsLocked)]:
@@ -158,4 +157,14 @@ def names(events: Sequence[object]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-__all__ = ["MemoryMode", "Replica", "basket", "message_id", "names", "place", "reserve", "service_process", "settled"]
+__all__ = [
+    "MemoryMode",
+    "ServiceProcess",
+    "basket",
+    "message_id",
+    "names",
+    "place",
+    "reserve",
+    "service_process",
+    "settled",
+]
