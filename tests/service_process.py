@@ -75,7 +75,10 @@ class ServiceProcess(ServiceContext):
     async def until(self, statement: str, value: object, seconds: float = 15) -> None:
         """Wait until the first column of the first row has that value."""
         async with asyncio.timeout(seconds):
-            while (await self.rows(statement))[0][0] != value:
+            while True:
+                rows = await self.rows(statement)
+                if rows[0][0] == value:
+                    return
                 await asyncio.sleep(0.05)
 
     async def drained(self, seconds: float = 15) -> None:
@@ -100,14 +103,14 @@ async def service_process(
     chosen = Settings(
         token_public_keys=PUBLIC_KEY, service=service, database_url=url, **{"providers": "instant", **settings}
     )
-    its_definition = definition(service)
+    recipe = definition(service)
     engine = engine_for(url, chosen.db_pool)
     lease, pause = chosen.outbox_lease, chosen.retry_max
-    store = SqlStore(engine, its_definition.service.vocabulary, its_definition.rows(chosen), lease=lease, pause=pause)
+    store = SqlStore(engine, recipe.service.vocabulary, recipe.rows(chosen), lease=lease, pause=pause)
     mode, metrics = MemoryMode(chatty), Metrics()
-    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, its_definition.opened(chosen))
-    participant = ServiceEngine(its_definition.service, store, mode, outside, letters, chosen, metrics)
-    attention = Attention(engine, participant, its_definition.concerns, period=0.1)
+    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, recipe.opened(chosen))
+    participant = ServiceEngine(recipe.service, store, mode, outside, letters, chosen, metrics)
+    attention = Attention(engine, participant, recipe.concerns, period=0.1)
     this = ServiceProcess(chosen, engine, store, letters, participant, attention, metrics)
     object.__setattr__(this, "mode", mode)
     door = asyncio.create_task(participant.dispatcher.run()) if not started else None
