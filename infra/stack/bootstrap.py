@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 LOCKS = {"runtime": "requirements.lock", "dev": "requirements-dev.lock"}
-PIP_LOCK = ROOT / "infra" / "native" / "pip" / "requirements.lock"
+PIP_LOCK = ROOT / "infra" / "stack" / "pip" / "requirements.lock"
 LOCKED = ("install", "--require-hashes", "--no-deps")
 OLDEST = (3, 11)
 

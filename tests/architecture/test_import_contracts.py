@@ -9,7 +9,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("shared/src", "infra/audit/src", *(f"services/{name}/src" for name in ("order", "payment", "inventory", "shipping")))
+SOURCES = (
+    "shared/src",
+    "infra/audit/src",
+    *(f"services/{name}/src" for name in ("order", "payment", "inventory", "shipping")),
+)
 PLANTED = {
     "services never import each other": ("services/order/src/order_service/api.py", "import payment_service.domain"),
     "rules and vocabulary know no transport": ("services/payment/src/payment_service/handlers.py", "import sqlalchemy"),

@@ -1,6 +1,7 @@
 """A running stack as its users see it: HTTP, and the power to kill its processes."""
 
 import asyncio
+import json
 import signal
 import ssl
 import uuid
@@ -9,7 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import asyncpg
 import httpx
 
 from quartet_stack import api
@@ -88,14 +91,31 @@ class Stack:
         answer.raise_for_status()
         return answer.json()
 
-    async def settled(self, order_id: str, seconds: float = 60) -> Any:
+    async def settled(self, order_id: str, seconds: float = 60, customer: str = "alice") -> Any:
         """The order, once it has ended and settled."""
         async with asyncio.timeout(seconds):
             while True:
-                order = await self.get(f"/orders/{order_id}")
+                order = await self.get(f"/orders/{order_id}", customer=customer)
                 if order["status"] in ENDED and order["settled"]:
                     return order
                 await asyncio.sleep(0.1)
+
+    async def administer(self, service: str, statement: str) -> None:
+        """Execute a statement as the superuser of a service's PostgreSQL server, in the service's database."""
+        secrets = json.loads((self.folder / "data" / "secrets.json").read_bytes())
+        url = urlsplit(self.environment[f"{service.upper()}_DATABASE_URL"])
+        connection = await asyncpg.connect(
+            host="127.0.0.1",
+            port=url.port,
+            user="postgres",
+            password=secrets["postgres"],
+            database=url.path.lstrip("/"),
+            timeout=10,
+        )
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
         api.kill(name, number, stack_dir=self.folder)

@@ -5,7 +5,6 @@ import mmap
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import asyncpg
 import msgspec
@@ -33,7 +32,8 @@ async def test_no_file_shows_token_name_or_street(stack: Stack) -> None:
     if MODES[stack.mode].substrate == "sns_sqs":
         stack.stop("ministack")  # it writes its state down when it ends
         stack.start("ministack")
-    await asyncio.gather(*(_flushed(stack, name) for name in SERVICES))
+    # every page of a database is in its file then, where nothing is compressed
+    await asyncio.gather(*(stack.administer(name, "CHECKPOINT") for name in SERVICES))
     found = await asyncio.to_thread(_search, stack.folder, [secret, *sealed])
     assert found[secret] == set()
     kept = set(SERVICES) | {MODES[stack.mode].substrate}.intersection(KEEPING)
@@ -51,19 +51,6 @@ async def _sealed(stack: Stack, order_id: str) -> str:
         await connection.close()
     token: str = msgspec.json.decode(checkout)["payment_token"]
     return token
-
-
-async def _flushed(stack: Stack, service: str) -> None:
-    """Every page of the service's database is in its file, where nothing is compressed."""
-    secrets = msgspec.json.decode((stack.folder / "data" / "secrets.json").read_bytes())
-    port = urlsplit(stack.environment[f"{service.upper()}_DATABASE_URL"]).port
-    connection = await asyncpg.connect(
-        host="127.0.0.1", port=port, user="postgres", password=secrets["postgres"], database="postgres", timeout=10
-    )
-    try:
-        await connection.execute("CHECKPOINT")
-    finally:
-        await connection.close()
 
 
 def _search(folder: Path, texts: Iterable[str]) -> dict[str, set[Path]]:

@@ -46,7 +46,7 @@ class ProcessServer:
         layout = self.layout = settings.layout
         folders.prepare(layout, print)
         load_or_create(layout, SERVICES)
-        prepare = import_module(f"quartet_stack.{component}").prepare
+        prepare = import_module(f"quartet_stack.servers.{component}").prepare
         self._program = prepare(settings, lambda line: print(f"{component}: {line}"))
         write_scripts(layout, [self._program])
         self.folder = folder

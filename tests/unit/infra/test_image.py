@@ -16,7 +16,7 @@ from quartet_stack.settings import SERVICES
 from tests.unit.quartet_stack.test_readiness import DEGRADED, HTTP_NOT_READY, READY, answering
 
 FOLDER = REPOSITORY / "infra" / "docker"
-DEFINITION = (FOLDER / "service.Dockerfile").read_text()
+DOCKERFILE = (FOLDER / "service.Dockerfile").read_text()
 
 
 def script(name: str) -> ModuleType:
@@ -48,19 +48,19 @@ def test_the_small_lock_has_no_tool_and_every_hash() -> None:
 
 
 def test_the_recipe_needs_no_frontend_image_no_shell_and_no_root() -> None:
-    assert not re.search(r"^#\s*syntax=", DEFINITION, re.MULTILINE)
-    assert len(re.findall(r'^ENTRYPOINT \["python", "-m", "', DEFINITION, re.MULTILINE)) == len(SERVICES) + 1
-    assert not re.search(r"^(ENTRYPOINT|CMD) [^\[]", DEFINITION, re.MULTILINE)
-    for stage in re.split(r"^FROM ", DEFINITION, flags=re.MULTILINE):
+    assert not re.search(r"^#\s*syntax=", DOCKERFILE, re.MULTILINE)
+    assert len(re.findall(r'^ENTRYPOINT \["python", "-m", "', DOCKERFILE, re.MULTILINE)) == len(SERVICES) + 1
+    assert not re.search(r"^(ENTRYPOINT|CMD) [^\[]", DOCKERFILE, re.MULTILINE)
+    for stage in re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE):
         if "AS service" in stage or "AS sandbox" in stage:
             assert "USER 10001:10001" in stage
-    assert "--require-hashes" in DEFINITION
-    assert all(f'"{name}_service"' in DEFINITION for name in SERVICES)
+    assert "--require-hashes" in DOCKERFILE
+    assert all(f'"{name}_service"' in DOCKERFILE for name in SERVICES)
 
 
 def test_the_recipe_copies_only_what_the_context_holds() -> None:
     kept = [line[1:] for line in (REPOSITORY / ".dockerignore").read_text().splitlines() if line.startswith("!")]
-    copied = re.findall(r"^COPY (?!--from)(?!/)((?:\S+ )+)\S+$", DEFINITION, re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from)(?!/)((?:\S+ )+)\S+$", DOCKERFILE, re.MULTILINE)
     sources = [word.replace("${SERVICE}", "*") for words in copied for word in words.split()]
     assert sources
     assert set(sources) == set(kept)
@@ -69,7 +69,7 @@ def test_the_recipe_copies_only_what_the_context_holds() -> None:
 
 @pytest.mark.parametrize(("answer", "status"), [(READY, 0), (DEGRADED, 1), (HTTP_NOT_READY, 1)])
 def test_the_health_check_waits_for_ready_and_does_not_take_degraded_for_it(answer: bytes, status: int) -> None:
-    found = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", DEFINITION, re.MULTILINE)
+    found = re.search(r"^HEALTHCHECK .*\\\n +CMD (\[.*\])$", DOCKERFILE, re.MULTILINE)
     assert found is not None
     _, *arguments = json.loads(found[1])
     with answering(answer) as port:

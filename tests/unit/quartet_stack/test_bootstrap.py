@@ -9,7 +9,7 @@ import pytest
 
 from quartet_stack.layout import REPOSITORY
 
-BOOTSTRAP = REPOSITORY / "infra" / "native" / "bootstrap.py"
+BOOTSTRAP = REPOSITORY / "infra" / "stack" / "bootstrap.py"
 
 
 def test_a_borrowed_pip_is_fetched_by_its_hash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

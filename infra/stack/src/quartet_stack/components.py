@@ -15,7 +15,7 @@ from pathlib import Path
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY, Layout, locked
 
-NATIVE = REPOSITORY / "infra" / "native"
+NATIVE = REPOSITORY / "infra" / "stack"
 Report = Callable[[str], None]
 
 

@@ -123,7 +123,7 @@ def _substrate(settings: Settings, step: Step) -> list[Program]:
     module = SUBSTRATES.get(settings.substrate)
     if module is None:
         return []
-    prepare = importlib.import_module(f"quartet_stack.{module}").prepare
+    prepare = importlib.import_module(f"quartet_stack.servers.{module}").prepare
     return [prepare(settings, lambda text: step(settings.substrate, text))]
 
 
