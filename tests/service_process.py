@@ -103,14 +103,16 @@ async def service_process(
     chosen = Settings(
         token_public_keys=PUBLIC_KEY, service=service, database_url=url, **{"providers": "instant", **settings}
     )
-    recipe = definition(service)
+    service_definition = definition(service)
     engine = engine_for(url, chosen.db_pool)
     lease, pause = chosen.outbox_lease, chosen.retry_max
-    store = SqlStore(engine, recipe.service.vocabulary, recipe.rows(chosen), lease=lease, pause=pause)
+    store = SqlStore(
+        engine, service_definition.service.vocabulary, service_definition.rows(chosen), lease=lease, pause=pause
+    )
     mode, metrics = MemoryMode(chatty), Metrics()
-    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, recipe.opened(chosen))
-    participant = ServiceEngine(recipe.service, store, mode, outside, letters, chosen, metrics)
-    attention = Attention(engine, participant, recipe.concerns, period=0.1)
+    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, service_definition.opened(chosen))
+    participant = ServiceEngine(service_definition.service, store, mode, outside, letters, chosen, metrics)
+    attention = Attention(engine, participant, service_definition.concerns, period=0.1)
     this = ServiceProcess(chosen, engine, store, letters, participant, attention, metrics)
     object.__setattr__(this, "mode", mode)
     door = asyncio.create_task(participant.dispatcher.run()) if not started else None

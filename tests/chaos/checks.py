@@ -11,8 +11,10 @@ from statistics import median
 from typing import Final
 
 from loadtests.shoppers import KINDS
-from tests.chaos.evidence import Evidence, Purchase
-from tests.chaos.model import Check, Injection, Verdict
+from tests.chaos.evidence import Evidence
+from tests.chaos.intake import free_intake
+from tests.chaos.model import Check, Verdict
+from tests.chaos.purchases import Purchase
 from tests.chaos.usage import grown, last
 
 TRUE, FALSE, UNKNOWN = Verdict.TRUE, Verdict.FALSE, Verdict.UNKNOWN
@@ -35,12 +37,7 @@ ENOUGH: Final = 20
 CALM: Final = SETTLES_WITHIN
 """Seconds after the last fault until throughput is measured again: what has piled up is done first."""
 
-STOPS_INTAKE: Final = frozenset({"order", "order-db", "services", "mode"})
-"""Parts without which no order can be taken, unless the service has replicas and only one of them is hit."""
-
 ARRIVALS: Final = 3
-RESTARTS: Final = 3.0
-"""Seconds after a stop of the intake for which it need not take orders yet."""
 
 
 def audit(evidence: Evidence) -> Check:
@@ -109,7 +106,7 @@ def progress(evidence: Evidence) -> Check:
     taken = [one.created for one in evidence.orders]
     judged, stopped = 0, []
     for one in evidence.injections:
-        for start, end in _free(one, evidence):
+        for start, end in free_intake(one, evidence):
             arrivals = sum(1 for at in came if start <= at <= end - 0.5)
             if arrivals < ARRIVALS:
                 continue
@@ -204,26 +201,6 @@ def usage(evidence: Evidence) -> Check:
         return Check("usage", FALSE, "; ".join(more))
     most = max((after[name] for name in names), key=lambda one: one.memory)
     return Check("usage", TRUE, f"{len(names)} processes as before; the largest is {most.name}, {most.memory >> 20} MB")
-
-
-def _stops_intake(one: Injection, replicas: int) -> bool:
-    """Whether no order could be taken meanwhile. Of several replicas, a kill or a rolling restart spares some."""
-    if "->" in one.target:
-        return one.target.endswith("->order-db")
-    spared = replicas > 1 and one.fault in ("kill", "pause", "rolling-restart")
-    return one.target in STOPS_INTAKE and not spared
-
-
-def _free(one: Injection, evidence: Evidence) -> list[tuple[float, float]]:
-    """The times, from and to, during which this was broken and nothing that the intake needs."""
-    if _stops_intake(one, evidence.replicas):
-        return []
-    free = [(one.began, one.ended or evidence.phases.healed)]
-    for other in evidence.injections:
-        if _stops_intake(other, evidence.replicas):
-            start, end = other.began, (other.ended or evidence.phases.healed) + RESTARTS
-            free = [part for left, right in free for part in ((left, min(right, start)), (max(left, end), right))]
-    return [(left, right) for left, right in free if left < right]
 
 
 def _prompt(purchases: Sequence[Purchase]) -> float:

@@ -7,8 +7,8 @@ import random
 import time
 import traceback
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from quartet_stack import api
 from quartet_stack.settings import stack_environment
 from tests.chaos import journal, schedule, usage
 from tests.chaos.checks import CALM, CHECKS, ENOUGH
-from tests.chaos.evidence import Evidence, OrderRow, Phases, orders_since
+from tests.chaos.evidence import Evidence, OrderRow, Phases, orders_since, slowest
 from tests.chaos.experiment import Experiment
 from tests.chaos.faults import load as load_fault
 from tests.chaos.load import shopping
@@ -33,7 +33,7 @@ from tests.chaos.model import Check, Fault
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.schedule import Planned
 from tests.chaos.settings import STACK, Settings
-from tests.chaos.stack import SERVICES, StackUnderTest
+from tests.chaos.stack import StackUnderTest
 from tests.chaos.view import Tail, View
 
 GOOD: Final = 0.78
@@ -49,7 +49,6 @@ LIMIT: Final = 420.0
 AUDIT_WITHIN: Final = 240.0
 DRAINS_WITHIN: Final = 60.0
 PROBLEM: Final = "problem.txt"
-WORST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +168,7 @@ async def _examined(
         nemesis.missing,
         trial.settings.replicas,
     )
-    return evidence, await _worst(stack, evidence)
+    return evidence, await slowest(stack, orders)
 
 
 async def _load(trial: Trial, stack: StackUnderTest, nemesis: Nemesis, view: View) -> Phases:
@@ -238,18 +237,3 @@ async def _orders(stack: StackUnderTest, phases: Phases) -> list[OrderRow]:
         return await orders_since(stack, phases.load_began)
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return []
-
-
-async def _worst(stack: StackUnderTest, evidence: Evidence) -> list[Any]:
-    """The orders that took longest to settle, each with what all services have to say about it."""
-    slowest = sorted(evidence.orders, key=lambda one: one.created - one.updated)[:WORST]
-    found = []
-    for order in slowest:
-        entries: list[Any] = []
-        for service in SERVICES:
-            with suppress(Exception):  # a report without a timeline is better than no report
-                told = await stack.call("GET", f"/timeline/{order.order_id}", service)
-                entries += [{**one, "service": service} for one in told["items"]]
-        timeline = sorted(entries, key=lambda one: str(one["at"]))
-        found.append({**asdict(order), "seconds": round(order.updated - order.created, 3), "timeline": timeline})
-    return found

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,12 +56,8 @@ class Scale:
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
         few = int(stack.environment.get("REPLICAS", "1"))
         injection = Injection(self.name, target, time.time(), felt=False)
-        try:
-            await stack.change(REPLICAS=str(few + 1))
+        async with _changed(stack, {"REPLICAS": str(few + 1)}, {"REPLICAS": str(few)}):
             injection.felt = len(await _services(stack)) == len(SERVICES) * (few + 1)
-            await asyncio.sleep(STAYS)
-        finally:
-            await asyncio.shield(stack.change(REPLICAS=str(few)))
         injection.ended = time.time()
         injection.detail = f"{few} → {few + 1} → {few} replicas of each service"
         return injection
@@ -81,16 +78,24 @@ class Switch:
         there = dice.choice([mode for mode, spec in MODES.items() if spec.substrate != stack.substrate])
         injection = Injection(self.name, target, time.time(), felt=False)
         try:
-            await stack.change(mode=there)
-            injection.felt = stack.mode == there
-            await asyncio.sleep(STAYS)
+            async with _changed(stack, {"mode": there}, {"mode": home}):
+                injection.felt = stack.mode == there
         except StackError as error:
             raise NotAvailable(f"{there} did not come up: {error}") from error
-        finally:
-            await asyncio.shield(stack.change(mode=home))
         injection.ended = time.time()
         injection.detail = f"{home} → {there} → {home}"
         return injection
+
+
+@asynccontextmanager
+async def _changed(stack: StackUnderTest, there: Mapping[str, str], back: Mapping[str, str]) -> AsyncIterator[None]:
+    """Change the stack's settings to `there` for the block and STAYS seconds more, then change them `back`."""
+    try:
+        await stack.change(**there)
+        yield
+        await asyncio.sleep(STAYS)
+    finally:
+        await asyncio.shield(stack.change(**back))
 
 
 async def _services(stack: StackUnderTest) -> dict[str, int]:

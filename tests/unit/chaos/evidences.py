@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.chaos.evidence import Evidence, Line, OrderRow, Phases
+from loadtests.history import Line
+from tests.chaos.evidence import Evidence, OrderRow, Phases
 from tests.chaos.model import Injection
 from tests.chaos.usage import Sample
 
@@ -25,7 +26,7 @@ def purchase(
     }
     yield {"type": "invoke", "at": at, **about, "order_id": None}
     if seconds is not None:
-        end = {"order_id": f"order-{number}", "status": status, "ms": seconds * 1000}
+        end = {"order_id": f"order-{number}", "status": status, "ms": seconds * 1000, "value": {}}
         yield {"type": "ok", "at": at + seconds, **about, **end}
 
 
