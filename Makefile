@@ -107,7 +107,7 @@ keys: ## print a new pair of keys for tokens, for Kubernetes: one signs, one ver
 
 demo: ## a basket of orders of every kind against the running stack, then the audit
 	$(BOOTSTRAP) runtime
-	@exec $(PY) -m loadtests.demo
+	@exec $(PY) -m checkout_demo
 
 audit: ## check that what happened is consistent (FORMAT=json)
 	$(BOOTSTRAP) runtime
