@@ -118,7 +118,7 @@ load: ## load test the running stack (USERS, RATE, DURATION, SHAPE), then drain 
 	@exec $(PY) -m loadtests.run
 
 bench: ## compare the modes (MODES, RUNS, RATE, DURATION, PROVIDERS), on a stack of its own; a report, raw data
-	$(BOOTSTRAP) runtime
+	$(BOOTSTRAP) dev
 	@exec $(PY) -m loadtests.bench
 
 chaos: ## break a stack of its own under load, heal it, audit it (FAULTS=all, MODES, DURATION, RATE, SEED, EXPERIMENT, PLANT)

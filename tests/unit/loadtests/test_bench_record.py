@@ -44,7 +44,7 @@ def test_a_run_is_fine_only_if_every_order_completed_and_the_books_agree() -> No
 def test_the_rate_is_that_of_the_orders_that_completed(tmp_path: Path) -> None:
     outcomes = Outcomes(tmp_path / FILE)
     for milliseconds in range(100, 0, -1):
-        outcomes.saw("good", milliseconds, "answered 503" if milliseconds <= 4 else None)
+        outcomes.add("good", milliseconds, "answered 503" if milliseconds <= 4 else None)
     outcomes.close()
     assert seen(tmp_path, 20) == Seen(100, 4, 4.8, 50, 95, 99)
     (tmp_path / FILE).write_text("")

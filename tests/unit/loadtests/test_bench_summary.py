@@ -31,7 +31,7 @@ def test_work_per_order_is_summed_over_the_services() -> None:
     assert summary.parts["payment"].database_cpu == pytest.approx(2.0)
 
 
-def test_the_median_of_the_runs_is_told_with_their_range() -> None:
+def test_the_median_of_few_runs_comes_with_their_range() -> None:
     runs = [run(number=number, logs={"order": Log(100 * size, 300)}) for number, size in enumerate((7, 1, 2), 1)]
     with pytest.raises(KeyError):
         summarize(record(*runs))  # a database is missing
@@ -39,6 +39,15 @@ def test_the_median_of_the_runs_is_told_with_their_range() -> None:
     (summary,) = summarize(record(*runs))
     assert summary.wal_bytes == Spread(12_002.0, 12_001.0, 12_007.0)
     assert (summary.runs, summary.orders) == (3, 300)
+
+
+def test_the_interval_of_many_runs_leaves_out_the_odd_one_and_is_the_same_each_time() -> None:
+    rates = [5.0, 5.1, 4.9, 5.0, 5.2, 4.8, 5.1, 4.9, 5.0, 50.0]
+    runs = [run(number=number, seen=replace(run().seen, rate=rate)) for number, rate in enumerate(rates, 1)]
+    (summary,) = summarize(record(*runs))
+    assert summary.rate.median == pytest.approx(5.0)
+    assert 4.8 <= summary.rate.low <= 5.0 <= summary.rate.high < 6.0
+    assert summarize(record(*runs)) == [summary]
 
 
 def test_a_program_that_used_less_than_when_idle_costs_nothing() -> None:

@@ -11,7 +11,7 @@ from loadtests.run import judge
 def write(folder: Path, *orders: tuple[str, float, str | None]) -> None:
     outcomes = Outcomes(folder / FILE)
     for order in orders:
-        outcomes.saw(*order)
+        outcomes.add(*order)
     outcomes.close()
 
 
