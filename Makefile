@@ -133,9 +133,9 @@ simulate: ## schedules under the simulator on all cores (SCHEDULES of each STYLE
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m tests.simulation
 
-lint: ## formatting, lint, types, import rules
+lint: ## formatting, lint, types, import rules, spelling, file sizes
 	$(BOOTSTRAP) dev
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports && .venv/bin/codespell && tests/sizes
 
 lock: ## renew the lock files from pyproject.toml (needs uv)
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

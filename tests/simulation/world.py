@@ -100,8 +100,6 @@ class World:
         rest = (sorted(self.outside.answers), len(self.outside.ledger), len(self.dead), under_way)
         return b"\0".join((*parts, msgspec.json.encode(rest)))
 
-    # --- the door ---
-
     def claim_and_load(self, name: str, items: Sequence[Item], crash: bool = False) -> list[Answer]:
         """Commit `items` as the dispatcher does; with `crash`, die just before the commit: nothing is kept."""
         try:
@@ -165,8 +163,6 @@ class World:
             self.told.setdefault(item.subject, []).append(answer)
         return answer
 
-    # --- the network ---
-
     def relay(self, name: str, row_id: str, marked: bool = True) -> None:
         """Publish an outbox row, or lease the call that it asks for; unmarked, it will be published again."""
         row = self.databases[name].outbox[row_id]
@@ -212,8 +208,6 @@ class World:
         """A message that was given up, after so many repetitions as the broker allows."""
         if self.design.machinery.buries:
             self.dead.append(f"{describe(item)}: {failure}")
-
-    # --- the outside world ---
 
     def ask(self, row: OutboxRow) -> ProviderOutcome | None:
         """Make the call that `row` is about; None if the provider does not allow it."""
