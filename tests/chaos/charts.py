@@ -64,8 +64,8 @@ def overview(run: Run, width: float, name: str) -> Drawing:
 def _faults(panels: Panels, run: Run) -> float:
     """Returns where the first bar is, and the bands begin."""
     looks = [("felt", "felt"), ("not felt", "unfelt"), ("not known", "unknown")]
-    found = {bar.look for bar in run.faults}
-    panels.title("Faults", [one for one in looks if one[1] in found])
+    looks_in_use = {bar.look for bar in run.faults}
+    panels.title("Faults", [one for one in looks if one[1] in looks_in_use])
     top = panels.drawing.height
     if not panels.bars(run.faults):
         panels.drawing.add(Text(panels.left, top + 13, "none"))
@@ -126,8 +126,8 @@ def _latency(panels: Panels, run: Run) -> None:
 
 
 def _about(one: Purchase, until: float) -> str:
-    told = f"{one.status} {one.reason or ''}".rstrip() if one.status else one.end
-    return f"{one.kind or 'order'} at {moment(one.began)}: {told}, {duration(one.seconds(until))} ({one.key})"
+    end = f"{one.status} {one.reason or ''}".rstrip() if one.status else one.end
+    return f"{one.kind or 'order'} at {moment(one.began)}: {end}, {duration(one.seconds(until))} ({one.key})"
 
 
 def _flight(panels: Panels, run: Run) -> None:

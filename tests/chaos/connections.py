@@ -28,22 +28,22 @@ def connections(port: int) -> dict[int, Passed]:
     """Those established to `port`, by the port of the peer. OSError where the kernel does not tell."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG) as kernel:
         kernel.settimeout(2)
-        wanted = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (INFO - 1), 1 << ESTABLISHED)
-        wanted += struct.pack("!HH", port, 0) + bytes(36) + b"\xff" * 8  # of any address, interface and cookie
-        kernel.send(struct.pack("=IHHII", HEADER + len(wanted), BY_FAMILY, DUMP, 1, 0) + wanted)
-        found: dict[int, Passed] = {}
+        request = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (INFO - 1), 1 << ESTABLISHED)
+        request += struct.pack("!HH", port, 0) + bytes(36) + b"\xff" * 8  # of any address, interface and cookie
+        kernel.send(struct.pack("=IHHII", HEADER + len(request), BY_FAMILY, DUMP, 1, 0) + request)
+        by_peer: dict[int, Passed] = {}
         while True:
             data = kernel.recv(1 << 16)
             while data:
                 length, kind = struct.unpack_from("=IH", data)
                 if kind == DONE:
-                    return found
+                    return by_peer
                 if kind == ERROR:
                     raise OSError("the kernel does not tell about connections")
                 here, peer = struct.unpack_from("!HH", data, HEADER + PORTS)
                 passed = _passed(data[HEADER + MESSAGE : length])
                 if here == port and passed is not None:
-                    found[peer] = passed
+                    by_peer[peer] = passed
                 data = data[_aligned(length) :]
 
 

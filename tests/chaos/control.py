@@ -24,18 +24,18 @@ def control(name: str, environ: Mapping[str, str], reports: Path, console: Conso
     try:
         console.print(f"chaos: a control with a known bug, which has to be found: {plant_of(name).bug}", markup=False)
         with planted(name) as copy:
-            given = {**copy.environment(environ), "REPORTS": str(reports)}
-            subprocess.run([str(copy.python), "-m", "tests.chaos"], cwd=copy.folder, env=given, check=False)
+            environment = {**copy.environment(environ), "REPORTS": str(reports)}
+            subprocess.run([str(copy.python), "-m", "tests.chaos"], cwd=copy.folder, env=environment, check=False)
     except PlantError as error:
         print(error, file=sys.stderr)
         return 2
     journals = [json.loads(path.read_text()) for path in sorted(reports.rglob("journal.json"))]
-    found = [finding(one) for one in journals]
-    for one, (_, detail) in zip(journals, found, strict=True):
+    findings = [finding(one) for one in journals]
+    for one, (_, detail) in zip(journals, findings, strict=True):
         console.print(f"{one['quartet']['mode']}: {name}: {detail}", markup=False)
-    if any(verdict is Verdict.FALSE for verdict, _ in found):
+    if any(verdict is Verdict.FALSE for verdict, _ in findings):
         return 1
-    return 0 if found and all(verdict is Verdict.TRUE for verdict, _ in found) else 3
+    return 0 if findings and all(verdict is Verdict.TRUE for verdict, _ in findings) else 3
 
 
 def finding(journal: Mapping[str, Any]) -> tuple[Verdict, str]:

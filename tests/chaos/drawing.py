@@ -158,7 +158,7 @@ def packed(bars: Sequence[Bar], x: Place, left: float, right: float) -> list[tup
     The label stands in its bar, or else to the right of it, or else to the left; what has no room is cut off.
     """
     taken: list[float] = []
-    found = []
+    placed = []
     for bar in sorted(bars, key=lambda one: one.begin):
         begin, end = x(bar.begin), max(x(bar.end), x(bar.begin) + 4)
         label = _cut(bar.label, max(right - end, begin - left, end - begin) - 10)
@@ -176,8 +176,8 @@ def packed(bars: Sequence[Bar], x: Place, left: float, right: float) -> list[tup
         else:
             text = Text(begin - 5, 12.5, label, anchor="end")
         rect = Rect(begin, 1, round(end - begin, 2), 16, f"bar {bar.look}", bar.title)
-        found.append((lane, bar, text, rect))
-    return found
+        placed.append((lane, bar, text, rect))
+    return placed
 
 
 def _cut(label: str, room: float) -> str:

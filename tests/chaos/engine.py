@@ -125,10 +125,10 @@ async def opened(trial: Trial, faults: Mapping[str, Fault]) -> AsyncIterator[Sta
             await stack.change(mode=mode)
         yield stack
         return
-    wanted = {**STACK, "REPLICAS": str(settings.replicas)}
-    wanted |= {"TOXICS": "on"} if any(fault.kind == "network" for fault in faults.values()) else {}
-    wanted |= {"DB_STANDBY": "order"} if "promote" in faults else {}
-    stack = StackUnderTest(mode, settings.home, {}, port_offset=settings.port_offset, settings=wanted)
+    required = {**STACK, "REPLICAS": str(settings.replicas)}
+    required |= {"TOXICS": "on"} if any(fault.kind == "network" for fault in faults.values()) else {}
+    required |= {"DB_STANDBY": "order"} if "promote" in faults else {}
+    stack = StackUnderTest(mode, settings.home, {}, port_offset=settings.port_offset, settings=required)
     try:
         await asyncio.to_thread(api.down, settings.home, True)
         await stack.change()

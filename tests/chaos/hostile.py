@@ -52,8 +52,8 @@ class Run:
 
 async def _served() -> int:
     """The served process: an app that answers those with a token, and counts what was smuggled in."""
-    settings, router, smuggled = Settings.from_env(os.environ), APIRouter(), itertools.count()
-    seen = [next(smuggled)]
+    settings, router, numbers = Settings.from_env(os.environ), APIRouter(), itertools.count()
+    smuggled_in = [next(numbers)]
 
     @router.post("/mine")
     async def mine(request: Request, caller: Annotated[Principal, Depends(require_customer)]) -> JsonResponse:
@@ -61,12 +61,12 @@ async def _served() -> int:
 
     @router.post("/smuggled")
     async def smuggle() -> JsonResponse:
-        seen[0] = next(smuggled)
-        return JsonResponse(seen)
+        smuggled_in[0] = next(numbers)
+        return JsonResponse(smuggled_in)
 
     @router.get("/seen")
-    async def told() -> JsonResponse:
-        return JsonResponse(seen[0])
+    async def count() -> JsonResponse:
+        return JsonResponse(smuggled_in[0])
 
     async def nothing() -> None: ...
 
@@ -104,9 +104,9 @@ async def _seen(port: int) -> bytes:
     except OSError:
         return b""
     writer.write(b"GET /seen HTTP/1.0\r\n\r\n")
-    told = await reader.read()
+    answer = await reader.read()
     writer.close()
-    return told.rpartition(b"\r\n\r\n")[2]
+    return answer.rpartition(b"\r\n\r\n")[2]
 
 
 async def _run(port: int, pid: int, seconds: float, *, attacked: bool) -> Run:

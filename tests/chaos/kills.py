@@ -79,10 +79,10 @@ class Shopper:
 
     async def first(self, placed_after: float = 0.0) -> float:
         """When the first order was completed of those that were placed after that; waits for it."""
-        while not (found := self.completed(0.0, inf, placed_after)):
+        while not (times := self.completed(0.0, inf, placed_after)):
             self.another.clear()
             await self.another.wait()
-        return found[0]
+        return times[0]
 
     def completed(self, since: float, until: float, placed_after: float = 0.0) -> list[float]:
         """When orders were completed in that time, of those that were placed after `placed_after`; in order."""
@@ -95,7 +95,7 @@ class Shopper:
 
 async def kill_all(stack: Stack, todo: Sequence[tuple[str, int]], rate: float, done: Callable[[Kill], None]) -> None:
     async with stack.client() as client, AsyncExitStack() as opened:
-        asked = {name: await opened.enter_async_context(stack.client(name)) for name in SERVICES}
+        clients = {name: await opened.enter_async_context(stack.client(name)) for name in SERVICES}
         shopper = Shopper(stack, rate)
         shopping = asyncio.create_task(shopper.run(client))
         try:
@@ -103,7 +103,7 @@ async def kill_all(stack: Stack, todo: Sequence[tuple[str, int]], rate: float, d
                 await shopper.first()
             await asyncio.sleep(CALM)
             for service, number in todo:
-                done(await _kill(stack, asked[service], shopper, service, number))
+                done(await _kill(stack, clients[service], shopper, service, number))
         finally:
             shopping.cancel()
             await asyncio.gather(shopping, return_exceptions=True)
@@ -161,8 +161,8 @@ async def _settled(stack: Stack, shopper: Shopper, until: float) -> float:
     left = {order for order, at in shopper.placed.items() if at <= until} - shopper.settled
     while True:
         for order in sorted(left):
-            found = await stack.get(f"/orders/{order}", role="admin", customer="root")
-            if found["status"] in ENDED and found["settled"]:
+            state = await stack.get(f"/orders/{order}", role="admin", customer="root")
+            if state["status"] in ENDED and state["settled"]:
                 left.discard(order)
                 shopper.settled.add(order)
         if not left:

@@ -32,19 +32,19 @@ async def hold(stack: Mapping[str, str], seconds: float) -> Affected:
     async with httpx.AsyncClient(base_url=stack["ORDER_URL"], timeout=60) as shop:
         before = [await _place(shop, token, "item-0001") for _ in range(2)]
         sessions = [await _session(stack, service) for service in ("inventory", *(one for one, _ in OWN))]
-        held = 0
+        rows = 0
         try:
             stock, *others = sessions
-            held += await _lock(stock, "stock_items", "sku", SKUS)
+            rows += await _lock(stock, "stock_items", "sku", SKUS)
             for session, (_, table) in zip(others, OWN, strict=True):
-                held += await _lock(session, table, "order_id", before)
+                rows += await _lock(session, table, "order_id", before)
             behind = [asyncio.create_task(_place(shop, token, sku)) for sku in SKUS]
             await asyncio.sleep(seconds)  # the locks last as long as they last
         finally:
             for session in sessions:
                 await session.close()
         orders = [*before, *await asyncio.gather(*behind)]
-        return Affected(held, {one: await _end(shop, token, one) for one in orders})
+        return Affected(rows, {one: await _end(shop, token, one) for one in orders})
 
 
 async def _session(stack: Mapping[str, str], service: str) -> asyncpg.Connection:

@@ -40,13 +40,13 @@ class Nemesis:
 
     def choices(self) -> list[Choice]:
         """The faults that can be had in this stack, with their targets."""
-        found = []
+        available = []
         for name, fault in self.faults.items():
             try:
-                found.append(Choice(name, fault.kind, tuple(fault.targets(self.stack))))
+                available.append(Choice(name, fault.kind, tuple(fault.targets(self.stack))))
             except NotAvailable as error:
                 self.missing[name] = str(error)
-        return found
+        return available
 
     async def run(self, planned: Sequence[Planned]) -> None:
         """All of it, each at its time or as soon as what stands in its way has healed. Cancelled: heals everything."""

@@ -65,12 +65,12 @@ class Outcome:
 
 def cases() -> Sequence[Case]:
     """Every kind of text in every text field."""
-    found = [Case(field, *one) for field, longest in FREE.items() for one in _kinds(longest)]
+    all_cases = [Case(field, *one) for field, longest in FREE.items() for one in _kinds(longest)]
     # of these two only a word from a list is taken
-    found += [Case("lines.0.sku", kind, text, False) for kind, text, _ in _kinds(limits.SKU)]
-    found += [Case("shipping_address.country", kind, text, kind == "longest") for kind, text, _ in _kinds(2)]
+    all_cases += [Case("lines.0.sku", kind, text, False) for kind, text, _ in _kinds(limits.SKU)]
+    all_cases += [Case("shipping_address.country", kind, text, kind == "longest") for kind, text, _ in _kinds(2)]
     keys = [one for one in _kinds(KEY_MAX) if one[0] != "controls"]  # those are not even HTTP
-    return [*found, *(Case(KEY, *one) for one in keys)]
+    return [*all_cases, *(Case(KEY, *one) for one in keys)]
 
 
 def _kinds(longest: int) -> Sequence[tuple[str, str, bool]]:
@@ -155,13 +155,13 @@ async def _judge(shop: Shop, given: Sequence[Case], pause: float) -> list[Outcom
 
 async def _load(stack: Mapping[str, str], rate: float, seconds: float, console: Console) -> list[Outcome]:
     """Nine ordinary orders for each odd one, at a fixed rate whatever the answers take."""
-    given, dice = list(cases()), random.Random(1)
-    number = max(int(rate * seconds), SHARE * len(given))
-    wanted = [given[index % len(given)] for index in range(number // SHARE)]
+    every_case, dice = list(cases()), random.Random(1)
+    number = max(int(rate * seconds), SHARE * len(every_case))
+    odd = [every_case[index % len(every_case)] for index in range(number // SHARE)]
     async with httpx.AsyncClient(base_url=stack["ORDER_URL"], timeout=60) as client:
         shop, ordinary = Shop(stack, client), list[asyncio.Task[httpx.Response]]()
-        judging = asyncio.create_task(_judge(shop, wanted, SHARE / rate))
-        for index in track(range(number), description=f"{number} orders, {len(wanted)} of them odd", console=console):
+        judging = asyncio.create_task(_judge(shop, odd, SHARE / rate))
+        for index in track(range(number), description=f"{number} orders, {len(odd)} of them odd", console=console):
             if index % SHARE:
                 placed = shop.place(body(pick(KINDS, dice), dice), uuid.uuid4().hex)
                 ordinary.append(asyncio.create_task(placed))

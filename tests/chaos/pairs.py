@@ -103,7 +103,7 @@ def measure(stack: Mapping[str, str], mode: str, kind: str, number: int, folder:
         disturbed = beside.submit(disturb[kind])
         load(stack, kind, number, folder)
         affected = disturbed.result()
-    found = figures(folder / FILE).values()
+    by_kind = figures(folder / FILE).values()
     report = audit(
         Target.from_environment(stack),
         AuditOptions(history=read_history(folder / HISTORY), accounted=asyncio.run(letters(stack))),
@@ -120,9 +120,9 @@ def measure(stack: Mapping[str, str], mode: str, kind: str, number: int, folder:
         mode,
         kind,
         number,
-        orders=sum(one.orders for one in found),
-        wrong=sum(one.failed for one in found),
-        p95=max(one.p95 for one in found),
+        orders=sum(one.orders for one in by_kind),
+        wrong=sum(one.failed for one in by_kind),
+        p95=max(one.p95 for one in by_kind),
         consistent=report.consistent and rows == ROWS,
         affected=ends,
     )
@@ -138,14 +138,14 @@ def load(stack: Mapping[str, str], kind: str, number: int, folder: Path) -> None
 
 async def letters(stack: Mapping[str, str]) -> frozenset[str]:
     """The ids of the dead letters that a stranger's messages have become, in all services."""
-    found: set[str] = set()
+    ids: set[str] = set()
     for service in ("order", "payment", "inventory", "shipping"):
         session = await asyncpg.connect(stack[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "", 1))
         try:
-            found |= {row["id"] for row in await session.fetch("SELECT id FROM dead_letter WHERE resolved_at IS NULL")}
+            ids |= {row["id"] for row in await session.fetch("SELECT id FROM dead_letter WHERE resolved_at IS NULL")}
         finally:
             await session.close()
-    return frozenset(found)
+    return frozenset(ids)
 
 
 def judge(runs: list[Run], console: Console) -> bool:

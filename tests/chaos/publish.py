@@ -139,8 +139,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _modes(runs: Sequence[Run]) -> list[str]:
-    seen = {run.mode for run in runs}
-    return [mode for mode in MODES if mode in seen]
+    modes = {run.mode for run in runs}
+    return [mode for mode in MODES if mode in modes]
 
 
 def _seeds(runs: Sequence[Run]) -> str:

@@ -68,18 +68,18 @@ def main() -> int:
 
 def read(record: Path) -> list[Kill]:
     """The kills of earlier runs; a line that was cut off when a run was interrupted counts as none."""
-    found: list[Kill] = []
+    kills: list[Kill] = []
     for line in record.read_text().splitlines() if record.exists() else ():
         with suppress(ValueError, TypeError):
-            found.append(Kill(**json.loads(line)))
-    return found
+            kills.append(Kill(**json.loads(line)))
+    return kills
 
 
-def missing(known: Sequence[Kill], mode: str, kills: int) -> list[tuple[str, int]]:
+def missing(on_record: Sequence[Kill], mode: str, kills: int) -> list[tuple[str, int]]:
     """The (service, number) of the kills that are still to be done, one service after the other in turns."""
-    done = {(kill.service, kill.number) for kill in known if kill.mode == mode}
-    wanted = [(service, number) for number in range(1, kills + 1) for service in SERVICES]
-    return [one for one in wanted if one not in done]
+    done = {(kill.service, kill.number) for kill in on_record if kill.mode == mode}
+    planned = [(service, number) for number in range(1, kills + 1) for service in SERVICES]
+    return [one for one in planned if one not in done]
 
 
 def _in_mode(
@@ -107,10 +107,10 @@ def judge(kills: Sequence[Kill], console: Console) -> bool:
     )  # fmt: skip
     fine = bool(kills)
     for mode, service in sorted({(kill.mode, kill.service) for kill in kills}):
-        found = [kill for kill in kills if (kill.mode, kill.service) == (mode, service)]
-        holds, figures = judged(found)
+        these = [kill for kill in kills if (kill.mode, kill.service) == (mode, service)]
+        holds, figures = judged(these)
         fine = fine and holds
-        table.add_row(mode, service, str(len(found)), *figures, "yes" if holds else "NO")
+        table.add_row(mode, service, str(len(these)), *figures, "yes" if holds else "NO")
     console.print(table)
     return fine
 

@@ -102,7 +102,7 @@ def _values(journal: Mapping[str, Any], quartet: Mapping[str, Any], lines: Seque
 
 def bars(injections: Iterable[Mapping[str, Any]], clock: Clock) -> list[Bar]:
     """Faults by the seconds since the history began."""
-    found = []
+    drawn = []
     for one in injections:
         begin = clock.of_wall(one["began"])
         end = begin if one.get("ended") is None else clock.of_wall(one["ended"])
@@ -110,8 +110,8 @@ def bars(injections: Iterable[Mapping[str, Any]], clock: Clock) -> list[Bar]:
         felt = {"felt": "felt", "unfelt": "NOT felt", "unknown": "not known whether it was felt"}[look]
         about = f"; {one['detail']}" if one.get("detail") else ""
         title = f"{one['fault']} {one['target']} at {moment(begin)} for {duration(end - begin)}: {felt}{about}"
-        found.append(Bar(begin, end, f"{one['fault']} {one['target']}", look, title))
-    return found
+        drawn.append(Bar(begin, end, f"{one['fault']} {one['target']}", look, title))
+    return drawn
 
 
 def began(journal: Mapping[str, Any]) -> str:

@@ -66,11 +66,11 @@ class StackUnderTest(Stack):
 
     async def change(self, mode: str | None = None, **settings: str) -> None:
         """Bring the stack up with another mode or other settings, on the data it has. Raises StackError."""
-        wanted = {**self.settings, **settings}
+        all_settings = {**self.settings, **settings}
         async with self.changing:
             mode = mode or self.mode
-            self.environment = await asyncio.to_thread(api.up, mode, self.folder, self.port_offset, wanted)
-            self.mode, self.settings = mode, wanted
+            self.environment = await asyncio.to_thread(api.up, mode, self.folder, self.port_offset, all_settings)
+            self.mode, self.settings = mode, all_settings
 
     async def call(
         self, method: str, path: str, service: str = "order", body: Any = None, seconds: float = 10.0

@@ -47,8 +47,8 @@ class Toxiproxy:
 
     async def proxies(self) -> dict[str, Any]:
         """All proxies by name, each with `listen`, `upstream`, `enabled` and `toxics`."""
-        found: dict[str, Any] = await self._call("GET", "/proxies")
-        return found
+        proxies: dict[str, Any] = await self._call("GET", "/proxies")
+        return proxies
 
     async def listens(self, proxy: str) -> tuple[str, int]:
         """The address and the port that a proxy listens on."""

@@ -72,13 +72,13 @@ def last(samples: Iterable[Sample]) -> dict[str, Sample]:
 
 def grown(before: Mapping[str, Sample], after: Mapping[str, Sample]) -> list[str]:
     """What uses more than it may, one line each."""
-    found = []
+    lines = []
     for name in sorted(before.keys() & after.keys()):
         for what, (times, more) in GROWTH.items():
             then, now = getattr(before[name], what), getattr(after[name], what)
             if now > then * times + more:
-                found.append(f"{name}: {what} from {_shown(what, then)} to {_shown(what, now)}")
-    return found
+                lines.append(f"{name}: {what} from {_shown(what, then)} to {_shown(what, now)}")
+    return lines
 
 
 def _shown(what: str, value: int) -> str:
@@ -86,12 +86,12 @@ def _shown(what: str, value: int) -> str:
 
 
 def _samples(running: Mapping[str, int]) -> list[Sample]:
-    found: list[Sample] = []
+    samples: list[Sample] = []
     for name, pid in running.items():
         try:
             process = psutil.Process(pid)
             with process.oneshot():
-                found.append(
+                samples.append(
                     Sample(
                         time.time(),
                         name,
@@ -104,4 +104,4 @@ def _samples(running: Mapping[str, int]) -> list[Sample]:
                 )
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return found
+    return samples

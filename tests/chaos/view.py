@@ -123,14 +123,14 @@ class View:
 
     async def follow(self) -> None:
         """Until cancelled: read the history and show it."""
-        said = time.monotonic()
+        last_line = time.monotonic()
         while True:
             if self.tail is not None:
                 self.tail.read()
             if self._live is not None:
                 self._live.update(self.panel())
-            elif not self.console.is_terminal and time.monotonic() - said >= LINES_EVERY:
-                said = time.monotonic()
+            elif not self.console.is_terminal and time.monotonic() - last_line >= LINES_EVERY:
+                last_line = time.monotonic()
                 self.say(self.line())
             await asyncio.sleep(EVERY)
 

@@ -21,17 +21,17 @@ def worst(
 ) -> list[dict[str, Any]]:
     """The orders that suffered most: those of the journal, with their timelines, or else those of the history."""
     by_key = {(one.customer, one.key): one for one in orders}
-    known = {(one["customer"], one["key"]): one for one in judged if (one["customer"], one["key"]) in by_key}
-    chosen = [by_key[who] for who in known] + [
-        one for one in suffered(orders, until, MOST) if (one.customer, one.key) not in known
+    in_journal = {(one["customer"], one["key"]): one for one in judged if (one["customer"], one["key"]) in by_key}
+    chosen = [by_key[who] for who in in_journal] + [
+        one for one in suffered(orders, until, MOST) if (one.customer, one.key) not in in_journal
     ]
-    found = []
-    for one in chosen[: max(MOST, len(known))]:
-        row = known.get((one.customer, one.key), {})
-        path, asked = steps(row.get("timeline") or (), clock), requests(one, clock)
-        pictures = {name: life(one, asked, path, faults, until, width) for name, width in WIDTHS.items()}
+    rows = []
+    for one in chosen[: max(MOST, len(in_journal))]:
+        row = in_journal.get((one.customer, one.key), {})
+        path, operations = steps(row.get("timeline") or (), clock), requests(one, clock)
+        pictures = {name: life(one, operations, path, faults, until, width) for name, width in WIDTHS.items()}
         in_books = f"{row['status']} {row.get('reason') or ''}".strip() if row else ""
-        found.append(
+        rows.append(
             {
                 "order": one,
                 "told": f"{one.status} {one.reason or ''}".strip() if one.status else "nothing",
@@ -39,15 +39,15 @@ def worst(
                 "waited": duration(one.seconds(until)),
                 "settled": duration(float(row["seconds"])) if row.get("seconds") is not None else "",
                 "pictures": pictures,
-                "events": events(one, asked, path),
+                "events": events(one, operations, path),
             }
         )
-    return found
+    return rows
 
 
 def steps(timeline: Iterable[Mapping[str, Any]], clock: Clock) -> list[Step]:
     """What the services have written down about an order, by time."""
-    found = [
+    path = [
         Step(
             clock.of_wall(datetime.fromisoformat(one["at"]).timestamp()),
             one["service"],
@@ -57,13 +57,13 @@ def steps(timeline: Iterable[Mapping[str, Any]], clock: Clock) -> list[Step]:
         )
         for one in timeline
     ]
-    return sorted(found, key=lambda one: one.at)
+    return sorted(path, key=lambda one: one.at)
 
 
 def requests(one: Purchase, clock: Clock) -> list[Request]:
     """What its client asked for, and the answers."""
     ends = {line["id"]: line for line in one.lines if line["type"] != "invoke"}
-    found = []
+    operations = []
     for line in one.lines:
         if line["type"] == "invoke":
             end = ends.get(line["id"])
@@ -78,14 +78,14 @@ def requests(one: Purchase, clock: Clock) -> list[Request]:
             if value.get("unanswered"):
                 answer += f" after {value['unanswered']} attempts without answer"
             how = end["type"] if end else "unknown"
-            found.append(Request(line["op"], clock.at(line), clock.at(end) if end else None, how, answer.strip()))
-    return found
+            operations.append(Request(line["op"], clock.at(line), clock.at(end) if end else None, how, answer.strip()))
+    return operations
 
 
-def events(one: Purchase, asked: Iterable[Request], path: Iterable[Step]) -> list[tuple[str, str, str, str]]:
+def events(one: Purchase, operations: Iterable[Request], path: Iterable[Step]) -> list[tuple[str, str, str, str]]:
     """(after, who, what, why), by time."""
     rows: list[tuple[float, str, str, str]] = []
-    for request in asked:
+    for request in operations:
         rows.append((request.begin, "client", f"asks: {request.op}", ""))
         if request.end is not None:
             rows.append((request.end, "client", f"{request.op}: {request.how}", request.answer))

@@ -87,12 +87,12 @@ def main() -> int:
     began = time.monotonic()
     tally = _measured(chosen, console)
     seconds = time.monotonic() - began
-    found = None
+    failure = None
     if tally.failed:
         style, seed = tally.failed[0]
         console.print(f"seed {seed} under {style} fails; looking for the smallest schedule that does")
-        found = explain(Design(style), seed, run(Design(style), seed))
-    report = report_of(chosen, tally, seconds, found)
+        failure = explain(Design(style), seed, run(Design(style), seed))
+    report = report_of(chosen, tally, seconds, failure)
     folder = REPORTS / f"simulate-{time.strftime('%Y%m%d-%H%M%S')}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -114,19 +114,19 @@ def _measured(chosen: Settings, console: Console) -> Tally:
         return campaign(parts, min(chosen.jobs, len(parts)), ended)
 
 
-def report_of(chosen: Settings, tally: Tally, seconds: float, found: str | None) -> dict[str, Any]:
+def report_of(chosen: Settings, tally: Tally, seconds: float, failure: str | None) -> dict[str, Any]:
     """As it is written to report.json. `reached`: by heading, in how many schedules."""
-    never = missing(tally.seen) if chosen.schedules >= ENOUGH and found is None else []
+    never = missing(tally.seen) if chosen.schedules >= ENOUGH and failure is None else []
     return {
         "command": chosen.command,
         "settings": asdict(chosen),
-        "verdict": "false" if found else "unknown" if never else "true",
-        "exit": 1 if found else 3 if never else 0,
+        "verdict": "false" if failure else "unknown" if never else "true",
+        "exit": 1 if failure else 3 if never else 0,
         "schedules": dict(tally.schedules),
         "steps": tally.steps,
         "seconds": round(seconds, 1),
         "per_second": round(tally.schedules.total() / seconds, 1),
-        "found": found,
+        "found": failure,
         "never_reached": never,
         "reached": by_heading(tally.seen),
     }

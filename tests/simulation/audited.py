@@ -29,8 +29,8 @@ _OWNER: Final = {"payment": "payment", "carrier": "shipping"}
 def audit(world: World) -> dict[int, list[str]]:
     """What the production invariants find, by number."""
     snapshot = snapshot_of(world)
-    found = {one.number: [f"{v.subject}: {v.what}" for v in one.check(snapshot)] for one in INVARIANTS}
-    return {number: what for number, what in found.items() if what}
+    violations = {one.number: [f"{v.subject}: {v.what}" for v in one.check(snapshot)] for one in INVARIANTS}
+    return {number: what for number, what in violations.items() if what}
 
 
 def snapshot_of(world: World) -> Snapshot:

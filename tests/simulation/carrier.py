@@ -35,12 +35,12 @@ class Parcel:
 @cache
 def consumers() -> Mapping[tuple[str, str], Sequence[tuple[str, str]]]:
     """(channel, message type) -> the (consumer, style) pairs that subscribe to it."""
-    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    by_channel: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for style in STYLES:
         for one in topology_of(style).subscriptions:
             for kind in one.types:
-                found.setdefault((one.channel, kind), []).append((one.consumer, style))
-    return found
+                by_channel.setdefault((one.channel, kind), []).append((one.consumer, style))
+    return by_channel
 
 
 @cache

@@ -57,17 +57,17 @@ _BY_EVENT: Final = {
 
 def reached(done: Run) -> set[str]:
     """The states, races, acts and faults of one run, by the names above."""
-    found = {f"{step.act} {step.fate}" for step in done.steps} | done.world.witnessed
+    names = {f"{step.act} {step.fate}" for step in done.steps} | done.world.witnessed
     for order in done.world.databases["order"].states.values():
-        found.add(order.cancellation_reason or order.status)
+        names.add(order.cancellation_reason or order.status)
     for database in done.world.databases.values():
         for record in database.journal:
             event, command = record.entry.event, record.entry.command.rpartition("/")[2]
             if (race := _BY_EVENT.get((command, type(event).__name__))) is not None:
-                found.add(race)
+                names.add(race)
             if getattr(event, "code", "") == "order_cancelled":
-                found.add(REFUSED_LATE)
-    return found
+                names.add(REFUSED_LATE)
+    return names
 
 
 def missing(seen: Mapping[str, int]) -> list[str]:

@@ -51,42 +51,42 @@ class Pairs:
 
 def alone(design: Design, scenario: Scenario, cancels: bool = True, bound: int = 100_000) -> Alone:
     """One order beside any rival for the one piece of its stock. Raises TooLarge beyond `bound` states."""
-    found = Alone()
+    order = Alone()
     start = _with_piece(World(design, scenario, eternal=True), 1)
     numbers = {start.digest(): 0}
     queue = deque([start])
-    while queue and found.violation is None:
+    while queue and order.violation is None:
         world = queue.popleft()
         holds = _held(world)
-        found.holds.append(holds)
+        order.holds.append(holds)
         both: list[tuple[int, ...]] = []
         for piece in (0, 1):
             if holds and piece:
                 both.append(())  # the piece is this order's
                 continue
             here = world if holds else _with_piece(world, piece)
-            _judge(here, found)
+            _judge(here, order)
             after: set[int] = set()
             for _, then in successors(here, cancels, (design.style,)):
-                found.transitions += 1
-                known = then if _held(then) else _with_piece(then, 1)
-                key = known.digest()
+                order.transitions += 1
+                with_piece = then if _held(then) else _with_piece(then, 1)
+                key = with_piece.digest()
                 if key not in numbers:
                     numbers[key] = len(numbers)
-                    queue.append(known)
+                    queue.append(with_piece)
                 after.add(numbers[key])
             both.append(tuple(sorted(after)))
-        found.after.append((both[0], both[1]))
+        order.after.append((both[0], both[1]))
         if len(numbers) > bound:
             raise TooLarge(f"more than {bound} states")
-    return found
+    return order
 
 
 def pairs(one: Alone, other: Alone) -> Pairs:
     """All reachable pairs of states of two orders with one piece between them."""
     result, width, alike = Pairs(), len(other.after), one is other
-    seen = bytearray(len(one.after) * width)
-    seen[0] = 1
+    visited = bytearray(len(one.after) * width)
+    visited[0] = 1
     queue = deque([(0, 0)])
     while queue:
         left, right = queue.popleft()
@@ -101,19 +101,19 @@ def pairs(one: Alone, other: Alone) -> Pairs:
         result.transitions += weight * len(moves)
         for move in moves:
             low, high = sorted(move) if alike else move
-            if not seen[low * width + high]:
-                seen[low * width + high] = 1
+            if not visited[low * width + high]:
+                visited[low * width + high] = 1
                 queue.append((low, high))
     return result
 
 
-def _judge(world: World, found: Alone) -> None:
-    found.violation = found.violation or next(broken(world), None)
-    if found.violation is None:
-        found.violation = next(iter(delivered(world, (world.design.style,))), None)
-    if found.violation is None:
-        found.violation, endings = reminded(world)
-        found.endings |= endings
+def _judge(world: World, order: Alone) -> None:
+    order.violation = order.violation or next(broken(world), None)
+    if order.violation is None:
+        order.violation = next(iter(delivered(world, (world.design.style,))), None)
+    if order.violation is None:
+        order.violation, endings = reminded(world)
+        order.endings |= endings
 
 
 def _held(world: World) -> int:

@@ -60,17 +60,17 @@ def shrink(failed: Callable[[Sequence[Step]], bool], steps: Sequence[Step]) -> l
         size = max(1, size // 2)
 
 
-def explain(design: Design, seed: int, found: Run) -> str:
+def explain(design: Design, seed: int, failed: Run) -> str:
     """How to see the failure of `seed` again: the seed, and the smallest schedule that breaks the same invariant."""
-    scenario, first = scenario_of(seed), found.violations[0]
+    scenario, first = scenario_of(seed), failed.violations[0]
     least = shrink(
         lambda steps: first.invariant in replay(design, scenario, steps).broken,
-        found.steps,
+        failed.steps,
     )
     again = replay(design, scenario, least)
     lines = [
         f"seed {seed} under {design.style} breaks invariant {first.invariant}: {first.what}",
-        f"the whole schedule, {len(found.steps)} steps: run(Design({design.style!r}), {seed})",
+        f"the whole schedule, {len(failed.steps)} steps: run(Design({design.style!r}), {seed})",
         f"the shrunk one, {len(least)} steps: replay(Design({design.style!r}), scenario_of({seed}), [",
         *(f"    {tuple(step)!r}," for step in least),
         "])",

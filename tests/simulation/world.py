@@ -118,10 +118,8 @@ class World:
         fresh = self._fresh(database, rows)
         working = database.working()
         mode = cast(Mode, self.styles[name])  # of a mode, the door uses only what a style has
-        wanted = {key for item in items if isinstance(item, Execute) for key in candidates(service, item.command)}
-        answers, changes = apply_batch(
-            service, mode, items, fresh, working, database.recorded(wanted), self._decide_now
-        )
+        ids = {key for item in items if isinstance(item, Execute) for key in candidates(service, item.command)}
+        answers, changes = apply_batch(service, mode, items, fresh, working, database.recorded(ids), self._decide_now)
         if not self.design.machinery.publishes_after_commit:
             self._publish(name, changes)
         if not crash:
@@ -141,8 +139,8 @@ class World:
             return {row.id for row in rows}
         if lasts is None:
             return database.unclaimed(rows)
-        known = {record.entry.command for record in database.journal if record.tick > self.tick - lasts}
-        return {row.id for row in rows if row.id not in known}
+        claimed = {record.entry.command for record in database.journal if record.tick > self.tick - lasts}
+        return {row.id for row in rows if row.id not in claimed}
 
     def _decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
         if call.provider not in self.scenario.instant:
@@ -181,9 +179,9 @@ class World:
         except UnknownMessage as error:
             self.lies.append(str(error))
             return
-        known = self.sent.setdefault(row.id, parcel.message)
-        if known != parcel.message or parcel.id != row.id:
-            self.lies.append(f"two messages under the id {row.id}: {known} and {parcel.message}")
+        before = self.sent.setdefault(row.id, parcel.message)
+        if before != parcel.message or parcel.id != row.id:
+            self.lies.append(f"two messages under the id {row.id}: {before} and {parcel.message}")
         self.carrier.send(row, parcel)
 
     def deliver(self, keys: Sequence[str], fate: str = "ok") -> None:

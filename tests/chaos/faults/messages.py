@@ -83,9 +83,9 @@ class Poisoned:
                 await poison(stack.environment, stack.mode, sent, seconds)
         finally:
             injection.ended = time.time()
-            found = await asyncio.shield(_buried(stack, injection.began))
-        injection.felt = bool(found)
-        injection.detail = f"{sent} messages that nobody can handle, {len(found)} dead letters"
+            letters = await asyncio.shield(_buried(stack, injection.began))
+        injection.felt = bool(letters)
+        injection.detail = f"{sent} messages that nobody can handle, {len(letters)} dead letters"
         return injection
 
 
@@ -106,12 +106,12 @@ class Strange:
         injection = Injection(self.name, target, time.time())
         order_id = str(uuid.UUID(int=dice.getrandbits(128), version=4))
         await forge(stack.environment, stack.mode, order_id)
-        found = await _letters_when_there(stack, injection.began, order_id.encode())
+        letters = await _letters_when_there(stack, injection.began, order_id.encode())
         await _undone(stack, order_id)
-        found |= await _letters_when_there(stack, injection.began, order_id.encode())  # those that came meanwhile
+        letters |= await _letters_when_there(stack, injection.began, order_id.encode())  # those that came meanwhile
         injection.ended = time.time()
-        injection.felt = bool(found)
-        injection.detail = f"order {order_id} was never placed: {len(found)} dead letters about it, and all is undone"
+        injection.felt = bool(letters)
+        injection.detail = f"order {order_id} was never placed: {len(letters)} dead letters about it, and all is undone"
         return injection
 
 
@@ -121,48 +121,48 @@ async def _undone(stack: StackUnderTest, order_id: str) -> None:
     async with asyncio.timeout(float(stack.environment.get("SAGA_DEADLINE", "30")) + LETTERS_WITHIN):
         for path, (service, end) in ends.items():
             while True:
-                found = await stack.get(path, service, "root", "admin")
-                if not found or found["status"] == end:
+                state = await stack.get(path, service, "root", "admin")
+                if not state or state["status"] == end:
                     break
                 await asyncio.sleep(LOOK_EVERY)
 
 
 async def _buried(stack: StackUnderTest, since: float) -> Letters:
     """The dead letters that poison has become, once no more have come for a while; they are accounted for."""
-    found: Letters = {}
+    letters: Letters = {}
     now = last = time.monotonic()
     until = now + LETTERS_WITHIN
-    while now < until and not (found and now - last > QUIET):
-        letters = found | {id_: body for id_, body in (await _letters(stack, since)).items() if is_poison(body)}
+    while now < until and not (letters and now - last > QUIET):
+        now_open = letters | {id_: body for id_, body in (await _letters(stack, since)).items() if is_poison(body)}
         now = time.monotonic()
-        last = now if len(letters) > len(found) else last
-        found = letters
+        last = now if len(now_open) > len(letters) else last
+        letters = now_open
         await asyncio.sleep(LOOK_EVERY)
-    stack.accounted |= found.keys()
-    return found
+    stack.accounted |= letters.keys()
+    return letters
 
 
 async def _letters_when_there(stack: StackUnderTest, since: float, mark: bytes) -> Letters:
     """The dead letters that hold `mark`, once there is one, or when it is time; they are accounted for."""
-    found: Letters = {}
+    letters: Letters = {}
     until = time.monotonic() + LETTERS_WITHIN
-    while not found and time.monotonic() < until:
+    while not letters and time.monotonic() < until:
         await asyncio.sleep(LOOK_EVERY)
-        found = {id_: body for id_, body in (await _letters(stack, since)).items() if mark in body}
-    stack.accounted |= found.keys()
-    return found
+        letters = {id_: body for id_, body in (await _letters(stack, since)).items() if mark in body}
+    stack.accounted |= letters.keys()
+    return letters
 
 
 async def _letters(stack: StackUnderTest, since: float) -> Letters:
     """The open dead letters, of all services whose database answers, that were written after `since`: id -> body."""
     questions = (query(stack, service, _LETTERS, since - 1) for service in SERVICES)
-    found: Letters = {}
+    letters: Letters = {}
     for rows in await asyncio.gather(*questions, return_exceptions=True):
         if not isinstance(rows, BaseException):
-            found |= {row["id"]: bytes(row["body"]) for row in rows}
+            letters |= {row["id"]: bytes(row["body"]) for row in rows}
         elif not isinstance(rows, AWAY):  # another fault may be in force there
             raise rows
-    return found
+    return letters
 
 
 FAULTS: Final[Mapping[str, Fault]] = {

@@ -57,11 +57,11 @@ class NetworkFault:
 
 def _proxies(stack: StackUnderTest) -> Mapping[str, str]:
     """Route -> Toxiproxy's name for it."""
-    found = stack.environment.get("TOXIPROXY_PROXIES", "")
-    if not found:
+    names = stack.environment.get("TOXIPROXY_PROXIES", "")
+    if not names:
         raise NotAvailable("no proxy stands between the services and what they stand on: TOXICS=on is needed")
     routes = {}
-    for name in found.split(","):
+    for name in names.split(","):
         service, _, dependency = name.partition(".")
         routes[f"{service}{ARROW}{'broker' if dependency == stack.broker else dependency}"] = name
     return routes

@@ -65,14 +65,14 @@ class PoolExhausted:
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
         injection = Injection(self.name, target, time.time())
         ended = 0
-        async with AsyncExitStack() as held:
+        async with AsyncExitStack() as exits:
             sessions = list[Any]()
-            await _take_all(stack, target, held, sessions)
+            await _take_all(stack, target, exits, sessions)
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
                 if sessions:
                     ended += await sessions[0].fetchval(_END_OTHERS, [one.get_server_pid() for one in sessions])
-                await _take_all(stack, target, held, sessions)
+                await _take_all(stack, target, exits, sessions)
                 await asyncio.sleep(min(LOOK_EVERY, left))
         injection.ended = time.time()
         injection.felt = ended > 0
@@ -80,12 +80,12 @@ class PoolExhausted:
         return injection
 
 
-async def _take_all(stack: StackUnderTest, target: str, held: AsyncExitStack, sessions: list[Any]) -> None:
+async def _take_all(stack: StackUnderTest, target: str, exits: AsyncExitStack, sessions: list[Any]) -> None:
     """Open sessions, some at a time, until the server refuses one."""
 
     async def take() -> None:
         with suppress(*FULL):
-            sessions.append(await held.enter_async_context(_session(stack, target)))
+            sessions.append(await exits.enter_async_context(_session(stack, target)))
 
     before = -1
     while before < len(sessions) < MOST:
