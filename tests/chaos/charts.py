@@ -62,7 +62,7 @@ def overview(run: Run, width: float, name: str) -> Drawing:
 
 
 def _faults(panels: Panels, run: Run) -> float:
-    """Returns where the first bar is, and the bands begin."""
+    """Draw the faults; returns the y of the first bar, where the bands begin."""
     looks = [("felt", "felt"), ("not felt", "unfelt"), ("not known", "unknown")]
     looks_in_use = {bar.look for bar in run.faults}
     panels.title("Faults", [one for one in looks if one[1] in looks_in_use])
@@ -166,7 +166,7 @@ def _axis(panels: Panels, until: float, room: float) -> None:
 
 
 def _columns(panels: Panels, run: Run, top: float, bottom: float) -> None:
-    """Behind the dots and over the areas: what happened in each interval is told where the pointer is."""
+    """Add a column for each interval, behind the dots and over the areas: its tooltip says what happened in it."""
     dots = [shape for shape in panels.drawing.shapes if shape.tag == "circle"]
     panels.drawing.shapes = [shape for shape in panels.drawing.shapes if shape.tag != "circle"]
     for one in run.buckets:

@@ -1,4 +1,4 @@
-"""What goes over the TCP connections of a port of this machine, asked of the kernel (Linux; no privileges needed)."""
+"""Counts bytes on the TCP connections to a local port, as the kernel reports them (Linux; no privileges needed)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ HEADER, PORTS, MESSAGE, BYTES = 16, 4, 72, 120  # sizes and offsets, see linux/n
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Bytes of one connection so far: those that came in from the peer, and those that the peer has acknowledged."""
+    """Bytes of one connection so far: received from the peer, and sent and acknowledged by it."""
 
     received: int
     answered: int
 
 
 def connections(port: int) -> dict[int, Passed]:
-    """Those established to `port`, by the port of the peer. OSError where the kernel does not tell."""
+    """List the connections established to `port`, by the peer's port; OSError if the kernel does not report them."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG) as kernel:
         kernel.settimeout(2)
         request = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (INFO - 1), 1 << ESTABLISHED)
@@ -63,7 +63,7 @@ def _aligned(length: int) -> int:
 
 @dataclass
 class Traffic:
-    """What went over the connections of a port since this was made; `look` now and then, above all at the end."""
+    """Counts bytes on the connections of a port since its creation; call `look` now and then, and at the end."""
 
     port: int
     received: int = 0
@@ -76,7 +76,7 @@ class Traffic:
         self._first = frozenset(self._last)
 
     def look(self) -> None:
-        """Add up what has passed since the last look. What a connection carried after it is not known."""
+        """Add the bytes since the last look. What a connection carries after the last look before it ends is lost."""
         now = connections(self.port)
         for peer, passed in now.items():
             before = self._last.get(peer, Passed(0, 0))
@@ -86,5 +86,5 @@ class Traffic:
 
     @property
     def broken(self) -> int:
-        """How many of the connections of the beginning are gone."""
+        """How many of the first connections have ended."""
         return len(self._first - self._last.keys())

@@ -65,18 +65,18 @@ class Trial:
 
     @property
     def before(self) -> float:
-        """Seconds of load without a fault at first: enough to know the throughput."""
+        """Seconds of load before the first fault: enough to measure the throughput."""
         return max(BEFORE, 2.5 + 1.5 * ENOUGH / (GOOD * self.rate))
 
     @property
     def after(self) -> float:
-        """Seconds of load without a fault in the end."""
+        """Seconds of load after the last fault."""
         return max(AFTER, CALM + 1.5 * ENOUGH / (GOOD * self.rate))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a trial: the checks that its experiment asks for, and the journal."""
+    """The result of a trial: the checks of its experiment, and the journal."""
 
     mode: str
     checks: Sequence[Check]
@@ -85,7 +85,7 @@ class Outcome:
 
 
 async def run(trial: Trial, view: View) -> Outcome:
-    """Run it and write the journal, also when it is interrupted or cannot go on."""
+    """Run a trial and write its journal, also when it is interrupted or fails."""
     trial.folder.mkdir(parents=True, exist_ok=True)
     began, settings = time.time(), trial.settings
     load = {"rate": trial.rate, "duration": trial.duration, "mix": trial.mix, "replicas": settings.replicas}
@@ -116,7 +116,7 @@ async def run(trial: Trial, view: View) -> Outcome:
 
 @asynccontextmanager
 async def opened(trial: Trial, faults: Mapping[str, Fault]) -> AsyncIterator[StackUnderTest]:
-    """The stack of a trial: the running one that was named, or one of its own, which is deleted afterwards."""
+    """Open the stack of a trial: the running one that was named, or one of its own, deleted afterwards."""
     settings, mode = trial.settings, trial.mode
     if settings.running:
         recorded = stack_environment(settings.running)
@@ -140,7 +140,7 @@ async def opened(trial: Trial, faults: Mapping[str, Fault]) -> AsyncIterator[Sta
 async def _examined(
     trial: Trial, stack: StackUnderTest, faults: Mapping[str, Fault], view: View
 ) -> tuple[Evidence, list[Any]]:
-    """Load, faults, drain, audit."""
+    """Load, break, drain and audit the stack; returns the evidence and the slowest orders."""
     samples: list[usage.Sample] = []
     view.tail = Tail(trial.folder / HISTORY)
     with appending(trial.folder / HISTORY, "chaos") as history:
@@ -151,7 +151,7 @@ async def _examined(
             view.follow(),
         ):
             phases = await _load(trial, stack, nemesis, view)
-            view.enter("nothing is broken and nobody shops any more: drain and audit")
+            view.enter("load has ended: drain and audit")
             audit, error = await _audit(trial, stack)
             before = usage.last(one for one in samples if one.at <= phases.faults_began)
             samples += await usage.calm(stack, before)
@@ -172,7 +172,7 @@ async def _examined(
 
 
 async def _load(trial: Trial, stack: StackUnderTest, nemesis: Nemesis, view: View) -> Phases:
-    """Shoppers come, at first undisturbed, then with faults, then undisturbed again."""
+    """Load the stack first without faults, then with faults, then without faults again."""
     planned = plan(trial, nemesis)
     span = schedule.end_of(planned)
     view.say(
@@ -198,7 +198,7 @@ async def _load(trial: Trial, stack: StackUnderTest, nemesis: Nemesis, view: Vie
 
 
 def plan(trial: Trial, nemesis: Nemesis) -> list[Planned]:
-    """The faults with their times: drawn by seed, or as the experiment's method says."""
+    """The faults with their times: drawn by seed, or as the method of the experiment says."""
     dice = random.Random(trial.settings.seed)
     choices, method = nemesis.choices(), trial.experiment.method
     if trial.experiment.drawn:
@@ -208,7 +208,7 @@ def plan(trial: Trial, nemesis: Nemesis) -> list[Planned]:
 
 @asynccontextmanager
 async def beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run these for as long as the block runs. RuntimeError afterwards if one of them ended by itself."""
+    """Run these beside the block, and cancel them after it; RuntimeError if one of them ended by itself."""
     tasks = [asyncio.create_task(one) for one in work]
     try:
         yield
@@ -232,7 +232,7 @@ async def _audit(trial: Trial, stack: StackUnderTest) -> tuple[Mapping[str, Any]
 
 
 async def _orders(stack: StackUnderTest, phases: Phases) -> list[OrderRow]:
-    """The orders of the run; none where their database is not there any more, which other checks tell."""
+    """The orders of the run; none if their database does not answer, which other checks report."""
     try:
         return await orders_since(stack, phases.load_began)
     except (OSError, TimeoutError, asyncpg.PostgresError):

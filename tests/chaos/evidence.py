@@ -1,4 +1,4 @@
-"""All that a run has left to be judged: the history, the faults, the orders, the audit, what processes used."""
+"""All that a run is judged by: history, faults, orders, audit, and the resources that processes used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FROM orders WHERE customer IS NOT NULL AND created_at >= to_timestamp($1) ORDER 
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """When what began, in seconds of `time.time()`: load, faults; the last fault healed; the last shopper answered."""
+    """When load and faults began, the last fault healed and the load ended, in seconds of `time.time()`."""
 
     load_began: float
     faults_began: float
@@ -33,7 +33,7 @@ class Phases:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """An order as the order database has it in the end; `updated` is when it settled, if it has."""
+    """An order as the order database holds it at the end; `updated` is when it settled, if it has."""
 
     order_id: str
     customer: str
@@ -47,9 +47,11 @@ class OrderRow:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """`faults`: those that the run was asked for; `missing`: of these, those that could not be had, and why.
+    """The evidence of a run.
 
-    `audit`: the auditor's report as JSON values; None where it could not be made, and `audit_error` says why.
+    `faults` are those that were asked for; `missing` says which of these are not available, and why.
+
+    `audit` is the auditor's report as JSON values, or None, and then `audit_error` says why.
     """
 
     phases: Phases
@@ -68,7 +70,7 @@ class Evidence:
         return purchases(self.lines, lambda line: float(line["at"]))
 
     def clusters(self) -> Iterator[tuple[float, float]]:
-        """From when to when something was broken: the times of the faults, those that overlap as one."""
+        """The intervals in which something was broken: those of faults, overlapping ones merged."""
         began: float | None = None
         ended = 0.0
         for one in sorted(self.injections, key=lambda one: one.began):

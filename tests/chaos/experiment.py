@@ -34,14 +34,14 @@ FIELDS: Final = (
 
 
 class BadExperiment(ValueError):
-    """An experiment cannot be read; the message is one line that names the file, the field, and what is valid."""
+    """The experiment is invalid; the message is one line that names the file, the field, and what is valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One fault of a method. `target` None: drawn by seed; `seconds` None: as long as such a fault usually takes.
+    """One fault of a method. `target` None: drawn by seed; `seconds` None: the usual duration of such a fault.
 
-    `before` and `after` are pauses in seconds. The next action does not wait for one that is in the `background`.
+    `before` and `after` are pauses in seconds. The next action does not wait for one in the `background`.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Action:
 class Experiment:
     """`checks` are the names of those that must be true; `document` is the file as it was read, for the journal.
 
-    `drawn`: times and targets of the method are drawn by seed, and it is repeated as long as the load lasts.
+    `drawn`: the times and targets of the method are drawn by seed, and it repeats as long as the load lasts.
     """
 
     title: str

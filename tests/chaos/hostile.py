@@ -1,15 +1,15 @@
-"""What one client without a token costs others and the process, while it does everything at once that it may not.
+"""What a hostile client without a token costs other clients and the process.
 
 python -m tests.chaos.hostile [PAIRS=7 SECONDS=60 SEED=1 KINDS=pipeline,... in the environment]
 
 Each pair is a run with the attack and one without it, in an order drawn by seed. An app is served by a process of its
 own; others place 40 requests a second in it, each with a token, over 8 connections. The attacker is a second process.
-Said at the end: the median of the runs' 95th percentiles with and without, the attacker's share of a core, and the
+It prints the median of the runs' 95th percentiles with and without, the attacker's share of a core, and the
 served process's resident memory before, at most, and after. Exit status 1 if the p95 is more than 2 x what it is
-without (and 5 ms, which no clock here tells apart), if memory is more than 50 MB above what it was at any time or
-does not come back to within 50 MB, or if anything was executed that must not be.
+without (plus 5 ms of noise), if memory is more than 50 MB above what it was at any time or
+does not come back to within 50 MB, or if a smuggled request was executed.
 
-What it does, all the time: see RATES in `hostile_clients`, in connections or requests a second.
+RATES in `hostile_clients` lists the attacks with their rates.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Run:
 
 
 async def _served() -> int:
-    """The served process: an app that answers those with a token, and counts what was smuggled in."""
+    """Serve an app that answers clients with a token, and counts smuggled requests."""
     settings, router, numbers = Settings.from_env(os.environ), APIRouter(), itertools.count()
     smuggled_in = [next(numbers)]
 
@@ -98,7 +98,7 @@ async def _app(port: int) -> AsyncIterator[int]:
 
 
 async def _seen(port: int) -> bytes:
-    """How much was smuggled in, as the app says it; nothing if it does not answer."""
+    """The number of smuggled requests that the app reports; empty if it does not answer."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:
@@ -134,7 +134,7 @@ async def _compare(pairs: int, seconds: float, seed: int, port: int) -> int:
     runs: dict[bool, list[Run]] = {True: [], False: []}
     drawn = random.Random(seed)
     async with _app(port) as pid:
-        await _run(port, pid, min(seconds, 5.0), attacked=False)  # what is made once is made before
+        await _run(port, pid, min(seconds, 5.0), attacked=False)  # warm up
         start = resident(pid)
         for pair in range(pairs):
             for attacked in drawn.sample([True, False], 2):

@@ -1,4 +1,4 @@
-"""The two clients of `tests.chaos.hostile`: an attacker without a token, and others who do nothing wrong."""
+"""The two clients of `tests.chaos.hostile`: an attacker without a token, and well-behaved others."""
 
 import asyncio
 import os
@@ -28,14 +28,14 @@ _SMUGGLED: Final = b"POST /smuggled HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n
 
 
 class Attack:
-    """All that is done to `port`; what it holds open it never closes by itself."""
+    """Attacks a port; it never closes a connection by itself."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._held: list[asyncio.StreamWriter] = []
 
     async def run(self, seconds: float) -> None:
-        """Everything at once, each kind at its rate."""
+        """Run all kinds of attacks at once, each at its rate."""
         kinds: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             name: getattr(self, name) for name in os.environ.get("KINDS", ",".join(RATES)).split(",")
         }
@@ -56,7 +56,7 @@ class Attack:
             await kind()
 
     async def _say(self, *sent: bytes) -> None:
-        """Send, read nothing, hold the connection."""
+        """Send, read nothing, and keep the connection open."""
         _, writer = await asyncio.open_connection("127.0.0.1", self._port, limit=1024)
         self._held.append(writer)
         for one in sent:
@@ -102,7 +102,7 @@ async def attack(port: int, seconds: float) -> int:
 
 
 class Others:
-    """Those who have a token and do nothing wrong: an open-loop load over a few connections."""
+    """Well-behaved clients with a token: an open-loop load over a few connections."""
 
     def __init__(self, port: int) -> None:
         self._port, self.took = port, list[float]()
@@ -111,7 +111,7 @@ class Others:
         self._request = _HEAD + b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n%b" % (token, len(body), body)
 
     async def run(self, seconds: float) -> None:
-        """Requests at fixed times, spread over the connections; time counts from when a request was due."""
+        """Send requests at fixed times over the connections; latency counts from when a request was due."""
         began = asyncio.get_running_loop().time()
         await asyncio.gather(*(self._one(began, seconds, position) for position in range(CONNECTIONS)))
 

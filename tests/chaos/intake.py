@@ -8,7 +8,7 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.model import Injection
 
 STOPS_INTAKE: Final = frozenset({"order", "order-db", "services", "mode"})
-"""Parts without which no order can be taken, unless the service has replicas and only one of them is hit."""
+"""Parts without which no order can be taken, unless a fault hits only one of several replicas."""
 
 RESTARTS: Final = 3.0
 """Seconds after a stop of the intake for which it need not take orders yet."""

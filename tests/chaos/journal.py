@@ -146,7 +146,7 @@ def _orders(evidence: Evidence | None) -> dict[str, dict[str, int]]:
 
 
 def _latency(evidence: Evidence | None) -> dict[str, dict[str, float]]:
-    """Milliseconds from the first request to the end as good orders were told it, by the phase in which they came."""
+    """Latency of good orders in ms, from the first request to the answer with the end, by the phase of arrival."""
     if evidence is None:
         return {}
     phases = evidence.phases

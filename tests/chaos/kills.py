@@ -1,4 +1,4 @@
-"""Kills of services under a steady load of good orders, and how long each takes to be over."""
+"""Kills services under a steady load of good orders, and measures the recovery from each kill."""
 
 import asyncio
 import signal
@@ -38,7 +38,7 @@ class Kill:
 
 @dataclass
 class Shopper:
-    """Places good orders at a steady rate, whatever becomes of them; knows when each was placed, and when it ended."""
+    """Places good orders at a steady rate, whatever happens to them; records when each was placed and ended."""
 
     stack: Stack
     rate: float
@@ -49,7 +49,7 @@ class Shopper:
     another: asyncio.Event = field(default_factory=asyncio.Event)  # set when an order has ended
 
     async def run(self, client: httpx.AsyncClient) -> None:
-        """Until cancelled."""
+        """Place orders until cancelled."""
         due = time.monotonic()
         while True:
             due += 1 / self.rate
@@ -78,14 +78,14 @@ class Shopper:
                 await asyncio.sleep(0.05)
 
     async def first(self, placed_after: float = 0.0) -> float:
-        """When the first order was completed of those that were placed after that; waits for it."""
+        """Wait for the first completion of an order placed after that time; returns its time."""
         while not (times := self.completed(0.0, inf, placed_after)):
             self.another.clear()
             await self.another.wait()
         return times[0]
 
     def completed(self, since: float, until: float, placed_after: float = 0.0) -> list[float]:
-        """When orders were completed in that time, of those that were placed after `placed_after`; in order."""
+        """The times, sorted, at which orders placed after `placed_after` completed in that interval."""
         return sorted(
             at
             for order, (at, status) in self.ended.items()
@@ -111,7 +111,7 @@ async def kill_all(stack: Stack, todo: Sequence[tuple[str, int]], rate: float, d
 
 
 async def _kill(stack: Stack, client: httpx.AsyncClient, shopper: Shopper, service: str, number: int) -> Kill:
-    """One kill, and calm afterwards, which is the calm before the next."""
+    """Kill a service once and measure; afterwards nothing is broken for CALM seconds, which precede the next kill."""
     some_order = next(iter(shopper.ended))
     at = time.monotonic()
     before = len(shopper.completed(at - CALM, at))
@@ -138,7 +138,7 @@ async def _kill(stack: Stack, client: httpx.AsyncClient, shopper: Shopper, servi
 
 
 async def _accepts(stack: Stack, client: httpx.AsyncClient, service: str, order: str) -> None:
-    """Until the service does what its store is needed for."""
+    """Wait until the service answers a request for which it needs its store."""
     key = {"Idempotency-Key": uuid4().hex}
     while True:
         with suppress(httpx.TransportError):
@@ -157,7 +157,7 @@ async def _accepts(stack: Stack, client: httpx.AsyncClient, service: str, order:
 
 
 async def _settled(stack: Stack, shopper: Shopper, until: float) -> float:
-    """When the last of the orders that were placed until then was seen settled; nobody asks about one twice."""
+    """Wait until all orders placed by `until` are settled; returns when the last was seen to be."""
     left = {order for order, at in shopper.placed.items() if at <= until} - shopper.settled
     while True:
         for order in sorted(left):

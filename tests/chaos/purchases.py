@@ -1,4 +1,4 @@
-"""What shoppers bought: the requests of a history, put together to orders."""
+"""The orders of shoppers, put together from the requests in a history."""
 
 from __future__ import annotations
 

@@ -1,13 +1,12 @@
-"""How fast a killed service is back: many kills of each service under a steady load, in each mode.
+"""How fast a killed service recovers: many kills of each service under a steady load, in each mode.
 
 python -m tests.chaos.recovery [MODES=kafka,temporal,pubsub KILLS=30 RATE=4 FOLDER=reports/recovery in the environment]
 
-Each kill is a line in FOLDER/kills.jsonl, and what stands there is not done again: an interrupted run is resumed by the
-same command. Exit status 0 if all bounds hold, 1 if not, 2 for bad input. The bounds, in seconds after the SIGKILL: the
-first request that the killed service accepts (2.0, 95th percentile), the first completed order of those that were
-placed after it (8.0, 95th percentile); after that first accepted request, all orders that had been placed are settled
-(15.0, each time). Of all kills of a service together, at least 95 % as many orders complete in the calm after them as
-in the calm before. The books must agree.
+Each kill is a line in FOLDER/kills.jsonl and is not repeated: the same command resumes an interrupted run. Exit status
+0 if all bounds hold, 1 if not, 2 for bad input. The bounds, in seconds after the SIGKILL: the first request that the
+killed service accepts (2.0, 95th percentile), and the first completion of an order placed after it (8.0, 95th
+percentile). All orders placed before the first accepted request settle within 15.0 s of it, each time. Over all kills
+of a service, at least 95 % as many orders complete in the calm after them as before them. The audit must be clean.
 """
 
 import asyncio
@@ -67,7 +66,7 @@ def main() -> int:
 
 
 def read(record: Path) -> list[Kill]:
-    """The kills of earlier runs; a line that was cut off when a run was interrupted counts as none."""
+    """Read the kills of earlier runs, without a last line that was cut off by an interruption."""
     kills: list[Kill] = []
     for line in record.read_text().splitlines() if record.exists() else ():
         with suppress(ValueError, TypeError):
@@ -85,7 +84,7 @@ def missing(on_record: Sequence[Kill], mode: str, kills: int) -> list[tuple[str,
 def _in_mode(
     mode: str, todo: Sequence[tuple[str, int]], rate: float, done: Callable[[Kill], None], console: Console
 ) -> bool:
-    """Do these kills on a stack of their own; whether the books agree afterwards."""
+    """Do these kills on a stack of their own; returns whether the audit is clean afterwards."""
     folder = Path(STACK["STACK_DIR"]).resolve()
     api.down(folder, delete_data=True)
     try:
@@ -100,7 +99,7 @@ def _in_mode(
 
 
 def judge(kills: Sequence[Kill], console: Console) -> bool:
-    """Print what was measured, by mode and service; whether all bounds hold."""
+    """Print the figures by mode and service; returns whether all bounds hold."""
     table = Table(
         "mode", "service", "kills", "accepted p95", "completed p95", "settled max", "before", "after", "wrong", "holds",
         title="after a SIGKILL, in seconds; orders completed in the calm before and after",
@@ -131,7 +130,7 @@ def judged(kills: Sequence[Kill]) -> tuple[bool, Sequence[str]]:
 
 
 def p95(values: Sequence[float]) -> float:
-    """The least value that 95 % of the values do not exceed."""
+    """The 95th percentile, by nearest rank."""
     return share(sorted(values), 0.95)
 
 

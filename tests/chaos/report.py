@@ -1,4 +1,4 @@
-"""The report of a run: `report.html`, one page without scripts or anything to load, from its journal and its history.
+"""The report of a run, `report.html`: one page without scripts or external files, from its journal and history.
 
 python -m tests.chaos.report FOLDER     writes FOLDER/report.html from FOLDER/journal.json and FOLDER/history.jsonl
 """
@@ -34,7 +34,7 @@ _ORDER: Final = ("false", "unknown", "true")
 
 
 class BadRun(ValueError):
-    """The folder holds no run that can be shown; the message is one line."""
+    """The folder holds no run that can be reported; the message is one line."""
 
 
 def write(folder: Path) -> Path:
@@ -101,7 +101,7 @@ def _values(journal: Mapping[str, Any], quartet: Mapping[str, Any], lines: Seque
 
 
 def bars(injections: Iterable[Mapping[str, Any]], clock: Clock) -> list[Bar]:
-    """Faults by the seconds since the history began."""
+    """The faults as bars, in seconds since the history began."""
     drawn = []
     for one in injections:
         begin = clock.of_wall(one["began"])
@@ -115,7 +115,7 @@ def bars(injections: Iterable[Mapping[str, Any]], clock: Clock) -> list[Bar]:
 
 
 def began(journal: Mapping[str, Any]) -> str:
-    """When, for people."""
+    """When the run began, as text."""
     try:
         return f"{datetime.fromisoformat(journal['start']):%Y-%m-%d %H:%M:%S} UTC"
     except (KeyError, ValueError, TypeError):
@@ -125,7 +125,7 @@ def began(journal: Mapping[str, Any]) -> str:
 def tiles(
     journal: Mapping[str, Any], quartet: Mapping[str, Any], orders: Sequence[Purchase], until: float
 ) -> list[tuple[str, str, str]]:
-    """The figures that are looked at first: value, name, explanation."""
+    """The main figures: value, name, explanation."""
     counts = (quartet.get("counts") or {}).values()
     fired, felt = sum(one["fired"] for one in counts), sum(one["felt"] for one in counts)
     ended = [one for one in orders if one.ended]
@@ -168,7 +168,7 @@ def kinds(orders: Sequence[Purchase], until: float) -> list[dict[str, Any]]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as rows."""
+    """Nested settings as rows of dotted name and value."""
     rows: list[tuple[str, str]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -179,7 +179,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status: 2 where there is nothing to show."""
+    """Write the report of a folder; returns the exit status, 2 if it holds no run."""
     if len(arguments) != 1:
         print("usage: python -m tests.chaos.report FOLDER (one of reports/chaos-…, with journal.json)", file=sys.stderr)
         return 2

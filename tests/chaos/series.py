@@ -1,4 +1,4 @@
-"""A history as numbers over time, for the report. Times are seconds since its first operation or fault."""
+"""A history as time series, for the report. Times are seconds since its first operation or fault."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PER_LATENCY: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """A service was in this state for a while."""
+    """A state of readiness that a service was in, from `begin` to `end`."""
 
     service: str
     status: str
@@ -32,7 +32,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What happened from `begin` to `end`; `p50`, `p95` in milliseconds of the `answered` that had come in it."""
+    """An interval; `p50` and `p95`, in ms, are of the `answered` orders that came in it."""
 
     begin: float
     end: float
@@ -54,7 +54,7 @@ class Clock:
 
     @classmethod
     def of(cls, lines: Sequence[Line]) -> Clock:
-        """The wall clock may be set during a run: the median of the differences counts."""
+        """Take the median difference of the clocks, since the wall clock may be set during a run."""
         if not lines:
             return cls(0.0, 0.0)
         mono = float(next((line for line in lines if line["type"] != "ready"), lines[0])["mono"])
@@ -108,7 +108,7 @@ def buckets(orders: Sequence[Purchase], until: float) -> list[Bucket]:
 
 
 def latencies(orders: Sequence[Purchase], until: float) -> list[Bucket]:
-    """Percentiles of the orders that came in each interval; intervals are so wide that most hold enough orders."""
+    """Percentiles of the orders that came in each interval, wide enough that most hold PER_LATENCY orders."""
     answered = [one for one in orders if one.left is not None and one.ended]
     least = max(until * PER_LATENCY / max(len(answered), 1), _width(until))
     width = next((width for width in WIDTHS if width >= least), WIDTHS[-1])
@@ -130,5 +130,5 @@ def _between(times: Sequence[float], begin: float, end: float) -> int:
 
 
 def suffered(orders: Sequence[Purchase], until: float, most: int = 6) -> list[Purchase]:
-    """Those whose clients were never told an end, and then those that waited longest; the worst first."""
+    """The worst orders first: those whose clients were never told an end, then by how long they waited."""
     return sorted(orders, key=lambda one: (one.ended or one.end == "fail", -one.seconds(until)))[:most]

@@ -46,7 +46,7 @@ def worst(
 
 
 def steps(timeline: Iterable[Mapping[str, Any]], clock: Clock) -> list[Step]:
-    """What the services have written down about an order, by time."""
+    """The journals' entries about an order, by time."""
     path = [
         Step(
             clock.of_wall(datetime.fromisoformat(one["at"]).timestamp()),
@@ -61,7 +61,7 @@ def steps(timeline: Iterable[Mapping[str, Any]], clock: Clock) -> list[Step]:
 
 
 def requests(one: Purchase, clock: Clock) -> list[Request]:
-    """What its client asked for, and the answers."""
+    """The requests of its client, with the answers."""
     ends = {line["id"]: line for line in one.lines if line["type"] != "invoke"}
     operations = []
     for line in one.lines:

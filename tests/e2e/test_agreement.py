@@ -1,6 +1,6 @@
-"""The same scenarios over HTTP in every mode: each must end as the simulator says, and so as in every other mode.
+"""The same scenarios over HTTP in every mode: each must end as in the simulator, and so as in every other mode.
 
-What depends on who is faster is left out; the audit at the end of each mode judges such races by their invariants.
+Races are left out; the audit at the end of each mode judges them by their invariants.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ SHARES = {
 
 @cache
 def expectations() -> dict[str, Ending]:
-    """Scenario -> its only ending: that of the simulator in both styles, and of a rule that knows the shop alone."""
+    """Scenario -> its only ending: that of the simulator in both styles, and of a rule about the shop alone."""
     endings = {}
     for scenario in LANES.all:
         first, *others = (simulated(scenario, style) for style in STYLES)

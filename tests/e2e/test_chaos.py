@@ -1,4 +1,4 @@
-"""Short runs of `make chaos`: load, faults, heal, drain, audit, report; and over known bugs, which have to be found."""
+"""Short runs of `make chaos`: load, faults, heal, drain, audit, report; and over known bugs, which must be found."""
 
 import json
 import os

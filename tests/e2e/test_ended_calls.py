@@ -1,4 +1,4 @@
-"""The provider is silent, an operator ends its calls: the orders settle, and the books say what the provider did."""
+"""The provider is silent, an operator ends its calls: the orders settle, and the audit shows what it did."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ async def faults(stack: Stack, **given: Any) -> None:
 
 @pytest.fixture
 async def healed(stack: Stack) -> AsyncIterator[None]:
-    """Afterwards the provider answers again."""
+    """Let the provider answer again, after the test."""
     yield
     await faults(stack)
 
@@ -40,7 +40,7 @@ async def deeds(stack: Stack, order_id: str) -> list[str]:
 
 
 async def ended(stack: Stack) -> str:
-    """An order whose authorization finds no answer, until an operator ends it and the order settles."""
+    """An order whose authorization gets no answer, until an operator ends the call and the order settles."""
     order_id = (await stack.order(basket(), wait=None)).json()["order_id"]
     path, headers = f"/attention/{order_id}/authorize/resolve", stack.headers("root", "admin")
     async with asyncio.timeout(30):

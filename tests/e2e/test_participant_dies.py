@@ -1,4 +1,4 @@
-"""A participant's process dies around its call to the outside world: the call is made again, and has one effect."""
+"""A participant's process crashes around its call to a provider: the call is retried, and has one effect."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def suits(stack: str, **_: object) -> bool:
 
 
 def nightly(stack: str, point: str, **_: object) -> bool:
-    """The calls of one mode, and of every carrier what it brings again."""
+    """The calls run in one mode, redelivery over every broker; the others are nightly."""
     return stack != "kafka-choreography" and point != "before-ack"
 
 

@@ -1,4 +1,4 @@
-"""Of a real run no file shows a card token, a name or a street: databases, the broker, histories, logs."""
+"""No file of a real run contains a card token, a name or a street: databases, the broker, histories, logs."""
 
 import asyncio
 import mmap
@@ -54,7 +54,7 @@ async def _sealed(stack: Stack, order_id: str) -> str:
 
 
 def _search(folder: Path, texts: Iterable[str]) -> dict[str, set[Path]]:
-    """The files, below the folder, that hold each text."""
+    """For each text, the files below the folder that contain it."""
     found: dict[str, set[Path]] = {text: set() for text in texts}
     for path in folder.rglob("*"):
         try:

@@ -20,7 +20,7 @@ async def _until(stack: Stack, path: str, service: str, status: str) -> Any:
 
 
 async def _letters(stack: Stack, order_id: str) -> list[str]:
-    """The ids of the dead letters about that order, once there is one."""
+    """Wait for dead letters about that order; returns their ids."""
     async with asyncio.timeout(PATIENCE):
         while True:
             found = await stack.get("/attention?limit=200", "order", "root", "admin")

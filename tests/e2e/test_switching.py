@@ -1,4 +1,4 @@
-"""The mode is switched again and again under a shop that stays open: what is in flight is carried on by the next mode.
+"""The mode is switched repeatedly under load: each mode continues the orders in flight.
 
 On a stack of its own, after those of all modes.
 """

@@ -1,4 +1,4 @@
-"""What operators do to a stack that serves: restart its services one by one, scale them, switch the mode."""
+"""Operations on a stack under load: a rolling restart, scaling, and a switch of the mode."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STAYS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class RollingRestart:
-    """`make restart`: one replica of each service at a time."""
+    """`make restart` restarts one replica of each service at a time."""
 
     name: str = "rolling-restart"
     kind: str = "rollout"
@@ -45,7 +45,7 @@ class RollingRestart:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """One replica more of every service, and then the number from before: what they share goes from hand to hand."""
+    """Every service gets one replica more, and loses it again: partitions and leases change hands."""
 
     name: str = "scale"
     kind: str = "rollout"
@@ -65,7 +65,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Another mode with another broker under load, and back: what is in flight is carried on by the next mode."""
+    """The mode is switched to one with another broker, and back: each mode continues the orders in flight."""
 
     name: str = "switch"
     kind: str = "rollout"

@@ -1,4 +1,4 @@
-"""Actions: each breaks something for a while, heals it, and returns what was felt of it.
+"""Actions: each breaks something for a while, heals it, and returns whether it was felt.
 
 Besides `failpoint`, `toxic` and `clear` there is one for each fault of `make chaos`, with dashes as underscores:
 `kill`, `pause`, `broker_restart`, `db_restart`, and so on.
@@ -33,7 +33,7 @@ logger: Final = logging.getLogger("chaostoolkit")
 
 
 class NotFelt(Exception):
-    """The fault was injected and the system did not notice: it proves nothing."""
+    """The fault was injected and the system did not notice it, so it proves nothing."""
 
 
 def failpoint(
@@ -41,7 +41,7 @@ def failpoint(
 ) -> dict[str, Any]:
     """Let a service die (`kill`), fail or stall (for `stalls` seconds) on the `hit`th passage of a named point.
 
-    Waits at most `seconds` for it to happen, and then takes the failpoint back. Needs FAULT_INJECTION=on.
+    Waits at most `seconds` for it to happen, and then removes the failpoint. Needs FAULT_INJECTION=on.
     Raises NotFelt.
     """
     rule = {"point": point, "action": action, "hit": hit, "seconds": stalls}
@@ -60,7 +60,7 @@ def toxic(kind: str, route: str = ANY, seconds: float = SECONDS, seed: int | Non
 
 
 def clear() -> dict[str, Any]:
-    """Take back all failpoints of all services: a rollback. Returns the services."""
+    """Remove all failpoints of all services: a rollback. Returns the services."""
     asyncio.run(_clear(running.stack()))
     return {"services": list(SERVICES)}
 
