@@ -1,8 +1,8 @@
-"""`make simulate`: schedules under the simulator on all cores, with what they reached.
+"""`make simulate`: run schedules under the simulator on all cores, and count what they reached.
 
 Settings: SCHEDULES (10,000) of each STYLE (both, choreography, orchestration), SEED (1), JOBS (all cores). Exit status
-0 if nothing was found; 1 if a schedule broke an invariant: the smallest one that does is printed as a call that repeats
-it; 2 for a wrong setting; 3 if nothing was found, but something that was to be explored was never reached.
+0 if nothing was found; 1 if a schedule broke an invariant: the smallest such schedule is printed as a call that
+replays it; 2 for a wrong setting; 3 if nothing was found, but something that should be explored was never reached.
 """
 
 import json
@@ -26,14 +26,14 @@ from tests.simulation.schedule import explain, run
 REPORTS: Final = Path("reports")
 BOTH: Final = "both"
 ENOUGH: Final = 1_000
-"""Schedules from which on everything that is to be explored is reached."""
+"""The number of schedules that reaches everything that is to be explored."""
 STRIDE: Final = 1_000_000_000
 """Seeds between one SEED and the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`schedules` of each style; `seed` 1 are the schedules that the test suite begins with."""
+    """The settings of a run: `schedules` of each style; with `seed` 1 they begin with those of the test suite."""
 
     schedules: int
     style: str
@@ -51,12 +51,12 @@ class Settings:
 
     @property
     def command(self) -> str:
-        """What repeats this run."""
+        """The command that repeats this run."""
         return f"make simulate SCHEDULES={self.schedules} STYLE={self.style} SEED={self.seed}"
 
 
 def settings_of(environ: Mapping[str, str]) -> Settings:
-    """ValueError names the variable that is wrong, and what is valid."""
+    """Read the settings; ValueError names the variable that is wrong, and what is valid."""
     style = (environ.get("STYLE") or BOTH).lower()
     if style not in (BOTH, *STYLES):
         raise ValueError(f"STYLE={style!r} is unknown; valid are: {', '.join((BOTH, *STYLES))}")
@@ -115,7 +115,7 @@ def _measured(chosen: Settings, console: Console) -> Tally:
 
 
 def report_of(chosen: Settings, tally: Tally, seconds: float, failure: str | None) -> dict[str, Any]:
-    """As it is written to report.json. `reached`: by heading, in how many schedules."""
+    """The contents of report.json; `reached`: in how many schedules, by heading."""
     never = missing(tally.seen) if chosen.schedules >= ENOUGH and failure is None else []
     return {
         "command": chosen.command,

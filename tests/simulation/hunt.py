@@ -1,6 +1,6 @@
-"""The first schedule of each style that breaks an invariant, as JSON, found in one process.
+"""Finds the first schedule of each style that breaks an invariant, in one process, and prints it as JSON.
 
-`python -m tests.simulation.hunt 2000` tries that many of each style. For trees with a planted bug.
+`python -m tests.simulation.hunt 2000` tries 2000 of each style. For trees with a planted bug.
 Exit status 1 if any was found, 0 if none was.
 """
 

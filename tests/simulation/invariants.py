@@ -1,8 +1,8 @@
 """What must be true: at every moment (`safety`), and once everything is healed and drained (`finality`).
 
 The numbers: 1 every accepted order exists once, 2 all are settled, 3 completed means that all is done, 4 cancelled that
-all is undone, 5 stock and 6 money are conserved, 7 there is no orphan, 8 nothing is left over, 9 each history is a path
-with its causes, 10 clients were told the truth.
+all is undone, 5 stock and 6 money are conserved, 7 there is no orphan, 8 nothing is left over, 9 each history is valid
+and each cause precedes its effect, 10 clients were told the truth.
 """
 
 import re
@@ -52,7 +52,7 @@ _PATHS: Final[Mapping[str, re.Pattern[str]]] = {
 
 
 def safety(world: World) -> Iterator[Violation]:
-    """At every moment."""
+    """The violations that a world must never have."""
     for sku, item in world.databases["inventory"].items.items():
         held = sum(row.lines.get(sku, 0) for row in _reservations(world) if row.status == "RESERVED")
         if min(item.available, item.reserved, item.committed) < 0 or item.reserved != held:
@@ -71,7 +71,7 @@ def safety(world: World) -> Iterator[Violation]:
 
 
 def finality(world: World) -> list[Violation]:
-    """At the end, with `safety`."""
+    """The violations of a healed and drained world, with those of `safety`."""
     violations = list(safety(world))
     keys = Counter(order.idempotency_key for order in _orders(world))
     violations += [Violation(1, f"{key} led to {count} orders") for key, count in keys.items() if count > 1]
@@ -89,7 +89,7 @@ def finality(world: World) -> list[Violation]:
 
 
 def overdue(world: World) -> list[Violation]:
-    """Once every order's deadline has passed, whatever was lost."""
+    """The violations once every order's deadline has passed, whatever was lost."""
     return [
         Violation(2, f"{order.order_id} is PENDING after its deadline")
         for order in _orders(world)

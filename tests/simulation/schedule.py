@@ -21,7 +21,7 @@ MAX_STEPS = 150
 
 @dataclass(slots=True)
 class Run:
-    """What came of a schedule: the steps that were taken, and what they broke."""
+    """The result of a schedule: the steps that were taken, and the violations."""
 
     world: World
     steps: list[Step] = field(default_factory=list)
@@ -33,18 +33,18 @@ class Run:
 
 
 def run(design: Design, seed: int, adopting: bool = False) -> Run:
-    """The schedule of `seed`, up to the first violation or the healed end. `adopting`: the style changes on the way."""
+    """Run the schedule of `seed` up to the first violation or the healed end. `adopting`: the style may change."""
     world = World(design, scenario_of(seed))
     return _play(world, _chosen(world, Random(f"schedule {seed}"), adopting))
 
 
 def replay(design: Design, scenario: Scenario, steps: Iterable[Sequence[Any]]) -> Run:
-    """Exactly these steps, and the healing after them."""
+    """Run exactly these steps, and heal."""
     return _play(World(design, scenario), (Step(*step) for step in steps))
 
 
 def shrink(failed: Callable[[Sequence[Step]], bool], steps: Sequence[Step]) -> list[Step]:
-    """A part of `steps` that still fails, and from which no step can be left out."""
+    """Find a part of `steps` that still fails, and from which no step can be removed."""
     kept = list(steps)
     size = max(1, len(kept) // 2)
     while True:
@@ -61,7 +61,7 @@ def shrink(failed: Callable[[Sequence[Step]], bool], steps: Sequence[Step]) -> l
 
 
 def explain(design: Design, seed: int, failed: Run) -> str:
-    """How to see the failure of `seed` again: the seed, and the smallest schedule that breaks the same invariant."""
+    """Explain how to repeat the failure of `seed`: by the seed, and by a minimal schedule with the same violation."""
     scenario, first = scenario_of(seed), failed.violations[0]
     least = shrink(
         lambda steps: first.invariant in replay(design, scenario, steps).broken,

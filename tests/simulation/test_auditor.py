@@ -1,4 +1,4 @@
-"""The production auditor over simulated histories: silent where all is well, loud where a defect was seeded."""
+"""The production auditor over simulated histories: it finds each seeded defect, and nothing else."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""`make simulate`: its settings, its report, and that the number of processes changes nothing."""
+"""`make simulate`: its settings, its report, and that the number of processes does not matter."""
 
 import json
 from collections import Counter
@@ -55,7 +55,7 @@ def test_what_is_reached_does_not_depend_on_how_many_processes_there_are() -> No
 
 
 def test_an_idle_run_is_no_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Schedules in which something never happened: the verdict is unknown, and says what it was."""
+    """If something never happened in any schedule, the verdict is unknown and names it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCHEDULES", "1000")
     seen = Counter({what: 5 for names in REACHED.values() for what in names if what != "lose ok"})

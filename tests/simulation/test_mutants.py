@@ -1,4 +1,4 @@
-"""Every seeded defect is found by the simulation, and by the invariants that are there to find it."""
+"""The simulation finds every seeded defect, by the invariants that are to detect it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every planted bug applies to the tree as it is, runs from a copy, and is found by the simulation where it can be."""
+"""Every planted bug applies to the current tree, runs from a copy, and is found by the simulation if it can be."""
 
 import json
 import subprocess
@@ -45,7 +45,7 @@ def test_a_copy_runs_its_own_code_with_the_packages_that_are_installed_here(copy
 
 
 def test_a_stack_that_is_started_from_a_copy_is_the_copy_s(copy: Copy) -> None:
-    """Where its files are, what its programs are made of, and with which environment their interpreter is made."""
+    """Its files, its programs, and the environment of their interpreter are those of the copy."""
     code = """
 import sys
 from quartet_stack import readable, services
@@ -120,7 +120,7 @@ def test_a_planted_copy_is_gone_afterwards_and_the_tree_is_untouched() -> None:
 @pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name, plant in PLANTS.items() if plant.simulated])
 def test_the_simulation_finds_a_planted_bug(copy: Copy, name: str) -> None:
-    """In both styles, under the code that is shipped but for this bug."""
+    """In both styles, in the current code except for this bug."""
     apply(copy, PLANTS[name].patch)
     try:
         words = [str(copy.python), "-m", "tests.simulation.hunt", str(WITHIN)]
