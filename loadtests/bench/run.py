@@ -88,7 +88,7 @@ class Bench:
             mode=mode,
             number=number,
             orders=after.completed - before.completed,
-            seen=seen(target, plan.duration),
+            seen=client_figures(target, plan.duration),
             idle=idle,
             load=ended - began,
             doors={name: door - before.doors[name] for name, door in after.doors.items()},
@@ -121,7 +121,7 @@ class Bench:
         return report.consistent
 
 
-def seen(folder: Path, duration: int) -> Seen:
+def client_figures(folder: Path, duration: int) -> Seen:
     """The outcomes of a run's orders, as their clients saw them; `duration` in seconds."""
     good = figures(folder / FILE).get(KIND)
     if good is None:

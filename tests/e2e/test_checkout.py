@@ -110,7 +110,7 @@ async def test_an_order_that_nobody_answers_times_out_and_is_undone(stack: Stack
     assert stack.timeout > DEADLINE
 
 
-async def test_the_stream_tells_every_transition_and_ends(stack: Stack) -> None:
+async def test_the_stream_sends_every_transition_and_ends(stack: Stack) -> None:
     order = (await stack.order(basket(), wait=None)).json()
     seen: list[str] = []
     async with (
@@ -126,7 +126,7 @@ async def test_the_stream_tells_every_transition_and_ends(stack: Stack) -> None:
     assert "OrderConfirmed" in seen
 
 
-async def test_every_service_tells_its_part_of_the_story(stack: Stack) -> None:
+async def test_every_service_has_its_part_of_the_timeline(stack: Stack) -> None:
     order = (await stack.order(basket())).json()
     told = {
         service: [item["message"] for item in (await stack.get(f"/timeline/{order['order_id']}", service))["items"]]

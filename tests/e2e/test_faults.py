@@ -20,7 +20,7 @@ def nightly(stack: str, victims: tuple[str, ...] = SERVICES) -> bool:
 
 
 @pytest.mark.parametrize("victims", [SERVICES, GROUND], ids=["services", "what they stand on"])
-async def test_each_dies_while_orders_come(stack: Stack, victims: tuple[str, ...]) -> None:
+async def test_orders_survive_a_kill_of_each_process(stack: Stack, victims: tuple[str, ...]) -> None:
     """The next process is killed when good orders complete again, which need all of them."""
     shop = Shop(stack, period=0.4)
     async with shop.open():
@@ -34,6 +34,6 @@ async def test_each_dies_while_orders_come(stack: Stack, victims: tuple[str, ...
     await shop.judge(90, late=True)
 
 
-async def test_the_books_agree(stack: Stack) -> None:
+async def test_the_audit_is_clean(stack: Stack) -> None:
     """Last: the audit of everything that the tests of this mode have done."""
     await audit(stack)

@@ -53,14 +53,14 @@ async def _survives(stack: Stack, point: str, hit: int) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_it_dies_after_the_commit_with_which(stack: Stack, step: str) -> None:
+async def test_an_order_survives_a_crash_after_the_commit_of(stack: Stack, step: str) -> None:
     await _survives(stack, "after-commit", commits(stack).index(step) + 1)
 
 
 @pytest.mark.parametrize("point", ["before-commit", "before-publish", "after-publish", "before-ack"])
-async def test_it_dies_the_first_time_that_it_comes_to(stack: Stack, point: str) -> None:
+async def test_an_order_survives_a_crash_at(stack: Stack, point: str) -> None:
     await _survives(stack, point, 1)
 
 
-async def test_it_dies_before_the_pivot_is_committed(stack: Stack) -> None:
+async def test_an_order_survives_a_crash_before_the_pivot_is_committed(stack: Stack) -> None:
     await _survives(stack, "before-commit", commits(stack).index("the order is confirmed") + 1)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("disarmed")
     [("before-call", 1), ("after-call", 1), ("after-call", 2), ("before-ack", 1)],
     ids=["before-authorize", "after-authorize", "after-capture", "before-ack"],
 )
-async def test_the_payment_service_dies(stack: Stack, point: str, hit: int) -> None:
+async def test_an_order_survives_a_crash_of_the_payment_service(stack: Stack, point: str, hit: int) -> None:
     before = pid(stack, "payment")
     await arm(stack, "payment", {"point": point, "action": "kill", "hit": hit})
     answer = await stack.order(basket(), wait=None)

@@ -77,7 +77,7 @@ def test_a_defect_of_the_stock_is_found_among_the_states_of_two_orders(name: str
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_that_both_hold_the_last_piece_would_be_seen(style: str) -> None:
+def test_two_holds_of_the_last_piece_would_be_detected(style: str) -> None:
     found = alone(Design(style), single("good", BOTH, LAST_PIECE), cancels=False)
     blind = replace(found, after=[(there or gone, there or gone) for gone, there in found.after])
     assert pairs(blind, blind).violation is not None

@@ -25,7 +25,7 @@ def after(*steps: Step) -> World:
 PUBLISHED = Step("relay", ("order", "o1/OrderPlaced"))
 
 
-def test_a_copy_that_is_held_up_comes_after_the_end_and_changes_nothing() -> None:
+def test_a_delayed_copy_arrives_after_the_end_and_changes_nothing() -> None:
     world = after(PUBLISHED, Step("delay", (PLACED,), "copied"))
     assert list(world.network) == [PLACED]
     heal(world)
@@ -37,7 +37,7 @@ def test_a_copy_that_is_held_up_comes_after_the_end_and_changes_nothing() -> Non
     assert finality(world) == []
 
 
-def test_a_message_that_is_held_up_arrives_when_it_is_let_go() -> None:
+def test_a_delayed_message_arrives_when_it_is_released() -> None:
     world = after(PUBLISHED, Step("delay", (PLACED,), "moved"))
     assert world.network == {}
     perform(world, Step("arrive", (CHOREOGRAPHY, PLACED)))

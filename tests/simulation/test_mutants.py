@@ -47,7 +47,7 @@ def test_exploring_every_state_finds_the_defect_on_a_short_path(name: str, style
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_the_sweeper_makes_good_what_an_early_acknowledgement_loses(style: str) -> None:
+def test_the_sweeper_repairs_what_an_early_acknowledgement_loses(style: str) -> None:
     design = Design(style).without_machinery(acknowledges_after_commit=False)
     for seed in range(500):
         assert run(design, seed).violations == [], f"seed {seed}"

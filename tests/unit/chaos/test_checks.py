@@ -54,7 +54,7 @@ WRONG: list[tuple[str, Evidence, str]] = [
 
 
 @pytest.mark.parametrize(("name", "evidence", "said"), WRONG)
-def test_what_went_wrong_is_false_and_is_told(name: str, evidence: Evidence, said: str) -> None:
+def test_what_went_wrong_makes_its_check_false_with_a_reason(name: str, evidence: Evidence, said: str) -> None:
     check = CHECKS[name](evidence)
     assert check.verdict is FALSE, check.detail
     assert said in check.detail
@@ -81,7 +81,7 @@ NOTHING: list[tuple[str, Evidence, str]] = [
 
 
 @pytest.mark.parametrize(("name", "evidence", "said"), NOTHING)
-def test_what_was_not_there_to_be_seen_is_unknown(name: str, evidence: Evidence, said: str) -> None:
+def test_a_check_without_evidence_is_unknown(name: str, evidence: Evidence, said: str) -> None:
     check = CHECKS[name](evidence)
     assert check.verdict is UNKNOWN, check.detail
     assert said in check.detail

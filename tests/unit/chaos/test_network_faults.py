@@ -128,7 +128,7 @@ async def test_a_fault_is_felt_by_the_connections_that_break(fake: FakeToxiproxy
     assert injection.detail.startswith("1 connections broke")
 
 
-async def test_where_the_kernel_does_not_tell_it_is_not_known_whether_it_was_felt(
+async def test_if_the_kernel_reports_no_connections_it_is_unknown_whether_it_was_felt(
     fake: FakeToxiproxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(port: int) -> dict[int, Passed]:

@@ -64,7 +64,7 @@ async def test_all_connections_are_taken_those_of_the_service_ended_and_given_ba
     await _free(payment_url)
 
 
-async def test_a_slow_consumer_is_stalled_again_and_again_and_then_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_consumer_is_stalled_repeatedly_until_the_fault_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
 
     async def call(method: str, path: str, service: str = "order", body: Any = None, seconds: float = 10.0) -> Any:

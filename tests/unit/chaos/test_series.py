@@ -42,7 +42,7 @@ def test_a_cancellation_belongs_to_its_order_and_a_read_does_not() -> None:
     assert (one.left, one.status) == (4, "CANCELLED")
 
 
-def test_who_waits_still_has_not_left() -> None:
+def test_an_order_with_an_open_request_has_no_last_answer() -> None:
     """Also where another request of the same order has been answered."""
     (one,) = purchases([invoke(1, "1"), invoke(2, "1", id="2"), ended(3, "1", status="PENDING")], CLOCK.at)
     assert (one.left, one.seconds(10), one.ended) == (None, 9, False)

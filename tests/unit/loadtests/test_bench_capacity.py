@@ -9,7 +9,7 @@ from loadtests.bench import capacity
 from loadtests.bench.capacity import commits, instances, need, processes
 from loadtests.bench.record import write
 from loadtests.bench.summary import Service, summarize
-from tests.unit.loadtests.seen import record
+from tests.unit.loadtests.benches import record
 
 # 0.6 ms of its process and 0.3 ms of its database; two transactions of 5 ms with one command each, three that write
 PART = Service(0.6, 0.3, transactions=2.0, batch=1.0, seconds=0.005, writes=3.0, wal_bytes=4_000.0)

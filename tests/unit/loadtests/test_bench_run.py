@@ -14,7 +14,7 @@ from loadtests.bench.measure import Reading
 from loadtests.bench.run import Bench, until_drained
 from loadtests.history import FILE, appending
 from quartet_stack.errors import StackError
-from tests.unit.loadtests.seen import PLAN
+from tests.unit.loadtests.benches import PLAN
 
 
 class Watch:
@@ -37,7 +37,7 @@ class Watch:
         ([1, 1], 3, False),
     ],
 )
-def test_the_clock_stops_before_the_looks_that_found_nothing(
+def test_the_measurement_of_cpu_ends_before_the_check_that_found_nothing(
     monkeypatch: pytest.MonkeyPatch, looks: list[int], taken: float, quiet: bool
 ) -> None:
     async def drain(databases: object, seconds: float, looked: Callable[[InFlight], None]) -> InFlight:

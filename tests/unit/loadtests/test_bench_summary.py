@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.bench.record import Log, Usage
 from loadtests.bench.summary import Spread, summarize
-from tests.unit.loadtests.seen import KAFKA, PLAN, PROGRAMS, record, run
+from tests.unit.loadtests.benches import KAFKA, PLAN, PROGRAMS, record, run
 
 
 def test_cost_per_order_is_without_what_an_idle_stack_uses() -> None:
@@ -55,7 +55,7 @@ def test_a_program_that_used_less_than_when_idle_costs_nothing() -> None:
     assert summary.cpu == Spread(0.0, 0.0, 0.0)
 
 
-def test_without_an_idle_look_nothing_is_taken_off() -> None:
+def test_without_an_idle_measurement_nothing_is_subtracted() -> None:
     (summary,) = summarize(record(run(idle=Usage(0.0, dict.fromkeys(PROGRAMS, 0.0)))))
     assert summary.carrier.median == pytest.approx(3.0)
     assert summary.idle.median == 0

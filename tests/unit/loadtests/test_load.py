@@ -34,7 +34,7 @@ def test_figures_are_told_for_each_kind_of_order(tmp_path: Path) -> None:
         ([], None, False, "nothing was measured"),
     ],
 )
-def test_a_load_is_content_when_every_order_went_well_and_in_time(
+def test_a_load_passes_if_every_order_ended_well_and_in_time(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     orders: list[tuple[str, float, str | None]],
