@@ -89,7 +89,7 @@ def _measured(bench: Bench, console: Console) -> bool:
 
 
 def _line(run: Run) -> str:
-    verdict = "the books agree" if run.consistent else "THE BOOKS DO NOT AGREE"
+    verdict = "the audit is clean" if run.consistent else "THE AUDIT IS NOT CLEAN"
     if not run.drained:
         verdict = f"NOT DRAINED, {verdict}"
     if run.seen.failed:

@@ -75,7 +75,7 @@ def work(summaries: Sequence[Summary]) -> Table:
 
 def latency(summaries: Sequence[Summary]) -> Table:
     """The table of outcomes and latency of good orders, as clients saw them."""
-    head = ["mode", "orders", "failed", "orders/s", "p50 ms", "p95 ms", "p99 ms", "books agree"]
+    head = ["mode", "orders", "failed", "orders/s", "p50 ms", "p95 ms", "p99 ms", "audit clean"]
     rows = [
         [
             f"`{one.mode}`",

@@ -171,10 +171,10 @@ def judge(runs: list[Run], console: Console) -> bool:
 
 
 def _line(run: Run) -> str:
-    books = "the books agree" if run.consistent else "THE BOOKS DO NOT AGREE"
+    verdict = "the audit is clean" if run.consistent else "THE AUDIT IS NOT CLEAN"
     behind = f"; behind the locks: {', '.join(run.affected.values())}" if run.affected else ""
     wrong = f"{run.wrong} WRONG, " if run.wrong else ""
-    return f"{run.mode} {run.round} {run.kind}: {run.orders} orders, {wrong}p95 {run.p95:.0f} ms, {books}{behind}"
+    return f"{run.mode} {run.round} {run.kind}: {run.orders} orders, {wrong}p95 {run.p95:.0f} ms, {verdict}{behind}"
 
 
 if __name__ == "__main__":

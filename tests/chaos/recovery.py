@@ -92,7 +92,7 @@ def _in_mode(
         asyncio.run(kill_all(Stack(mode, folder, environment), todo, rate, done))
         report = audit(Target.from_environment(environment))
         if not report.consistent:
-            console.print(f"{mode}: the books do not agree: {report}", markup=False)
+            console.print(f"{mode}: the audit is not clean: {report}", markup=False)
         return bool(report.consistent)
     finally:
         api.down(folder, delete_data=True)

@@ -30,12 +30,12 @@ def worst(
         row = in_journal.get((one.customer, one.key), {})
         path, operations = steps(row.get("timeline") or (), clock), requests(one, clock)
         pictures = {name: life(one, operations, path, faults, until, width) for name, width in WIDTHS.items()}
-        in_books = f"{row['status']} {row.get('reason') or ''}".strip() if row else ""
+        stored = f"{row['status']} {row.get('reason') or ''}".strip() if row else ""
         rows.append(
             {
                 "order": one,
                 "told": f"{one.status} {one.reason or ''}".strip() if one.status else "nothing",
-                "books": in_books,
+                "stored": stored,
                 "waited": duration(one.seconds(until)),
                 "settled": duration(float(row["seconds"])) if row.get("seconds") is not None else "",
                 "pictures": pictures,

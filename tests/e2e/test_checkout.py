@@ -10,7 +10,7 @@ from tests.e2e.conftest import DEADLINE
 from tests.e2e.stack import Stack, basket
 
 
-async def _books(stack: Stack, order_id: str) -> tuple[str | None, str | None, list[tuple[str, str, str]]]:
+async def _effects(stack: Stack, order_id: str) -> tuple[str | None, str | None, list[tuple[str, str, str]]]:
     payment = await stack.get(f"/payments/{order_id}", "payment")
     shipment = await stack.get(f"/shipments/{order_id}", "shipping")
     ledger = await stack.get(f"/ledger?order_id={order_id}", "provider", "root", "admin")
@@ -27,7 +27,7 @@ async def test_a_good_order_completes_with_money_and_parcel(stack: Stack, token:
     assert order["total"] == {"amount": 2400, "currency": "EUR"}
     assert order["mode"] == stack.mode
     assert answer.headers["Location"] == f"/orders/{order['order_id']}"
-    payment, shipment, ledger = await _books(stack, order["order_id"])
+    payment, shipment, ledger = await _effects(stack, order["order_id"])
     assert (payment, shipment) == ("CAPTURED", "DISPATCHED")
     assert ledger == [
         ("carrier", "book", "ok"),
@@ -53,8 +53,8 @@ async def test_a_refused_order_is_cancelled_and_undone(
     assert answer.status_code == 200, answer.text
     assert (answer.json()["status"], answer.json()["cancellation_reason"]) == ("CANCELLED", reason)
     order = await stack.settled(answer.json()["order_id"])
-    books = await _books(stack, order["order_id"])
-    assert books[:2] == (payment, shipment)
+    effects = await _effects(stack, order["order_id"])
+    assert effects[:2] == (payment, shipment)
     stock = await stack.get(f"/stock/{body['lines'][0]['sku']}", "inventory")
     assert stock["available"] + stock["reserved"] + stock["committed"] == stock["received"]
 
@@ -68,7 +68,7 @@ async def test_a_customer_cancels_an_order_in_flight(stack: Stack) -> None:
         assert answer.status_code == 200, answer.text
         assert answer.json()["cancellation_reason"] == "CUSTOMER_REQUESTED"
     await stack.settled(order["order_id"])
-    payment, shipment, ledger = await _books(stack, order["order_id"])
+    payment, shipment, ledger = await _effects(stack, order["order_id"])
     assert payment in (None, "VOIDED")
     assert shipment is None
     assert ("payment", "capture", "ok") not in ledger
@@ -88,7 +88,7 @@ async def test_fifty_submits_under_one_key_are_one_order(stack: Stack) -> None:
     answers = await asyncio.gather(*(stack.order(basket(), key) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["order_id"] for answer in answers}) == 1
-    _, _, ledger = await _books(stack, answers[0].json()["order_id"])
+    _, _, ledger = await _effects(stack, answers[0].json()["order_id"])
     assert ledger.count(("payment", "capture", "ok")) == 1
     other = await stack.order(basket(quantity=3), key)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
@@ -103,7 +103,7 @@ async def test_an_order_that_nobody_answers_times_out_and_is_undone(stack: Stack
         stack.start("shipping")
         await stack.ready("shipping")
     order = await stack.settled(answer.json()["order_id"])
-    payment, shipment, ledger = await _books(stack, order["order_id"])
+    payment, shipment, ledger = await _effects(stack, order["order_id"])
     assert payment == "VOIDED"
     assert shipment in (None, "CANCELLED")
     assert ("payment", "void", "ok") in ledger

@@ -18,10 +18,10 @@ description: And is back soon.
 tags: [mine]
 configuration: {rate: 3, duration: 40, mix: good}
 steady-state-hypothesis:
-  title: the books agree
+  title: the audit is clean
   probes:
     - type: probe
-      name: the books agree
+      name: the audit is clean
       tolerance: true
       provider: {type: python, module: chaosquartet.probes, func: audit}
 method:

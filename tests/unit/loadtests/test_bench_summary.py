@@ -87,7 +87,7 @@ def test_modes_come_in_the_order_of_the_plan_and_the_busiest_process_is_named() 
     assert second.mode == KAFKA
 
 
-def test_one_run_that_does_not_agree_is_enough() -> None:
+def test_one_run_whose_audit_is_not_clean_is_enough() -> None:
     (summary,) = summarize(record(run(), run(consistent=False), run()))
     assert not summary.consistent
     (summary,) = summarize(record(run(), run(drained=False)))
