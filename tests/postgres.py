@@ -39,7 +39,7 @@ from tests.modes.servers import free_ports
 from tests.suite.choice import chosen
 
 START_SECONDS = 30
-# A program dies with the thread that started it; and a loop of its own leaves the tests' alone.
+# A program ends with the thread that started it; and a loop of its own does not interfere with the tests'.
 _helper = ThreadPoolExecutor(1, "postgres")
 
 
@@ -60,7 +60,7 @@ class Server:
         native.create(layout, binaries, "order", self._secrets)
         self.port = free_ports(1)[0]
         program = native.program(layout, binaries, "order", self.port)
-        # without a sender of the log no commit waits for a standby, not even for one that is named
+        # without a WAL sender no commit waits for a standby, even if one is configured
         more = ("-c", "fsync=off", "-c", "max_wal_senders=1")
         program = replace(program, command=(*program.command, *more))
         write_scripts(layout, [program])

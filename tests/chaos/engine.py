@@ -102,7 +102,7 @@ async def run(trial: Trial, view: View) -> Outcome:
         async with asyncio.timeout(LIMIT + trial.duration), opened(trial, faults) as stack:
             evidence, worst = await _examined(trial, stack, faults, view)
         problem = ""
-    except Exception as error:  # whatever it is, what there is of the run is written down
+    except Exception as error:  # whatever it is, the journal is written
         problem = f"{type(error).__name__}: {error}"
         (trial.folder / PROBLEM).write_text("".join(traceback.format_exception(error)))
     finally:

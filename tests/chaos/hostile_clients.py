@@ -18,7 +18,7 @@ RATES: Final[Mapping[str, float]] = {
     "pipeline": 0.2,  # 10,000 requests whose answers are not read
     "half_header": 10.0,  # and nothing more
     "half_body": 10.0,  # and nothing more
-    "silent": 40.0,  # connections that say nothing
+    "silent": 40.0,  # connections without a byte
     "no_host": 5.0,
     "old": 5.0,  # HTTP/1.0
     "stream": 5.0,  # event streams without a token

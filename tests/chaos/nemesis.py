@@ -74,7 +74,7 @@ class Nemesis:
             injection.ended, injection.detail = time.time(), f"not run: {error}"
         except TimeoutError:
             injection.detail = f"still broken after {time.time() - injection.began:.0f} s"
-        except Exception as error:  # a fault that is at fault itself: the run goes on, and cannot be green
+        except Exception as error:  # a bug in the fault: the run continues, and cannot be green
             self.missing[name] = f"{target}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
             injection.ended, injection.detail = time.time(), self.missing[name]
         self.injections.append(injection)

@@ -118,7 +118,7 @@ def copied() -> Iterator[Copy]:
 def apply(copy: Copy, patch: Path, reverse: bool = False) -> None:
     """Apply a patch to the copy, or take it back; PlantError says what does not fit."""
     words = ["git", "apply", *(["--reverse"] if reverse else []), str(patch)]
-    environ = {**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.folder.parent)}  # git passes over another repository
+    environ = {**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.folder.parent)}  # not inside another repository
     done = subprocess.run(words, cwd=copy.folder, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PlantError(f"{patch.name} does not fit the tree any more: {done.stderr.strip()}")

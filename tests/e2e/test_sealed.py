@@ -13,7 +13,7 @@ from sagakit.modes import MODES
 from tests.e2e.stack import SERVICES, Stack, basket
 from tests.e2e.test_switching import ONE_OF_A_CARRIER
 
-KEEPING = ("kafka", "temporal")  # what these carry stands in their files; the others keep it in memory while they run
+KEEPING = ("kafka", "temporal")  # these store messages in files; the others hold them in memory
 
 
 def suits(stack: str, **_: object) -> bool:
@@ -30,7 +30,7 @@ async def test_no_file_shows_token_name_or_street(stack: Stack) -> None:
         assert (await stack.settled(order_id))["status"] == status
         sealed.add(await _sealed(stack, order_id))
     if MODES[stack.mode].substrate == "sns_sqs":
-        stack.stop("ministack")  # it writes its state down when it ends
+        stack.stop("ministack")  # it writes its state when it ends
         stack.start("ministack")
     # every page of a database is in its file then, where nothing is compressed
     await asyncio.gather(*(stack.administer(name, "CHECKPOINT") for name in SERVICES))

@@ -133,8 +133,11 @@ async def test_a_frozen_standby_makes_writes_wait_and_then_503_and_loses_nothing
             assert seconds <= STANDBY_TIMEOUT + 1
         assert "standby" in (await not_ready(stack))["reason"]
         answer, seconds = await place(stack, keys[0])
-        assert (answer.status_code, seconds < 1) == (503, True)  # it is known by now, so nobody waits for it again
-        # what no standby has is in nobody's sight: the primary did not go on alone
+        assert (answer.status_code, seconds < 1) == (
+            503,
+            True,
+        )  # the primary has noticed, and does not wait again
+        # what no standby has is not visible: the primary did not continue alone
         assert await known(stack) == before
     await stack.ready("order")
     orders = [(await stack.order(basket(), key)).json() for key in keys]
@@ -192,7 +195,7 @@ async def test_a_promotion_that_was_interrupted_is_finished_by_make_up(
             await asyncio.to_thread(api.promote, "order", OWN)
     assert primary not in api.processes(OWN)
     with pytest.raises((OSError, asyncpg.InternalClientError)):
-        await known(stack)  # for the moment there is no primary at all
+        await known(stack)  # there is no primary now
     await asyncio.to_thread(_up)
     assert _servers() == (other, primary)
     assert (await stack.get(f"/orders/{accepted}"))["status"] == "COMPLETED"

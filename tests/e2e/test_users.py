@@ -15,7 +15,7 @@ from quartet_stack.supervisor import Supervisor
 from tests.e2e.stack import Stack
 from tests.e2e.test_switching import ONE_OF_A_CARRIER
 
-# Says what it could do, one word a line. It is a shell's: what a taken-over service can do without any help.
+# Prints what it could do, one word a line. A shell script: a compromised service needs no other tool.
 PROBE = """
 for path in $READ; do
     if head -c 1 -- "$path" >/dev/null 2>&1 || ls -- "$path"/ >/dev/null 2>&1; then echo "read $path"; fi
@@ -112,7 +112,7 @@ def test_a_program_has_its_own_secrets_and_those_alone(stack: Stack, running: Ma
         url = stack.environment[f"{name.upper()}_DATABASE_URL"]
         assert [program for program, text in held.items() if url in text] == [name]
     assert {program for program, text in held.items() if "SEAL_KEY_SHIPPING" in text} == {"order", "shipping"}
-    for program in running:  # a command line can be read by everybody
+    for program in running:  # command lines are readable by everybody
         words = Path(f"/proc/{running[program]}/cmdline").read_text()
         secrets = [line.split("=", 1)[1] for line in held[program].splitlines() if "AWS_" not in line]
         assert not any(secret in words for secret in secrets)

@@ -98,7 +98,7 @@ def _play(world: World, steps: Iterable[Step]) -> Run:
     for step in steps:
         done.steps.append(step)
         perform(world, step)
-        if judged != (world.tick, len(world.outside.ledger)):  # else nothing that is judged can have changed
+        if judged != (world.tick, len(world.outside.ledger)):  # otherwise nothing that is checked can have changed
             judged = (world.tick, len(world.outside.ledger))
             done.violations += safety(world)
         if step.act == "expire":

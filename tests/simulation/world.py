@@ -230,7 +230,7 @@ class World:
         try:
             command = self.services[name].outcome(decode_call(row.body), outcome)
         except ProviderRejected:
-            return False  # no answer: the call stands, and is made again
+            return False  # no answer: the call remains, and is retried
         item = Execute(command, row.id)
         answer = self.claim_and_load(name, [item], crash)[0]
         if isinstance(answer, HandlerFailed):

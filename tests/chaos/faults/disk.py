@@ -141,7 +141,7 @@ def _mount(place: Path, data: Path, size: int) -> None:
 
 def _unmount(place: Path) -> None:
     if place.is_mount():
-        # lazily: processes of the server may have a file open yet that is deleted already
+        # lazily: processes of the server may still have a deleted file open
         subprocess.run(["umount", "--lazy", str(place)], check=True)
         place.rmdir()
 

@@ -69,7 +69,7 @@ async def keep(
     try:
         while (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, every or AGAIN_EVERY))
-            with suppress(TimeoutError):  # another fault may hold the service up
+            with suppress(TimeoutError):  # another fault may block the service
                 strikes.note(await everywhere(stack, service, body))
     finally:
         strikes.note(await asyncio.shield(everywhere(stack, service, NOTHING, BACK_WITHIN)))

@@ -1,4 +1,4 @@
-"""Evidence of a run in which all went well, for tests to spoil."""
+"""Evidence of a run in which all went well, for tests to change."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A whole run with fake faults, on a stack and under a load that are not there: phases, journal, verdict."""
+"""A whole run with fake faults, stack and load: phases, journal, verdict."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Experiments as data: what is read of them, and what is said of those that cannot be read."""
+"""Experiments as data: valid ones are read, invalid ones are refused with a reason."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -42,7 +42,7 @@ rollbacks: []
 
 
 def changed(path: str, value: Any) -> Any:
-    """The document with another value at a path such as `method.0.provider.func`; `...` takes it away."""
+    """The document with another value at a path such as `method.0.provider.func`; `...` removes it."""
     document = deepcopy(yaml.safe_load(TEXT))
     *way, last = [int(step) if step.isdecimal() else step for step in path.split(".")]
     at: Any = document

@@ -1,4 +1,4 @@
-"""Faults of messages: told to every replica, taken back whatever happens, felt by what was struck or buried."""
+"""Faults of messages: set in every replica, removed whatever happens, felt by counts or dead letters."""
 
 import asyncio
 import random
@@ -125,7 +125,7 @@ async def test_poison_is_felt_by_its_dead_letters_and_accounted_for(monkeypatch:
         return [{"id": "ours", "body": b"{not json"}, theirs]
 
     async def send(*arguments: Any) -> None:
-        """Nowhere."""
+        """Send nothing."""
 
     monkeypatch.setattr(messages, "query", query)
     monkeypatch.setattr(messages, "poison", send)

@@ -1,4 +1,4 @@
-"""Faults that are had or not, felt or not, that overlap, hang, and break themselves; with fakes on a fake stack."""
+"""Faults that are available or not, felt or not, that overlap, hang, or fail themselves; with fakes."""
 
 import asyncio
 from dataclasses import dataclass, field

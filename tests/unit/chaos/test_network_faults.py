@@ -1,4 +1,4 @@
-"""Faults of the network: on which route, with which toxics, healed whatever happens, and felt or not."""
+"""Faults of the network: their routes and toxics, healed whatever happens, and felt or not."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ PROXY = "payment.payment-db"
 
 
 class FakeToxiproxy(httpx.AsyncBaseTransport):
-    """Toxiproxy's interface, as far as it is used. `calls`: what was asked, in order."""
+    """Toxiproxy's interface, as far as it is used. `calls`: the requests, in order."""
 
     def __init__(self, port: int) -> None:
         self.calls: list[tuple[str, str]] = []

@@ -1,4 +1,4 @@
-"""The report of a chaos run: what stands in it, and that it is one page that loads and runs nothing."""
+"""The report of a chaos run: its contents, and that it is one page without scripts or external files."""
 
 import re
 from html.parser import HTMLParser
@@ -14,7 +14,7 @@ EMPTY_ELEMENTS = {"meta", "br", "hr", "img", "input", "link"}
 
 
 class Page(HTMLParser):
-    """The texts, elements and attributes of a page; fails where elements are not closed in their order."""
+    """The texts, elements and attributes of a page; fails if elements are not closed in their order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

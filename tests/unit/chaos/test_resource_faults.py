@@ -1,4 +1,4 @@
-"""Resources that run out: on a real database where one is needed, and against a stack that answers."""
+"""Resources that run out: on a real database, or on a fake stack."""
 
 import asyncio
 import random
@@ -101,7 +101,7 @@ async def test_in_a_storm_a_consumer_leaves_and_comes_back(monkeypatch: pytest.M
 
 
 async def _locked(url: str) -> None:
-    """Until somebody has locked the inbox."""
+    """Wait until the inbox is locked."""
     session = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(20):
@@ -119,7 +119,7 @@ async def _until_refused(url: str) -> None:
 
 
 async def _free(url: str) -> None:
-    """Until the server takes connections again."""
+    """Wait until the server accepts connections again."""
     async with asyncio.timeout(20):
         while True:
             try:

@@ -1,4 +1,4 @@
-"""What `make chaos` understands, and what it says about a value that it does not."""
+"""The settings of `make chaos`: valid values, and the message for a wrong one."""
 
 from pathlib import Path
 

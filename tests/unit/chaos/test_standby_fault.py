@@ -1,4 +1,4 @@
-"""The fault `promote`, on a stack that only seems to be there."""
+"""The fault `promote`, on a fake stack."""
 
 import asyncio
 import random

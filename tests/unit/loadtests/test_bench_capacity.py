@@ -1,4 +1,4 @@
-"""The capacity model, held against numbers worked out by hand."""
+"""The capacity model, compared with numbers computed by hand."""
 
 from dataclasses import replace
 from pathlib import Path

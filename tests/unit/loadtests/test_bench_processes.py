@@ -1,4 +1,4 @@
-"""CPU time of process trees, read from /proc."""
+"""CPU time of process trees."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The raw data of a bench survive the file, and what is derived from them is told as it is."""
+"""The raw data of a bench survive the file, and the report shows what is derived from them."""
 
 from pathlib import Path
 

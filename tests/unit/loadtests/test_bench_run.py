@@ -1,4 +1,4 @@
-"""A run of a bench, without a stack: when the clock of the CPU stops, and what Locust is asked for."""
+"""A run of a bench, without a stack: when the measurement of CPU ends, and how Locust is called."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Figures per completed order: idle time is taken off, medians are taken over the runs, nothing is invented."""
+"""Figures per completed order: idle CPU is subtracted, medians with intervals are taken over the runs."""
 
 from dataclasses import replace
 

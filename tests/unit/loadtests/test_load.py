@@ -1,4 +1,4 @@
-"""What `make load` says about a run, and when it is content."""
+"""The figures of `make load`, and when it passes."""
 
 from pathlib import Path
 

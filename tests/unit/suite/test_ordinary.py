@@ -1,4 +1,4 @@
-"""What every mode and every carrier keep in the ordinary run, whatever moves to NIGHTLY=1."""
+"""What the ordinary run tests in every mode and over every broker, whatever moves to NIGHTLY=1."""
 
 from pathlib import Path
 
