@@ -53,8 +53,8 @@ async def judge(stack: Stack, order_id: str) -> Any:
         assert deeds == DONE
         return order
     assert order["cancellation_reason"] == "TIMED_OUT", order
-    told = await stack.get(f"/timeline/{order_id}")
-    at = {one["message"]: datetime.fromisoformat(one["at"]) for one in told["items"]}
+    timeline = await stack.get(f"/timeline/{order_id}")
+    at = {one["message"]: datetime.fromisoformat(one["at"]) for one in timeline["items"]}
     assert (at["OrderCancelled"] - at["OrderPlaced"]).total_seconds() >= float(stack.environment["SAGA_DEADLINE"])
     assert set(deeds) <= {(operation, "ok") for operation in ("authorize", "void", "book", "cancel")}
     for do, undo in (("authorize", "void"), ("book", "cancel")):

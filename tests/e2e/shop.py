@@ -106,8 +106,8 @@ async def _story(stack: Stack, order: Any) -> str:
     """The timeline of an order over all services, one line for each entry."""
     lines = []
     for service in SERVICES:
-        told = await stack.get(f"/timeline/{order['order_id']}", service) or {"items": []}
+        timeline = await stack.get(f"/timeline/{order['order_id']}", service) or {"items": []}
         lines += [
-            f"{one['at']} {service}: {one['message']} ({one['kind']}, by {one['cause']})" for one in told["items"]
+            f"{one['at']} {service}: {one['message']} ({one['kind']}, by {one['cause']})" for one in timeline["items"]
         ]
     return "\n".join([f"{order}", *sorted(lines)])

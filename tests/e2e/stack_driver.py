@@ -39,13 +39,13 @@ class Driver:
 
     async def stock(self) -> dict[str, tuple[int, int, int]]:
         """SKU -> available, reserved, committed."""
-        found: dict[str, tuple[int, int, int]] = {}
+        levels: dict[str, tuple[int, int, int]] = {}
         cursor: str | None = ""
         while cursor is not None:
             page = await self.get("inventory", f"/stock?limit=200{cursor and f'&cursor={cursor}'}")
-            found |= {one["sku"]: _pieces(one) for one in page["items"]}
+            levels |= {one["sku"]: _pieces(one) for one in page["items"]}
             cursor = page["next_cursor"]
-        return found
+        return levels
 
     async def play(self, scenario: Scenario) -> tuple[End, ...]:
         """Play all purchases, each after the one before has settled."""
@@ -123,18 +123,18 @@ class Driver:
         """Wait until the event is recorded; for a slow card, until its payment is in progress."""
         async with asyncio.timeout(30):
             while True:
-                if event in await self._told(_OWNER.get(event, "payment"), order_id):
+                if event in await self._times(_OWNER.get(event, "payment"), order_id):
                     return
                 await asyncio.sleep(0.1)
 
-    async def _told(self, service: str, order_id: str) -> dict[str, datetime]:
-        told = await self.get(service, f"/timeline/{order_id}")
-        return {one["message"]: datetime.fromisoformat(one["at"]) for one in told["items"]} if told else {}
+    async def _times(self, service: str, order_id: str) -> dict[str, datetime]:
+        timeline = await self.get(service, f"/timeline/{order_id}")
+        return {one["message"]: datetime.fromisoformat(one["at"]) for one in timeline["items"]} if timeline else {}
 
     async def _age(self, order_id: str) -> float:
         """The age of the order when it was decided, in seconds."""
-        told = await self._told("order", order_id)
-        return (told["OrderCancelled"] - told["OrderPlaced"]).total_seconds()
+        times = await self._times("order", order_id)
+        return (times["OrderCancelled"] - times["OrderPlaced"]).total_seconds()
 
     async def _end(self, order: Any, won: bool | None) -> End:
         order_id = order["order_id"]

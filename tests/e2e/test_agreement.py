@@ -67,10 +67,10 @@ async def test_every_scenario_ends_as_in_every_other_mode(stack: Stack) -> None:
     async with driving(stack, DEADLINE) as driver:
         endings = await _drive(driver, driven)
     assert len(driver.timed_out) <= len(driven.all) // 20, f"the machine is too slow: {len(driver.timed_out)} time-outs"
-    wanted = {one.name: expectations()[one.name] for one in driven.all}
-    differing = {name: (ending, wanted[name]) for name, ending in endings.items() if ending != wanted[name]}
+    expected = {one.name: expectations()[one.name] for one in driven.all}
+    differing = {name: (ending, expected[name]) for name, ending in endings.items() if ending != expected[name]}
     assert differing == {}
-    assert endings.keys() == wanted.keys()
+    assert endings.keys() == expected.keys()
 
 
 async def _drive(driver: Driver, lanes: Lanes) -> dict[str, Ending]:

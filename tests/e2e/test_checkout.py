@@ -112,7 +112,7 @@ async def test_an_order_that_nobody_answers_times_out_and_is_undone(stack: Stack
 
 async def test_the_stream_sends_every_transition_and_ends(stack: Stack) -> None:
     order = (await stack.order(basket(), wait=None)).json()
-    seen: list[str] = []
+    events: list[str] = []
     async with (
         asyncio.timeout(30),
         stack.client() as client,
@@ -120,20 +120,20 @@ async def test_the_stream_sends_every_transition_and_ends(stack: Stack) -> None:
     ):
         async for line in stream.aiter_lines():
             if line.startswith("event: "):
-                seen.append(line.removeprefix("event: "))
-    assert seen[0] == "OrderPlaced"
-    assert seen[-1] == "OrderCompleted"
-    assert "OrderConfirmed" in seen
+                events.append(line.removeprefix("event: "))
+    assert events[0] == "OrderPlaced"
+    assert events[-1] == "OrderCompleted"
+    assert "OrderConfirmed" in events
 
 
 async def test_every_service_has_its_part_of_the_timeline(stack: Stack) -> None:
     order = (await stack.order(basket())).json()
-    told = {
+    events = {
         service: [item["message"] for item in (await stack.get(f"/timeline/{order['order_id']}", service))["items"]]
         for service in ("order", "payment", "inventory", "shipping")
     }
-    assert told["order"].index("OrderPlaced") < told["order"].index("OrderConfirmed")
-    assert told["order"].index("OrderConfirmed") < told["order"].index("OrderCompleted")
-    assert told["inventory"].index("StockReserved") < told["inventory"].index("StockCommitted")
-    assert told["payment"].index("PaymentAuthorized") < told["payment"].index("PaymentCaptured")
-    assert told["shipping"].index("ShipmentBooked") < told["shipping"].index("ShipmentDispatched")
+    assert events["order"].index("OrderPlaced") < events["order"].index("OrderConfirmed")
+    assert events["order"].index("OrderConfirmed") < events["order"].index("OrderCompleted")
+    assert events["inventory"].index("StockReserved") < events["inventory"].index("StockCommitted")
+    assert events["payment"].index("PaymentAuthorized") < events["payment"].index("PaymentCaptured")
+    assert events["shipping"].index("ShipmentBooked") < events["shipping"].index("ShipmentDispatched")

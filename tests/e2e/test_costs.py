@@ -38,19 +38,19 @@ def documented() -> dict[str, tuple[str, str, Cost]]:
         if line.startswith("|")
     ]
     head = rows[0]
-    found = {}
+    rows = {}
     for row in rows[2:]:
         cells = dict(zip(head, row, strict=True))
         counts = (int(cells[column].replace("–", "0")) for column in COLUMNS)
-        found[cells["mode"]] = (cells["style"], cells["carried by"], Cost(*counts))
-    return found
+        rows[cells["mode"]] = (cells["style"], cells["carried by"], Cost(*counts))
+    return rows
 
 
 def test_the_table_has_every_mode_with_its_style_and_carrier() -> None:
     names = {"temporal": "Temporal", "kafka": "Kafka", "sns_sqs": "SNS/SQS", "pubsub": "Pub/Sub"}
     styles = {ORCHESTRATION: "orchestration", CHOREOGRAPHY: "choreography"}
-    wanted = {mode.name: (styles[mode.style], names[mode.substrate]) for mode in MODES.values()}
-    assert {mode: told[:2] for mode, told in documented().items()} == wanted
+    expected = {mode.name: (styles[mode.style], names[mode.substrate]) for mode in MODES.values()}
+    assert {mode: row[:2] for mode, row in documented().items()} == expected
 
 
 @pytest.mark.usefixtures("disarmed")

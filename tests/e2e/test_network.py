@@ -40,14 +40,14 @@ def nightly(stack: str, fault: str = "answers-lost") -> bool:
 @pytest.fixture(scope="module")
 def toxic_stack(stack: Stack) -> Iterator[StackUnderTest]:
     """The stack of this mode with proxies; without them again for the tests that follow."""
-    wanted = {**SETTINGS, "TOXICS": "on", "SAGA_DEADLINE": LAID_DOWN}
+    stack_settings = {**SETTINGS, "TOXICS": "on", "SAGA_DEADLINE": LAID_DOWN}
     try:
-        environment = api.up(stack.mode, stack_dir=FOLDER, port_offset=OFFSET, env=wanted)
+        environment = api.up(stack.mode, stack_dir=FOLDER, port_offset=OFFSET, env=stack_settings)
     except StackError as error:
         if "Toxiproxy" not in str(error) or os.environ.get("CI"):
             raise
         pytest.skip(f"MISSING, so nothing of it was tested: Toxiproxy: {error}")
-    yield StackUnderTest(stack.mode, FOLDER, environment, settings=wanted)
+    yield StackUnderTest(stack.mode, FOLDER, environment, settings=stack_settings)
     api.up(stack.mode, stack_dir=FOLDER, port_offset=OFFSET, env=SETTINGS)
 
 

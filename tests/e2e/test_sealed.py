@@ -34,10 +34,10 @@ async def test_no_file_shows_token_name_or_street(stack: Stack) -> None:
         stack.start("ministack")
     # every page of a database is in its file then, where nothing is compressed
     await asyncio.gather(*(stack.administer(name, "CHECKPOINT") for name in SERVICES))
-    found = await asyncio.to_thread(_search, stack.folder, [secret, *sealed])
-    assert found[secret] == set()
+    files = await asyncio.to_thread(_search, stack.folder, [secret, *sealed])
+    assert files[secret] == set()
     kept = set(SERVICES) | {MODES[stack.mode].substrate}.intersection(KEEPING)
-    places = {part for text in sealed for path in found[text] for part in path.parts}
+    places = {part for text in sealed for path in files[text] for part in path.parts}
     assert places >= kept, "what is sealed is found, so what is in clear would be"
 
 
@@ -55,15 +55,15 @@ async def _sealed(stack: Stack, order_id: str) -> str:
 
 def _search(folder: Path, texts: Iterable[str]) -> dict[str, set[Path]]:
     """For each text, the files below the folder that contain it."""
-    found: dict[str, set[Path]] = {text: set() for text in texts}
+    files: dict[str, set[Path]] = {text: set() for text in texts}
     for path in folder.rglob("*"):
         try:
             if not path.is_file() or not path.stat().st_size:
                 continue
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                for text, places in found.items():
+                for text, places in files.items():
                     if content.find(text.encode()) >= 0:
                         places.add(path.relative_to(folder))
         except (FileNotFoundError, ValueError):  # it went while we looked
             continue
-    return found
+    return files

@@ -13,9 +13,9 @@ PATIENCE = 60.0
 async def _until(stack: Stack, path: str, service: str, status: str) -> Any:
     async with asyncio.timeout(PATIENCE):
         while True:
-            found = await stack.get(path, service, "root", "admin")
-            if found and found["status"] == status:
-                return found
+            state = await stack.get(path, service, "root", "admin")
+            if state and state["status"] == status:
+                return state
             await asyncio.sleep(0.1)
 
 
@@ -23,10 +23,8 @@ async def _letters(stack: Stack, order_id: str) -> list[str]:
     """Wait for dead letters about that order; returns their ids."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            found = await stack.get("/attention?limit=200", "order", "root", "admin")
-            ids = [
-                item["id"] for item in found["items"] if item["kind"] == "dead-letter" and order_id in item["detail"]
-            ]
+            page = await stack.get("/attention?limit=200", "order", "root", "admin")
+            ids = [item["id"] for item in page["items"] if item["kind"] == "dead-letter" and order_id in item["detail"]]
             if ids:
                 return ids
             await asyncio.sleep(0.2)

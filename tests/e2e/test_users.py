@@ -72,8 +72,8 @@ def private(place: Layout, program: str, pid: int) -> list[Path]:
     log = next(place.logs.glob(f"{program}*.log"))
     data = [place.data / program, place.data / "postgres" / program.removesuffix("-db")]
     own = [path for path in data if path.is_dir() and (path.parent == place.data or program.endswith("-db"))]
-    found = [place.program_secrets / program, place.scripts / program, log, *own]
-    return [*found, Path(f"/proc/{pid}/environ"), Path(f"/proc/{pid}/mem"), Path(f"/proc/{pid}/cwd")]
+    files = [place.program_secrets / program, place.scripts / program, log, *own]
+    return [*files, Path(f"/proc/{pid}/environ"), Path(f"/proc/{pid}/mem"), Path(f"/proc/{pid}/cwd")]
 
 
 def test_nothing_of_another_program_can_be_read_or_changed(stack: Stack, running: Mapping[str, int]) -> None:
