@@ -113,15 +113,15 @@ class Shop:
     async def judge(self, case: Case) -> Outcome:
         """Place an odd order, and follow it to its end."""
         answer = await self.place(*odd(case))
-        told = answer.json()
+        problem = answer.json()
         if answer.status_code == 422:
-            named = [error["field"] for error in told.get("errors", ())]
+            named = [error["field"] for error in problem.get("errors", ())]
             wrong = "" if case.field in named else f"the problem names {named}"
             return Outcome(case, "refused", "refused, though it fits" if case.fits else wrong)
         if answer.status_code not in (200, 202):
-            return Outcome(case, "?", f"{answer.status_code} {told.get('code', '')}")
+            return Outcome(case, "?", f"{answer.status_code} {problem.get('code', '')}")
         wrong = "" if case.fits else "taken, though it does not fit"
-        return Outcome(case, *((await self._end(told["order_id"])), wrong) if not wrong else ("taken", wrong))
+        return Outcome(case, *((await self._end(problem["order_id"])), wrong) if not wrong else ("taken", wrong))
 
     async def _end(self, order_id: str) -> str:
         for _ in range(int(SETTLES / 0.25)):

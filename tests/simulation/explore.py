@@ -57,7 +57,7 @@ def explore(
     none is given. Raises TooLarge beyond `bound` states.
     """
     styles = styles or (design.style,)
-    found = Exploration()
+    exploration = Exploration()
     start = World(design, scenario, eternal=True)
     names: dict[bytes, tuple[bytes, str]] = {start.digest(): (b"", "")}
     silent: set[bytes] = set()
@@ -65,8 +65,8 @@ def explore(
     queue = deque([start])
     while queue:
         world = queue.popleft()
-        found.states += 1
-        if found.states > bound:
+        exploration.states += 1
+        if exploration.states > bound:
             raise TooLarge(f"more than {bound} states")
         violation = next(broken(world), None) or next(iter(delivered(world, styles)), None)
         core = world.digest(network=False)
@@ -75,17 +75,17 @@ def explore(
             violation, ending = nudged(world)
             endings |= ending
         if violation is not None:
-            found.violation, found.path = violation, _path(names, world.digest())
+            exploration.violation, exploration.path = violation, _path(names, world.digest())
             break
         here = world.digest()
         for name, then in successors(world, cancels, styles):
-            found.transitions += 1
+            exploration.transitions += 1
             key = then.digest()
             if key not in names:
                 names[key] = (here, name)
                 queue.append(then)
-    found.silent, found.endings = len(silent), frozenset(endings)
-    return found
+    exploration.silent, exploration.endings = len(silent), frozenset(endings)
+    return exploration
 
 
 def successors(world: World, cancels: bool, styles: tuple[str, ...]) -> Iterator[tuple[str, World]]:

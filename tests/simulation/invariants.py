@@ -54,9 +54,9 @@ _PATHS: Final[Mapping[str, re.Pattern[str]]] = {
 def safety(world: World) -> Iterator[Violation]:
     """The violations that a world must never have."""
     for sku, item in world.databases["inventory"].items.items():
-        held = sum(row.lines.get(sku, 0) for row in _reservations(world) if row.status == "RESERVED")
-        if min(item.available, item.reserved, item.committed) < 0 or item.reserved != held:
-            yield Violation(5, f"{item} with {held} in open reservations")
+        reserved = sum(row.lines.get(sku, 0) for row in _reservations(world) if row.status == "RESERVED")
+        if min(item.available, item.reserved, item.committed) < 0 or item.reserved != reserved:
+            yield Violation(5, f"{item} with {reserved} in open reservations")
         if item.available + item.reserved + item.committed != item.received:
             yield Violation(5, f"{item} does not add up")
     for deed, count in Counter((deed.order_id, deed.operation) for deed in world.outside.ledger).items():

@@ -27,8 +27,8 @@ def test_the_auditor_sees_the_outcome_of_every_seeded_defect(name: str, style: s
         done = run(design, seed)
         if done.violations:
             heal(done.world)
-            found = audit(done.world)
-            if found:
-                print(f"seed {seed}: {found}")
+            violations = audit(done.world)
+            if violations:
+                print(f"seed {seed}: {violations}")
                 return
     pytest.fail("the auditor saw nothing")

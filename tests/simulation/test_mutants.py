@@ -40,10 +40,10 @@ def test_every_invariant_has_a_mutant_that_breaks_it() -> None:
     ],
 )
 def test_exploring_every_state_finds_the_defect_on_a_short_path(name: str, style: str) -> None:
-    found = explore(MUTANTS[name].mutate(Design(style)), single("good"))
-    print("; ".join(found.path), found.violation)
-    assert found.violation is not None
-    assert len(found.path) <= 12
+    exploration = explore(MUTANTS[name].mutate(Design(style)), single("good"))
+    print("; ".join(exploration.path), exploration.violation)
+    assert exploration.violation is not None
+    assert len(exploration.path) <= 12
 
 
 @pytest.mark.parametrize("style", STYLES)

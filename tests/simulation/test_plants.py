@@ -31,8 +31,8 @@ def modules(copy: Copy) -> dict[str, str]:
     code += f"print(json.dumps({{name: find_spec(name).origin for name in {names}}}))"
     words = [str(copy.python), "-c", code]
     done = subprocess.run(words, cwd="/", env=copy.environment({}), capture_output=True, text=True, check=True)
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
+    modules: dict[str, str] = json.loads(done.stdout)
+    return modules
 
 
 def test_a_copy_runs_its_own_code_with_the_packages_that_are_installed_here(copy: Copy) -> None:
@@ -109,11 +109,11 @@ def test_a_patch_that_does_not_fit_is_refused(copy: Copy, tmp_path: Path) -> Non
 
 
 def test_a_planted_copy_is_gone_afterwards_and_the_tree_is_untouched() -> None:
-    door = ROOT / "shared" / "src" / "sagakit" / "door.py"
-    before = door.read_bytes()
+    batch = ROOT / "shared" / "src" / "sagakit" / "engine" / "batch.py"
+    before = batch.read_bytes()
     with planted("no-inbox") as found:
-        assert (found.folder / door.relative_to(ROOT)).read_bytes() != before
-    assert door.read_bytes() == before
+        assert (found.folder / batch.relative_to(ROOT)).read_bytes() != before
+    assert batch.read_bytes() == before
     assert not found.folder.exists()
 
 
@@ -142,17 +142,17 @@ def test_make_simulate_prints_the_call_that_repeats_what_it_found(copy: Copy) ->
         done = subprocess.run(words, cwd=copy.folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 1, done.stderr
         (report,) = copy.folder.glob("reports/simulate-*/report.json")
-        found = json.loads(report.read_text())
-        call = found["found"].partition("the shrunk one, ")[2].partition(": ")[2].partition("\n->")[0]
+        results = json.loads(report.read_text())
+        call = results["found"].partition("the shrunk one, ")[2].partition(": ")[2].partition("\n->")[0]
         again = f"{IMPORTS}print({call}.broken)"
         words = [str(copy.python), "-c", again]
         repeated = subprocess.run(words, cwd=copy.folder, env=environment, capture_output=True, text=True, check=True)
     finally:
         apply(copy, PLANTS["hasty-completion"].patch, reverse=True)
-    assert found["verdict"] == "false"
-    assert found["settings"]["style"] == "orchestration"
+    assert results["verdict"] == "false"
+    assert results["settings"]["style"] == "orchestration"
     assert call in done.stdout
-    broken = found["found"].partition("breaks invariant ")[2].partition(":")[0]
+    broken = results["found"].partition("breaks invariant ")[2].partition(":")[0]
     assert broken in repeated.stdout.strip(" {}\n").split(", ")
 
 

@@ -52,8 +52,8 @@ async def query(stack: StackUnderTest, service: str, statement: str, *arguments:
     url = stack.environment[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "", 1)
     connection = await asyncpg.connect(url, timeout=CONNECT_WITHIN)
     try:
-        found: list[Any] = await connection.fetch(statement, *arguments, timeout=CONNECT_WITHIN)
-        return found
+        rows: list[Any] = await connection.fetch(statement, *arguments, timeout=CONNECT_WITHIN)
+        return rows
     finally:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError):
             await connection.close(timeout=1)

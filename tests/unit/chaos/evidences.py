@@ -47,8 +47,8 @@ def audited(**more: Any) -> dict[str, Any]:
 
 
 def violated(number: int) -> dict[str, Any]:
-    found = [{"subject": "order-9", "what": "captured twice"}]
-    return audited(invariants=[{"number": number, "judged": True, "violations": 1, "found": found}])
+    violations = [{"subject": "order-9", "what": "captured twice"}]
+    return audited(invariants=[{"number": number, "judged": True, "violations": 1, "found": violations}])
 
 
 KILL = Injection("kill", "payment", 115.0, 118.0, True, "payment answers again")

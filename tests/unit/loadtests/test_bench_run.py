@@ -57,25 +57,25 @@ def _bench(folder: Path) -> Bench:
 def test_locust_is_asked_for_good_orders_only_the_same_ones_in_each_mode(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked: list[Mapping[str, str]] = []
+    calls: list[Mapping[str, str]] = []
 
     def locust(values: Mapping[str, str], stack: Any, folder: Path, log: Path) -> int:
-        asked.append(values)
+        calls.append(values)
         with appending(folder / FILE, "shoppers") as history:
             history.invoke("order", "alice", "k")
         return 0
 
     monkeypatch.setattr(module, "locust", locust)
-    told = [_bench(tmp_path).load({}, 2, 20, tmp_path / mode) for mode in ("a", "b")]
-    assert asked[0] == asked[1]
-    assert (asked[0]["MIX"], asked[0]["RATE"], asked[0]["DURATION"], asked[0]["SHAPE"]) == (
+    observations = [_bench(tmp_path).load({}, 2, 20, tmp_path / mode) for mode in ("a", "b")]
+    assert calls[0] == calls[1]
+    assert (calls[0]["MIX"], calls[0]["RATE"], calls[0]["DURATION"], calls[0]["SHAPE"]) == (
         "good",
         "5",
         "20",
         "constant",
     )
-    assert asked[0]["SEED"] == "3"
-    assert [sight.key for sight in told[0]] == ["k"]
+    assert calls[0]["SEED"] == "3"
+    assert [sight.key for sight in observations[0]] == ["k"]
 
 
 def test_a_locust_that_could_not_run_ends_the_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
