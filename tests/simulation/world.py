@@ -239,6 +239,6 @@ class World:
         return True
 
     def is_recorded(self, key: str) -> bool:
-        """Whether the answer to that call has been recorded."""
+        """Whether the answer to that call has gone through the door."""
         command = self.services[self.leased[key]].outcome(decode_call(self.called(key).body), self.outside.answers[key])
         return message_id(command) in self.databases[self.leased[key]].inbox
