@@ -30,10 +30,7 @@ from tests.simulation.sealed import decide_opened
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """An outbox row that another process of the service has leased, with a token of its own.
-
-    `answer`: the provider's, if the row is a call that this process has made.
-    """
+    """An outbox row that another process has leased; `answer`: the provider's, if it is a call that was made."""
 
     service: str
     row: OutboxRow
