@@ -113,7 +113,7 @@ keys: ## print a new pair of keys for tokens, for Kubernetes: one signs, the oth
 
 demo: ## place one order of every kind in the running stack, then audit it
 	$(BOOTSTRAP) runtime
-	@exec $(PY) -m loadtests.demo
+	@exec $(PY) -m checkout_demo
 
 audit: ## check that all that happened is consistent (FORMAT=json)
 	$(BOOTSTRAP) runtime
@@ -124,7 +124,7 @@ load: ## load test the running stack (USERS, RATE, DURATION, SHAPE), then drain 
 	@exec $(PY) -m loadtests.run
 
 bench: ## compare the modes on a stack of its own, with a report and raw data (MODES, RUNS, RATE, DURATION, PROVIDERS)
-	$(BOOTSTRAP) runtime
+	$(BOOTSTRAP) dev
 	@exec $(PY) -m loadtests.bench
 
 chaos: ## break a stack of its own under load, heal it, audit it (FAULTS=all, MODES, DURATION, RATE, SEED, EXPERIMENT, PLANT)
@@ -139,9 +139,9 @@ simulate: ## run schedules in the simulator on all cores, and report what they c
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m tests.simulation
 
-lint: ## check formatting, lint rules, types and import rules
+lint: ## check formatting, lint rules, types, import rules, spelling and file sizes
 	$(BOOTSTRAP) dev
-	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports && .venv/bin/codespell && tests/sizes
 
 lock: ## write the lock files again from pyproject.toml (needs uv)
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

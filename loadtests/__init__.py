@@ -1,0 +1,1 @@
+"""Load on a running stack, its history, and the bench that compares the modes."""

@@ -1,7 +1,7 @@
-"""`python -m loadtests.edn history.jsonl`: a history as Jepsen writes it, in EDN, on standard output.
+"""`python -m loadtests.edn history.jsonl`: print a history in EDN, as Jepsen writes it.
 
 Elle, Knossos and Jepsen's own checkers read such files: one map a line, with `:index`, `:time` (nanoseconds since the
-first line), `:process`, `:type`, `:f` and `:value`. `docs/reliability.md` tells how to feed them.
+first line), `:process`, `:type`, `:f` and `:value`. `docs/reliability.md` shows how to use them.
 """
 
 from __future__ import annotations
@@ -16,19 +16,23 @@ from typing import Any, Final
 from loadtests.history import COMPLETIONS, Line, read_lines
 
 TYPES: Final = {"invoke": ":invoke", "ok": ":ok", "fail": ":fail", "unknown": ":info"}
-"""Ours -> Jepsen's, where an operation of unknown outcome is `:info`."""
+"""Our types -> Jepsen's, in which an operation of unknown outcome is `:info`."""
 
 USAGE: Final = "usage: python -m loadtests.edn HISTORY (a history.jsonl, for example reports/load-…/history.jsonl)"
 
 
 class Keyword(str):
-    """A word that EDN writes with a colon."""
+    """A word that is written with a colon."""
 
     __slots__ = ()
 
 
 def edn(value: Any) -> str:
-    """JSON values and keywords as EDN; TypeError for anything else. The keys of maps become keywords where they can."""
+    """Write a JSON value or a keyword as EDN; the keys of maps become keywords where possible.
+
+    Raises:
+        TypeError: The value is anything else.
+    """
     match value:
         case None:
             return "nil"
@@ -41,7 +45,7 @@ def edn(value: Any) -> str:
         case str():
             return _text(value)
         case Mapping():
-            return "{" + ", ".join(f"{_key(name)} {edn(one)}" for name, one in value.items()) + "}"
+            return "{" + ", ".join(f"{_key(name)} {edn(item)}" for name, item in value.items()) + "}"
         case list() | tuple():
             return "[" + " ".join(map(edn, value)) + "]"
     raise TypeError(f"no EDN for {type(value).__name__}")
@@ -51,7 +55,7 @@ _ESCAPES: Final = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\
 
 
 def _text(value: str) -> str:
-    return '"' + "".join(_ESCAPES.get(one, one if one >= " " else f"\\u{ord(one):04x}") for one in value) + '"'
+    return '"' + "".join(_ESCAPES.get(char, char if char >= " " else f"\\u{ord(char):04x}") for char in value) + '"'
 
 
 def _key(name: str) -> str:
@@ -61,22 +65,23 @@ def _key(name: str) -> str:
 
 @dataclass
 class Processes:
-    """Jepsen's processes: each has one operation at a time, and none after one whose outcome is unknown."""
+    """Numbers Jepsen's processes: each runs one operation at a time, and none after one of unknown outcome."""
 
     running: dict[str, int] = field(default_factory=dict)
     free: list[int] = field(default_factory=list)
-    made: int = 0
+    count: int = 0
 
     def begin(self, operation: str) -> int:
-        """The lowest number that is free."""
+        """Give the operation the lowest free process; returns its number."""
         if self.free:
             number = heapq.heappop(self.free)
         else:
-            number, self.made = self.made, self.made + 1
+            number, self.count = self.count, self.count + 1
         self.running[operation] = number
         return number
 
     def end(self, operation: str, how: str) -> int:
+        """Free the process of the operation, unless its outcome is unknown; returns its number."""
         number = self.running.pop(operation)
         if how != "unknown":
             heapq.heappush(self.free, number)
@@ -84,7 +89,11 @@ class Processes:
 
 
 def operations(lines: Iterable[Line]) -> Iterator[dict[str, Any]]:
-    """Jepsen's operations; faults are those of its `:nemesis`, and readiness is left out. ValueError: no history."""
+    """Turn a history into Jepsen's operations: faults are those of its `:nemesis`, readiness is left out.
+
+    Raises:
+        ValueError: An operation ends that has not begun.
+    """
     processes = Processes()
     began: float | None = None
     index = 0
@@ -104,10 +113,10 @@ def _operation(line: Line, processes: Processes) -> dict[str, Any]:
     kind = line["type"]
     if kind == "invoke":
         process = processes.begin(line["id"])
-        told: dict[str, Any] = {}
+        answer: dict[str, Any] = {}
     elif kind in COMPLETIONS and line["id"] in processes.running:
         process = processes.end(line["id"], kind)
-        told = {"status": line["status"]}
+        answer = {"status": line["status"]}
     else:
         raise ValueError(f"{kind} of {line['id']} ends what has not begun")
     names = ("customer", "key", "order_id")
@@ -115,12 +124,12 @@ def _operation(line: Line, processes: Processes) -> dict[str, Any]:
         "process": process,
         "type": Keyword(TYPES[kind][1:]),
         "f": Keyword(line["op"]),
-        "value": {**{name: line[name] for name in names}, **told, **line["value"]},
+        "value": {**{name: line[name] for name in names}, **answer, **line["value"]},
     }
 
 
 def _fault(line: Line) -> dict[str, Any]:
-    """Jepsen's nemesis marks both the begin and the end of a fault with `:info`."""
+    """Jepsen's nemesis marks both the beginning and the end of a fault with `:info`."""
     return {
         "process": Keyword("nemesis"),
         "type": Keyword("info"),
@@ -130,7 +139,7 @@ def _fault(line: Line) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status: 2 where there is no history."""
+    """Print a file as EDN; returns the exit status, 2 if it is no history."""
     if len(arguments) != 1:
         print(USAGE, file=sys.stderr)
         return 2

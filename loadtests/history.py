@@ -1,6 +1,6 @@
-"""What happened in a run, one JSON object a line: client operations, faults and the readiness of the services.
+"""The history of a run, one JSON object a line: client operations, faults and the readiness of the services.
 
-Load tests, chaos and benches write the same file, and several processes may append to it at once: each line is
+Load tests, chaos and benches write the same format. Several processes may append to one file at once: each line is
 appended by a single write. Every line has `at` (wall clock, seconds since 1970), `mono` (the machine's monotonic clock,
 seconds), `process` (who wrote it) and `type`. `docs/reliability.md` describes all fields.
 """
@@ -23,7 +23,7 @@ Line = Mapping[str, Any]
 
 
 class History:
-    """Appends to a file, which is created with its folder where missing. `process` must differ between writers."""
+    """Appends to a file; creates it and its folder if missing. `process` must differ between writers."""
 
     def __init__(self, path: Path, process: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,19 @@ class History:
         kind: str = "",
         value: Mapping[str, Any] | None = None,
     ) -> "Operation":
-        """A client is about to send a request. `op` is order, cancel or read; `key` the order's Idempotency-Key."""
+        """Record that a client is about to send a request, which the operation that is returned must end.
+
+        Args:
+            op: One of OPS.
+            customer: Who sends it.
+            key: The order's Idempotency-Key.
+            order_id: The order, where the client knows it.
+            kind: The kind of order, see `loadtests.shoppers`.
+            value: What is asked for.
+
+        Raises:
+            ValueError: `op` is not one of OPS.
+        """
         if op not in OPS:
             raise ValueError(f"op={op!r} is not one of {', '.join(OPS)}")
         number = f"{self._process}-{next(self._numbers)}"
@@ -51,35 +63,43 @@ class History:
         return operation
 
     def fault(self, phase: str, fault: str, target: str, felt: bool | None = None, detail: str = "") -> None:
-        """A fault begins to act (`phase` start) or has ended (`end`; `felt`: whether the system noticed)."""
+        """Record that a fault begins (`phase` start) or has ended (`end`; `felt`: whether the system noticed it).
+
+        Raises:
+            ValueError: `phase` is neither start nor end.
+        """
         if phase not in ("start", "end"):
             raise ValueError(f"phase={phase!r} is not one of start, end")
         self.write("fault", phase=phase, fault=fault, target=target, felt=felt, detail=detail)
 
     def ready(self, service: str, status: str, reasons: Sequence[str] = ()) -> None:
-        """The readiness of a service has changed to this; see `loadtests.readiness`."""
+        """Record that the readiness of a service has changed to this; see `loadtests.readiness`.
+
+        Raises:
+            ValueError: `status` is not one of STATUSES.
+        """
         if status not in STATUSES:
             raise ValueError(f"status={status!r} is not one of {', '.join(STATUSES)}")
         self.write("ready", service=service, status=status, reasons=list(reasons))
 
     def write(self, line_type: str, **fields: Any) -> None:
-        """Append a line of that type."""
+        """Append a line of that type with these fields."""
         clocks = {"at": round(time.time(), 6), "mono": round(time.monotonic(), 6)}
         line = json.dumps({**clocks, "process": self._process, "type": line_type, **fields}, ensure_ascii=True)
         os.write(self._file, f"{line}\n".encode())
 
     def close(self) -> None:
-        """What is written later raises OSError, and is not in another file that has the same number now."""
+        """Close the file; a later write raises OSError, and cannot reach another file with the same descriptor."""
         os.close(self._file)
         self._file = -1
 
 
 @dataclass
 class Operation:
-    """A request of a client, with all its repeats under one key, from the first attempt to the last answer.
+    """A request of a client with all its retries under one key, from the first attempt to the last answer.
 
     It ends once: `ok` (done), `fail` (the server refused; it has had no effect), or `unknown` (no answer came: it may
-    have happened, or may still happen). One that has no end in the file is unknown, too.
+    have happened, or may still happen). An operation that has no end in the file is unknown, too.
     """
 
     _history: History
@@ -88,9 +108,14 @@ class Operation:
     _began: float
 
     def answered(self, status: int, answer: Mapping[str, Any], unanswered: int = 0) -> None:
-        """End it by an HTTP answer, after so many attempts that had no answer, or one that says nothing (502 to 504).
+        """End it by an HTTP answer.
 
-        A refusal, 4xx, is certain only if every attempt was answered: an earlier one may have been carried out.
+        A refusal (4xx) is certain only if every attempt was answered: an earlier attempt may have been carried out.
+
+        Args:
+            status: The HTTP status.
+            answer: The body: an order, or problem details.
+            unanswered: How many attempts before had no answer, or one from a gateway (502 to 504).
         """
         if status in (200, 202):
             reason = answer.get("cancellation_reason")
@@ -102,16 +127,16 @@ class Operation:
             self.unknown(answer=status, unanswered=unanswered)
 
     def ok(self, order_id: str, status: str, **value: Any) -> None:
-        """The server answered with the order, which had this status."""
+        """End it: the server answered with the order, which had this status."""
         self._order_id = order_id
         self._end("ok", status, value)
 
     def fail(self, **value: Any) -> None:
-        """The server refused. `value` tells its answer: `answer`, the HTTP status, and why."""
+        """End it: the server refused. `value` holds `answer`, the HTTP status, and why."""
         self._end("fail", None, value)
 
     def unknown(self, **value: Any) -> None:
-        """No answer came that says whether it happened."""
+        """End it: no answer says whether it happened."""
         self._end("unknown", None, value)
 
     def _end(self, how: str, status: str | None, value: Mapping[str, Any]) -> None:
@@ -122,7 +147,7 @@ class Operation:
 
 @contextmanager
 def appending(path: Path, process: str) -> Iterator[History]:
-    """A history that is closed in the end."""
+    """Open a history for the block."""
     history = History(path, process)
     try:
         yield history
@@ -131,14 +156,18 @@ def appending(path: Path, process: str) -> Iterator[History]:
 
 
 def read_lines(path: Path) -> list[Line]:
-    """All lines in the order of the monotonic clock; ValueError names the first that is none."""
+    """Read all lines, in the order of the monotonic clock.
+
+    Raises:
+        ValueError: A line is not one of a history; the message names the first.
+    """
     lines: list[Line] = []
     with path.open(encoding="utf-8") as file:
         for number, text in enumerate(file, 1):
             try:
                 line = json.loads(text)
                 if not isinstance(line["type"], str) or not isinstance(line["mono"], float | int):
-                    raise TypeError("type is a text and mono a number")
+                    raise ValueError("type must be a text and mono a number")
             except (ValueError, TypeError, KeyError) as error:
                 raise ValueError(f"{path}, line {number}: {type(error).__name__}: {error}") from error
             lines.append(line)

@@ -1,8 +1,8 @@
 """Shoppers for Locust. `make load` runs this file with the settings of `loadtests/run.py` in the environment.
 
 Orders arrive by an open Poisson process of RATE a second, whether or not earlier ones have been answered: a slow
-system is not spared by its own slowness. Each waits for its end (`Prefer: wait`), retries an unanswered request
-under the same key, and holds the answer against what its kind must come to.
+system gets no less load. Each shopper waits for the end of its order (`Prefer: wait`), retries an unanswered request
+under the same key, and compares the end with the one that its kind must come to.
 """
 
 import os
@@ -42,7 +42,7 @@ outcomes = Outcomes(Path(os.environ.get("ORDERS", f"reports/{FILE}")))
 
 
 class Shop(FastHttpUser):
-    """One source of arrivals; every arrival is a shopper of its own."""
+    """The one source of arrivals; every arrival is a shopper in a greenlet of its own."""
 
     fixed_count = 1
     wait_time = constant(0)
@@ -52,6 +52,7 @@ class Shop(FastHttpUser):
     insecure = False
 
     def on_start(self) -> None:
+        """Issue a token for each customer."""
         signing_key = os.environ["TOKEN_SIGNING_KEY"]
         self.names = [f"shopper-{number}" for number in range(CUSTOMERS)]
         self.tokens = {name: issue_token(signing_key, name, ttl=86400) for name in self.names}
@@ -61,36 +62,41 @@ class Shop(FastHttpUser):
 
     @task
     def arrive(self) -> None:
+        """Wait for the next arrival, and let that shopper begin."""
         elapsed = min((self.due - self.began) / DURATION, 1.0)
         self.due += dice.expovariate(max(RATE * SHAPE(elapsed), 0.01))
-        gevent.sleep(max(self.due - time.monotonic(), 0))  # one that is late does not delay those behind it
+        gevent.sleep(max(self.due - time.monotonic(), 0))  # a late arrival does not delay the next
         self.placed += 1
         self.pool.spawn(self.shop, pick(kinds, dice), dice.choice(self.names), f"{run_id}-{self.placed}")
 
     def on_stop(self) -> None:
+        """Wait for the shoppers who have come, at most PATIENCE seconds."""
         self.pool.join(timeout=PATIENCE)
 
     def shop(self, kind: Kind, customer: str, key: str) -> None:
-        """Order, wait for the end, and judge it; the time is from the first attempt to the last answer."""
+        """Place an order, wait for its end, and judge it; its time counts from the first attempt to the last answer."""
         headers = {
             "Authorization": f"Bearer {self.tokens[customer]}",
             "Idempotency-Key": key,
             "Prefer": f"wait={0 if kind.cancels else WAIT}",
         }
         began = time.perf_counter()
-        wanted = body(kind, dice)
-        answer, order = self._order(kind, customer, key, headers, wanted)
+        payload = body(kind, dice)
+        answer, order = self._order(kind, customer, key, headers, payload)
         while answer == 202 and not kind.cancels and time.perf_counter() - began < WAIT:
-            answer, order = self._order(kind, customer, key, headers, wanted)  # a stopping server lets go of waiters
+            # a server that stops answers those who wait: wait again
+            answer, order = self._order(kind, customer, key, headers, payload)
         if kind.cancels and order.get("order_id"):
             gevent.sleep(dice.random() * 0.3)
             operation = history.invoke("cancel", customer, key, order_id=order["order_id"], kind=kind.name)
-            answer, order = self._insist("POST", f"/orders/{order['order_id']}/cancel", headers, None, operation)
+            answer, order = self._send_until_answered(
+                "POST", f"/orders/{order['order_id']}/cancel", headers, None, operation
+            )
             wrong = None if answer in (200, 409) else f"cancel answered {answer}"
         else:
             wrong = self._judge(kind, answer, order)
         milliseconds = (time.perf_counter() - began) * 1000
-        outcomes.saw(kind.name, milliseconds, wrong)
+        outcomes.add(kind.name, milliseconds, wrong)
         self.environment.events.request.fire(
             request_type="ORDER",
             name=kind.name,
@@ -101,16 +107,16 @@ class Shop(FastHttpUser):
         )
 
     def _order(
-        self, kind: Kind, customer: str, key: str, headers: dict[str, str], wanted: dict[str, Any]
+        self, kind: Kind, customer: str, key: str, headers: dict[str, str], payload: dict[str, Any]
     ) -> tuple[int, dict[str, Any]]:
-        value = {"lines": wanted["lines"], "country": wanted["shipping_address"]["country"]}
+        value = {"lines": payload["lines"], "country": payload["shipping_address"]["country"]}
         operation = history.invoke("order", customer, key, kind=kind.name, value=value)
-        return self._insist("POST", "/orders", headers, wanted, operation)
+        return self._send_until_answered("POST", "/orders", headers, payload, operation)
 
-    def _insist(
+    def _send_until_answered(
         self, method: str, path: str, headers: dict[str, str], payload: Any, operation: Operation
     ) -> tuple[int, dict[str, Any]]:
-        """Send until there is an answer that is not an outage; (0, {}) if none came in time. Ends the operation."""
+        """Retry until an answer is no outage, at most PATIENCE seconds; (0, {}) if none is. Ends the operation."""
         until = time.monotonic() + PATIENCE
         pause = 0.1
         unanswered = 0
@@ -142,16 +148,17 @@ class Shop(FastHttpUser):
         return f"ended {got}, not {want}"
 
 
-def end_when_told(environment: Environment, **_: Any) -> None:
-    """SIGUSR1 ends the load as the end of its time does: shoppers that have come get their answers."""
+def end_on_signal(environment: Environment, **_: Any) -> None:
+    """Let SIGUSR1 end the load early, as its duration does: shoppers who have come still get their answers."""
     assert environment.runner is not None
     gevent.signal_handler(signal.SIGUSR1, environment.runner.quit)
 
 
 def close(environment: Environment, **_: Any) -> None:
+    """Close the files of the run."""
     history.close()
     outcomes.close()
 
 
-events.test_start.add_listener(end_when_told)  # type: ignore[no-untyped-call]
+events.test_start.add_listener(end_on_signal)  # type: ignore[no-untyped-call]
 events.quitting.add_listener(close)  # type: ignore[no-untyped-call]

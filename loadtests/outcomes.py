@@ -1,6 +1,6 @@
-"""How each order of a load test went, one JSON object a line: `{"kind", "ms", "wrong"}`; and the figures over them.
+"""The outcome of each order of a load test, one JSON object a line: `{"kind", "ms", "wrong"}`; and figures over them.
 
-Locust's own CSV files lack what it counted in the last second or so, and with it the orders that took longest.
+Locust's own CSV files lack what it counted in the last second or so, and so the orders that took longest.
 """
 
 import json
@@ -15,23 +15,24 @@ FILE = "orders.jsonl"
 
 
 class Outcomes:
-    """Appends to a file; every line is written whole."""
+    """Writes a file; every line is written whole."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file: IO[str] = path.open("w", buffering=1)
 
-    def saw(self, kind: str, milliseconds: float, wrong: str | None) -> None:
-        """`milliseconds` from the first attempt to the last answer; `wrong`: what it should not have come to."""
+    def add(self, kind: str, milliseconds: float, wrong: str | None) -> None:
+        """Write one outcome: `milliseconds` from first attempt to last answer; `wrong`: how it ended wrongly."""
         self._file.write(json.dumps({"kind": kind, "ms": round(milliseconds, 2), "wrong": wrong}) + "\n")
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Orders of one kind: how many, how many of them did not end as they must and why, and their times in ms."""
+    """Figures of one kind of order: how many, how many ended wrongly, how often in which way, and times in ms."""
 
     orders: int
     failed: int
@@ -42,7 +43,7 @@ class Figures:
 
 
 def figures(path: Path) -> dict[str, Figures]:
-    """The figures of each kind in a file, in alphabetical order."""
+    """Compute the figures of each kind in a file, in alphabetical order."""
     times: defaultdict[str, list[float]] = defaultdict(list)
     wrong: defaultdict[str, Counter[str]] = defaultdict(Counter)
     with path.open() as lines:
@@ -60,5 +61,5 @@ def _figures(times: Sequence[float], wrong: Counter[str]) -> Figures:
 
 
 def share(times: Sequence[float], part: float) -> float:
-    """The least of the sorted times that so large a part of them does not exceed."""
+    """The percentile `part` (0 to 1) of sorted times, by nearest rank: the least that so many do not exceed."""
     return times[max(ceil(len(times) * part), 1) - 1]

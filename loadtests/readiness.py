@@ -1,4 +1,4 @@
-"""Watches the readiness of services and appends its changes to a history."""
+"""Polls the readiness of services and appends its changes to a history."""
 
 import asyncio
 import threading
@@ -22,9 +22,14 @@ def urls(stack: Mapping[str, str]) -> dict[str, str]:
 
 
 async def watch(services: Mapping[str, str], history: History, every: float = EVERY) -> None:
-    """Until cancelled: ask each service's /health/ready every so many seconds, and append what has changed.
+    """Until cancelled, poll /health/ready of each service and append what has changed.
 
-    `services`: name -> base URL. The first answer counts as a change.
+    The first answer counts as a change.
+
+    Args:
+        services: Name -> base URL.
+        history: Where changes are appended.
+        every: Seconds between two polls.
     """
     async with asyncio.TaskGroup() as group:
         for name, url in services.items():
@@ -33,7 +38,7 @@ async def watch(services: Mapping[str, str], history: History, every: float = EV
 
 @contextmanager
 def watching(services: Mapping[str, str], history: History, every: float = EVERY) -> Iterator[None]:
-    """The same from code that does not await: it watches in a thread of its own until the block ends."""
+    """Do the same in a thread, until the block ends."""
     loop = asyncio.new_event_loop()
     task = loop.create_task(watch(services, history, every))
 
@@ -52,13 +57,13 @@ def watching(services: Mapping[str, str], history: History, every: float = EVERY
 
 
 async def _watch(name: str, url: str, history: History, every: float) -> None:
-    known: tuple[str, list[str]] | None = None
+    last: tuple[str, list[str]] | None = None
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as client:
         while True:
-            found = await _ask(client)
-            if found != known:
-                history.ready(name, *found)
-                known = found
+            state = await _ask(client)
+            if state != last:
+                history.ready(name, *state)
+                last = state
             await asyncio.sleep(every)
 
 
@@ -73,6 +78,6 @@ async def _ask(client: httpx.AsyncClient) -> tuple[str, list[str]]:
 
 
 def _reasons(body: Mapping[str, Any]) -> list[str]:
-    """Why it is not ready, or what is away."""
+    """Why a service is not ready, or what it depends on and cannot reach."""
     away = [f"{name} is away: {why}" for name, why in (body.get("away") or {}).items()]
     return [*([body["reason"]] if body.get("reason") else []), *away]

@@ -30,7 +30,11 @@ console = Console()
 
 
 def settings(environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings of the run; ValueError names the one that is wrong."""
+    """Read the settings of the run, with defaults for what is not set.
+
+    Raises:
+        ValueError: A setting is wrong; the message names it.
+    """
     values = {"RATE": "10", "DURATION": "30", "USERS": "50", "SHAPE": "constant", "MIX": "all", "SEED": "1"}
     values |= {name: environ[name] for name in values if environ.get(name)}
     for name in ("RATE", "DURATION", "USERS"):
@@ -47,19 +51,21 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def locust(values: Mapping[str, str], stack: Mapping[str, str], folder: Path, log: Path | None = None) -> int:
-    """Run Locust; its exit status. Leaves report.html, how each order went and the history of the run in `folder`.
+    """Run Locust; returns its exit status. Leaves report.html, the outcomes and the history in `folder`.
 
-    What it says goes to `log`, or else to standard error.
+    What Locust logs goes to `log`, or else to standard error.
     """
     command, environment = invocation(values, stack, folder)
-    with log.open("w") if log else nullcontext() as said:
-        return subprocess.run(command, env=environment, check=False, stdout=subprocess.DEVNULL, stderr=said).returncode
+    with log.open("w") if log else nullcontext() as stderr:
+        return subprocess.run(
+            command, env=environment, check=False, stdout=subprocess.DEVNULL, stderr=stderr
+        ).returncode
 
 
 def invocation(
     values: Mapping[str, str], stack: Mapping[str, str], folder: Path
 ) -> tuple[Sequence[str], Mapping[str, str]]:
-    """The command line and the environment with which `locust` starts it. SIGUSR1 ends the load before its time."""
+    """The command line and the environment to start Locust with. SIGUSR1 ends the load early."""
     command = [
         sys.executable,
         *("-m", "locust", "-f", "loadtests/locustfile.py", "--headless", "--users", "1", "--spawn-rate", "1"),
@@ -72,19 +78,19 @@ def invocation(
 
 
 def judge(folder: Path, p95_max: float | None, duration: float) -> bool:
-    """Print what was measured; whether nothing failed and the objective holds."""
+    """Print the figures; returns whether no order ended wrongly and the objective is met."""
     table = Table("kind", "orders", "failed", "orders/s", "p50 ms", "p95 ms", "p99 ms", title="orders by kind")
     kinds = figures(folder / FILE)
-    fine = not any(found.failed for found in kinds.values())
-    for name, found in kinds.items():
-        if name == "good" and p95_max is not None and found.p95 > p95_max:
-            console.print(f"objective missed: p95 of good orders is {found.p95:.0f} ms, P95 is {p95_max:g} ms")
+    fine = not any(kind.failed for kind in kinds.values())
+    for name, kind in kinds.items():
+        if name == "good" and p95_max is not None and kind.p95 > p95_max:
+            console.print(f"objective missed: p95 of good orders is {kind.p95:.0f} ms, P95 is {p95_max:g} ms")
             fine = False
-        counts = (str(found.orders), str(found.failed), f"{found.orders / duration:.1f}")
-        table.add_row(name, *counts, *(f"{ms:.0f}" for ms in (found.p50, found.p95, found.p99)))
+        counts = (str(kind.orders), str(kind.failed), f"{kind.orders / duration:.1f}")
+        table.add_row(name, *counts, *(f"{ms:.0f}" for ms in (kind.p50, kind.p95, kind.p99)))
     console.print(table)
-    for name, found in kinds.items():
-        for what, times in found.wrong.items():
+    for name, kind in kinds.items():
+        for what, times in kind.wrong.items():
             console.print(f"failed: {name}: {what} ({times} times)")
     if not kinds:
         console.print("no order was placed: nothing was measured")
@@ -92,6 +98,7 @@ def judge(folder: Path, p95_max: float | None, duration: float) -> bool:
 
 
 def main() -> int:
+    """Load the running stack, then audit it; returns the exit status."""
     try:
         values = settings(os.environ)
         stack = stack_environment()

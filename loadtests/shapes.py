@@ -1,4 +1,4 @@
-"""How the arrival rate moves over a run: a factor on RATE, by the elapsed share of the time."""
+"""How the arrival rate changes over a run: a factor on RATE, by the elapsed share of the duration (0 to 1)."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -6,6 +6,7 @@ from typing import Final
 
 
 def constant(elapsed: float) -> float:
+    """The full rate all the time."""
     return 1.0
 
 
@@ -20,7 +21,7 @@ def spike(elapsed: float) -> float:
 
 
 def wave(elapsed: float) -> float:
-    """Three tides between a fifth and the full rate."""
+    """Three waves between a fifth of the rate and the full rate."""
     return 0.6 - 0.4 * math.cos(elapsed * 6 * math.pi)
 
 

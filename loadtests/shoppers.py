@@ -1,4 +1,4 @@
-"""What shoppers order, and what each kind of order must end as."""
+"""The kinds of orders that shoppers place, and the end that each kind must come to."""
 
 import random
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of order: its share of the mix, and the end it must come to. `reason` None: COMPLETED."""
+    """A kind of order: its share of the mix, and the `reason` of its cancellation; None: it must complete."""
 
     name: str
     weight: float
@@ -31,7 +31,11 @@ COUNTRIES: Final = ("LV", "EE", "LT", "DE", "FR", "PT")
 
 
 def mix(names: str) -> tuple[Kind, ...]:
-    """The kinds of a comma-separated list, or all of them for `all`."""
+    """Choose kinds by a comma-separated list of their names, or `all`.
+
+    Raises:
+        ValueError: No name in the list is known.
+    """
     if names == "all":
         return KINDS
     chosen = tuple(kind for kind in KINDS if kind.name in names.split(","))
@@ -41,11 +45,12 @@ def mix(names: str) -> tuple[Kind, ...]:
 
 
 def pick(kinds: tuple[Kind, ...], dice: random.Random) -> Kind:
+    """Draw a kind by the shares of the mix."""
     return dice.choices(kinds, [kind.weight for kind in kinds])[0]
 
 
 def body(kind: Kind, dice: random.Random) -> dict[str, Any]:
-    """The body of `POST /orders` for an order of that kind: one to four lines of the large catalogue."""
+    """Draw the body of `POST /orders` for an order of that kind, with one to four lines of the large catalogue."""
     skus = [f"item-{dice.randint(1, 1000):04d}" for _ in range(dice.choice((1, 1, 1, 2, 2, 4)))]
     if kind.sku:
         skus[-1] = kind.sku

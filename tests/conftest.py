@@ -1,4 +1,4 @@
-"""The suite's own plugin; see tests/suite and docs/testing.md."""
+"""Load the suite's own plugin; see tests/suite and docs/testing.md."""
 
 import os
 
@@ -6,5 +6,5 @@ pytest_plugins = ["tests.suite.plugin"]
 
 
 def worker_number() -> int:
-    """0 in the first worker and where there is none; each has stacks and ports of its own."""
+    """The number of this worker, 0 without workers; each has stacks and ports of its own."""
     return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))

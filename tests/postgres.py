@@ -6,7 +6,6 @@ copied from one that the service's migrations and seed have filled.
 
 import asyncio
 import itertools
-import os
 import shutil
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 import pytest
 
 from quartet_stack.errors import StackError
@@ -39,17 +39,17 @@ from tests.modes.servers import free_ports
 from tests.suite.choice import chosen
 
 START_SECONDS = 30
-# A program dies with the thread that started it; and a loop of its own leaves the tests' alone.
+# A program ends with the thread that started it; and a loop of its own does not interfere with the tests'.
 _helper = ThreadPoolExecutor(1, "postgres")
 
 
 def definition(service: str) -> ServiceDefinition:
-    found: ServiceDefinition = import_module(f"{service}_service.main").DEFINITION
-    return found
+    service_definition: ServiceDefinition = import_module(f"{service}_service.main").DEFINITION
+    return service_definition
 
 
 class Server:
-    """One cluster for all services. It can be killed, frozen and started again; its address stays the same."""
+    """One server for all services. It can be killed, frozen and started again; its address stays the same."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class Server:
         native.create(layout, binaries, "order", self._secrets)
         self.port = free_ports(1)[0]
         program = native.program(layout, binaries, "order", self.port)
-        # without a sender of the log no commit waits for a standby, not even for one that is named
+        # without a WAL sender no commit waits for a standby, even if one is configured
         more = ("-c", "fsync=off", "-c", "max_wal_senders=1")
         program = replace(program, command=(*program.command, *more))
         write_scripts(layout, [program])
@@ -71,7 +71,7 @@ class Server:
         self._numbers = itertools.count(1)
 
     def start(self) -> None:
-        """Return when it takes connections."""
+        """Start it, and return when it takes connections."""
         if self._process is None or self._process.poll() is not None:
             self._process = _helper.submit(self._spawn).result()
         end = time.monotonic() + START_SECONDS
@@ -85,33 +85,34 @@ class Server:
                 time.sleep(0.05)
 
     def kill(self) -> None:
-        """All of it at once, as when the machine dies."""
+        """Kill all of its processes at once, as when the machine dies."""
         self.signal(signal.SIGKILL)
         assert self._process is not None
         self._process.wait(10)
 
     def signal(self, number: int) -> None:
-        """SIGSTOP and SIGCONT reach every process of the server."""
+        """Send a signal to every process of the server."""
         if self._process is not None and self._process.poll() is None:
-            for pid in (self._process.pid, *_children(self._process.pid)):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, number)
+            server = psutil.Process(self._process.pid)
+            for process in (server, *server.children()):
+                with suppress(psutil.NoSuchProcess):
+                    process.send_signal(number)
 
     def stop(self) -> None:
-        """The end of the server and of its files."""
+        """Kill the server, and delete its files."""
         self.signal(signal.SIGCONT)
         self.kill()
         folders.delete(self._layout)
 
     def log(self) -> str:
-        """All that the server has said."""
+        """The whole log of the server."""
         return self._log.read_text(errors="replace")
 
     def url(self, database: str) -> str:
         return f"postgresql+asyncpg://postgres:{self._secrets['postgres']}@127.0.0.1:{self.port}/{database}"
 
     def database(self, service: str) -> str:
-        """The URL of a new database with the service's tables and seed."""
+        """Create a database with the service's tables and seed; returns its URL."""
         name = f"{service}_{next(self._numbers)}"
         self._run(self._execute(f"CREATE DATABASE {name} TEMPLATE {self._template(service)}"))
         return self.url(name)
@@ -122,9 +123,9 @@ class Server:
         return self.url(name)
 
     def query(self, url: str, statement: str) -> list[Any]:
-        """Rows of a statement, from outside of the code under test."""
-        found: list[Any] = self._run(self._execute(statement, url.rsplit("/", 1)[1]))
-        return found
+        """Run a statement, without the code under test; returns the rows."""
+        rows: list[Any] = self._run(self._execute(statement, url.rsplit("/", 1)[1]))
+        return rows
 
     @cache  # noqa: B019
     def _template(self, service: str) -> str:
@@ -145,8 +146,8 @@ class Server:
         url = self.url(database).replace("+asyncpg", "")
         connection = await asyncpg.connect(url, timeout=5)
         try:
-            found: list[Any] = await connection.fetch(statement)
-            return found
+            rows: list[Any] = await connection.fetch(statement)
+            return rows
         finally:
             await connection.close()
 
@@ -155,12 +156,6 @@ class Server:
             return subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
             )
-
-
-def _children(pid: int) -> list[int]:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
 
 
 @cache
@@ -182,7 +177,7 @@ def postgres_server() -> Iterator[Server]:
 
 @pytest.fixture
 def postgres(postgres_server: Server) -> Iterator[Server]:
-    """The server, running; it is running again afterwards, whatever a test did to it."""
+    """The running server; it is started again after a test that stopped it."""
     yield postgres_server
     postgres_server.signal(signal.SIGCONT)
     postgres_server.start()
@@ -190,5 +185,5 @@ def postgres(postgres_server: Server) -> Iterator[Server]:
 
 @pytest.fixture
 def database(postgres: Server) -> Callable[[str], str]:
-    """Makes databases: the name of a service in, a URL out."""
+    """A function that creates a database for a service, by name, and returns its URL."""
     return postgres.database

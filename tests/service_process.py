@@ -59,7 +59,7 @@ class MemoryMode:
         pass
 
 
-class Replica(ServiceContext):
+class ServiceProcess(ServiceContext):
     """A ServiceContext, and shortcuts for tests."""
 
     mode: MemoryMode
@@ -98,7 +98,7 @@ async def service_process(
     started: bool = True,
     chatty: bool = True,
     **settings: Any,
-) -> AsyncIterator[Replica]:
+) -> AsyncIterator[ServiceProcess]:
     """A service over `url`; with `started` off only its dispatcher runs."""
     config = Settings(
         token_public_keys=PUBLIC_KEY, service=service, database_url=url, **{"providers": "instant", **settings}
@@ -111,7 +111,7 @@ async def service_process(
     letters, outside = SqlDeadLetters(database), provider or InstantProvider(decide, defined.opened(config))
     engine = ServiceEngine(defined.service, store, mode, outside, letters, config, metrics)
     attention = Attention(database, engine, defined.concerns, period=0.1)
-    replica = Replica(config, database, store, letters, engine, attention, metrics)
+    replica = ServiceProcess(config, database, store, letters, engine, attention, metrics)
     object.__setattr__(replica, "mode", mode)
     dispatching = asyncio.create_task(engine.dispatcher.run()) if not started else None
     if started:
@@ -126,7 +126,9 @@ async def service_process(
         await database.dispose()
 
 
-async def settled(service: Replica, items: Sequence[Item], seconds: float = 30) -> list[Event | BaseException | None]:
+async def settled(
+    service: ServiceProcess, items: Sequence[Item], seconds: float = 30
+) -> list[Event | BaseException | None]:
     """The answers to all items; those whose rows another replica has locked are sent again, as a consumer does."""
     answers: list[Event | BaseException | None] = list(await service.engine.do_until_stored(items))
     async with asyncio.timeout(seconds):
@@ -158,4 +160,14 @@ def names(events: Sequence[object]) -> list[str]:
     return [type(event).__name__ for event in events]
 
 
-__all__ = ["MemoryMode", "Replica", "basket", "message_id", "names", "place", "reserve", "service_process", "settled"]
+__all__ = [
+    "MemoryMode",
+    "ServiceProcess",
+    "basket",
+    "message_id",
+    "names",
+    "place",
+    "reserve",
+    "service_process",
+    "settled",
+]

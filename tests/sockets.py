@@ -1,12 +1,11 @@
-"""An app served on a real socket, raw connections to it, and what it has executed."""
+"""An app on a real socket, raw connections to it, and the requests that it has executed."""
 
 import asyncio
-import resource
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
+import psutil
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import StreamingResponse
 
@@ -35,7 +34,7 @@ class Site:
         return reader, writer
 
     async def all_of(self, *sent: bytes) -> bytes:
-        """Everything that the server says until it closes."""
+        """Read everything until the server closes the connection."""
         reader, _ = await self.open(*sent)
         return await whole(reader)
 
@@ -52,7 +51,7 @@ async def whole(reader: asyncio.StreamReader, seconds: float = 5) -> bytes:
 
 
 async def answer(reader: asyncio.StreamReader, seconds: float = 5) -> tuple[int, bytes]:
-    """The next answer of declared length: its status and its body."""
+    """Read the next answer of declared length; returns its status and body."""
     async with asyncio.timeout(seconds):
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
@@ -128,5 +127,4 @@ SMUGGLED = post(b"smuggled")
 
 def memory() -> float:
     """Megabytes of this process that are resident now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+    return int(psutil.Process().memory_info().rss) / 2**20

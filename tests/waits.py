@@ -1,4 +1,4 @@
-"""Waiting for what has to happen, on a machine that may be busy with something else."""
+"""Waits for conditions, on a machine that may be busy with other work."""
 
 import asyncio
 import time
@@ -10,7 +10,7 @@ ENDS: Final = 30.0
 
 
 async def until(holds: Callable[[], object], seconds: float = ENDS) -> None:
-    """Until it holds; what happens in this process, so it is asked again and again."""
+    """Wait until the condition holds, by polling it."""
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, f"not within {seconds} s"

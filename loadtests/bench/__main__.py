@@ -1,6 +1,6 @@
 """`make bench`: every mode in turns under the same load, on a stack of its own; a table, report.md and raw.json.
 
-Exit status 0 if every order completed and every audit is clean, 1 if not or if it could not go on, 2 for a wrong
+Exit status 0 if every order completed and every audit is clean, 1 if not or if the bench had to stop, 2 for a wrong
 setting. Settings: MODES (all), RUNS (3 of each), RATE (5 orders/s), DURATION (20 s), WARMUP (5 s), IDLE (5 s),
 PROVIDERS (instant), SEED (1); BENCH_STACK_DIR, BENCH_PORT_OFFSET.
 """
@@ -35,6 +35,7 @@ BROKEN: Final = (StackError, Unreachable, httpx.HTTPError, asyncpg.PostgresError
 
 
 def main() -> int:
+    """Run the whole bench on a stack of its own, which is deleted afterwards; returns the exit status."""
     try:
         chosen = plan(os.environ)
     except (ValueError, StackError) as error:
@@ -51,11 +52,11 @@ def main() -> int:
 
 
 def _measured(bench: Bench, console: Console) -> bool:
-    """Run by run, with all so far written down after each; whether everything went well."""
+    """Do all runs and write the record after each; returns whether every order completed and every audit is clean."""
     chosen, raw = bench.plan, bench.folder / "raw.json"
     began, total = datetime.now(UTC).isoformat(timespec="seconds"), len(chosen.modes) * chosen.runs
     record: Record | None = None
-    whole = True
+    finished = True
     with _progress(console) as progress:
         bar = progress.add_task("", total=total, left="")
         started = time.monotonic()
@@ -71,7 +72,7 @@ def _measured(bench: Bench, console: Console) -> bool:
                     record = Record(VERSION, began, commit(), machine(bench.postgresql()), chosen, ())
             except BROKEN as error:
                 console.print(f"{mode}, run {number}: {error!s}", markup=False)
-                whole = False
+                finished = False
                 break
             record = replace(record, runs=(*record.runs, run))
             write(record, raw)
@@ -84,11 +85,11 @@ def _measured(bench: Bench, console: Console) -> bool:
     for table in tables(record):
         console.print(table.drawn())
     console.print(f"report: {bench.folder / 'report.md'}   raw data: {raw}")
-    return whole and all(run.fine and run.orders for run in record.runs)
+    return finished and all(run.fine and run.orders for run in record.runs)
 
 
 def _line(run: Run) -> str:
-    verdict = "the books agree" if run.consistent else "THE BOOKS DO NOT AGREE"
+    verdict = "the audit is clean" if run.consistent else "THE AUDIT IS NOT CLEAN"
     if not run.drained:
         verdict = f"NOT DRAINED, {verdict}"
     if run.seen.failed:
@@ -98,7 +99,7 @@ def _line(run: Run) -> str:
 
 
 def _left(chosen: BenchPlan, done: int, total: int, elapsed: float) -> str:
-    """About how long the rest takes: as long for each run as those before, or as the settings say."""
+    """Estimate how long the rest takes, from the runs so far, or before the first from the settings."""
     each = elapsed / done if done else 20 + chosen.warmup + chosen.idle + chosen.duration
     return f"about {max(round((total - done) * each / 60), 1)} min left"
 
@@ -116,7 +117,7 @@ def _progress(console: Console) -> Progress:
 
 @contextmanager
 def _own_stack(bench: Bench) -> Iterator[None]:
-    """From nothing, and to nothing, also when the bench is interrupted."""
+    """Delete the stack and its data before and after the block, also when it is interrupted."""
     bench.clean()
     try:
         yield

@@ -1,7 +1,7 @@
-"""`python -m loadtests.bench.capacity FILE`: what a bench's figures ask for at 1,000, 10,000 and 100,000 checkouts/s.
+"""`python -m loadtests.bench.capacity FILE`: the capacity needed for 1,000, 10,000 and 100,000 checkouts/s.
 
-Arithmetic over a summary and the assumptions below. It is linear, so an upper bound: costs were measured at the rate
-of the bench, and fall where larger batches form. A bench at a higher RATE gives a closer one.
+It is computed from a summary and the assumptions below. The model is linear, so an upper bound: costs were measured at
+the rate of the bench, and fall where larger batches form. A bench at a higher RATE gives a closer bound.
 """
 
 import sys
@@ -18,20 +18,20 @@ from loadtests.bench.tables import Table, figure
 SIZES: Final = (1_000, 10_000, 100_000)
 """Checkouts a second."""
 USE: Final = 0.6
-"""The share of the time for which cores and disks are planned to be busy: the rest is for peaks and for failures."""
+"""The planned utilization of cores and disks: the rest is for peaks and failures."""
 INSTANCE_CORES: Final = 16
 """Cores of one database server."""
 LOG_SYNCS: Final = 2_000
-"""Syncs of its log a second that the disk of one database server bears: half a millisecond each. Assumed."""
+"""Log syncs a second that the disk of one database server can do: half a millisecond each. Assumed."""
 COMMITS_PER_SYNC: Final = 4
-"""Transactions of different processes that PostgreSQL puts into one sync where so many wait. Assumed."""
+"""Transactions of different processes that PostgreSQL commits with one sync when that many wait. Assumed."""
 CROSSINGS: Final = 2
-"""How often a message crosses the network: to the carrier, and from it. Copies among brokers are not in it."""
+"""How often a message crosses the network: to the carrier and from it, without copies between brokers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What one mode asks for at one size. Bytes a second; `instances` of each service's database."""
+    """What one mode needs at one rate. `network` and `wal` in bytes/s; `instances` of each service's database."""
 
     rate: int
     service_cores: float
@@ -45,12 +45,12 @@ class Need:
 
     @property
     def cells(self) -> int:
-        """Parts that share nothing, so that each service's database in each of them is one server."""
+        """How many parts that share nothing are needed, if each database in each part is one server."""
         return max(self.instances.values())
 
 
 def need(summary: Summary, rate: int) -> Need:
-    """The model: everything is proportional to the rate but the log syncs, see `commits`."""
+    """Compute the need at `rate` checkouts a second: proportional to it, except for the log syncs (see `commits`)."""
     return Need(
         rate=rate,
         service_cores=_cores(summary.services.median, rate),
@@ -65,15 +65,15 @@ def need(summary: Summary, rate: int) -> Need:
 
 
 def processes(part: Service, rate: float) -> int:
-    """Processes of a service, since a Python process uses one core; and as many partitions, where there are any."""
+    """Processes of a service, one for each core that it needs; as many partitions are needed, where there are any."""
     return max(1, _up(_cores(part.cpu, rate)))
 
 
 def commits(part: Service, rate: float) -> float:
     """Writing transactions a second at a service's database.
 
-    A process has one transaction under way, and takes what arrives meanwhile into the next: however many commands
-    come, there are no more transactions than fit into the time one after the other.
+    A process has one transaction open at a time, and takes commands that arrive meanwhile into the next: however many
+    commands arrive, a process has no more transactions than fit into a second one after the other.
     """
     paced = processes(part, rate) / part.seconds if part.seconds else float("inf")
     doors = rate * part.transactions
@@ -81,14 +81,14 @@ def commits(part: Service, rate: float) -> float:
 
 
 def instances(part: Service, rate: float) -> int:
-    """Servers that a service's database has to be spread over, by CPU or by log syncs, whichever asks for more."""
+    """Servers that a service's database must be spread over, by CPU or by log syncs, whichever needs more."""
     by_cpu = _cores(part.database_cpu, rate) / INSTANCE_CORES
     by_log = commits(part, rate) / (LOG_SYNCS * min(COMMITS_PER_SYNC, processes(part, rate)) * USE)
     return max(1, _up(by_cpu), _up(by_log))
 
 
 def tables(summaries: Sequence[Summary]) -> list[Table]:
-    """A table for each size."""
+    """One table for each of SIZES."""
     head = [
         "mode",
         "cores: services",
@@ -108,6 +108,7 @@ def tables(summaries: Sequence[Summary]) -> list[Table]:
 
 
 def markdown(summaries: Sequence[Summary]) -> str:
+    """All tables with their titles, as Markdown."""
     return "\n\n".join(f"**{table.title}**\n\n{table.markdown()}" for table in tables(summaries))
 
 
@@ -131,7 +132,7 @@ def _row(mode: str, needed: Need) -> list[str]:
 
 
 def _up(value: float) -> int:
-    """The next whole number; a billionth too much is the arithmetic's, not a need."""
+    """Round up, except for an excess of a billionth, which is a rounding error."""
     return ceil(value - 1e-9)
 
 
@@ -140,7 +141,7 @@ def _whole(value: float) -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status 2 where the file is none."""
+    """Print the tables; returns the exit status, 2 if the file is no record of a bench."""
     if len(arguments) != 1:
         print("usage: python -m loadtests.bench.capacity FILE (the raw.json of a bench)", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Where a bench runs: what a reader has to know before comparing its figures with those of another machine."""
+"""The machine and the commit of a bench: what a reader has to know before comparing its figures with others."""
 
 import os
 import platform
@@ -7,6 +7,8 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from loadtests.bench.record import Machine
 from quartet_stack.layout import REPOSITORY
 
@@ -14,18 +16,18 @@ UNKNOWN: Final = "unknown"
 
 
 def machine(postgresql: str) -> Machine:
-    """This machine; the version of the database server comes from a server that runs."""
+    """Describe this machine; `postgresql` is the version of the database server, which only a running one tells."""
     return Machine(
         cores=len(os.sched_getaffinity(0)),
-        cpu=_line("/proc/cpuinfo", r"^model name\s*: (.+)$") or platform.machine(),
-        memory=int(_line("/proc/meminfo", r"^MemTotal:\s+(\d+) kB$") or 0) * 1024,
+        cpu=_processor() or platform.machine(),
+        memory=psutil.virtual_memory().total,
         python=platform.python_version(),
         postgresql=postgresql,
     )
 
 
 def commit() -> str:
-    """The commit of this checkout, with `-dirty` where something differs from it; unknown outside of a repository."""
+    """Name the commit of this checkout, with `-dirty` where files differ from it; UNKNOWN outside of a repository."""
     words = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
     try:
         return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
@@ -33,6 +35,7 @@ def commit() -> str:
         return UNKNOWN
 
 
-def _line(file: str, pattern: str) -> str:
-    found = re.search(pattern, Path(file).read_text(), re.MULTILINE)
-    return found.group(1).strip() if found else ""
+def _processor() -> str:
+    """The name of the processor; empty where the kernel tells none, as on ARM. psutil does not know it."""
+    name = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    return name.group(1).strip() if name else ""

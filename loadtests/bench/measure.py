@@ -1,6 +1,6 @@
-"""Looks at a running stack: what its services and databases have counted so far, and what its processes have used.
+"""Reads the counters of a running stack's services and databases, and the CPU time of its processes.
 
-Looking costs the stack something too. So counters are read before the clock of the CPU starts and after it has stopped.
+Reading counters costs the stack CPU too: it is done before the measurement of CPU begins and after it has ended.
 """
 
 import asyncio
@@ -22,8 +22,8 @@ from quartet_stack.errors import StackError
 from quartet_stack.settings import SERVICES
 
 TIMEOUT: Final = 10.0
-# A transaction gets an id when it first writes; so ids count those that sync the log, at once and without polls that
-# find nothing. pg_stat_database counts all, but up to ten seconds late.
+# A transaction gets an id when it first writes: ids count, without delay, the transactions that sync the log, and leave
+# out polls that find nothing. pg_stat_database counts all transactions, up to ten seconds late.
 LOG: Final = """
     SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint AS wal_bytes,
            pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS writes
@@ -33,7 +33,7 @@ COMPLETED: Final = "SELECT count(*) FROM orders WHERE status = 'COMPLETED'"
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """All that the stack had counted at one moment; `completed` orders."""
+    """All counters of a stack at one moment; `completed` orders, doors and logs by service."""
 
     completed: int
     doors: Mapping[str, Door]
@@ -41,7 +41,13 @@ class Counters:
 
 
 def counters(stack: Mapping[str, str]) -> Counters:
-    """Raises httpx.HTTPError, OSError or asyncpg.PostgresError where the stack does not answer."""
+    """Read all counters of the stack with this environment.
+
+    Raises:
+        httpx.HTTPError: A service did not answer.
+        OSError: A database could not be reached.
+        asyncpg.PostgresError: A database did not answer the query.
+    """
     doors = {name: _door(stack[f"{name.upper()}_URL"]) for name in SERVICES}
     completed, logs = asyncio.run(_databases(stack))
     return Counters(completed, doors, logs)
@@ -87,14 +93,18 @@ async def _ask(stack: Mapping[str, str], service: str, statement: str) -> list[a
 
 
 class Stopwatch:
-    """CPU time of the programs that ran when it was made; two readings make a Usage."""
+    """Reads the CPU time of the programs that ran when it was created; the difference of two readings is a Usage."""
 
     def __init__(self, stack_dir: str | Path) -> None:
         self._roots = api.processes(stack_dir)
         self._stack_dir = stack_dir
 
     def read(self) -> "Reading":
-        """Raises StackError when a program has ended since: its successor knows nothing of what it used."""
+        """Read the CPU time that each program has used so far.
+
+        Raises:
+            StackError: A program has ended since; the time that it used is lost.
+        """
         try:
             return Reading(time.monotonic(), processes.cpu(self._roots))
         except ProcessLookupError as error:

@@ -1,4 +1,4 @@
-"""What is to be run: the settings of a bench, checked before anything is started."""
+"""The settings of a bench, checked before anything is started."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from sagakit.modes import MODES, resolve
 
 STACK_DIR: Final = ".stack/bench"
 PORT_OFFSET: Final = "20000"
-"""All ports end up below 32768, where the system begins to hand out ports to clients."""
+"""All ports stay below 32768, where the ephemeral ports begin."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchPlan:
-    """`rate` in orders/s, `duration`, `warmup` and `idle` in seconds, `runs` of each mode."""
+    """A bench to run: `rate` in orders/s, `duration`, `warmup` and `idle` in seconds, `runs` of each mode."""
 
     modes: tuple[str, ...]
     runs: int
@@ -28,13 +28,18 @@ class BenchPlan:
     seed: int
 
     def turns(self) -> Iterator[tuple[int, str]]:
-        """Run 1 of every mode, then run 2 of every mode: a machine that slows down slows all of them."""
+        """Order the runs: run 1 of every mode, then run 2 of every mode, so that a slower machine slows all modes."""
         return ((number, mode) for number in range(1, self.runs + 1) for mode in self.modes)
 
 
 def plan(environ: Mapping[str, str]) -> BenchPlan:
-    """Defaults overlaid by the environment; ValueError or StackError names the setting that is wrong, in one line."""
-    made = BenchPlan(
+    """Read the plan from the environment, with defaults for what is not set.
+
+    Raises:
+        ValueError: A setting is wrong; one line names it.
+        StackError: The same for a setting of the stack.
+    """
+    chosen = BenchPlan(
         modes=_modes(environ.get("MODES", "")),
         runs=int(_number(environ, "RUNS", 3, least=1, whole=True)),
         rate=_number(environ, "RATE", 5, least=0.1),
@@ -44,14 +49,14 @@ def plan(environ: Mapping[str, str]) -> BenchPlan:
         providers=environ.get("PROVIDERS") or "instant",
         seed=int(_number(environ, "SEED", 1, whole=True)),
     )
-    if made.providers not in CHOICES["PROVIDERS"]:
-        raise ValueError(f"PROVIDERS={made.providers} is not known; valid: {', '.join(CHOICES['PROVIDERS'])}")
-    stack.resolve({**environ, **stack_settings(made, environ)})
-    return made
+    if chosen.providers not in CHOICES["PROVIDERS"]:
+        raise ValueError(f"PROVIDERS={chosen.providers} is not known; valid: {', '.join(CHOICES['PROVIDERS'])}")
+    stack.resolve({**environ, **stack_settings(chosen, environ)})
+    return chosen
 
 
 def stack_settings(chosen: BenchPlan, environ: Mapping[str, str]) -> dict[str, str]:
-    """The settings of the bench's own stack: one process a service, none of the ports of another stack."""
+    """The settings of the bench's own stack: one process for each service, and ports of its own."""
     return {
         **dict.fromkeys(PORTS, ""),
         "COORDINATION_MODE": chosen.modes[0],

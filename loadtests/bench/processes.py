@@ -1,49 +1,36 @@
-"""CPU time of process trees, from /proc: what lives, and what has lived and was waited for."""
+"""CPU time of process trees: of what runs, and of the children that have ended and were waited for."""
 
-import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Final, NamedTuple
+from collections import defaultdict
+from collections.abc import Mapping
 
-MILLISECONDS: Final = 1000 / os.sysconf("SC_CLK_TCK")
-"""Of one tick: what the kernel tells is rounded down to it, for each process by itself."""
-
-# of the words behind the name in /proc/PID/stat
-PARENT: Final = 1
-TIMES: Final = slice(11, 15)  # user and system of the process; the same of children it has waited for
-
-
-class _Process(NamedTuple):
-    parent: int
-    milliseconds: float
+import psutil
 
 
 def cpu(roots: Mapping[str, int]) -> dict[str, float]:
-    """Milliseconds of user and system time of each named tree since its root began.
+    """Add up user and system time of process trees, in milliseconds since each process began.
 
-    A child that ended counts as soon as its parent has waited for it, with all that it had waited for itself.
-    Raises ProcessLookupError when a root is gone.
+    A child that has ended counts as soon as its parent has waited for it, with all that it had waited for itself.
+
+    Args:
+        roots: Name -> process id of the root of a tree.
+
+    Raises:
+        ProcessLookupError: A root has ended; the message names it.
     """
-    found = dict(_processes())
-    children: dict[int, list[int]] = {}
-    for pid, process in found.items():
-        children.setdefault(process.parent, []).append(pid)
-    return {name: _tree(name, root, found, children) for name, root in roots.items()}
+    milliseconds: dict[int, float] = {}
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for process in psutil.process_iter(["ppid", "cpu_times"]):
+        if (times := process.info["cpu_times"]) is not None:
+            used = times.user + times.system + times.children_user + times.children_system
+            milliseconds[process.pid] = used * 1000
+            children[process.info["ppid"]].append(process.pid)
+    return {name: _tree(name, root, milliseconds, children) for name, root in roots.items()}
 
 
-def _tree(name: str, root: int, found: Mapping[int, _Process], children: Mapping[int, list[int]]) -> float:
-    if root not in found:
+def _tree(name: str, root: int, milliseconds: Mapping[int, float], children: Mapping[int, list[int]]) -> float:
+    if root not in milliseconds:
         raise ProcessLookupError(f"{name} (process {root}) has ended")
     members = [root]
     for pid in members:
         members.extend(children.get(pid, ()))
-    return sum(found[pid].milliseconds for pid in members)
-
-
-def _processes() -> Iterator[tuple[int, _Process]]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (folder / "stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        yield int(folder.name), _Process(int(words[PARENT]), sum(map(int, words[TIMES])) * MILLISECONDS)
+    return sum(milliseconds[pid] for pid in members)

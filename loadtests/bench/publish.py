@@ -1,8 +1,8 @@
-"""`python -m loadtests.bench.publish FILE [busy]`: make a bench one of the two that docs/scaling.md shows.
+"""`python -m loadtests.bench.publish FILE [busy]`: publish a bench as one of the two that docs/scaling.md shows.
 
-The first is at a rate that every mode bears; `busy` is one of fewer modes, at a rate at which batches form. Keeps the
-raw data in docs/results, and writes the page's marked sections anew. A section stands between
-`<!-- bench:begin NAME -->` and `<!-- bench:end NAME -->`; a test holds the page against the data.
+The first is at a rate that every mode can carry; `busy` has fewer modes, at a rate at which batches form. The command
+copies the raw data to docs/results, and rewrites the page's marked sections. A section stands between
+`<!-- bench:begin NAME -->` and `<!-- bench:end NAME -->`; a test compares the page with the data.
 """
 
 import re
@@ -23,12 +23,12 @@ USAGE: Final = "usage: python -m loadtests.bench.publish FILE [busy] (FILE is th
 
 
 def data(name: str) -> Path:
-    """Where the raw data of that bench are kept."""
+    """Where the raw data of that published bench are."""
     return RESULTS / f"{name}.json"
 
 
 def sections(name: str, record: Record) -> dict[str, str]:
-    """Name -> text of every section that shows this bench. Pure."""
+    """Write the text of every section that shows this bench, by section name. Pure."""
     summaries = summarize(record)
     texts = {
         "about": report.about(record),
@@ -42,7 +42,11 @@ def sections(name: str, record: Record) -> dict[str, str]:
 
 
 def rewritten(page: str, texts: Mapping[str, str], mark: str = "bench") -> str:
-    """The page with these sections; ValueError where one of them does not stand in it exactly once. Pure."""
+    """Replace these sections of a page. Pure.
+
+    Raises:
+        ValueError: A section does not stand in the page exactly once.
+    """
     for name, text in texts.items():
         begin, end = f"<!-- {mark}:begin {name} -->", f"<!-- {mark}:end {name} -->"
         parts = re.split(f"{re.escape(begin)}.*?{re.escape(end)}", page, flags=re.DOTALL)
@@ -53,7 +57,7 @@ def rewritten(page: str, texts: Mapping[str, str], mark: str = "bench") -> str:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status 2 where the file or the page is not what it has to be; then nothing is changed."""
+    """Publish a file; returns the exit status, 2 if the file or the page is wrong: then nothing has changed."""
     file, name = (*arguments, *NAMES[:1])[:2] if len(arguments) in (1, 2) else ("", "")
     if name not in NAMES:
         print(USAGE, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What a bench saw, as raw.json holds it: counts and times of each run, nothing derived."""
+"""The measurements of a bench, as raw.json holds them: counts and times of each run, nothing derived."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -19,7 +19,7 @@ class BadRecord(ValueError):
 
 
 class Counted:
-    """Counters that are added and subtracted field by field. For dataclasses of numbers."""
+    """Lets dataclasses of numbers be added and subtracted field by field."""
 
     __slots__ = ()
 
@@ -32,7 +32,7 @@ class Counted:
 
 @dataclass(frozen=True, slots=True)
 class Door(Counted):
-    """One service's counters: transactions at its door with the commands and seconds in them, published messages."""
+    """One service's counters: transactions with the commands and seconds in them, and messages that it published."""
 
     transactions: int
     commands: int
@@ -53,7 +53,7 @@ class Door(Counted):
 
 @dataclass(frozen=True, slots=True)
 class Log(Counted):
-    """One database's counters: bytes of its write-ahead log, and transactions that wrote and so had to sync it."""
+    """One database's counters: bytes of its write-ahead log, and transactions that wrote, so synced the log."""
 
     wal_bytes: int
     writes: int
@@ -69,7 +69,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What Locust saw: orders placed and how many of them did not complete, completed ones a second, latency in ms."""
+    """What Locust measured: orders placed, how many did not complete, completed orders a second, latency in ms."""
 
     placed: int
     failed: int
@@ -81,7 +81,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one mode. `orders`: completed ones, as the order database counts them; doors and logs by service."""
+    """One run of one mode. `orders` that completed, as the order database counts them; doors and logs by service."""
 
     mode: str
     number: int
@@ -96,23 +96,23 @@ class Run:
 
     @property
     def door(self) -> Door:
-        """The doors of all services together."""
+        """The counters of all services together."""
         return reduce(add, self.doors.values())
 
     @property
     def log(self) -> Log:
-        """The logs of all databases together."""
+        """The counters of all databases together."""
         return reduce(add, self.logs.values())
 
     @property
     def fine(self) -> bool:
-        """Whether every order completed and the books agree afterwards."""
+        """Whether every order completed and the audit is clean."""
         return self.drained and self.consistent and not self.seen.failed
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where it was measured; `memory` in bytes."""
+    """The machine of a bench; `memory` in bytes."""
 
     cores: int
     cpu: str
@@ -123,7 +123,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A whole bench; `began` in UTC, `commit` of the repository, with `-dirty` where it was changed since."""
+    """A whole bench; `began` in UTC; `commit` of the repository, with `-dirty` where files differed from it."""
 
     version: int
     began: str
@@ -134,14 +134,18 @@ class Record:
 
 
 def write(record: Record, path: Path) -> None:
-    """Replace the file, wholly or not at all."""
+    """Write the record to a file, which is replaced atomically."""
     draft = path.with_suffix(".new")
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
     draft.replace(path)
 
 
 def read(path: Path) -> Record:
-    """The record in a file; raises BadRecord."""
+    """Read the record in a file.
+
+    Raises:
+        BadRecord: The file is missing, no record, or of another version.
+    """
     try:
         record = msgspec.json.decode(path.read_bytes(), type=Record)
     except (OSError, msgspec.MsgspecError) as error:

@@ -19,7 +19,7 @@ GIGABYTE: Final = 1e9
 
 
 def about(record: Record) -> str:
-    """In a sentence or two: where, when, and with which settings."""
+    """Describe in a sentence or two where and when it was measured, and with which settings."""
     machine, plan = record.machine, record.plan
     return (
         f"{record.began[:10]}, commit `{record.commit}`: {machine.cores} cores ({machine.cpu}), "
@@ -32,7 +32,7 @@ def about(record: Record) -> str:
 
 
 def cpu(summaries: Sequence[Summary]) -> Table:
-    """CPU per completed order, per process."""
+    """The table of CPU per completed order, by process."""
     head = ["mode", "all", *SERVICES, "databases", "carrier", "provider", "idle, % of a core"]
     rows = [
         [
@@ -50,7 +50,7 @@ def cpu(summaries: Sequence[Summary]) -> Table:
 
 
 def work(summaries: Sequence[Summary]) -> Table:
-    """What was done per completed order."""
+    """The table of transactions, messages and log bytes per completed order."""
     head = [
         "mode",
         "transactions at the doors",
@@ -74,8 +74,8 @@ def work(summaries: Sequence[Summary]) -> Table:
 
 
 def latency(summaries: Sequence[Summary]) -> Table:
-    """What clients saw of good orders."""
-    head = ["mode", "orders", "failed", "orders/s", "p50 ms", "p95 ms", "p99 ms", "books agree"]
+    """The table of outcomes and latency of good orders, as clients saw them."""
+    head = ["mode", "orders", "failed", "orders/s", "p50 ms", "p95 ms", "p99 ms", "audit clean"]
     rows = [
         [
             f"`{one.mode}`",
@@ -90,7 +90,7 @@ def latency(summaries: Sequence[Summary]) -> Table:
 
 
 def first(summaries: Sequence[Summary], cores: int) -> Table:
-    """What is busy first."""
+    """The table of which part saturates first."""
     head = [
         "mode",
         "largest part of the CPU",
@@ -122,12 +122,12 @@ def _first(one: Summary, cores: int) -> list[str]:
 
 
 def _full(cores: int, milliseconds: float) -> str:
-    """Orders/s, in two digits: it is no more exact than that."""
+    """Orders/s with two digits: it is no more precise than that."""
     return f"{float(f'{cores * 1000 / milliseconds:.2g}'):,g}" if milliseconds else "–"
 
 
 def tables(record: Record) -> list[Table]:
-    """All tables of what was measured."""
+    """All tables of a record."""
     summaries = summarize(record)
     return [cpu(summaries), work(summaries), latency(summaries), first(summaries, record.machine.cores)]
 
@@ -138,7 +138,8 @@ def page(record: Record) -> str:
     for table in tables(record):
         parts += [f"## {table.title}", table.markdown()]
     notes = (
-        "Medians over the runs, with the range in brackets. What the stack uses without an order is taken off the CPU. "
+        "Medians over the runs, with their 95 % interval in brackets (percentile bootstrap; of up to five runs, their "
+        "range). What the stack uses without an order is subtracted from the CPU. "
         "Writing transactions are those of all four databases, each of which syncs a log; message bytes are those of "
         "the bodies that the outboxes handed to the carrier. Figures compare within one bench, not with those "
         "of another machine."

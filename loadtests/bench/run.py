@@ -1,4 +1,4 @@
-"""One run of one mode: stack up, warm-up, a while of nothing, the load, drain, audit; with looks in between."""
+"""One run of one mode: stack up, warm-up, idle, load, drain, audit, with measurements between them."""
 
 import asyncio
 import time
@@ -29,14 +29,15 @@ KIND: Final = "good"
 
 
 class Clock(Protocol):
-    """What Stopwatch is to those who only read it."""
+    """Reads CPU time, as a Stopwatch does."""
 
-    def read(self) -> Reading: ...
+    def read(self) -> Reading:
+        """Read the CPU time that each program has used so far."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What all runs have in common. `say` gets a word on what happens now; `folder` keeps Locust's own reports."""
+    """What all runs have in common. `say` is called with each step; `folder` is for Locust's own reports."""
 
     plan: BenchPlan
     environ: Mapping[str, str]
@@ -46,30 +47,31 @@ class Bench:
 
     @property
     def stack_dir(self) -> str:
+        """The folder of the bench's own stack."""
         return stack_settings(self.plan, self.environ)["STACK_DIR"]
 
     def up(self, mode: str) -> dict[str, str]:
-        """The bench's own stack in that mode; its data stay from run to run. Raises StackError."""
+        """Bring up the bench's own stack in that mode, with the data of earlier runs; returns its environment."""
         return api.up(mode, env=stack_settings(self.plan, self.environ))
 
     def postgresql(self) -> str:
-        """The version of the servers of the stack that runs."""
+        """The version of the running stack's database server."""
         return postgresql(api.stack_environment(self.stack_dir))
 
     def clean(self) -> None:
-        """Nothing of the stack is left."""
+        """Stop the bench's own stack and delete its data."""
         api.down(self.stack_dir, delete_data=True)
 
     def run(self, mode: str, number: int) -> Run:
-        """Raises StackError, or what `counters` raises, where nothing could be measured."""
+        """Measure run `number` of a mode; a StackError, or an error of `counters`, means that nothing was measured."""
         plan, target = self.plan, self.folder / f"{number}-{mode}"
         self.say("starting")
         stack = self.up(mode)
         watch = Stopwatch(self.stack_dir)
-        told: tuple[ClientObservation, ...] = ()
+        observations: tuple[ClientObservation, ...] = ()
         if plan.warmup:
             self.say("warming up")
-            told = self.load(stack, number, plan.warmup, target / "warm-up")
+            observations = self.load(stack, number, plan.warmup, target / "warm-up")
         self.say("measuring it idle")
         first = watch.read()
         time.sleep(plan.idle)  # the interval is what is measured
@@ -77,7 +79,7 @@ class Bench:
         before = counters(stack)
         began = watch.read()
         self.say(f"{plan.rate:g} orders/s for {plan.duration:g} s")
-        told += self.load(stack, number, plan.duration, target)
+        observations += self.load(stack, number, plan.duration, target)
         self.say("draining")
         ended, drained = until_drained(Target.from_environment(stack), watch)
         after = counters(stack)
@@ -86,17 +88,23 @@ class Bench:
             mode=mode,
             number=number,
             orders=after.completed - before.completed,
-            seen=seen(target, plan.duration),
+            seen=client_figures(target, plan.duration),
             idle=idle,
             load=ended - began,
             doors={name: door - before.doors[name] for name, door in after.doors.items()},
             logs={name: log - before.logs[name] for name, log in after.logs.items()},
             drained=drained,
-            consistent=self._audited(stack, told),
+            consistent=self._audited(stack, observations),
         )
 
     def load(self, stack: Mapping[str, str], number: int, seconds: int, folder: Path) -> tuple[ClientObservation, ...]:
-        """Locust; the same orders arrive at the same times in this run of every mode. What its clients were told."""
+        """Run Locust; returns what its clients were told.
+
+        In the run of this number the same orders arrive at the same times in every mode.
+
+        Raises:
+            StackError: Locust could not run.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         plan = self.plan
         values = {"RATE": f"{plan.rate:g}", "DURATION": str(seconds), "MIX": KIND, "SEED": str(plan.seed + number)}
@@ -106,31 +114,31 @@ class Bench:
             raise StackError(f"Locust ended with status {status}; see {log}")
         return read_history(folder / HISTORY)
 
-    def _audited(self, stack: Mapping[str, str], told: tuple[ClientObservation, ...]) -> bool:
-        report = audit(Target.from_environment(stack), AuditOptions(history=told))
+    def _audited(self, stack: Mapping[str, str], observations: tuple[ClientObservation, ...]) -> bool:
+        report = audit(Target.from_environment(stack), AuditOptions(history=observations))
         if not report.consistent:
             show(report, self.console)
         return report.consistent
 
 
-def seen(folder: Path, duration: int) -> Seen:
-    """What became of the orders of a run, as their clients saw it."""
-    found = figures(folder / FILE).get(KIND)
-    if found is None:
+def client_figures(folder: Path, duration: int) -> Seen:
+    """The outcomes of a run's orders, as their clients saw them; `duration` in seconds."""
+    good = figures(folder / FILE).get(KIND)
+    if good is None:
         return Seen(0, 0, 0.0, 0.0, 0.0, 0.0)
-    rate = round((found.orders - found.failed) / duration, 3)
-    return Seen(found.orders, found.failed, rate, found.p50, found.p95, found.p99)
+    rate = round((good.orders - good.failed) / duration, 3)
+    return Seen(good.orders, good.failed, rate, good.p50, good.p95, good.p99)
 
 
 def until_drained(target: Target, watch: Clock) -> tuple[Reading, bool]:
-    """CPU up to right before the first of the looks that found nothing in flight; and whether there was such a look.
+    """Wait until no order is in flight; returns the CPU used so far, and whether the stack has drained within DRAIN.
 
-    A look connects to four databases, which costs as much as some orders: those that end the wait are not counted.
+    Each check connects to four databases, which costs as much CPU as some orders: the last check is not counted.
     """
     readings = [watch.read()]
 
-    def looked(found: InFlight) -> None:
-        if found:
+    def looked(in_flight: InFlight) -> None:
+        if in_flight:
             readings.append(watch.read())
 
     left = asyncio.run(drain(target.databases, DRAIN, looked))

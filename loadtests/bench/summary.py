@@ -1,12 +1,14 @@
-"""From the runs of a record to figures per completed order: the median over the runs of a mode, least and most. Pure.
+"""Figures per completed order from the runs of a record: the median over the runs of a mode, and its interval. Pure.
 
-What an idle stack uses is taken off: its polls and heartbeats cost the same for one order a second and for a thousand.
+What an idle stack uses is subtracted: its polls and heartbeats cost the same for one order a second and for a thousand.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Final
+
+import numpy as np
+from scipy.stats import bootstrap
 
 from loadtests.bench.record import Record, Run
 from quartet_stack.settings import SERVICES
@@ -15,21 +17,26 @@ from sagakit.modes import MODES
 DATABASES: Final = tuple(f"{name}-db" for name in SERVICES)
 OURS_BESIDES: Final = ("provider", "console")
 """Programs of the stack that are neither service nor database nor carrier."""
+CONFIDENCE: Final = 0.95
+"""Of the intervals around medians."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of several runs, and the range they lie in."""
+    """The median of several runs, and the bounds of its interval of CONFIDENCE; of one run both are the median."""
 
     median: float
-    least: float
-    most: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service, per completed order (medians): CPU ms of its process and of its database, what passed its door, and
-    what its database wrote down. `batch` is commands per transaction, `seconds` how long one transaction takes."""
+    """One service, per completed order (medians): CPU in ms of its process and of its database, and its work.
+
+    `batch` is commands per transaction, `seconds` how long one transaction takes; `writes` are transactions of its
+    database that wrote, `wal_bytes` what they added to its write-ahead log.
+    """
 
     cpu: float
     database_cpu: float
@@ -79,13 +86,13 @@ class Summary:
 
 
 def summarize(record: Record) -> list[Summary]:
-    """A summary for each mode of the plan with a run in which an order completed, in the order of the plan."""
+    """Summarize each mode of which an order completed in some run, in the order of the plan."""
     runs = {mode: [run for run in record.runs if run.mode == mode and run.orders] for mode in record.plan.modes}
     return [_summary(mode, of_mode) for mode, of_mode in runs.items() if of_mode]
 
 
 def net_cpu(run: Run) -> dict[str, float]:
-    """CPU ms per completed order of each program, without what it uses when there is nothing to do; never below 0."""
+    """CPU of each program in ms per completed order, less what it uses when there is nothing to do; never below 0."""
     share = run.load.seconds / run.idle.seconds if run.idle.seconds else 0.0
     return {
         name: max(used - run.idle.cpu.get(name, 0.0) * share, 0.0) / run.orders for name, used in run.load.cpu.items()
@@ -93,8 +100,22 @@ def net_cpu(run: Run) -> dict[str, float]:
 
 
 def spread(runs: Sequence[Run], value: Callable[[Run], float]) -> Spread:
+    """Take the median of a value over runs, with its interval by a percentile bootstrap.
+
+    The same runs give the same interval. With up to five runs it is their range: so few cannot exclude any of them.
+    """
     values = [value(run) for run in runs]
-    return Spread(median(values), min(values), max(values))
+    median = _median(values)
+    if len(values) == 1:
+        return Spread(median, median, median)
+    drawn = bootstrap(
+        (values,), np.median, confidence_level=CONFIDENCE, method="percentile", rng=np.random.default_rng(0)
+    )
+    return Spread(median, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high))
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values))
 
 
 def _summary(mode: str, runs: Sequence[Run]) -> Summary:
@@ -129,7 +150,7 @@ def _summary(mode: str, runs: Sequence[Run]) -> Summary:
 
 def _service(name: str, runs: Sequence[Run]) -> Service:
     def middle(value: Callable[[Run], float]) -> float:
-        return median(map(value, runs))
+        return _median([value(run) for run in runs])
 
     return Service(
         cpu=middle(lambda run: net_cpu(run)[name]),

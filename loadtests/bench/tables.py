@@ -1,4 +1,4 @@
-"""Tables as values, for Markdown and for the terminal; and figures with as many digits as a reader can use. Pure."""
+"""Tables for Markdown and for the terminal, and figures with as many digits as a reader can use. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from loadtests.bench.summary import Spread
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The first column names what the others are about."""
+    """A table whose first column names what the others are about."""
 
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
-        """Without the title."""
+        """The table as Markdown, without its title."""
         lines = [self.head, ["---", *["---:"] * (len(self.head) - 1)], *self.rows]
         return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def drawn(self) -> Drawn:
-        """For a terminal."""
+        """The table for a terminal."""
         table = Drawn(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for number, name in enumerate(self.head):
             table.add_column(name, justify="right" if number else "left", no_wrap=not number)
@@ -34,7 +34,7 @@ class Table:
 
 
 def figure(value: float) -> str:
-    """Three significant digits below a thousand, whole numbers in groups of three above."""
+    """A number with three significant digits below a thousand, or whole with its thousands grouped above."""
     if value == 0:
         return "0"
     digits = max(2 - floor(log10(abs(value))), 0)
@@ -42,6 +42,6 @@ def figure(value: float) -> str:
 
 
 def ranged(spread: Spread) -> str:
-    """The median, and the range where there is one to tell."""
-    least, most = figure(spread.least), figure(spread.most)
-    return figure(spread.median) if least == most else f"{figure(spread.median)} ({least}–{most})"
+    """The median, with its interval in brackets unless both ends of it read the same."""
+    low, high = figure(spread.low), figure(spread.high)
+    return figure(spread.median) if low == high else f"{figure(spread.median)} ({low}–{high})"

@@ -52,10 +52,10 @@ def test_a_planted_violation_breaks_its_contract(copy: Path, contract: str) -> N
     file, violation = PLANTED[contract]
     target = copy / file
     target.write_text(target.read_text() + f"\n{violation}  # noqa\n")
-    found = _lint(copy)
-    assert found.returncode == 1, found.stdout
-    assert any(contract in line and "BROKEN" in line for line in found.stdout.splitlines()), found.stdout
-    assert "1 broken" in found.stdout
+    linted = _lint(copy)
+    assert linted.returncode == 1, linted.stdout
+    assert any(contract in line and "BROKEN" in line for line in linted.stdout.splitlines()), linted.stdout
+    assert "1 broken" in linted.stdout
 
 
 def test_modes_are_told_apart_in_one_place_only() -> None:

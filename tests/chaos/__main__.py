@@ -34,7 +34,7 @@ STATUS: Final = {Verdict.TRUE: 0, Verdict.FALSE: 1, Verdict.UNKNOWN: 3}
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """The exit status."""
+    """Run `make chaos` in each mode; returns the exit status."""
     try:
         settings = read(environ)
         experiment = experiments.load(settings.experiment) if settings.experiment else None
@@ -86,7 +86,7 @@ def _one(settings: Settings, experiment: Experiment, mode: str, folder: Path, co
 
 
 async def _until_told(work: Coroutine[Any, Any, Outcome]) -> Outcome:
-    """SIGTERM heals and ends it, as Ctrl-C does."""
+    """Let SIGTERM heal and end the run, as Ctrl-C does."""
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
@@ -94,7 +94,7 @@ async def _until_told(work: Coroutine[Any, Any, Outcome]) -> Outcome:
 
 
 def _report(folder: Path) -> str:
-    """Where the report is, or why there is none: the journal is there in any case."""
+    """Say where the report is, or why there is none; the journal exists in any case."""
     try:
         return str(report.write(folder))
     except report.BadRun as error:
@@ -102,7 +102,7 @@ def _report(folder: Path) -> str:
 
 
 def _conclude(outcomes: list[Outcome], console: Console) -> int:
-    """Say the verdict of each mode; the exit status is that of the worst."""
+    """Print the verdict of each mode; returns the exit status of the worst."""
     verdicts = [Verdict(outcome.journal["quartet"]["verdict"]) for outcome in outcomes]
     for outcome, verdict in zip(outcomes, verdicts, strict=True):
         console.print(f"[{STYLES[verdict]}]{outcome.mode}: {verdict}[/]")

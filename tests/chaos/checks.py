@@ -1,6 +1,6 @@
 """The checks of a run, besides the invariants that the auditor checks: each is a pure function of the evidence.
 
-UNKNOWN is said where the run does not show what a check is about: a verdict over nothing proves nothing.
+A check is UNKNOWN if the run does not show what it is about: a verdict over nothing proves nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from statistics import median
 from typing import Final
 
 from loadtests.shoppers import KINDS
-from tests.chaos.evidence import Evidence, Purchase
-from tests.chaos.model import Check, Injection, Verdict
+from tests.chaos.evidence import Evidence
+from tests.chaos.intake import free_intake
+from tests.chaos.model import Check, Verdict
+from tests.chaos.purchases import Purchase
 from tests.chaos.usage import grown, last
 
 TRUE, FALSE, UNKNOWN = Verdict.TRUE, Verdict.FALSE, Verdict.UNKNOWN
@@ -24,27 +26,22 @@ SETTLES_WITHIN: Final = 15.0
 """Seconds from the end of the last fault until every order accepted before it is settled."""
 
 KEEPS: Final = 0.95
-"""Share of the throughput from before the faults that there must be again after them."""
+"""The share of the throughput before the faults that must be reached again after them."""
 
 PROMPT: Final = 5.0
 """An order counts as throughput when its shopper was told the end within so many seconds."""
 
 ENOUGH: Final = 20
-"""So many orders must a share be taken of; of fewer nothing is concluded."""
+"""The least number of orders to take a share of; from fewer nothing is concluded."""
 
 CALM: Final = SETTLES_WITHIN
-"""Seconds after the last fault until throughput is measured again: what has piled up is done first."""
-
-STOPS_INTAKE: Final = frozenset({"order", "order-db", "services", "mode"})
-"""Parts without which no order can be taken, unless the service has replicas and only one of them is hit."""
+"""Seconds after the last fault until throughput is measured again: the backlog is done first."""
 
 ARRIVALS: Final = 3
-RESTARTS: Final = 3.0
-"""Seconds after a stop of the intake for which it need not take orders yet."""
 
 
 def audit(evidence: Evidence) -> Check:
-    """The four databases, the ledger, the journals and what clients were told agree; nothing is left in flight."""
+    """The databases, ledger, journals and what clients were told agree; nothing is left in flight."""
     report = evidence.audit
     if report is None:
         return Check("audit", UNKNOWN, f"no audit was made: {evidence.audit_error or 'the run ended before'}")
@@ -82,7 +79,7 @@ def felt(evidence: Evidence) -> Check:
 
 
 def healed(evidence: Evidence) -> Check:
-    """What was broken came back within its time."""
+    """Every fault healed within its time."""
     stuck = [f"{one.fault} of {one.target}: {one.detail}" for one in evidence.injections if one.ended is None]
     if stuck:
         return Check("healed", FALSE, f"did not heal: {'; '.join(stuck)}")
@@ -96,7 +93,7 @@ def healed(evidence: Evidence) -> Check:
 
 
 def compensated(evidence: Evidence) -> Check:
-    """Some orders were undone after they had got somewhere: otherwise compensation was not tried."""
+    """Some orders were compensated: otherwise compensation was not tested."""
     done = evidence.audit["counts"]["compensations"] if evidence.audit else {}
     if not sum(done.values()):
         return Check("compensated", UNKNOWN, "no order was compensated")
@@ -104,12 +101,12 @@ def compensated(evidence: Evidence) -> Check:
 
 
 def progress(evidence: Evidence) -> Check:
-    """While something was broken that the intake does not need, orders were taken."""
+    """Orders were taken during each fault of a part that the intake does not need."""
     came = [one.began for one in evidence.purchases()]
     taken = [one.created for one in evidence.orders]
     judged, stopped = 0, []
     for one in evidence.injections:
-        for start, end in _free(one, evidence):
+        for start, end in free_intake(one, evidence):
             arrivals = sum(1 for at in came if start <= at <= end - 0.5)
             if arrivals < ARRIVALS:
                 continue
@@ -124,7 +121,7 @@ def progress(evidence: Evidence) -> Check:
 
 
 def recovery(evidence: Evidence) -> Check:
-    """After each fault a good order completes soon."""
+    """After each fault a good order completes within RECOVERS_WITHIN."""
     completed = sorted(
         one.answered for one in evidence.purchases() if one.answered is not None and one.status == "COMPLETED"
     )
@@ -147,7 +144,7 @@ def recovery(evidence: Evidence) -> Check:
 
 
 def settled(evidence: Evidence) -> Check:
-    """Every order that was accepted before the last fault ended is settled soon after it."""
+    """Every order accepted before the end of the last fault is settled within SETTLES_WITHIN after it."""
     before = [one for one in evidence.orders if one.created <= evidence.phases.healed]
     left = [one.order_id for one in before if not one.settled]
     if left:
@@ -160,7 +157,7 @@ def settled(evidence: Evidence) -> Check:
 
 
 def throughput(evidence: Evidence) -> Check:
-    """As many of the good orders are answered promptly after the faults as before them."""
+    """The share of good orders that are answered promptly is nearly the same after the faults as before them."""
     phases, good = evidence.phases, [one for one in evidence.purchases() if one.kind == "good"]
     before = [one for one in good if phases.load_began <= one.began < phases.faults_began - PROMPT / 2]
     after = [one for one in good if phases.healed + CALM <= one.began <= phases.load_ended]
@@ -194,7 +191,7 @@ def ends(evidence: Evidence) -> Check:
 
 
 def usage(evidence: Evidence) -> Check:
-    """Memory, connections, threads and file descriptors are where they were before the faults."""
+    """Memory, connections, threads and file descriptors have not grown since before the faults."""
     before = last(one for one in evidence.samples if one.at <= evidence.phases.faults_began)
     after = last(one for one in evidence.samples if one.at > evidence.phases.load_ended)
     names = sorted(before.keys() & after.keys())
@@ -204,26 +201,6 @@ def usage(evidence: Evidence) -> Check:
         return Check("usage", FALSE, "; ".join(more))
     most = max((after[name] for name in names), key=lambda one: one.memory)
     return Check("usage", TRUE, f"{len(names)} processes as before; the largest is {most.name}, {most.memory >> 20} MB")
-
-
-def _stops_intake(one: Injection, replicas: int) -> bool:
-    """Whether no order could be taken meanwhile. Of several replicas, a kill or a rolling restart spares some."""
-    if "->" in one.target:
-        return one.target.endswith("->order-db")
-    spared = replicas > 1 and one.fault in ("kill", "pause", "rolling-restart")
-    return one.target in STOPS_INTAKE and not spared
-
-
-def _free(one: Injection, evidence: Evidence) -> list[tuple[float, float]]:
-    """The times, from and to, during which this was broken and nothing that the intake needs."""
-    if _stops_intake(one, evidence.replicas):
-        return []
-    free = [(one.began, one.ended or evidence.phases.healed)]
-    for other in evidence.injections:
-        if _stops_intake(other, evidence.replicas):
-            start, end = other.began, (other.ended or evidence.phases.healed) + RESTARTS
-            free = [part for left, right in free for part in ((left, min(right, start)), (max(left, end), right))]
-    return [(left, right) for left, right in free if left < right]
 
 
 def _prompt(purchases: Sequence[Purchase]) -> float:
@@ -246,7 +223,7 @@ CHECKS: Final[Mapping[str, Callable[[Evidence], Check]]] = {
 
 
 def verdict_of(checks: Sequence[Check]) -> Verdict:
-    """FALSE if one is, else UNKNOWN if one is, or if there is none."""
+    """FALSE if any check is FALSE, else UNKNOWN if any is UNKNOWN or there is none, else TRUE."""
     verdicts = {check.verdict for check in checks}
     if FALSE in verdicts:
         return FALSE

@@ -1,4 +1,4 @@
-"""What goes over the TCP connections of a port of this machine, asked of the kernel (Linux; no privileges needed)."""
+"""Counts bytes on the TCP connections to a local port, as the kernel reports them (Linux; no privileges needed)."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ HEADER, PORTS, MESSAGE, BYTES = 16, 4, 72, 120  # sizes and offsets, see linux/n
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """Bytes of one connection so far: those that came in from the peer, and those that the peer has acknowledged."""
+    """Bytes of one connection so far: received from the peer, and sent and acknowledged by it."""
 
     received: int
     answered: int
 
 
 def connections(port: int) -> dict[int, Passed]:
-    """Those established to `port`, by the port of the peer. OSError where the kernel does not tell."""
+    """List the connections established to `port`, by the peer's port; OSError if the kernel does not report them."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, SOCK_DIAG) as kernel:
         kernel.settimeout(2)
-        wanted = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (INFO - 1), 1 << ESTABLISHED)
-        wanted += struct.pack("!HH", port, 0) + bytes(36) + b"\xff" * 8  # of any address, interface and cookie
-        kernel.send(struct.pack("=IHHII", HEADER + len(wanted), BY_FAMILY, DUMP, 1, 0) + wanted)
-        found: dict[int, Passed] = {}
+        request = struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 1 << (INFO - 1), 1 << ESTABLISHED)
+        request += struct.pack("!HH", port, 0) + bytes(36) + b"\xff" * 8  # of any address, interface and cookie
+        kernel.send(struct.pack("=IHHII", HEADER + len(request), BY_FAMILY, DUMP, 1, 0) + request)
+        by_peer: dict[int, Passed] = {}
         while True:
             data = kernel.recv(1 << 16)
             while data:
                 length, kind = struct.unpack_from("=IH", data)
                 if kind == DONE:
-                    return found
+                    return by_peer
                 if kind == ERROR:
                     raise OSError("the kernel does not tell about connections")
                 here, peer = struct.unpack_from("!HH", data, HEADER + PORTS)
                 passed = _passed(data[HEADER + MESSAGE : length])
                 if here == port and passed is not None:
-                    found[peer] = passed
+                    by_peer[peer] = passed
                 data = data[_aligned(length) :]
 
 
@@ -63,7 +63,7 @@ def _aligned(length: int) -> int:
 
 @dataclass
 class Traffic:
-    """What went over the connections of a port since this was made; `look` now and then, above all at the end."""
+    """Counts bytes on the connections of a port since its creation; call `look` now and then, and at the end."""
 
     port: int
     received: int = 0
@@ -76,7 +76,7 @@ class Traffic:
         self._first = frozenset(self._last)
 
     def look(self) -> None:
-        """Add up what has passed since the last look. What a connection carried after it is not known."""
+        """Add the bytes since the last look. What a connection carries after the last look before it ends is lost."""
         now = connections(self.port)
         for peer, passed in now.items():
             before = self._last.get(peer, Passed(0, 0))
@@ -86,5 +86,5 @@ class Traffic:
 
     @property
     def broken(self) -> int:
-        """How many of the connections of the beginning are gone."""
+        """How many of the first connections have ended."""
         return len(self._first - self._last.keys())

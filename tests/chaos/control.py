@@ -1,4 +1,4 @@
-"""The control that must fail: the same run over a copy of the tree with a known bug, which the checks have to find."""
+"""The negative control: the same run over a copy of the tree with a known bug, which the checks must find."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ FINDERS: Final = ("audit", "ends")
 
 
 def control(name: str, environ: Mapping[str, str], reports: Path, console: Console) -> int:
-    """Exit status 0 if the bug was found in every mode, 1 if it was not, 3 if a run could not tell, 2 for bad input."""
+    """Run it; exit status 0 if the bug was found in every mode, 1 if not, 3 if that is not known, 2 for bad input."""
     from tests.chaos.plants import PlantError, plant_of, planted
 
     try:
-        console.print(f"chaos: a control with a known bug, which has to be found: {plant_of(name).bug}", markup=False)
+        console.print(f"chaos: a control with a known bug, which must be found: {plant_of(name).bug}", markup=False)
         with planted(name) as copy:
-            given = {**copy.environment(environ), "REPORTS": str(reports)}
-            subprocess.run([str(copy.python), "-m", "tests.chaos"], cwd=copy.folder, env=given, check=False)
+            environment = {**copy.environment(environ), "REPORTS": str(reports)}
+            subprocess.run([str(copy.python), "-m", "tests.chaos"], cwd=copy.folder, env=environment, check=False)
     except PlantError as error:
         print(error, file=sys.stderr)
         return 2
     journals = [json.loads(path.read_text()) for path in sorted(reports.rglob("journal.json"))]
-    found = [finding(one) for one in journals]
-    for one, (_, detail) in zip(journals, found, strict=True):
+    findings = [finding(one) for one in journals]
+    for one, (_, detail) in zip(journals, findings, strict=True):
         console.print(f"{one['quartet']['mode']}: {name}: {detail}", markup=False)
-    if any(verdict is Verdict.FALSE for verdict, _ in found):
+    if any(verdict is Verdict.FALSE for verdict, _ in findings):
         return 1
-    return 0 if found and all(verdict is Verdict.TRUE for verdict, _ in found) else 3
+    return 0 if findings and all(verdict is Verdict.TRUE for verdict, _ in findings) else 3
 
 
 def finding(journal: Mapping[str, Any]) -> tuple[Verdict, str]:
@@ -47,6 +47,6 @@ def finding(journal: Mapping[str, Any]) -> tuple[Verdict, str]:
     if not any(checks.get(name, {}).get("verdict") == Verdict.TRUE for name in FINDERS):
         return (
             Verdict.UNKNOWN,
-            f"nobody looked: {journal['quartet']['problem'] or 'no check that could find it was made'}",
+            f"not checked: {journal['quartet']['problem'] or 'no check that could find it ran'}",
         )
     return Verdict.FALSE, "NOT FOUND: every check that could find it is true"

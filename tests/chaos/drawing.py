@@ -74,7 +74,7 @@ class Drawing:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """From when to when something was so; `look` is a class of the style sheet."""
+    """An interval with a label; `look` is a class of the style sheet."""
 
     begin: float
     end: float
@@ -96,7 +96,7 @@ def logarithmic(low: float, high: float, start: float, end: float) -> Place:
 
 
 def ticks(high: float, most: int) -> list[float]:
-    """Round numbers from 0 up to `high`, at most so many besides 0."""
+    """Round numbers from 0 up to `high`, at most `most` besides 0."""
     if high <= 0:
         return [0.0]
     size = 10.0 ** floor(log10(high / most))
@@ -105,7 +105,7 @@ def ticks(high: float, most: int) -> list[float]:
 
 
 def time_ticks(begin: float, end: float, most: int) -> list[float]:
-    """Round moments within the time."""
+    """Round times between `begin` and `end`, at most `most`."""
     steps = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600)
     step = next((one for one in steps if (end - begin) / one <= most), 7200)
     return [round(number * step, 6) for number in range(ceil(begin / step - 1e-9), floor(end / step + 1e-9) + 1)]
@@ -142,7 +142,7 @@ def steps(values: Sequence[tuple[float, float, float]]) -> str:
 
 
 def area(values: Sequence[tuple[float, float, float]], floor_at: float) -> str:
-    """The same, filled down to a line."""
+    """The same line, filled down to y = `floor_at`."""
     if not values:
         return ""
     return f"M{values[0][0]:g},{floor_at:g}L{steps(values)[1:]}L{values[-1][1]:g},{floor_at:g}Z"
@@ -153,12 +153,12 @@ def wide(text: str) -> float:
 
 
 def packed(bars: Sequence[Bar], x: Place, left: float, right: float) -> list[tuple[int, Bar, Text, Rect]]:
-    """Each bar with its lane and its label, so that nothing covers anything else; y is that of the first lane.
+    """Place each bar in a lane with its label, so that nothing overlaps; y is that of the first lane.
 
-    The label stands in its bar, or else to the right of it, or else to the left; what has no room is cut off.
+    The label stands in its bar, or else to the right of it, or else to the left; it is cut off where there is no room.
     """
     taken: list[float] = []
-    found = []
+    placed = []
     for bar in sorted(bars, key=lambda one: one.begin):
         begin, end = x(bar.begin), max(x(bar.end), x(bar.begin) + 4)
         label = _cut(bar.label, max(right - end, begin - left, end - begin) - 10)
@@ -176,8 +176,8 @@ def packed(bars: Sequence[Bar], x: Place, left: float, right: float) -> list[tup
         else:
             text = Text(begin - 5, 12.5, label, anchor="end")
         rect = Rect(begin, 1, round(end - begin, 2), 16, f"bar {bar.look}", bar.title)
-        found.append((lane, bar, text, rect))
-    return found
+        placed.append((lane, bar, text, rect))
+    return placed
 
 
 def _cut(label: str, room: float) -> str:

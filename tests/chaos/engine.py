@@ -7,8 +7,8 @@ import random
 import time
 import traceback
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import asdict, dataclass
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from quartet_stack import api
 from quartet_stack.settings import stack_environment
 from tests.chaos import journal, schedule, usage
 from tests.chaos.checks import CALM, CHECKS, ENOUGH
-from tests.chaos.evidence import Evidence, OrderRow, Phases, orders_since
+from tests.chaos.evidence import Evidence, OrderRow, Phases, orders_since, slowest
 from tests.chaos.experiment import Experiment
 from tests.chaos.faults import load as load_fault
 from tests.chaos.load import shopping
@@ -33,7 +33,7 @@ from tests.chaos.model import Check, Fault
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.schedule import Planned
 from tests.chaos.settings import STACK, Settings
-from tests.chaos.stack import SERVICES, StackUnderTest
+from tests.chaos.stack import StackUnderTest
 from tests.chaos.view import Tail, View
 
 GOOD: Final = 0.78
@@ -49,7 +49,6 @@ LIMIT: Final = 420.0
 AUDIT_WITHIN: Final = 240.0
 DRAINS_WITHIN: Final = 60.0
 PROBLEM: Final = "problem.txt"
-WORST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +65,18 @@ class Trial:
 
     @property
     def before(self) -> float:
-        """Seconds of load without a fault at first: enough to know the throughput."""
+        """Seconds of load before the first fault: enough to measure the throughput."""
         return max(BEFORE, 2.5 + 1.5 * ENOUGH / (GOOD * self.rate))
 
     @property
     def after(self) -> float:
-        """Seconds of load without a fault in the end."""
+        """Seconds of load after the last fault."""
         return max(AFTER, CALM + 1.5 * ENOUGH / (GOOD * self.rate))
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a trial: the checks that its experiment asks for, and the journal."""
+    """The result of a trial: the checks of its experiment, and the journal."""
 
     mode: str
     checks: Sequence[Check]
@@ -86,7 +85,7 @@ class Outcome:
 
 
 async def run(trial: Trial, view: View) -> Outcome:
-    """Run it and write the journal, also when it is interrupted or cannot go on."""
+    """Run a trial and write its journal, also when it is interrupted or fails."""
     trial.folder.mkdir(parents=True, exist_ok=True)
     began, settings = time.time(), trial.settings
     load = {"rate": trial.rate, "duration": trial.duration, "mix": trial.mix, "replicas": settings.replicas}
@@ -103,7 +102,7 @@ async def run(trial: Trial, view: View) -> Outcome:
         async with asyncio.timeout(LIMIT + trial.duration), opened(trial, faults) as stack:
             evidence, worst = await _examined(trial, stack, faults, view)
         problem = ""
-    except Exception as error:  # whatever it is, what there is of the run is written down
+    except Exception as error:  # whatever it is, the journal is written
         problem = f"{type(error).__name__}: {error}"
         (trial.folder / PROBLEM).write_text("".join(traceback.format_exception(error)))
     finally:
@@ -117,7 +116,7 @@ async def run(trial: Trial, view: View) -> Outcome:
 
 @asynccontextmanager
 async def opened(trial: Trial, faults: Mapping[str, Fault]) -> AsyncIterator[StackUnderTest]:
-    """The stack of a trial: the running one that was named, or one of its own, which is deleted afterwards."""
+    """Open the stack of a trial: the running one that was named, or one of its own, deleted afterwards."""
     settings, mode = trial.settings, trial.mode
     if settings.running:
         recorded = stack_environment(settings.running)
@@ -126,10 +125,10 @@ async def opened(trial: Trial, faults: Mapping[str, Fault]) -> AsyncIterator[Sta
             await stack.change(mode=mode)
         yield stack
         return
-    wanted = {**STACK, "REPLICAS": str(settings.replicas)}
-    wanted |= {"TOXICS": "on"} if any(fault.kind == "network" for fault in faults.values()) else {}
-    wanted |= {"DB_STANDBY": "order"} if "promote" in faults else {}
-    stack = StackUnderTest(mode, settings.home, {}, port_offset=settings.port_offset, settings=wanted)
+    required = {**STACK, "REPLICAS": str(settings.replicas)}
+    required |= {"TOXICS": "on"} if any(fault.kind == "network" for fault in faults.values()) else {}
+    required |= {"DB_STANDBY": "order"} if "promote" in faults else {}
+    stack = StackUnderTest(mode, settings.home, {}, port_offset=settings.port_offset, settings=required)
     try:
         await asyncio.to_thread(api.down, settings.home, True)
         await stack.change()
@@ -141,7 +140,7 @@ async def opened(trial: Trial, faults: Mapping[str, Fault]) -> AsyncIterator[Sta
 async def _examined(
     trial: Trial, stack: StackUnderTest, faults: Mapping[str, Fault], view: View
 ) -> tuple[Evidence, list[Any]]:
-    """Load, faults, drain, audit."""
+    """Load, break, drain and audit the stack; returns the evidence and the slowest orders."""
     samples: list[usage.Sample] = []
     view.tail = Tail(trial.folder / HISTORY)
     with appending(trial.folder / HISTORY, "chaos") as history:
@@ -152,7 +151,7 @@ async def _examined(
             view.follow(),
         ):
             phases = await _load(trial, stack, nemesis, view)
-            view.enter("nothing is broken and nobody shops any more: drain and audit")
+            view.enter("load has ended: drain and audit")
             audit, error = await _audit(trial, stack)
             before = usage.last(one for one in samples if one.at <= phases.faults_began)
             samples += await usage.calm(stack, before)
@@ -169,11 +168,11 @@ async def _examined(
         nemesis.missing,
         trial.settings.replicas,
     )
-    return evidence, await _worst(stack, evidence)
+    return evidence, await slowest(stack, orders)
 
 
 async def _load(trial: Trial, stack: StackUnderTest, nemesis: Nemesis, view: View) -> Phases:
-    """Shoppers come, at first undisturbed, then with faults, then undisturbed again."""
+    """Load the stack first without faults, then with faults, then without faults again."""
     planned = plan(trial, nemesis)
     span = schedule.end_of(planned)
     view.say(
@@ -199,7 +198,7 @@ async def _load(trial: Trial, stack: StackUnderTest, nemesis: Nemesis, view: Vie
 
 
 def plan(trial: Trial, nemesis: Nemesis) -> list[Planned]:
-    """The faults with their times: drawn by seed, or as the experiment's method says."""
+    """The faults with their times: drawn by seed, or as the method of the experiment says."""
     dice = random.Random(trial.settings.seed)
     choices, method = nemesis.choices(), trial.experiment.method
     if trial.experiment.drawn:
@@ -209,7 +208,7 @@ def plan(trial: Trial, nemesis: Nemesis) -> list[Planned]:
 
 @asynccontextmanager
 async def beside(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Run these for as long as the block runs. RuntimeError afterwards if one of them ended by itself."""
+    """Run these beside the block, and cancel them after it; RuntimeError if one of them ended by itself."""
     tasks = [asyncio.create_task(one) for one in work]
     try:
         yield
@@ -233,23 +232,8 @@ async def _audit(trial: Trial, stack: StackUnderTest) -> tuple[Mapping[str, Any]
 
 
 async def _orders(stack: StackUnderTest, phases: Phases) -> list[OrderRow]:
-    """The orders of the run; none where their database is not there any more, which other checks tell."""
+    """The orders of the run; none if their database does not answer, which other checks report."""
     try:
         return await orders_since(stack, phases.load_began)
     except (OSError, TimeoutError, asyncpg.PostgresError):
         return []
-
-
-async def _worst(stack: StackUnderTest, evidence: Evidence) -> list[Any]:
-    """The orders that took longest to settle, each with what all services have to say about it."""
-    slowest = sorted(evidence.orders, key=lambda one: one.created - one.updated)[:WORST]
-    found = []
-    for order in slowest:
-        entries: list[Any] = []
-        for service in SERVICES:
-            with suppress(Exception):  # a report without a timeline is better than no report
-                told = await stack.call("GET", f"/timeline/{order.order_id}", service)
-                entries += [{**one, "service": service} for one in told["items"]]
-        timeline = sorted(entries, key=lambda one: str(one["at"]))
-        found.append({**asdict(order), "seconds": round(order.updated - order.created, 3), "timeline": timeline})
-    return found

@@ -1,18 +1,18 @@
-"""All that a run has left to be judged: the history, the faults, the orders, the audit, what processes used."""
+"""All that a run is judged by: history, faults, orders, audit, and the resources that processes used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from loadtests.history import Line
 from tests.chaos.faults.health import query
 from tests.chaos.model import Injection
-from tests.chaos.stack import StackUnderTest
+from tests.chaos.purchases import Purchase, purchases
+from tests.chaos.stack import SERVICES, StackUnderTest
 from tests.chaos.usage import Sample
-
-Line = Mapping[str, Any]
-ENDED: Final = ("COMPLETED", "CANCELLED")
 
 _ORDERS: Final = """
 SELECT order_id, customer, idempotency_key, status, cancellation_reason, settled,
@@ -23,7 +23,7 @@ FROM orders WHERE customer IS NOT NULL AND created_at >= to_timestamp($1) ORDER 
 
 @dataclass(frozen=True, slots=True)
 class Phases:
-    """When what began, in seconds of `time.time()`: load, faults; the last fault healed; the last shopper answered."""
+    """When load and faults began, the last fault healed and the load ended, in seconds of `time.time()`."""
 
     load_began: float
     faults_began: float
@@ -33,7 +33,7 @@ class Phases:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """An order as the order database has it in the end; `updated` is when it settled, if it has."""
+    """An order as the order database holds it at the end; `updated` is when it settled, if it has."""
 
     order_id: str
     customer: str
@@ -46,24 +46,12 @@ class OrderRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Purchase:
-    """One shopper's order, over all requests under its key. `answered`: when it was told the end; None: never."""
-
-    customer: str
-    key: str
-    kind: str
-    began: float
-    accepted: float | None = None
-    answered: float | None = None
-    order_id: str | None = None
-    status: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Evidence:
-    """`faults`: those that the run was asked for; `missing`: of these, those that could not be had, and why.
+    """The evidence of a run.
 
-    `audit`: the auditor's report as JSON values; None where it could not be made, and `audit_error` says why.
+    `faults` are those that were asked for; `missing` says which of these are not available, and why.
+
+    `audit` is the auditor's report as JSON values, or None, and then `audit_error` says why.
     """
 
     phases: Phases
@@ -78,20 +66,11 @@ class Evidence:
     replicas: int = 1
 
     def purchases(self) -> list[Purchase]:
-        """The orders of the shoppers, by the time of their first request."""
-        found: dict[tuple[str, str], Purchase] = {}
-        for line in self.lines:
-            if line.get("op") != "order":
-                continue
-            who = (line["customer"], line["key"])
-            if line["type"] == "invoke":
-                found.setdefault(who, Purchase(*who, line["kind"], line["at"]))
-            elif line["type"] == "ok" and who in found:
-                found[who] = _told(found[who], line)
-        return sorted(found.values(), key=lambda one: one.began)
+        """The orders of the shoppers, by the time of their first request; times as in `Phases`."""
+        return purchases(self.lines, lambda line: float(line["at"]))
 
     def clusters(self) -> Iterator[tuple[float, float]]:
-        """From when to when something was broken: the times of the faults, those that overlap as one."""
+        """The intervals in which something was broken: those of faults, overlapping ones merged."""
         began: float | None = None
         ended = 0.0
         for one in sorted(self.injections, key=lambda one: one.began):
@@ -104,24 +83,24 @@ class Evidence:
             yield began, ended
 
 
-def _told(before: Purchase, line: Line) -> Purchase:
-    final = line["status"] in ENDED
-    return Purchase(
-        before.customer,
-        before.key,
-        before.kind,
-        before.began,
-        before.accepted or line["at"],
-        line["at"] if final else before.answered,
-        line["order_id"],
-        line["status"],
-    )
-
-
 async def orders_since(stack: StackUnderTest, at: float) -> list[OrderRow]:
     """The orders that were accepted since that time, the oldest first."""
     rows = await query(stack, "order", _ORDERS, at)
     return [OrderRow(*(row[name] for name in _COLUMNS)) for row in rows]
+
+
+async def slowest(stack: StackUnderTest, orders: Sequence[OrderRow], most: int = 5) -> list[dict[str, Any]]:
+    """The orders that took longest to settle, each with the timeline that all services have of it."""
+    rows = []
+    for order in sorted(orders, key=lambda order: order.created - order.updated)[:most]:
+        entries: list[dict[str, Any]] = []
+        for service in SERVICES:
+            with suppress(Exception):  # a report without a timeline is better than no report
+                timeline = await stack.call("GET", f"/timeline/{order.order_id}", service)
+                entries += [{**entry, "service": service} for entry in timeline["items"]]
+        entries.sort(key=lambda entry: str(entry["at"]))
+        rows.append({**asdict(order), "seconds": round(order.updated - order.created, 3), "timeline": entries})
+    return rows
 
 
 _COLUMNS: Final = (

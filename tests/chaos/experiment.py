@@ -34,14 +34,14 @@ FIELDS: Final = (
 
 
 class BadExperiment(ValueError):
-    """An experiment cannot be read; the message is one line that names the file, the field, and what is valid."""
+    """The experiment is invalid; the message is one line that names the file, the field, and what is valid."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One fault of a method. `target` None: drawn by seed; `seconds` None: as long as such a fault usually takes.
+    """One fault of a method. `target` None: drawn by seed; `seconds` None: the usual duration of such a fault.
 
-    `before` and `after` are pauses in seconds. The next action does not wait for one that is in the `background`.
+    `before` and `after` are pauses in seconds. The next action does not wait for one in the `background`.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Action:
 class Experiment:
     """`checks` are the names of those that must be true; `document` is the file as it was read, for the journal.
 
-    `drawn`: times and targets of the method are drawn by seed, and it is repeated as long as the load lasts.
+    `drawn`: the times and targets of the method are drawn by seed, and it repeats as long as the load lasts.
     """
 
     title: str
@@ -154,31 +154,31 @@ class Node:
     def items(self, name: str, needed: bool = True) -> list[Node]:
         if needed and name not in self.value:
             raise self.wrong(name, "is missing")
-        found = self.value.get(name) or []
-        if not isinstance(found, list):
+        items = self.value.get(name) or []
+        if not isinstance(items, list):
             raise self.wrong(name, "is no list")
-        return [Node(self.source, f"{self._at(name)}[{number}]", one) for number, one in enumerate(found)]
+        return [Node(self.source, f"{self._at(name)}[{number}]", one) for number, one in enumerate(items)]
 
     def text(self, name: str) -> str:
-        found = self.value.get(name)
-        if not isinstance(found, str) or not found.strip():
+        text = self.value.get(name)
+        if not isinstance(text, str) or not text.strip():
             raise self.wrong(name, "must be a text" if name in self.value else "is missing")
-        return found.strip()
+        return text.strip()
 
     def number(self, name: str) -> float | None:
         """None where it is not given."""
-        found = self.value.get(name)
-        if found is None:
+        number = self.value.get(name)
+        if number is None:
             return None
-        if isinstance(found, bool) or not isinstance(found, int | float) or not 0 <= found <= 3600:
-            raise self.wrong(name, f"is {found!r}, and must be a number from 0 to 3600")
-        return float(found)
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number <= 3600:
+            raise self.wrong(name, f"is {number!r}, and must be a number from 0 to 3600")
+        return float(number)
 
     def choice(self, name: str, valid: Sequence[str]) -> str:
-        found = self.text(name)
-        if found not in valid:
-            raise self.wrong(name, f"is {found!r}; valid are: {', '.join(valid)}")
-        return found
+        choice = self.text(name)
+        if choice not in valid:
+            raise self.wrong(name, f"is {choice!r}; valid are: {', '.join(valid)}")
+        return choice
 
     def _at(self, name: str) -> str:
         return f"{self.place}.{name}" if self.place else name
@@ -228,8 +228,8 @@ def _action(node: Node) -> Action:
 
 def _configuration(node: Node) -> Mapping[str, Any]:
     node.only((*NUMBERS, "mix"))
-    found: dict[str, Any] = {name: node.number(name) for name in NUMBERS if name in node.value}
-    for name, value in found.items():
+    configuration: dict[str, Any] = {name: node.number(name) for name in NUMBERS if name in node.value}
+    for name, value in configuration.items():
         if not value:
             raise node.wrong(name, "must be greater than 0")
     if "mix" in node.value:
@@ -237,5 +237,5 @@ def _configuration(node: Node) -> Mapping[str, Any]:
             mix(node.text("mix"))
         except ValueError as error:
             raise node.wrong("mix", str(error)) from None
-        found["mix"] = node.text("mix")
-    return found
+        configuration["mix"] = node.text("mix")
+    return configuration

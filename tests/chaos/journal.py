@@ -91,12 +91,12 @@ def write(folder: Path, document: Mapping[str, Any]) -> Path:
 
 def counts(injections: Sequence[Injection]) -> dict[str, dict[str, int]]:
     """How often each fault fired, and how often it was felt."""
-    found: dict[str, dict[str, int]] = {}
+    counts_by_fault: dict[str, dict[str, int]] = {}
     for one in injections:
-        row = found.setdefault(one.fault, {"fired": 0, "felt": 0})
+        row = counts_by_fault.setdefault(one.fault, {"fired": 0, "felt": 0})
         row["fired"] += 1
         row["felt"] += one.felt is True
-    return found
+    return counts_by_fault
 
 
 def _check(check: Check) -> dict[str, str]:
@@ -146,7 +146,7 @@ def _orders(evidence: Evidence | None) -> dict[str, dict[str, int]]:
 
 
 def _latency(evidence: Evidence | None) -> dict[str, dict[str, float]]:
-    """Milliseconds from the first request to the end as good orders were told it, by the phase in which they came."""
+    """Latency of good orders in ms, from the first request to the answer with the end, by the phase of arrival."""
     if evidence is None:
         return {}
     phases = evidence.phases
@@ -156,13 +156,13 @@ def _latency(evidence: Evidence | None) -> dict[str, dict[str, float]]:
         "after": (phases.healed, phases.load_ended),
     }
     good = [one for one in evidence.purchases() if one.kind == "good"]
-    found = {}
+    rows = {}
     for name, (start, end) in spans.items():
         here = [one for one in good if start <= one.began < end]
         times = sorted((one.answered - one.began) * 1000 for one in here if one.answered is not None)
         figures = {f"p{part}": round(share(times, part / 100), 1) for part in (50, 95, 99)} if times else {}
-        found[name] = {"orders": len(here), "unanswered": len(here) - len(times), **figures}
-    return found
+        rows[name] = {"orders": len(here), "unanswered": len(here) - len(times), **figures}
+    return rows
 
 
 def _iso(at: float) -> str:

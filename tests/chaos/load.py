@@ -1,4 +1,4 @@
-"""The load of a run: the Locust shoppers, in a process of their own, whose history is what is judged."""
+"""The load of a run: Locust's shoppers in a process of their own; their history is what is judged."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Load:
     history: Path
 
     async def begun(self) -> None:
-        """Until the first shopper has come. RuntimeError if Locust ends or takes too long."""
+        """Wait for the first shopper; RuntimeError if Locust ends or takes too long."""
         try:
             async with asyncio.timeout(STARTS_WITHIN):
                 while not (self.history.exists() and self._came()):
@@ -46,7 +46,7 @@ class Load:
             raise RuntimeError(f"Locust placed no order within {STARTS_WITHIN:.0f} s") from None
 
     async def end(self) -> None:
-        """No more shoppers come; returns when those that have come have their answers."""
+        """Stop the arrivals, and wait until all shoppers have their answers."""
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGUSR1)
         async with asyncio.timeout(ENDS_WITHIN):

@@ -1,4 +1,4 @@
-"""Rows that somebody else holds, in all four databases, and the orders that need them."""
+"""Locks rows in all four databases, and places orders that need them."""
 
 import asyncio
 import uuid
@@ -20,31 +20,31 @@ OWN: Final = (("shipping", "shipments"), ("payment", "payments"), ("order", "ord
 
 @dataclass(frozen=True, slots=True)
 class Affected:
-    """The orders behind the locks: what each was answered, and how each ended. `rows` that were locked in all."""
+    """The orders behind the locks: order id -> how it ended; `rows` that were locked in all."""
 
     rows: int
     orders: Mapping[str, str] = field(default_factory=dict)
 
 
 async def hold(stack: Mapping[str, str], seconds: float) -> Affected:
-    """Hold ten rows for so long, and have orders placed meanwhile that need them; how these ended."""
+    """Lock ten rows for that long, place orders that need them meanwhile, and return how these ended."""
     token = issue_token(stack["TOKEN_SIGNING_KEY"], "behind-the-lock")
     async with httpx.AsyncClient(base_url=stack["ORDER_URL"], timeout=60) as shop:
         before = [await _place(shop, token, "item-0001") for _ in range(2)]
         sessions = [await _session(stack, service) for service in ("inventory", *(one for one, _ in OWN))]
-        held = 0
+        rows = 0
         try:
             stock, *others = sessions
-            held += await _lock(stock, "stock_items", "sku", SKUS)
+            rows += await _lock(stock, "stock_items", "sku", SKUS)
             for session, (_, table) in zip(others, OWN, strict=True):
-                held += await _lock(session, table, "order_id", before)
+                rows += await _lock(session, table, "order_id", before)
             behind = [asyncio.create_task(_place(shop, token, sku)) for sku in SKUS]
-            await asyncio.sleep(seconds)  # the locks last as long as they last
+            await asyncio.sleep(seconds)  # the duration of the fault
         finally:
             for session in sessions:
                 await session.close()
         orders = [*before, *await asyncio.gather(*behind)]
-        return Affected(held, {one: await _end(shop, token, one) for one in orders})
+        return Affected(rows, {one: await _end(shop, token, one) for one in orders})
 
 
 async def _session(stack: Mapping[str, str], service: str) -> asyncpg.Connection:
@@ -55,7 +55,7 @@ async def _session(stack: Mapping[str, str], service: str) -> asyncpg.Connection
 
 
 async def _lock(session: asyncpg.Connection, table: str, key: str, keys: Any) -> int:
-    """How many rows are locked; waits for each until it is there."""
+    """Lock these rows, once all of them exist; returns their number."""
     statement = f"SELECT 1 FROM {table} WHERE {key} = ANY($1::text[]) FOR UPDATE"
     async with asyncio.timeout(20):
         while True:
@@ -66,7 +66,7 @@ async def _lock(session: asyncpg.Connection, table: str, key: str, keys: Any) ->
 
 
 async def _place(shop: httpx.AsyncClient, token: str, sku: str) -> str:
-    """The id of an order that is accepted sooner or later."""
+    """Place an order, retried until it is accepted; returns its id."""
     body = {
         "lines": [{"sku": sku, "quantity": 1}],
         "payment": {"token": "tok_visa"},

@@ -1,4 +1,4 @@
-"""The types of a chaos run: what is broken, what was felt of it, and what was judged."""
+"""The types of a chaos run: faults, their injections, and checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(StrEnum):
-    """UNKNOWN: what a run would have to show was not there to be seen, so nothing is proved either way."""
+    """The verdict of a check; UNKNOWN: the run did not show what the check is about, so nothing is proved."""
 
     TRUE = "true"
     FALSE = "false"
@@ -22,7 +22,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One judged statement of a run; `detail` says what was measured, in one line."""
+    """One check of a run; `detail` says in one line what was measured."""
 
     name: str
     verdict: Verdict
@@ -30,16 +30,16 @@ class Check:
 
 
 class NotAvailable(Exception):
-    """This fault cannot be had on this machine or in this mode; the text says what is missing."""
+    """This fault is not available on this machine or in this mode; the message says what is missing."""
 
 
 @dataclass(slots=True)
 class Injection:
-    """One fault that is in force, or was; times are seconds of `time.time()`.
+    """One fault that is or was in force; times are seconds of `time.time()`.
 
     `target` is a process ("payment", "payment-db"), a role ("broker") or a route ("payment->payment-db").
     `felt` says whether the system noticed: a process got a new pid, a connection broke, a toxic passed bytes, a dead
-    letter exists. None: that is not known.
+    letter exists. None: it is not known.
     """
 
     fault: str

@@ -1,4 +1,4 @@
-"""Breaks a stack as planned, and writes down what came of it."""
+"""Breaks a stack as planned, and records the effects."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ LOOK_EVERY: Final = 0.1
 
 
 class Witness(Protocol):
-    """Who is told of each fault: the history and the live view."""
+    """Receives each fault: the history and the live view do."""
 
     def fault(self, phase: str, fault: str, target: str, felt: bool | None = None, detail: str = "") -> None:
-        """`phase` is start or end."""
+        """Receive the start or the end (`phase`) of a fault."""
         ...
 
 
 @dataclass
 class Nemesis:
-    """`faults` by name; `injections` are those that were in force, `missing` says which could not be had, and why."""
+    """Injects faults; `injections` are those that were in force, `missing` says which are not available, and why."""
 
     stack: StackUnderTest
     faults: Mapping[str, Fault]
@@ -39,17 +39,17 @@ class Nemesis:
     missing: dict[str, str] = field(default_factory=dict)
 
     def choices(self) -> list[Choice]:
-        """The faults that can be had in this stack, with their targets."""
-        found = []
+        """The faults that are available in this stack, with their targets."""
+        available = []
         for name, fault in self.faults.items():
             try:
-                found.append(Choice(name, fault.kind, tuple(fault.targets(self.stack))))
+                available.append(Choice(name, fault.kind, tuple(fault.targets(self.stack))))
             except NotAvailable as error:
                 self.missing[name] = str(error)
-        return found
+        return available
 
     async def run(self, planned: Sequence[Planned]) -> None:
-        """All of it, each at its time or as soon as what stands in its way has healed. Cancelled: heals everything."""
+        """Inject each planned fault at its time, or once those in conflict have healed. Cancelled, heal everything."""
         began, pending = time.monotonic(), sorted(planned, key=lambda one: one.at)
         running: dict[asyncio.Task[None], Planned] = {}
         async with asyncio.TaskGroup() as group:
@@ -61,7 +61,7 @@ class Nemesis:
                 await asyncio.sleep(LOOK_EVERY)
 
     async def inject(self, planned: Planned) -> None:
-        """One fault, from its start to its end. What goes wrong with it is kept, and is no reason to stop."""
+        """Inject one fault, from start to end. An error of the fault is recorded, and does not stop the run."""
         name, target = planned.fault, planned.target
         dice = random.Random(f"{self.seed} {name} {target} {planned.at}")
         self._tell("start", Injection(name, target, 0.0))
@@ -74,7 +74,7 @@ class Nemesis:
             injection.ended, injection.detail = time.time(), f"not run: {error}"
         except TimeoutError:
             injection.detail = f"still broken after {time.time() - injection.began:.0f} s"
-        except Exception as error:  # a fault that is at fault itself: the run goes on, and cannot be green
+        except Exception as error:  # a bug in the fault: the run continues, and cannot be green
             self.missing[name] = f"{target}: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
             injection.ended, injection.detail = time.time(), self.missing[name]
         self.injections.append(injection)
@@ -86,7 +86,7 @@ class Nemesis:
 
 
 def _due(pending: Sequence[Planned], running: Sequence[Planned], now: float) -> list[Planned]:
-    """Those whose time has come and that nothing stands in the way of; nothing overtakes one that needs all."""
+    """The planned faults that are due and conflict with nothing; none overtakes one that needs the whole stack."""
     due: list[Planned] = []
     for one in pending:
         if one.at > now:

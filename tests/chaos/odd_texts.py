@@ -1,9 +1,8 @@
 """Texts at and beyond their bounds in every field of an order: `MODES=kafka,temporal python -m tests.chaos.odd_texts`.
 
 A stack of its own per mode (`STACK_DIR`, `.stack/odd-texts`; `PORT_OFFSET`, 21000) gets `RATE` orders a second (10) for
-`DURATION` seconds (30), and at least so many that a tenth of them carries every case. Each odd order settles, or is
-refused with a problem that names its field; then the audit is clean. Exit status 1 if either is not so, 2 for a wrong
-setting.
+`DURATION` seconds (30), and at least enough for a tenth of them to cover every case. Each odd order must settle, or be
+refused with a problem that names its field; then the audit must be clean. Exit status 1 if not, 2 for a wrong setting.
 """
 
 import asyncio
@@ -39,14 +38,14 @@ FREE: Final = {
     "shipping_address.city": limits.CITY,
     "shipping_address.postal_code": limits.POSTAL_CODE,
 }
-"""Where a client may write what it likes, up to so many characters."""
+"""The fields of free text, with the most characters of each."""
 QUOTES: Final = "O'Brien \"the\" `x` \\ \u201c\u00ab'; DROP TABLE orders;--"
 WIDE: Final = "\U0001f600\U00020000\U0001d11e"
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One text in one field (its path in the body, or KEY), and whether the door has to take it."""
+    """One text in one field (its path in the body, or KEY), and whether the service must accept it."""
 
     field: str
     kind: str
@@ -56,7 +55,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an odd order; `wrong` is empty if that is as it has to be."""
+    """The outcome of an odd order; `wrong` is empty if it is the right one."""
 
     case: Case
     ended: str
@@ -65,12 +64,12 @@ class Outcome:
 
 def cases() -> Sequence[Case]:
     """Every kind of text in every text field."""
-    found = [Case(field, *one) for field, longest in FREE.items() for one in _kinds(longest)]
-    # of these two only a word from a list is taken
-    found += [Case("lines.0.sku", kind, text, False) for kind, text, _ in _kinds(limits.SKU)]
-    found += [Case("shipping_address.country", kind, text, kind == "longest") for kind, text, _ in _kinds(2)]
-    keys = [one for one in _kinds(KEY_MAX) if one[0] != "controls"]  # those are not even HTTP
-    return [*found, *(Case(KEY, *one) for one in keys)]
+    all_cases = [Case(field, *one) for field, longest in FREE.items() for one in _kinds(longest)]
+    # these two accept only words from a list
+    all_cases += [Case("lines.0.sku", kind, text, False) for kind, text, _ in _kinds(limits.SKU)]
+    all_cases += [Case("shipping_address.country", kind, text, kind == "longest") for kind, text, _ in _kinds(2)]
+    keys = [one for one in _kinds(KEY_MAX) if one[0] != "controls"]  # invalid in HTTP
+    return [*all_cases, *(Case(KEY, *one) for one in keys)]
 
 
 def _kinds(longest: int) -> Sequence[tuple[str, str, bool]]:
@@ -86,7 +85,7 @@ def _kinds(longest: int) -> Sequence[tuple[str, str, bool]]:
 
 
 def odd(case: Case) -> tuple[dict[str, Any], str]:
-    """The body of an order and its key, good but for the case."""
+    """The body and the key of an order that is good except for the case."""
     order: dict[str, Any] = body(KINDS[0], random.Random(case.field + case.kind))
     key = uuid.uuid4().hex
     if case.field == KEY:
@@ -114,15 +113,15 @@ class Shop:
     async def judge(self, case: Case) -> Outcome:
         """Place an odd order, and follow it to its end."""
         answer = await self.place(*odd(case))
-        told = answer.json()
+        problem = answer.json()
         if answer.status_code == 422:
-            named = [error["field"] for error in told.get("errors", ())]
+            named = [error["field"] for error in problem.get("errors", ())]
             wrong = "" if case.field in named else f"the problem names {named}"
             return Outcome(case, "refused", "refused, though it fits" if case.fits else wrong)
         if answer.status_code not in (200, 202):
-            return Outcome(case, "?", f"{answer.status_code} {told.get('code', '')}")
+            return Outcome(case, "?", f"{answer.status_code} {problem.get('code', '')}")
         wrong = "" if case.fits else "taken, though it does not fit"
-        return Outcome(case, *((await self._end(told["order_id"])), wrong) if not wrong else ("taken", wrong))
+        return Outcome(case, *((await self._end(problem["order_id"])), wrong) if not wrong else ("taken", wrong))
 
     async def _end(self, order_id: str) -> str:
         for _ in range(int(SETTLES / 0.25)):
@@ -134,7 +133,7 @@ class Shop:
 
 
 async def judge_all(stack: Mapping[str, str], given: Sequence[Case], pause: float = 0.0) -> list[Outcome]:
-    """One odd order of each case, `pause` seconds apart, and what became of them."""
+    """Place one odd order of each case, `pause` seconds apart; returns their outcomes."""
     async with httpx.AsyncClient(base_url=stack["ORDER_URL"], timeout=60) as client:
         return await _judge(Shop(stack, client), given, pause)
 
@@ -154,14 +153,14 @@ async def _judge(shop: Shop, given: Sequence[Case], pause: float) -> list[Outcom
 
 
 async def _load(stack: Mapping[str, str], rate: float, seconds: float, console: Console) -> list[Outcome]:
-    """Nine ordinary orders for each odd one, at a fixed rate whatever the answers take."""
-    given, dice = list(cases()), random.Random(1)
-    number = max(int(rate * seconds), SHARE * len(given))
-    wanted = [given[index % len(given)] for index in range(number // SHARE)]
+    """Place nine ordinary orders for each odd one, at a fixed rate however long answers take."""
+    every_case, dice = list(cases()), random.Random(1)
+    number = max(int(rate * seconds), SHARE * len(every_case))
+    odd = [every_case[index % len(every_case)] for index in range(number // SHARE)]
     async with httpx.AsyncClient(base_url=stack["ORDER_URL"], timeout=60) as client:
         shop, ordinary = Shop(stack, client), list[asyncio.Task[httpx.Response]]()
-        judging = asyncio.create_task(_judge(shop, wanted, SHARE / rate))
-        for index in track(range(number), description=f"{number} orders, {len(wanted)} of them odd", console=console):
+        judging = asyncio.create_task(_judge(shop, odd, SHARE / rate))
+        for index in track(range(number), description=f"{number} orders, {len(odd)} of them odd", console=console):
             if index % SHARE:
                 placed = shop.place(body(pick(KINDS, dice), dice), uuid.uuid4().hex)
                 ordinary.append(asyncio.create_task(placed))
@@ -173,7 +172,7 @@ async def _load(stack: Mapping[str, str], rate: float, seconds: float, console: 
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
-    """A row for each field, a column for each kind of text."""
+    """Print a row for each field, with a column for each kind of text."""
     table = Table("field", *(kinds := list(dict.fromkeys(one.case.kind for one in outcomes))))
     for field in dict.fromkeys(one.case.field for one in outcomes):
         ended = {one.case.kind: one.wrong or one.ended for one in outcomes if one.case.field == field}
@@ -182,7 +181,7 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
 
 
 def run(mode: str, folder: Path, offset: int, rate: float, seconds: float, console: Console) -> bool:
-    """A stack in the mode, the load, the audit; whether all is as it has to be."""
+    """Run load and audit on a stack in that mode; returns whether all outcomes are right."""
     console.print(f"[bold]{mode}[/bold]: bringing up {folder}")
     stack = api.up(mode, folder, offset, {"STACK": "native", "TEMPORAL_UI": "off", "PROVIDERS": "sandbox"})
     try:
@@ -200,7 +199,7 @@ def run(mode: str, folder: Path, offset: int, rate: float, seconds: float, conso
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """The modes one after the other; the exit status."""
+    """Run the modes one after the other; returns the exit status."""
     try:
         modes = [resolve(name.strip()) for name in environ.get("MODES", "kafka").split(",")]
         rate, seconds = float(environ.get("RATE", "10")), float(environ.get("DURATION", "30"))

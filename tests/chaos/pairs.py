@@ -1,13 +1,12 @@
-"""What a disturbance costs those whom it does not concern: interleaved runs with and without it, on a stack of its own.
+"""What a disturbance costs unrelated orders: interleaved runs with and without it, on a stack of its own.
 
 python -m tests.chaos.pairs [MODES=kafka,... PAIRS=7 RATE=10 SEED=1 in the environment]
 
 Each round has three runs under the same arrivals, in an order drawn by seed: quiet; `poison`, a hundred messages that
 nobody can handle, in 8 s; `rows`, ten rows locked for 20 s. Every order of the load must end as its kind must, in
-every run, and the audit must be clean, the poison's dead letters aside. Said at the end, for each mode: the median of
-the runs' 95th percentiles. Exit status 1 if an order ended wrongly, the books do not agree, or a bound is missed:
-poison may cost 25 % (and 5 ms, which no clock here tells apart), rows 1 s. Figures go to
-`reports/pairs-<time>/figures.json`.
+every run, and the audit must be clean, except for the poison's dead letters. For each mode it prints the median of the
+runs' 95th percentiles. Exit status 1 if an order ended wrongly, the audit is not clean, or a bound is missed: poison
+may cost 25 % (plus 5 ms of noise), rows 1 s. Figures go to `reports/pairs-<time>/figures.json`.
 """
 
 import asyncio
@@ -53,7 +52,7 @@ STACK: Final = {"STACK_DIR": ".stack/pairs", "PORT_OFFSET": "15000", "STACK": "n
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one mode. `p95` in ms over the orders that the disturbance does not concern; `wrong` ends of those."""
+    """One run of one mode: over the orders of the load, `p95` in ms and the number of `wrong` ends."""
 
     mode: str
     kind: str
@@ -93,7 +92,7 @@ def main() -> int:
 
 
 def measure(stack: Mapping[str, str], mode: str, kind: str, number: int, folder: Path) -> Run:
-    """One run: the load, the disturbance beside it, drain, audit."""
+    """Run the load with the disturbance beside it, drain, and audit."""
     disturb: dict[str, Callable[[], Affected | None]] = {
         "quiet": lambda: None,
         "poison": lambda: asyncio.run(poison(stack, mode, POISONS, SECONDS["poison"] - 2)),
@@ -103,7 +102,7 @@ def measure(stack: Mapping[str, str], mode: str, kind: str, number: int, folder:
         disturbed = beside.submit(disturb[kind])
         load(stack, kind, number, folder)
         affected = disturbed.result()
-    found = figures(folder / FILE).values()
+    by_kind = figures(folder / FILE).values()
     report = audit(
         Target.from_environment(stack),
         AuditOptions(history=read_history(folder / HISTORY), accounted=asyncio.run(letters(stack))),
@@ -120,16 +119,16 @@ def measure(stack: Mapping[str, str], mode: str, kind: str, number: int, folder:
         mode,
         kind,
         number,
-        orders=sum(one.orders for one in found),
-        wrong=sum(one.failed for one in found),
-        p95=max(one.p95 for one in found),
+        orders=sum(one.orders for one in by_kind),
+        wrong=sum(one.failed for one in by_kind),
+        p95=max(one.p95 for one in by_kind),
         consistent=report.consistent and rows == ROWS,
         affected=ends,
     )
 
 
 def load(stack: Mapping[str, str], kind: str, number: int, folder: Path) -> None:
-    """Good orders only: their times are what is compared."""
+    """Run the load, of good orders only: their times are compared."""
     folder.mkdir(parents=True)
     rate = os.environ.get("RATE") or str(RATES[MODES[resolve(stack["COORDINATION_MODE"])].substrate])
     values = {"RATE": rate, "DURATION": str(SECONDS[kind]), "MIX": "good", "SEED": str(number)}
@@ -137,19 +136,19 @@ def load(stack: Mapping[str, str], kind: str, number: int, folder: Path) -> None
 
 
 async def letters(stack: Mapping[str, str]) -> frozenset[str]:
-    """The ids of the dead letters that a stranger's messages have become, in all services."""
-    found: set[str] = set()
+    """The ids of the open dead letters of all services."""
+    ids: set[str] = set()
     for service in ("order", "payment", "inventory", "shipping"):
         session = await asyncpg.connect(stack[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "", 1))
         try:
-            found |= {row["id"] for row in await session.fetch("SELECT id FROM dead_letter WHERE resolved_at IS NULL")}
+            ids |= {row["id"] for row in await session.fetch("SELECT id FROM dead_letter WHERE resolved_at IS NULL")}
         finally:
             await session.close()
-    return frozenset(found)
+    return frozenset(ids)
 
 
 def judge(runs: list[Run], console: Console) -> bool:
-    """Print the medians; whether no order ended wrongly, all books agree, and both bounds are kept."""
+    """Print the medians; returns whether no order ended wrongly, all audits are clean and both bounds are kept."""
     p95: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for run in runs:
         p95[run.mode, run.kind].append(run.p95)
@@ -172,10 +171,10 @@ def judge(runs: list[Run], console: Console) -> bool:
 
 
 def _line(run: Run) -> str:
-    books = "the books agree" if run.consistent else "THE BOOKS DO NOT AGREE"
+    verdict = "the audit is clean" if run.consistent else "THE AUDIT IS NOT CLEAN"
     behind = f"; behind the locks: {', '.join(run.affected.values())}" if run.affected else ""
     wrong = f"{run.wrong} WRONG, " if run.wrong else ""
-    return f"{run.mode} {run.round} {run.kind}: {run.orders} orders, {wrong}p95 {run.p95:.0f} ms, {books}{behind}"
+    return f"{run.mode} {run.round} {run.kind}: {run.orders} orders, {wrong}p95 {run.p95:.0f} ms, {verdict}{behind}"
 
 
 if __name__ == "__main__":

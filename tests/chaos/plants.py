@@ -1,15 +1,15 @@
-"""Known bugs as patches, and copies of the tree that have one of them: controls that every check has to find.
+"""Known bugs as patches, and copies of the tree with one of them: negative controls that the checks must find.
 
 `plants/<name>.patch` begins with what the bug is (`bug`), whether the simulation can hold it (`simulated`), the
-invariants that it breaks (`breaks`) and what has to happen for it to be felt (`needs`); a patch in git's form follows.
-Shipped code holds no bug: a patch is applied to a copy of the tree in a temporary folder.
+invariants that it breaks (`breaks`) and what it takes to show (`needs`); a patch in git's format follows.
+A patch is only ever applied to a copy of the tree in a temporary folder.
 
     with planted("no-inbox") as copy:
         subprocess.run([copy.python, "-m", "tests.simulation"], cwd=copy.folder, env=copy.environment())
 
-All that runs with `copy.python` imports the copy, whatever it starts as well, the services of a stack among them: the
-interpreter belongs to a virtual environment of the copy, which has the installed packages of this one, but not the
-project that is installed there.
+All that runs with `copy.python` imports the copy, and so do the programs that it starts, such as the services of a
+stack: the interpreter belongs to a virtual environment of the copy, which has the packages installed in this one, but
+not the project.
 """
 
 import os
@@ -41,7 +41,7 @@ PRIVATE: Final = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "PLANT", "STACK_DIR
 
 
 class PlantError(Exception):
-    """A plant that is unknown, or that no longer applies to the tree."""
+    """A plant is unknown, or no longer applies to the tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def plants() -> dict[str, Plant]:
 
 
 def plant_of(name: str) -> Plant:
-    """PlantError lists the valid names."""
+    """The plant of that name; PlantError lists the valid names."""
     known = plants()
     if name not in known:
         raise PlantError(f"PLANT={name!r} is unknown; valid are: {', '.join(known)}")
@@ -87,7 +87,7 @@ def plant_of(name: str) -> Plant:
 
 @contextmanager
 def planted(name: str) -> Iterator[Copy]:
-    """A copy of the tree with the bug `name`; its stacks are stopped, and it is deleted, at the end.
+    """Make a copy of the tree with the bug `name`; afterwards its stacks are stopped and it is deleted.
 
     Raises PlantError for an unknown name, and where the patch does not apply.
     """
@@ -99,7 +99,7 @@ def planted(name: str) -> Iterator[Copy]:
 
 @contextmanager
 def copied() -> Iterator[Copy]:
-    """A copy of what git would commit of the tree as it stands, with an interpreter of its own."""
+    """Copy all files of the tree that git does not ignore, with an interpreter of its own."""
     with tempfile.TemporaryDirectory(prefix="quartet-plant-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         folder.chmod(0o755)  # a stack that root starts runs as another user
@@ -118,7 +118,7 @@ def copied() -> Iterator[Copy]:
 def apply(copy: Copy, patch: Path, reverse: bool = False) -> None:
     """Apply a patch to the copy, or take it back; PlantError says what does not fit."""
     words = ["git", "apply", *(["--reverse"] if reverse else []), str(patch)]
-    environ = {**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.folder.parent)}  # git passes over another repository
+    environ = {**os.environ, "GIT_CEILING_DIRECTORIES": str(copy.folder.parent)}  # not inside another repository
     done = subprocess.run(words, cwd=copy.folder, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise PlantError(f"{patch.name} does not fit the tree any more: {done.stderr.strip()}")
@@ -159,7 +159,7 @@ def _interpreter(folder: Path) -> Path:
 
 
 def _share_components(folder: Path) -> None:
-    """Servers are fetched once for the tree and all its copies."""
+    """Share the downloaded servers of the tree with the copy."""
     there = ROOT / ".stack" / "components"
     there.mkdir(parents=True, exist_ok=True)
     (folder / ".stack").mkdir()

@@ -1,7 +1,6 @@
-"""Messages that no consumer can handle, of every kind, and how a stranger sends them in each mode.
+"""Poison: messages of every kind that no consumer can handle, and how to send them in each mode.
 
-The senders use the brokers' own clients and the names that the transports' topologies make; nothing of the
-transports' publishing is used.
+The senders use the brokers' own clients and the names of the transports' topologies, not the transports themselves.
 """
 
 import asyncio
@@ -32,7 +31,7 @@ def _event(name: str, data: str, subject: str, version: str = ".v1", identity: s
 
 
 def bodies() -> list[bytes]:
-    """One message of each kind, with ids of their own. No service can read any of them, or do what it says."""
+    """One message of each kind, with new ids. No service can read any of them, or do what it says."""
     one = f"stranger-{uuid.uuid4()}"
     order = json.dumps({"order_id": one})
     return [
@@ -61,12 +60,12 @@ def is_poison(body: bytes) -> bool:
 
 
 def messages(how_many: int) -> list[bytes]:
-    """So many, of every kind in turn."""
+    """That many messages, of every kind in turn."""
     return list(islice(cycle(bodies()), how_many))
 
 
 async def poison(stack: Mapping[str, str], mode: str, how_many: int, seconds: float) -> None:
-    """Send so many messages, one after another over so many seconds, to all channels and consumers of the mode."""
+    """Send that many messages within that many seconds to all channels and consumers of the mode."""
     await _SENDERS[MODES[mode].substrate](stack, MODES[mode].style, messages(how_many), seconds / how_many)
 
 
@@ -138,7 +137,7 @@ async def to_pubsub(stack: Mapping[str, str], messages: Sequence[tuple[str, byte
 
 
 async def _temporal(stack: Mapping[str, str], style: str, poisons: Sequence[bytes], pause: float) -> None:
-    """Starts and signals whose argument is anything: as a note of a known type, as bytes, under unknown names."""
+    """Start and signal workflows with any argument: a payload of a known type, bytes, or under unknown names."""
     from temporalio.client import Client
     from temporalio.common import RawValue, WorkflowIDReusePolicy
     from temporalio.converter import DefaultPayloadConverter

@@ -1,8 +1,8 @@
 """What one POST costs in each of the protocols that could serve it: `python -m tests.chaos.post_cost [requests]`.
 
-CPU time of this process per request, without a network: the same app, the same bytes with a customer's token, a
-transport that drops what is written. The protocols take turns, and the least of all rounds counts, so that a busy
-machine does not matter.
+CPU time of this process per request, without a network: the same app, the same bytes with a customer's token, and
+a transport that drops what is written. The protocols take turns, and the least of all rounds counts, so that other load
+on the machine matters little.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _ROUNDS: Final = 7
 
 
 class _Transport(asyncio.Transport):
-    """Drops what is written, and tells when an answer has been."""
+    """Drops what is written, and says when there was an answer."""
 
     def __init__(self) -> None:
         super().__init__()

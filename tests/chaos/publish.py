@@ -1,8 +1,8 @@
-"""`python -m tests.chaos.publish FOLDER...`: what runs of `make chaos` showed, on the page docs/reliability.md.
+"""`python -m tests.chaos.publish FOLDER...`: publish runs of `make chaos` on the page docs/reliability.md.
 
-Each FOLDER is that of a run, with one mode or several. Keeps what the tables are made of in docs/results/chaos.json,
-together with the runs that are there already (`--anew`: without them), and writes the page's marked sections anew. A
-run that broke off before its audit is not published, and said to be so. A test holds the page against the data.
+Each FOLDER is that of a run, with one mode or several. The command adds the runs to the data of the tables,
+docs/results/chaos.json (`--anew`: replaces them), and rewrites the page's marked sections. A run without an audit is
+not published, and the command says so. A test compares the page with the data.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Run:
 
 
 def run_of(journal: Mapping[str, Any]) -> Run | None:
-    """What a journal says; None where there was no audit."""
+    """The run that a journal describes; None if there was no audit."""
     ours = journal["quartet"]
     if ours["audit"] is None:
         return None
@@ -63,12 +63,12 @@ def run_of(journal: Mapping[str, Any]) -> Run | None:
 
 
 def sections(runs: Sequence[Run]) -> dict[str, str]:
-    """Name -> text of every section that shows these runs. Pure."""
+    """Write the text of every section that shows these runs, by section name. Pure."""
     return {"modes": by_mode(runs).markdown(), "faults": by_fault(runs).markdown()}
 
 
 def by_mode(runs: Sequence[Run]) -> Table:
-    """A row for each mode: runs, orders, what contradicts the invariants, and what else was not true."""
+    """A row for each mode: runs, orders, violations of invariants, and other checks that were not true."""
     head = ("mode", "runs", "seeds", "faults", "orders", "violations", "below, of all orders", "checks not true")
     rows = []
     for mode in _modes(runs):
@@ -112,7 +112,7 @@ def read(data: Path) -> list[Run]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status 2 where a folder holds no journal or the page lacks a section; then nothing is changed."""
+    """Publish; exit status 2 if a folder holds no journal or the page lacks a section, and then nothing has changed."""
     folders = [Path(one) for one in arguments if one != "--anew"]
     runs = {(run.start, run.mode): run for run in ([] if "--anew" in arguments else read(DATA))}
     try:
@@ -139,8 +139,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _modes(runs: Sequence[Run]) -> list[str]:
-    seen = {run.mode for run in runs}
-    return [mode for mode in MODES if mode in seen]
+    modes = {run.mode for run in runs}
+    return [mode for mode in MODES if mode in modes]
 
 
 def _seeds(runs: Sequence[Run]) -> str:

@@ -1,4 +1,4 @@
-"""The report of a run: `report.html`, one page without scripts or anything to load, from its journal and its history.
+"""The report of a run, `report.html`: one page without scripts or external files, from its journal and history.
 
 python -m tests.chaos.report FOLDER     writes FOLDER/report.html from FOLDER/journal.json and FOLDER/history.jsonl
 """
@@ -17,14 +17,14 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from loadtests.history import FILE as HISTORY
 from loadtests.history import Line, read_lines
 from loadtests.outcomes import share
-from tests.chaos.charts import Request, Run, Step, life, overview
+from tests.chaos.charts import Run, overview
 from tests.chaos.drawing import Bar, duration, moment
-from tests.chaos.series import Clock, Purchase, buckets, latencies, purchases, readiness, suffered
+from tests.chaos.purchases import Purchase, purchases
+from tests.chaos.series import Clock, buckets, latencies, readiness
+from tests.chaos.worst import WIDTHS, worst
 
 JOURNAL: Final = "journal.json"
 FILE: Final = "report.html"
-WIDTHS: Final = {"wide": 1080.0, "narrow": 380.0}
-WORST: Final = 6
 VERDICTS: Final = {
     "true": "every check is true",
     "false": "a check is false",
@@ -34,7 +34,7 @@ _ORDER: Final = ("false", "unknown", "true")
 
 
 class BadRun(ValueError):
-    """The folder holds no run that can be shown; the message is one line."""
+    """The folder holds no run that can be reported; the message is one line."""
 
 
 def write(folder: Path) -> Path:
@@ -71,7 +71,7 @@ def _milliseconds(value: Any) -> str:
 
 def _values(journal: Mapping[str, Any], quartet: Mapping[str, Any], lines: Sequence[Line]) -> dict[str, Any]:
     clock = Clock.of(lines)
-    orders = purchases(lines, clock)
+    orders = purchases(lines, clock.at)
     injections = sorted(quartet.get("injections", ()), key=lambda one: one["began"])
     faults = bars(injections, clock)
     until = max((*(clock.at(line) for line in lines), *(bar.end for bar in faults if lines)), default=0.0)
@@ -101,8 +101,8 @@ def _values(journal: Mapping[str, Any], quartet: Mapping[str, Any], lines: Seque
 
 
 def bars(injections: Iterable[Mapping[str, Any]], clock: Clock) -> list[Bar]:
-    """Faults by the seconds since the history began."""
-    found = []
+    """The faults as bars, in seconds since the history began."""
+    drawn = []
     for one in injections:
         begin = clock.of_wall(one["began"])
         end = begin if one.get("ended") is None else clock.of_wall(one["ended"])
@@ -110,12 +110,12 @@ def bars(injections: Iterable[Mapping[str, Any]], clock: Clock) -> list[Bar]:
         felt = {"felt": "felt", "unfelt": "NOT felt", "unknown": "not known whether it was felt"}[look]
         about = f"; {one['detail']}" if one.get("detail") else ""
         title = f"{one['fault']} {one['target']} at {moment(begin)} for {duration(end - begin)}: {felt}{about}"
-        found.append(Bar(begin, end, f"{one['fault']} {one['target']}", look, title))
-    return found
+        drawn.append(Bar(begin, end, f"{one['fault']} {one['target']}", look, title))
+    return drawn
 
 
 def began(journal: Mapping[str, Any]) -> str:
-    """When, for people."""
+    """When the run began, as text."""
     try:
         return f"{datetime.fromisoformat(journal['start']):%Y-%m-%d %H:%M:%S} UTC"
     except (KeyError, ValueError, TypeError):
@@ -125,7 +125,7 @@ def began(journal: Mapping[str, Any]) -> str:
 def tiles(
     journal: Mapping[str, Any], quartet: Mapping[str, Any], orders: Sequence[Purchase], until: float
 ) -> list[tuple[str, str, str]]:
-    """The figures that are looked at first: value, name, explanation."""
+    """The main figures: value, name, explanation."""
     counts = (quartet.get("counts") or {}).values()
     fired, felt = sum(one["fired"] for one in counts), sum(one["felt"] for one in counts)
     ended = [one for one in orders if one.ended]
@@ -167,88 +167,8 @@ def kinds(orders: Sequence[Purchase], until: float) -> list[dict[str, Any]]:
     return rows
 
 
-def worst(
-    judged: Sequence[Mapping[str, Any]], orders: Sequence[Purchase], faults: Sequence[Bar], clock: Clock, until: float
-) -> list[dict[str, Any]]:
-    """The orders that suffered most: those of the journal, with their timelines, or else those of the history."""
-    by_key = {(one.customer, one.key): one for one in orders}
-    known = {(one["customer"], one["key"]): one for one in judged if (one["customer"], one["key"]) in by_key}
-    chosen = [by_key[who] for who in known] + [
-        one for one in suffered(orders, until, WORST) if (one.customer, one.key) not in known
-    ]
-    found = []
-    for one in chosen[: max(WORST, len(known))]:
-        row = known.get((one.customer, one.key), {})
-        path, asked = steps(row.get("timeline") or (), clock), requests(one, clock)
-        pictures = {name: life(one, asked, path, faults, until, width) for name, width in WIDTHS.items()}
-        in_books = f"{row['status']} {row.get('reason') or ''}".strip() if row else ""
-        found.append(
-            {
-                "order": one,
-                "told": f"{one.status} {one.reason or ''}".strip() if one.status else "nothing",
-                "books": in_books,
-                "waited": duration(one.seconds(until)),
-                "settled": duration(float(row["seconds"])) if row.get("seconds") is not None else "",
-                "pictures": pictures,
-                "events": events(one, asked, path),
-            }
-        )
-    return found
-
-
-def steps(timeline: Iterable[Mapping[str, Any]], clock: Clock) -> list[Step]:
-    """What the services have written down about an order, by time."""
-    found = [
-        Step(
-            clock.of_wall(datetime.fromisoformat(one["at"]).timestamp()),
-            one["service"],
-            one["message"],
-            one["kind"],
-            str(one.get("cause") or ""),
-        )
-        for one in timeline
-    ]
-    return sorted(found, key=lambda one: one.at)
-
-
-def requests(one: Purchase, clock: Clock) -> list[Request]:
-    """What its client asked for, and the answers."""
-    ends = {line["id"]: line for line in one.lines if line["type"] != "invoke"}
-    found = []
-    for line in one.lines:
-        if line["type"] == "invoke":
-            end = ends.get(line["id"])
-            value = (end or {}).get("value") or {}
-            words = (
-                value.get("answer"),
-                (end or {}).get("status"),
-                value.get("cancellation_reason"),
-                value.get("code"),
-            )
-            answer = " ".join(str(word) for word in words if word)
-            if value.get("unanswered"):
-                answer += f" after {value['unanswered']} attempts without answer"
-            how = end["type"] if end else "unknown"
-            found.append(Request(line["op"], clock.at(line), clock.at(end) if end else None, how, answer.strip()))
-    return found
-
-
-def events(one: Purchase, asked: Iterable[Request], path: Iterable[Step]) -> list[tuple[str, str, str, str]]:
-    """(after, who, what, why), by time."""
-    rows: list[tuple[float, str, str, str]] = []
-    for request in asked:
-        rows.append((request.begin, "client", f"asks: {request.op}", ""))
-        if request.end is not None:
-            rows.append((request.end, "client", f"{request.op}: {request.how}", request.answer))
-    for step in path:
-        cause = step.cause.rpartition("/")[2]
-        what = f"→ {step.message}" if step.kind == "command" else step.message
-        rows.append((step.at, step.service, what, f"caused by {cause}" if cause else ""))
-    return [(f"{at - one.came:+.3f} s", who, what, why) for at, who, what, why in sorted(rows, key=lambda row: row[0])]
-
-
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as rows."""
+    """Nested settings as rows of dotted name and value."""
     rows: list[tuple[str, str]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -259,7 +179,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The exit status: 2 where there is nothing to show."""
+    """Write the report of a folder; returns the exit status, 2 if it holds no run."""
     if len(arguments) != 1:
         print("usage: python -m tests.chaos.report FOLDER (one of reports/chaos-…, with journal.json)", file=sys.stderr)
         return 2

@@ -1,7 +1,7 @@
 """When which part is broken: drawn by seed, so that a run can be repeated.
 
-Two faults may be in force at a time, on different parts. A fault of kind "rollout" changes the whole stack and has it
-for itself.
+Two faults may be in force at a time, on different parts. A fault of kind "rollout" changes the whole stack and runs
+alone.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OTHERS: Final = 8.0
 
 
 class Step(Protocol):
-    """What the schedule has to know of an action of an experiment; see `tests.chaos.experiment.Action`."""
+    """What the schedule needs of an action of an experiment; see `tests.chaos.experiment.Action`."""
 
     @property
     def fault(self) -> str: ...
@@ -83,7 +83,7 @@ class Planned:
 
 
 def plan(choices: Sequence[Choice], window: float, dice: random.Random) -> list[Planned]:
-    """Each chosen fault at least once, and again as long as whole rounds fit into `window` seconds; by time."""
+    """Plan each fault at least once, and in further rounds that fit wholly into `window` seconds; sorted by time."""
     planned = _round(choices, 0.0, dice)
     while planned:
         more = _round(choices, end_of(planned) + dice.uniform(*GAP), dice)
@@ -94,7 +94,7 @@ def plan(choices: Sequence[Choice], window: float, dice: random.Random) -> list[
 
 
 def follow(actions: Sequence[Step], choices: Sequence[Choice], dice: random.Random) -> list[Planned]:
-    """The actions of an experiment one after another, with their pauses. Faults that are no choice are left out.
+    """Plan the actions of an experiment one after another, with their pauses, without faults that are not available.
 
     ValueError for a target that such a fault cannot break.
     """
@@ -143,7 +143,7 @@ def _round(choices: Sequence[Choice], start: float, dice: random.Random) -> list
 
 
 def _later(job: Planned, planned: Sequence[Planned]) -> Planned:
-    """The job, put off until nothing that is planned stands in its way."""
+    """The fault, postponed until it conflicts with nothing that is planned."""
     while clash := [
         one for one in planned if conflicts(one, job) and one.at < job.end + 0.5 and job.at < one.end + 0.5
     ]:

@@ -1,55 +1,27 @@
-"""A history as numbers over time, for the report. Times are seconds since its first operation or fault."""
+"""A history as time series, for the report. Times are seconds since its first operation or fault."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import ceil
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
+from loadtests.history import Line
 from loadtests.outcomes import share
+from tests.chaos.purchases import Purchase
 
-Line = Mapping[str, Any]
-FINAL: Final = ("COMPLETED", "CANCELLED")
 WIDTHS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
 BUCKETS: Final = 160
 PER_LATENCY: Final = 12
 """Orders that a bucket of latencies should hold, so that its 95th percentile is more than its longest."""
 
 
-@dataclass(slots=True)
-class Purchase:
-    """One shopper's order over all its requests. `left` is when its client got the last answer; None: never.
-
-    `status` is the last that its client was told; `end` is that of its last operation: ok, fail or unknown.
-    """
-
-    customer: str
-    key: str
-    kind: str
-    came: float
-    left: float | None = None
-    order_id: str | None = None
-    status: str | None = None
-    reason: str | None = None
-    end: str = "unknown"
-    lines: list[Line] = field(default_factory=list)
-
-    @property
-    def ended(self) -> bool:
-        """Whether its client was told that it is COMPLETED or CANCELLED."""
-        return self.status in FINAL
-
-    def seconds(self, now: float) -> float:
-        """How long its client waited, so far if it waits still."""
-        return (now if self.left is None else self.left) - self.came
-
-
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """A service was in this state for a while."""
+    """A state of readiness that a service was in, from `begin` to `end`."""
 
     service: str
     status: str
@@ -60,7 +32,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """What happened from `begin` to `end`; `p50`, `p95` in milliseconds of the `answered` that had come in it."""
+    """An interval; `p50` and `p95`, in ms, are of the `answered` orders that came in it."""
 
     begin: float
     end: float
@@ -82,7 +54,7 @@ class Clock:
 
     @classmethod
     def of(cls, lines: Sequence[Line]) -> Clock:
-        """The wall clock may be set during a run: the median of the differences counts."""
+        """Take the median difference of the clocks, since the wall clock may be set during a run."""
         if not lines:
             return cls(0.0, 0.0)
         mono = float(next((line for line in lines if line["type"] != "ready"), lines[0])["mono"])
@@ -93,35 +65,6 @@ class Clock:
 
     def of_wall(self, at: float) -> float:
         return at - self.wall
-
-
-def purchases(lines: Iterable[Line], clock: Clock) -> list[Purchase]:
-    """All orders of shoppers, by the time of their first request."""
-    found: dict[tuple[str, str], Purchase] = {}
-    open_: dict[tuple[str, str], set[str]] = {}
-    for line in lines:
-        if line["type"] not in ("invoke", "ok", "fail", "unknown") or line["op"] == "read":
-            continue
-        who = (line["customer"], line["key"])
-        if line["type"] == "invoke":
-            one = found.setdefault(who, Purchase(*who, line["kind"], clock.at(line)))
-            open_.setdefault(who, set()).add(line["id"])
-            one.left = None
-        elif who in found:
-            one = found[who]
-            open_[who].discard(line["id"])
-            _end(one, line, None if open_[who] else clock.at(line))
-        else:
-            continue
-        one.lines.append(line)
-    return list(found.values())
-
-
-def _end(one: Purchase, line: Line, left: float | None) -> None:
-    one.left, one.end = left, line["type"]
-    one.order_id = line["order_id"] or one.order_id
-    if line["status"]:
-        one.status, one.reason = line["status"], line["value"].get("cancellation_reason")
 
 
 def readiness(lines: Iterable[Line], clock: Clock, until: float) -> dict[str, list[Readiness]]:
@@ -143,15 +86,15 @@ def readiness(lines: Iterable[Line], clock: Clock, until: float) -> dict[str, li
 def buckets(orders: Sequence[Purchase], until: float) -> list[Bucket]:
     """Arrivals, ends and orders in flight (the most at once) in equal intervals."""
     width = _width(until)
-    came = sorted(one.came for one in orders)
+    came = sorted(one.began for one in orders)
     left = sorted(one.left for one in orders if one.left is not None)
     completed = sorted(one.left for one in orders if one.left is not None and one.status == "COMPLETED")
     cancelled = sorted(one.left for one in orders if one.left is not None and one.status == "CANCELLED")
-    found = []
+    intervals = []
     for number in range(ceil(until / width)):
         begin, end = number * width, (number + 1) * width
         moments = [begin, *came[bisect_left(came, begin) : bisect_left(came, end)]]
-        found.append(
+        intervals.append(
             Bucket(
                 begin,
                 end,
@@ -161,21 +104,21 @@ def buckets(orders: Sequence[Purchase], until: float) -> list[Bucket]:
                 max(bisect_right(came, at) - bisect_right(left, at) for at in moments),
             )
         )
-    return found
+    return intervals
 
 
 def latencies(orders: Sequence[Purchase], until: float) -> list[Bucket]:
-    """Percentiles of the orders that came in each interval; intervals are so wide that most hold enough orders."""
+    """Percentiles of the orders that came in each interval, wide enough that most hold PER_LATENCY orders."""
     answered = [one for one in orders if one.left is not None and one.ended]
-    wanted = until * PER_LATENCY / max(len(answered), 1)
-    width = next((one for one in WIDTHS if one >= max(wanted, _width(until))), WIDTHS[-1])
-    found = []
+    least = max(until * PER_LATENCY / max(len(answered), 1), _width(until))
+    width = next((width for width in WIDTHS if width >= least), WIDTHS[-1])
+    intervals = []
     for number in range(ceil(until / width)):
         begin, end = number * width, (number + 1) * width
-        times = sorted(one.seconds(until) * 1000 for one in answered if begin <= one.came < end)
+        times = sorted(one.seconds(until) * 1000 for one in answered if begin <= one.began < end)
         if times:
-            found.append(Bucket(begin, end, answered=len(times), p50=share(times, 0.5), p95=share(times, 0.95)))
-    return found
+            intervals.append(Bucket(begin, end, answered=len(times), p50=share(times, 0.5), p95=share(times, 0.95)))
+    return intervals
 
 
 def _width(until: float) -> float:
@@ -187,5 +130,5 @@ def _between(times: Sequence[float], begin: float, end: float) -> int:
 
 
 def suffered(orders: Sequence[Purchase], until: float, most: int = 6) -> list[Purchase]:
-    """Those whose clients were never told an end, and then those that waited longest; the worst first."""
+    """The worst orders first: those whose clients were never told an end, then by how long they waited."""
     return sorted(orders, key=lambda one: (one.ended or one.end == "fail", -one.seconds(until)))[:most]

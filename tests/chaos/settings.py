@@ -1,4 +1,4 @@
-"""The settings of `make chaos`, read from the environment in this place only. Standard library only.
+"""The settings of `make chaos`, read from the environment here only. Standard library only.
 
 `make chaos` runs this module before anything is installed: a bad value ends with one line and exit status 2.
 """
@@ -37,7 +37,7 @@ STACK: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a run was asked for. `duration`: seconds of load at least; `rate`: orders a second.
+    """The settings of a run. `duration`: seconds of load at least; `rate`: orders a second.
 
     `running`: the folder of a stack that runs already; None: the run brings up its own and deletes it afterwards.
     `modes` is empty where such a stack is taken in the mode that it runs in. `home`: the folder of a stack of its own.
@@ -87,7 +87,7 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 
 def named(experiment: Path) -> str:
-    """What EXPERIMENT= has to be for a file: the name of one of ours, or else its path."""
+    """The value of EXPERIMENT= for a file: the name of one of ours, or else its path."""
     return experiment.stem if experiment.parent == FOLDER / "experiments" else str(experiment)
 
 

@@ -1,4 +1,4 @@
-"""The stack that a chaos run breaks: what the tests end to end know of a stack, and what faults need besides."""
+"""The stack that a chaos run breaks: that of the end-to-end tests, with what faults need besides."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BROKERS: Final = {"kafka": "kafka", "temporal": "temporal", "sns_sqs": "ministac
 class StackUnderTest(Stack):
     """A native stack.
 
-    `settings` are those it was brought up with; `changing` is held by whoever changes the whole. `accounted` are the
-    ids of dead letters that faults made on purpose: the auditor holds any other against the run.
+    `settings` are those it was brought up with; whoever changes the whole stack holds `changing`. `accounted` are the
+    ids of dead letters that faults caused on purpose: the audit of the run fails on any other.
     """
 
     port_offset: int | None = None
@@ -52,12 +52,12 @@ class StackUnderTest(Stack):
         return await asyncio.to_thread(api.processes, self.folder)
 
     async def named(self, name: str) -> dict[str, int]:
-        """Those of the running processes that have this name, or are a replica of the service of this name."""
+        """The running processes of that name, or the replicas of the service of that name, with their ids."""
         running = await self.processes()
         return {one: pid for one, pid in running.items() if one == name or re.fullmatch(rf"{name}-\d+", one)}
 
     async def successor(self, name: str, before: int) -> int:
-        """The id of the process that has taken the place of `before`. Waits for it; callers set the deadline."""
+        """Wait until another process has taken the place of `before`; returns its id. Callers set the deadline."""
         while True:
             pid = (await self.processes()).get(name, before)
             if pid != before:
@@ -65,17 +65,17 @@ class StackUnderTest(Stack):
             await asyncio.sleep(LOOK_EVERY)
 
     async def change(self, mode: str | None = None, **settings: str) -> None:
-        """Bring the stack up with another mode or other settings, on the data it has. Raises StackError."""
-        wanted = {**self.settings, **settings}
+        """Bring the stack up with another mode or other settings, and keep its data. Raises StackError."""
+        all_settings = {**self.settings, **settings}
         async with self.changing:
             mode = mode or self.mode
-            self.environment = await asyncio.to_thread(api.up, mode, self.folder, self.port_offset, wanted)
-            self.mode, self.settings = mode, wanted
+            self.environment = await asyncio.to_thread(api.up, mode, self.folder, self.port_offset, all_settings)
+            self.mode, self.settings = mode, all_settings
 
     async def call(
         self, method: str, path: str, service: str = "order", body: Any = None, seconds: float = 10.0
     ) -> Any:
-        """What an operator is answered, as JSON; sent again while there is no answer, for at most `seconds`."""
+        """Send an operator's request, retried while there is no answer for at most `seconds`; returns the JSON."""
         async with asyncio.timeout(seconds):
             answer = await self.insist(method, path, self.headers("root", "admin"), body, service)
         answer.raise_for_status()

@@ -1,4 +1,4 @@
-"""A message about an order that nobody placed, well formed: it makes participants act for nobody."""
+"""Forges a well-formed message about an order that nobody placed: participants act on it."""
 
 from collections.abc import Mapping
 
@@ -22,13 +22,13 @@ from tests.chaos.poison import to_kafka, to_pubsub, to_sqs
 
 
 def checkout(customer: str) -> Checkout:
-    """A basket that can be paid and delivered."""
+    """A basket that can be paid for and delivered."""
     address = Address("A. Customer", "1 Main St", "Riga", "LV-1010", "LV")
     return Checkout(customer, (Line("espresso-cup", 1, Money(1200, "EUR")),), Money(1200, "EUR"), "tok_visa", address)
 
 
 async def forge(stack: Mapping[str, str], mode: str, order_id: str) -> None:
-    """Have payment authorize money for `order_id`; whatever follows from that, follows."""
+    """Make payment authorize money for `order_id`, with all that follows from it."""
     spec, basket = MODES[mode], checkout("nobody")
     choreographed = spec.style == CHOREOGRAPHY
     if spec.substrate == "temporal":

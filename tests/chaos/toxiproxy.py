@@ -1,4 +1,4 @@
-"""Toxiproxy over its HTTP interface. Every call has a time-out; httpx.HTTPError when the answer is not a good one."""
+"""A client of Toxiproxy's HTTP interface. Every call has a timeout, and raises httpx.HTTPError if it fails."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UPSTREAM, DOWNSTREAM = "upstream", "downstream"
 class Toxic:
     """What Toxiproxy does to one direction of each connection of a proxy.
 
-    `stream`: UPSTREAM is what the client sends, DOWNSTREAM what it is answered. `attributes`: numbers, by kind:
+    `stream`: UPSTREAM is what the client sends, DOWNSTREAM what it receives. `attributes`: numbers, by kind:
     latency: `latency` and `jitter` (ms); bandwidth: `rate` (KB/s); reset_peer and timeout: `timeout` (ms, 0 for none).
     """
 
@@ -32,7 +32,7 @@ class Toxic:
 
 
 class Toxiproxy:
-    """The Toxiproxy at `url`, to be used in `async with`. `transport`: what carries the calls, if not the network."""
+    """The Toxiproxy at `url`, to be used in `async with`. `transport` replaces the network, for tests."""
 
     def __init__(self, url: str, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=CALL_TIMEOUT, transport=transport)
@@ -47,8 +47,8 @@ class Toxiproxy:
 
     async def proxies(self) -> dict[str, Any]:
         """All proxies by name, each with `listen`, `upstream`, `enabled` and `toxics`."""
-        found: dict[str, Any] = await self._call("GET", "/proxies")
-        return found
+        proxies: dict[str, Any] = await self._call("GET", "/proxies")
+        return proxies
 
     async def listens(self, proxy: str) -> tuple[str, int]:
         """The address and the port that a proxy listens on."""
@@ -56,20 +56,20 @@ class Toxiproxy:
         return address, int(port)
 
     async def add(self, proxy: str, toxic: Toxic) -> None:
-        """Open connections get it too. An error when the proxy has one of this kind and stream already."""
+        """Add a toxic, to open connections too. An error if the proxy has one of this kind and stream already."""
         body = {"name": toxic.name, "type": toxic.kind, "stream": toxic.stream, "attributes": dict(toxic.attributes)}
         await self._call("POST", f"/proxies/{proxy}/toxics", body)
 
     async def remove(self, proxy: str, toxic: Toxic) -> None:
-        """Harmless when it is gone, as after a restart of Toxiproxy. Takes what a `timeout` held up with it."""
+        """Remove a toxic, if it is still there. Data that a `timeout` held back is lost."""
         await self._call("DELETE", f"/proxies/{proxy}/toxics/{toxic.name}", or_not_there=True)
 
     async def enable(self, proxy: str, on: bool) -> None:
-        """Off: it closes all connections and listens no more."""
+        """Turn a proxy on, or off: then it closes all connections and does not listen."""
         await self._call("POST", f"/proxies/{proxy}", {"enabled": on})
 
     async def reset(self) -> None:
-        """All proxies on, without toxics."""
+        """Turn all proxies on, and remove all toxics."""
         await self._call("POST", "/reset")
 
     async def _call(self, method: str, path: str, body: Any = None, *, or_not_there: bool = False) -> Any:

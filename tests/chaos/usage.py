@@ -1,4 +1,4 @@
-"""What the processes of a stack use: memory, connections, threads and file descriptors, sample by sample."""
+"""Samples the resources of a stack's processes: memory, connections, threads and file descriptors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.chaos.stack import SERVICES, StackUnderTest
 
 EVERY: Final = 2.0
 LETS_GO: Final = 35.0
-"""Seconds after which nobody keeps an idle connection any more: at most 15 s, and pools look every 15 s."""
+"""Seconds after which no idle connection is left: they are kept for at most 15 s, and pools check every 15 s."""
 
 GROWTH: Final[Mapping[str, tuple[float, float]]] = {
     "memory": (1.5, 48 * 2**20),
@@ -22,7 +22,7 @@ GROWTH: Final[Mapping[str, tuple[float, float]]] = {
     "threads": (1.0, 10),
     "files": (1.0, 24),
 }
-"""What a process may use in the end: so many times as much as before the faults, and so much more (memory: bytes)."""
+"""What a process may use at the end: factor * before the faults + margin (memory in bytes)."""
 
 WATCHED: Final = (*SERVICES, "provider")
 
@@ -48,7 +48,7 @@ async def watch(stack: StackUnderTest, samples: list[Sample], every: float = EVE
 
 
 async def look(stack: StackUnderTest) -> list[Sample]:
-    """A sample of each now; processes that have just ended are left out."""
+    """Take a sample of each watched process; those that have just ended are left out."""
     running: dict[str, int] = {}
     for name in WATCHED:
         running |= await stack.named(name)
@@ -56,7 +56,7 @@ async def look(stack: StackUnderTest) -> list[Sample]:
 
 
 async def calm(stack: StackUnderTest, before: Mapping[str, Sample], seconds: float = LETS_GO) -> list[Sample]:
-    """The first look at which nothing uses more than it may, or the last after so many seconds."""
+    """Sample until nothing uses more than GROWTH allows, at most for that many seconds; returns the last samples."""
     until = time.monotonic() + seconds
     while True:
         samples = await look(stack)
@@ -71,14 +71,14 @@ def last(samples: Iterable[Sample]) -> dict[str, Sample]:
 
 
 def grown(before: Mapping[str, Sample], after: Mapping[str, Sample]) -> list[str]:
-    """What uses more than it may, one line each."""
-    found = []
+    """What uses more than GROWTH allows, one line each."""
+    lines = []
     for name in sorted(before.keys() & after.keys()):
         for what, (times, more) in GROWTH.items():
             then, now = getattr(before[name], what), getattr(after[name], what)
             if now > then * times + more:
-                found.append(f"{name}: {what} from {_shown(what, then)} to {_shown(what, now)}")
-    return found
+                lines.append(f"{name}: {what} from {_shown(what, then)} to {_shown(what, now)}")
+    return lines
 
 
 def _shown(what: str, value: int) -> str:
@@ -86,12 +86,12 @@ def _shown(what: str, value: int) -> str:
 
 
 def _samples(running: Mapping[str, int]) -> list[Sample]:
-    found: list[Sample] = []
+    samples: list[Sample] = []
     for name, pid in running.items():
         try:
             process = psutil.Process(pid)
             with process.oneshot():
-                found.append(
+                samples.append(
                     Sample(
                         time.time(),
                         name,
@@ -104,4 +104,4 @@ def _samples(running: Mapping[str, int]) -> list[Sample]:
                 )
         except (psutil.NoSuchProcess, psutil.AccessDenied):
             continue
-    return found
+    return samples

@@ -1,4 +1,4 @@
-"""What a run shows while it goes on: phase, faults in force, orders by state, rate and latency.
+"""The live view of a run: phase, faults in force, orders by state, rate and latency.
 
 On a terminal it is a panel that is drawn twice a second; elsewhere a line for each fault, and one every ten seconds.
 """
@@ -35,7 +35,7 @@ STYLES: Final = {Verdict.TRUE: "green", Verdict.FALSE: "bold red", Verdict.UNKNO
 
 @dataclass
 class Tail:
-    """Reads what has been appended to a history, and keeps count."""
+    """Follows a history, and counts."""
 
     path: Path
     offset: int = 0
@@ -44,7 +44,7 @@ class Tail:
     recent: deque[tuple[float, float]] = field(default_factory=deque)
 
     def read(self) -> None:
-        """Take in all whole lines that are new."""
+        """Read all whole lines that are new."""
         if not self.path.exists():
             return
         with self.path.open("rb") as file:
@@ -60,7 +60,7 @@ class Tail:
         return sum(1 for at, _ in self.recent if now - at <= SPAN) / SPAN
 
     def latency(self, now: float) -> float | None:
-        """The median in ms; None where none was answered."""
+        """The median latency in ms; None if no order was answered."""
         times = [ms for at, ms in self.recent if now - at <= SPAN]
         return median(times) if times else None
 
@@ -81,7 +81,7 @@ class Tail:
 
 @dataclass
 class View:
-    """`broken` is what is broken now, and since when. `tail` reads the history, once there is one."""
+    """Shows a run; `broken` maps what is broken to since when; `tail` follows the history, once there is one."""
 
     console: Console
     mode: str
@@ -92,7 +92,7 @@ class View:
     _live: Live | None = None
 
     def say(self, text: str) -> None:
-        """One line that stays."""
+        """Print one line, which stays."""
         self.console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/] {self.mode}: {text}")
 
     def enter(self, phase: str) -> None:
@@ -113,7 +113,7 @@ class View:
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Draw while the block runs, where somebody is watching."""
+        """Draw the panel while the block runs, if the console is a terminal."""
         if not self.console.is_terminal:
             yield
             return
@@ -122,20 +122,20 @@ class View:
             yield
 
     async def follow(self) -> None:
-        """Until cancelled: read the history and show it."""
-        said = time.monotonic()
+        """Read and show the history until cancelled."""
+        last_line = time.monotonic()
         while True:
             if self.tail is not None:
                 self.tail.read()
             if self._live is not None:
                 self._live.update(self.panel())
-            elif not self.console.is_terminal and time.monotonic() - said >= LINES_EVERY:
-                said = time.monotonic()
+            elif not self.console.is_terminal and time.monotonic() - last_line >= LINES_EVERY:
+                last_line = time.monotonic()
                 self.say(self.line())
             await asyncio.sleep(EVERY)
 
     def line(self) -> str:
-        """All of it in one line."""
+        """The state in one line."""
         broken = f"broken: {', '.join(self.broken)}" if self.broken else "nothing is broken"
         return f"{broken}; {self._orders()}" if self.tail else broken
 

@@ -24,12 +24,12 @@ SETTINGS = {
     "FAULT_INJECTION": "on",
     "TEMPORAL_UI": "off",
 }
-LAST = ("test_replicas", "test_the_books_agree", "test_standby", "test_switching", "test_chaos")
+LAST = ("test_replicas", "test_the_audit_is_clean", "test_standby", "test_switching", "test_chaos")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """At the end of its mode a stack gets replicas and is audited; what has one of its own comes after all modes."""
+    """Sort: replicas and the audit at the end of each mode; tests with a stack of their own after all modes."""
     items[:] = filter(_suits, items)
     for item in filter(_is_long, items):
         item.add_marker(pytest.mark.nightly)
@@ -40,12 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _suits(item: pytest.Item) -> bool:
-    """A module's function `suits(**parameters)` says which modes its tests are about; no other tests are made."""
+    """Whether a module's function `suits(**parameters)`, if it has one, wants tests with these parameters."""
     return _says(item, "suits", otherwise=True)
 
 
 def _is_long(item: pytest.Item) -> bool:
-    """A module's function `nightly(**parameters)` says which of its tests only NIGHTLY=1 runs."""
+    """Whether a module's function `nightly(**parameters)`, if it has one, leaves this test to NIGHTLY=1."""
     return _says(item, "nightly", otherwise=False)
 
 
@@ -62,13 +62,13 @@ def _folder() -> Iterator[None]:
 
 @pytest.fixture(scope="session", params=list(MODES))
 def stack(request: pytest.FixtureRequest, _folder: None) -> Stack:
-    """The stack in one mode. The data lives on from mode to mode, as it does for users; it is deleted at the end."""
+    """The stack in one mode. The data stays from mode to mode, as for users, and is deleted at the end."""
     environment = api.up(request.param, stack_dir=FOLDER, port_offset=OFFSET, env=SETTINGS)
     return Stack(request.param, FOLDER, environment)
 
 
 @pytest.fixture
 async def disarmed(stack: Stack) -> AsyncIterator[None]:
-    """Afterwards no failpoint is set that was not reached."""
+    """Remove failpoints that were not reached, after the test."""
     yield
     await disarm(stack)

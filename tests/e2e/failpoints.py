@@ -1,4 +1,4 @@
-"""Crashes at named points: set one, wait for the death, and judge what became of the order."""
+"""Crashes at named points: set one, wait for the crash, and judge the order."""
 
 import asyncio
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ async def disarm(stack: Stack) -> None:
 
 
 async def one_answer_at_a_time(stack: Stack) -> None:
-    """Of the next order the three settling answers come apart: otherwise one transaction may record two of them."""
+    """Spread the three settling answers of the next order: otherwise one transaction may record two of them."""
     slow = {"point": "before-call", "action": "stall", "hit": 2}
     await arm(stack, "payment", {**slow, "seconds": 0.2})
     await arm(stack, "shipping", {**slow, "seconds": 0.4})
@@ -34,7 +34,7 @@ def pid(stack: Stack, service: str) -> int:
 
 
 async def reborn(stack: Stack, service: str, before: int, seconds: float = 60) -> None:
-    """Until another process has taken the place of `before`, and is ready."""
+    """Wait until the successor of `before` is ready."""
     async with asyncio.timeout(seconds):
         while True:
             if pid(stack, service) not in (0, before):
@@ -44,7 +44,7 @@ async def reborn(stack: Stack, service: str, before: int, seconds: float = 60) -
 
 
 async def judge(stack: Stack, order_id: str) -> Any:
-    """The order, settled as it has to be: completed, or timed out if it met its deadline; no money or parcel twice."""
+    """Wait until the order has settled: completed, or timed out at its deadline, with each effect at most once."""
     order = await stack.settled(order_id)
     entries = await stack.get(f"/ledger?order_id={order_id}", "provider", "root", "admin")
     deeds = sorted((one["operation"], one["outcome"]) for one in entries["items"])
@@ -53,8 +53,8 @@ async def judge(stack: Stack, order_id: str) -> Any:
         assert deeds == DONE
         return order
     assert order["cancellation_reason"] == "TIMED_OUT", order
-    told = await stack.get(f"/timeline/{order_id}")
-    at = {one["message"]: datetime.fromisoformat(one["at"]) for one in told["items"]}
+    timeline = await stack.get(f"/timeline/{order_id}")
+    at = {one["message"]: datetime.fromisoformat(one["at"]) for one in timeline["items"]}
     assert (at["OrderCancelled"] - at["OrderPlaced"]).total_seconds() >= float(stack.environment["SAGA_DEADLINE"])
     assert set(deeds) <= {(operation, "ok") for operation in ("authorize", "void", "book", "cancel")}
     for do, undo in (("authorize", "void"), ("book", "cancel")):

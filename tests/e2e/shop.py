@@ -1,4 +1,4 @@
-"""A shop that stays open while a test disturbs what is behind it: orders of every kind, each placed until accepted."""
+"""A steady load of orders of every kind, each retried until accepted, while a test disturbs the stack."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ KINDS: Final = {
 
 @dataclass
 class Shop:
-    """Places an order of some kind every `period` seconds, each until it is accepted; order id -> kind."""
+    """Places an order of some kind every `period` seconds, each retried until accepted; order id -> kind."""
 
     stack: Stack
     period: float = 0.25
@@ -41,20 +41,20 @@ class Shop:
         return answer.json()
 
     async def serves(self) -> Any:
-        """A good order of now completes; the order, as it was accepted."""
+        """Assert that a new good order completes; returns it as it was accepted."""
         order = await self.buy("good")
         assert (await self.stack.settled(order["order_id"]))["status"] == "COMPLETED"
         return order
 
     async def recovers(self, seconds: float = 60) -> None:
-        """Until a good order of now completes: those before may have met their deadline."""
+        """Wait until a new good order completes: earlier ones may have met their deadline."""
         async with asyncio.timeout(seconds):
             while (await self.stack.settled((await self.buy("good"))["order_id"]))["status"] != "COMPLETED":
                 pass
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Customers come while the block runs; all have their answer at its end."""
+        """Place orders while the block runs; all have their answer at its end."""
         closing = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._serve(closing))
@@ -71,7 +71,7 @@ class Shop:
                 await asyncio.sleep(self.period)
 
     async def judge(self, seconds: float, late: bool = False) -> None:
-        """Every order that was accepted settles, as its kind must; `late`: or because it met its deadline."""
+        """Assert that every accepted order settles as its kind must; `late`: or at its deadline."""
         orders = await asyncio.gather(*(self.stack.settled(order_id, seconds) for order_id in self.accepted))
         assert len(orders) == self.attempts
         astray = [
@@ -84,7 +84,7 @@ class Shop:
 
 
 async def audit(stack: Stack) -> None:
-    """The books of a stack agree."""
+    """Assert that the audit of a stack is clean."""
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "checkout_audit"],
@@ -103,11 +103,11 @@ def _as_it_must(order: Any, kind: str) -> bool:
 
 
 async def _story(stack: Stack, order: Any) -> str:
-    """What all services have to say about an order, one line for each thing that happened."""
+    """The timeline of an order over all services, one line for each entry."""
     lines = []
     for service in SERVICES:
-        told = await stack.get(f"/timeline/{order['order_id']}", service) or {"items": []}
+        timeline = await stack.get(f"/timeline/{order['order_id']}", service) or {"items": []}
         lines += [
-            f"{one['at']} {service}: {one['message']} ({one['kind']}, by {one['cause']})" for one in told["items"]
+            f"{one['at']} {service}: {one['message']} ({one['kind']}, by {one['cause']})" for one in timeline["items"]
         ]
     return "\n".join([f"{order}", *sorted(lines)])

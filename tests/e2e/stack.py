@@ -1,4 +1,4 @@
-"""A running stack as its users see it: HTTP, and the power to kill its processes."""
+"""A running stack as its users see it, over HTTP; and as its operator, who can kill its processes."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def basket(sku: str = "espresso-cup", token: str = "tok_visa", country: str = "L
 
 @dataclass
 class Stack:
-    """One mode's stack. `order` waits for its end; `until` asks again until something holds."""
+    """The stack of one mode."""
 
     mode: str
     folder: Path
@@ -62,7 +62,7 @@ class Stack:
     async def order(
         self, body: Any, key: str | None = None, wait: int | None = 40, customer: str = "alice"
     ) -> httpx.Response:
-        """POST /orders, repeated under the same key while there is no answer."""
+        """POST /orders, retried under the same key while there is no answer."""
         key = key or uuid.uuid4().hex
         headers = self.headers(customer, **{"Idempotency-Key": key})
         if wait is not None:
@@ -72,7 +72,7 @@ class Stack:
     async def insist(
         self, method: str, path: str, headers: Mapping[str, str], body: Any = None, service: str = "order"
     ) -> httpx.Response:
-        """Send until the service answers with something else than an outage."""
+        """Retry until the service answers with anything but an outage."""
         async with asyncio.timeout(self.timeout), self.client(service) as client:
             while True:
                 try:
@@ -92,7 +92,7 @@ class Stack:
         return answer.json()
 
     async def settled(self, order_id: str, seconds: float = 60, customer: str = "alice") -> Any:
-        """The order, once it has ended and settled."""
+        """Wait until the order has ended and settled; returns it."""
         async with asyncio.timeout(seconds):
             while True:
                 order = await self.get(f"/orders/{order_id}", customer=customer)
@@ -101,7 +101,7 @@ class Stack:
                 await asyncio.sleep(0.1)
 
     async def administer(self, service: str, statement: str) -> None:
-        """Execute a statement as the superuser of a service's PostgreSQL server, in the service's database."""
+        """Execute a statement in a service's database as the superuser."""
         secrets = json.loads((self.folder / "data" / "secrets.json").read_bytes())
         url = urlsplit(self.environment[f"{service.upper()}_DATABASE_URL"])
         connection = await asyncpg.connect(
@@ -127,7 +127,7 @@ class Stack:
         api.start(name, stack_dir=self.folder)
 
     async def ready(self, name: str, seconds: float = 60) -> None:
-        """Until the service says that it is ready, and not only that it takes work."""
+        """Wait until the service is ready, not merely degraded."""
         async with asyncio.timeout(seconds), self.client(name) as client:
             while True:
                 try:

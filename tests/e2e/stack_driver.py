@@ -1,4 +1,4 @@
-"""Drives a running stack through scenarios, and says how every order ended, in the words of the agreement."""
+"""Drives a running stack through scenarios, and describes how every order ended in the normal form."""
 
 import asyncio
 import signal
@@ -23,7 +23,7 @@ _OWNER: Final = {"OrderPlaced": "order", "StockReserved": "inventory", "PaymentA
 
 @dataclass
 class Driver:
-    """`timed_out`: the orders that met their deadline on a busy machine, which says nothing about the mode."""
+    """Plays scenarios; `timed_out` are orders that met their deadline on a busy machine, and do not count."""
 
     stack: Stack
     deadline: float
@@ -39,20 +39,20 @@ class Driver:
 
     async def stock(self) -> dict[str, tuple[int, int, int]]:
         """SKU -> available, reserved, committed."""
-        found: dict[str, tuple[int, int, int]] = {}
+        levels: dict[str, tuple[int, int, int]] = {}
         cursor: str | None = ""
         while cursor is not None:
             page = await self.get("inventory", f"/stock?limit=200{cursor and f'&cursor={cursor}'}")
-            found |= {one["sku"]: _pieces(one) for one in page["items"]}
+            levels |= {one["sku"]: _pieces(one) for one in page["items"]}
             cursor = page["next_cursor"]
-        return found
+        return levels
 
     async def play(self, scenario: Scenario) -> tuple[End, ...]:
-        """All purchases, each when the one before is settled."""
+        """Play all purchases, each after the one before has settled."""
         return tuple([await self.purchase(one) for one in scenario.purchases])
 
     async def play_scarce(self, scenario: Scenario) -> Ending:
-        """The same with as many pieces of SCARCE as the scenario says, and none afterwards."""
+        """Play with as many pieces of SCARCE as the scenario says, and none afterwards."""
         await self._level(scenario.scarce)
         before = await self._scarce()
         orders = await self.play(scenario)
@@ -61,7 +61,7 @@ class Driver:
         return Ending(orders, {SCARCE: tuple(now - then for now, then in zip(after, before, strict=True))})
 
     async def play_held(self, scenarios: tuple[Scenario, ...], point: str) -> list[tuple[End, ...]]:
-        """Cancel all orders when they have reached `point`, and the service that would do the next step sleeps."""
+        """Cancel all orders at `point`, while the service that would do the next step is paused."""
         requests = [scenario.purchases[0].body for scenario in scenarios]
         self.stack.kill(HELD[point], signal.SIGSTOP)
         try:
@@ -74,7 +74,7 @@ class Driver:
         return [(await self._end(order, won),) for order, won in zip(settled, answers, strict=True)]
 
     async def purchase(self, purchase: Purchase) -> End:
-        """One order to its end, with its cancel; made again if it met its deadline, which has no effect."""
+        """Play one order to its end, with its cancel; again if it met its deadline, which leaves no effect."""
         while True:
             order, won = await self._once(purchase)
             if order["cancellation_reason"] != "TIMED_OUT":
@@ -120,21 +120,21 @@ class Driver:
                 await asyncio.sleep(0.1)
 
     async def _recorded(self, order_id: str, event: str) -> None:
-        """Until the event is on record. A slow card is one when the payment is under way."""
+        """Wait until the event is recorded; for a slow card, until its payment is in progress."""
         async with asyncio.timeout(30):
             while True:
-                if event in await self._told(_OWNER.get(event, "payment"), order_id):
+                if event in await self._times(_OWNER.get(event, "payment"), order_id):
                     return
                 await asyncio.sleep(0.1)
 
-    async def _told(self, service: str, order_id: str) -> dict[str, datetime]:
-        told = await self.get(service, f"/timeline/{order_id}")
-        return {one["message"]: datetime.fromisoformat(one["at"]) for one in told["items"]} if told else {}
+    async def _times(self, service: str, order_id: str) -> dict[str, datetime]:
+        timeline = await self.get(service, f"/timeline/{order_id}")
+        return {one["message"]: datetime.fromisoformat(one["at"]) for one in timeline["items"]} if timeline else {}
 
     async def _age(self, order_id: str) -> float:
-        """How old the order was when it was decided, in seconds."""
-        told = await self._told("order", order_id)
-        return (told["OrderCancelled"] - told["OrderPlaced"]).total_seconds()
+        """The age of the order when it was decided, in seconds."""
+        times = await self._times("order", order_id)
+        return (times["OrderCancelled"] - times["OrderPlaced"]).total_seconds()
 
     async def _end(self, order: Any, won: bool | None) -> End:
         order_id = order["order_id"]
@@ -155,7 +155,7 @@ class Driver:
         return _pieces(await self.get("inventory", f"/stock/{SCARCE}"))
 
     async def _level(self, pieces: int) -> None:
-        """Make exactly so many pieces of SCARCE available, by restocking or by buying."""
+        """Make exactly that many pieces of SCARCE available, by restocking or by buying."""
         available, *_ = await self._scarce()
         if available < pieces:
             headers = self.stack.headers("root", "admin", **{"Idempotency-Key": uuid.uuid4().hex})
@@ -171,7 +171,7 @@ def _pieces(item: Any) -> tuple[int, int, int]:
 
 
 def _reached(order: Any, point: str) -> bool:
-    """Whether an order is where its customer, having waited, cancels."""
+    """Whether an order has reached the point at which its customer cancels."""
     if point == "OrderConfirmed":
         return order["status"] in ("CONFIRMED", "COMPLETED")
     return bool(order["status"] == {"OrderCompleted": "COMPLETED", "CancellationSettled": "CANCELLED"}[point])

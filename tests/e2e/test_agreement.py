@@ -1,6 +1,6 @@
-"""The same scenarios over HTTP in every mode: each must end as the simulator says, and so as in every other mode.
+"""The same scenarios over HTTP in every mode: each must end as in the simulator, and so as in every other mode.
 
-What depends on who is faster is left out; the audit at the end of each mode judges such races by their invariants.
+Races are left out; the audit at the end of each mode judges them by their invariants.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ SHARES = {
 
 @cache
 def expectations() -> dict[str, Ending]:
-    """Scenario -> its only ending: that of the simulator in both styles, and of a rule that knows the shop alone."""
+    """Scenario -> its only ending: that of the simulator in both styles, and of a rule about the shop alone."""
     endings = {}
     for scenario in LANES.all:
         first, *others = (simulated(scenario, style) for style in STYLES)
@@ -67,10 +67,10 @@ async def test_every_scenario_ends_as_in_every_other_mode(stack: Stack) -> None:
     async with driving(stack, DEADLINE) as driver:
         endings = await _drive(driver, driven)
     assert len(driver.timed_out) <= len(driven.all) // 20, f"the machine is too slow: {len(driver.timed_out)} time-outs"
-    wanted = {one.name: expectations()[one.name] for one in driven.all}
-    differing = {name: (ending, wanted[name]) for name, ending in endings.items() if ending != wanted[name]}
+    expected = {one.name: expectations()[one.name] for one in driven.all}
+    differing = {name: (ending, expected[name]) for name, ending in endings.items() if ending != expected[name]}
     assert differing == {}
-    assert endings.keys() == wanted.keys()
+    assert endings.keys() == expected.keys()
 
 
 async def _drive(driver: Driver, lanes: Lanes) -> dict[str, Ending]:

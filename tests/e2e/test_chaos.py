@@ -1,4 +1,4 @@
-"""Short runs of `make chaos`: load, faults, heal, drain, audit, report; and over known bugs, which have to be found."""
+"""Short runs of `make chaos`: load, faults, heal, drain, audit, report; and over known bugs, which must be found."""
 
 import json
 import os
@@ -43,15 +43,15 @@ async def test_a_short_run_loses_nothing_and_shows_that_each_fault_was_felt(chao
     trial = Trial(settings, of_faults(FAULTS), MODE, tmp_path, rate=4.0, duration=60.0)
     outcome = await run(trial, View(console, MODE))
     assert not outcome.problem
-    said = {check.name: check for check in outcome.checks}
-    wrong = [check for name, check in said.items() if name not in SOON and check.verdict is not Verdict.TRUE]
+    checks = {check.name: check for check in outcome.checks}
+    wrong = [check for name, check in checks.items() if name not in SOON and check.verdict is not Verdict.TRUE]
     assert not wrong, wrong
-    assert all(said[name].detail for name in SOON)
+    assert all(checks[name].detail for name in SOON)
     journal = json.loads((tmp_path / "journal.json").read_text())
     assert journal["quartet"]["counts"].keys() == set(FAULTS)
     assert {"status", "start", "end", "experiment", "run", "steady_states", "rollbacks"} <= journal.keys()
-    told = [(line["phase"], line["fault"]) for line in read_lines(tmp_path / HISTORY) if line["type"] == "fault"]
-    assert sorted(told) == sorted(
+    phases = [(line["phase"], line["fault"]) for line in read_lines(tmp_path / HISTORY) if line["type"] == "fault"]
+    assert sorted(phases) == sorted(
         (phase, one["fault"]) for one in journal["quartet"]["injections"] for phase in ("start", "end")
     )
 
@@ -59,6 +59,6 @@ async def test_a_short_run_loses_nothing_and_shows_that_each_fault_was_felt(chao
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize(("plant", "faults"), [("no-inbox", "duplicated"), ("missing-compensation", "kill")])
 def test_the_same_run_finds_a_known_bug(chaos_stack: None, tmp_path: Path, plant: str, faults: str) -> None:
-    wanted = {"MODES": MODE, "FAULTS": faults, "DURATION": "30", "SEED": "7", "PORT_OFFSET": str(OFFSET)}
+    run_settings = {"MODES": MODE, "FAULTS": faults, "DURATION": "30", "SEED": "7", "PORT_OFFSET": str(OFFSET)}
     environ = {name: value for name, value in os.environ.items() if name not in ("EXPERIMENT", "REPLICAS")}
-    assert control(plant, environ | wanted, tmp_path, Console(highlight=False, width=160)) == 0
+    assert control(plant, environ | run_settings, tmp_path, Console(highlight=False, width=160)) == 0

@@ -10,7 +10,7 @@ from tests.e2e.conftest import DEADLINE
 from tests.e2e.stack import Stack, basket
 
 
-async def _books(stack: Stack, order_id: str) -> tuple[str | None, str | None, list[tuple[str, str, str]]]:
+async def _effects(stack: Stack, order_id: str) -> tuple[str | None, str | None, list[tuple[str, str, str]]]:
     payment = await stack.get(f"/payments/{order_id}", "payment")
     shipment = await stack.get(f"/shipments/{order_id}", "shipping")
     ledger = await stack.get(f"/ledger?order_id={order_id}", "provider", "root", "admin")
@@ -27,7 +27,7 @@ async def test_a_good_order_completes_with_money_and_parcel(stack: Stack, token:
     assert order["total"] == {"amount": 2400, "currency": "EUR"}
     assert order["mode"] == stack.mode
     assert answer.headers["Location"] == f"/orders/{order['order_id']}"
-    payment, shipment, ledger = await _books(stack, order["order_id"])
+    payment, shipment, ledger = await _effects(stack, order["order_id"])
     assert (payment, shipment) == ("CAPTURED", "DISPATCHED")
     assert ledger == [
         ("carrier", "book", "ok"),
@@ -53,8 +53,8 @@ async def test_a_refused_order_is_cancelled_and_undone(
     assert answer.status_code == 200, answer.text
     assert (answer.json()["status"], answer.json()["cancellation_reason"]) == ("CANCELLED", reason)
     order = await stack.settled(answer.json()["order_id"])
-    books = await _books(stack, order["order_id"])
-    assert books[:2] == (payment, shipment)
+    effects = await _effects(stack, order["order_id"])
+    assert effects[:2] == (payment, shipment)
     stock = await stack.get(f"/stock/{body['lines'][0]['sku']}", "inventory")
     assert stock["available"] + stock["reserved"] + stock["committed"] == stock["received"]
 
@@ -68,7 +68,7 @@ async def test_a_customer_cancels_an_order_in_flight(stack: Stack) -> None:
         assert answer.status_code == 200, answer.text
         assert answer.json()["cancellation_reason"] == "CUSTOMER_REQUESTED"
     await stack.settled(order["order_id"])
-    payment, shipment, ledger = await _books(stack, order["order_id"])
+    payment, shipment, ledger = await _effects(stack, order["order_id"])
     assert payment in (None, "VOIDED")
     assert shipment is None
     assert ("payment", "capture", "ok") not in ledger
@@ -88,7 +88,7 @@ async def test_fifty_submits_under_one_key_are_one_order(stack: Stack) -> None:
     answers = await asyncio.gather(*(stack.order(basket(), key) for _ in range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert len({answer.json()["order_id"] for answer in answers}) == 1
-    _, _, ledger = await _books(stack, answers[0].json()["order_id"])
+    _, _, ledger = await _effects(stack, answers[0].json()["order_id"])
     assert ledger.count(("payment", "capture", "ok")) == 1
     other = await stack.order(basket(quantity=3), key)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
@@ -103,16 +103,16 @@ async def test_an_order_that_nobody_answers_times_out_and_is_undone(stack: Stack
         stack.start("shipping")
         await stack.ready("shipping")
     order = await stack.settled(answer.json()["order_id"])
-    payment, shipment, ledger = await _books(stack, order["order_id"])
+    payment, shipment, ledger = await _effects(stack, order["order_id"])
     assert payment == "VOIDED"
     assert shipment in (None, "CANCELLED")
     assert ("payment", "void", "ok") in ledger
     assert stack.timeout > DEADLINE
 
 
-async def test_the_stream_tells_every_transition_and_ends(stack: Stack) -> None:
+async def test_the_stream_sends_every_transition_and_ends(stack: Stack) -> None:
     order = (await stack.order(basket(), wait=None)).json()
-    seen: list[str] = []
+    events: list[str] = []
     async with (
         asyncio.timeout(30),
         stack.client() as client,
@@ -120,20 +120,20 @@ async def test_the_stream_tells_every_transition_and_ends(stack: Stack) -> None:
     ):
         async for line in stream.aiter_lines():
             if line.startswith("event: "):
-                seen.append(line.removeprefix("event: "))
-    assert seen[0] == "OrderPlaced"
-    assert seen[-1] == "OrderCompleted"
-    assert "OrderConfirmed" in seen
+                events.append(line.removeprefix("event: "))
+    assert events[0] == "OrderPlaced"
+    assert events[-1] == "OrderCompleted"
+    assert "OrderConfirmed" in events
 
 
-async def test_every_service_tells_its_part_of_the_story(stack: Stack) -> None:
+async def test_every_service_has_its_part_of_the_timeline(stack: Stack) -> None:
     order = (await stack.order(basket())).json()
-    told = {
+    events = {
         service: [item["message"] for item in (await stack.get(f"/timeline/{order['order_id']}", service))["items"]]
         for service in ("order", "payment", "inventory", "shipping")
     }
-    assert told["order"].index("OrderPlaced") < told["order"].index("OrderConfirmed")
-    assert told["order"].index("OrderConfirmed") < told["order"].index("OrderCompleted")
-    assert told["inventory"].index("StockReserved") < told["inventory"].index("StockCommitted")
-    assert told["payment"].index("PaymentAuthorized") < told["payment"].index("PaymentCaptured")
-    assert told["shipping"].index("ShipmentBooked") < told["shipping"].index("ShipmentDispatched")
+    assert events["order"].index("OrderPlaced") < events["order"].index("OrderConfirmed")
+    assert events["order"].index("OrderConfirmed") < events["order"].index("OrderCompleted")
+    assert events["inventory"].index("StockReserved") < events["inventory"].index("StockCommitted")
+    assert events["payment"].index("PaymentAuthorized") < events["payment"].index("PaymentCaptured")
+    assert events["shipping"].index("ShipmentBooked") < events["shipping"].index("ShipmentDispatched")

@@ -1,4 +1,4 @@
-"""What a completed order costs in each mode, counted; docs/modes.md says the same, or this fails."""
+"""The cost of a completed order in each mode, counted and compared with docs/modes.md."""
 
 import asyncio
 from collections import Counter
@@ -22,7 +22,7 @@ LOCAL_ACTIVITY: Final = "core_local_activity"
 
 
 class Cost(NamedTuple):
-    """Published messages, transactions at the services' doors; workflows started, and activities of both kinds."""
+    """Published messages, transactions of the services, workflows started, and activities of both kinds."""
 
     messages: int
     transactions: int
@@ -31,26 +31,26 @@ class Cost(NamedTuple):
 
 
 def documented() -> dict[str, tuple[str, str, Cost]]:
-    """Mode -> style, substrate and cost as the page's table has them; a dash is 0."""
+    """Mode -> style, substrate and cost in the table of the page; a dash is 0."""
     rows = [
         [cell.strip(" `") for cell in line.strip("|").split("|")]
         for line in PAGE.read_text().splitlines()
         if line.startswith("|")
     ]
     head = rows[0]
-    found = {}
+    rows = {}
     for row in rows[2:]:
         cells = dict(zip(head, row, strict=True))
         counts = (int(cells[column].replace("–", "0")) for column in COLUMNS)
-        found[cells["mode"]] = (cells["style"], cells["carried by"], Cost(*counts))
-    return found
+        rows[cells["mode"]] = (cells["style"], cells["carried by"], Cost(*counts))
+    return rows
 
 
 def test_the_table_has_every_mode_with_its_style_and_carrier() -> None:
     names = {"temporal": "Temporal", "kafka": "Kafka", "sns_sqs": "SNS/SQS", "pubsub": "Pub/Sub"}
     styles = {ORCHESTRATION: "orchestration", CHOREOGRAPHY: "choreography"}
-    wanted = {mode.name: (styles[mode.style], names[mode.substrate]) for mode in MODES.values()}
-    assert {mode: told[:2] for mode, told in documented().items()} == wanted
+    expected = {mode.name: (styles[mode.style], names[mode.substrate]) for mode in MODES.values()}
+    assert {mode: row[:2] for mode, row in documented().items()} == expected
 
 
 @pytest.mark.usefixtures("disarmed")
@@ -71,7 +71,7 @@ async def _cost_of_an_order(stack: Stack) -> Cost:
 
 
 async def _quiet(stack: Stack) -> tuple[int, int]:
-    """Messages and transactions so far, once they stand still."""
+    """Wait until messages and transactions stand still; returns their numbers."""
     counted = await _counted(stack)
     while True:
         await asyncio.sleep(0.3)
@@ -93,7 +93,7 @@ async def _counted(stack: Stack) -> tuple[int, int]:
 
 
 async def _histories(stack: Stack, order_id: str) -> tuple[int, int]:
-    """What Temporal itself has written down about an order: workflows, and activities, remote and local."""
+    """What Temporal has recorded about an order: workflows, and activities, remote and local."""
     mode = MODES[stack.mode]
     if mode.substrate != "temporal":
         return 0, 0

@@ -1,4 +1,4 @@
-"""The provider is silent, an operator ends its calls: the orders settle, and the books say what the provider did."""
+"""The provider is silent, an operator ends its calls: the orders settle, and the audit shows what it did."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ async def faults(stack: Stack, **given: Any) -> None:
 
 @pytest.fixture
 async def healed(stack: Stack) -> AsyncIterator[None]:
-    """Afterwards the provider answers again."""
+    """Let the provider answer again, after the test."""
     yield
     await faults(stack)
 
@@ -40,7 +40,7 @@ async def deeds(stack: Stack, order_id: str) -> list[str]:
 
 
 async def ended(stack: Stack) -> str:
-    """An order whose authorization finds no answer, until an operator ends it and the order settles."""
+    """An order whose authorization gets no answer, until an operator ends the call and the order settles."""
     order_id = (await stack.order(basket(), wait=None)).json()["order_id"]
     path, headers = f"/attention/{order_id}/authorize/resolve", stack.headers("root", "admin")
     async with asyncio.timeout(30):
@@ -64,8 +64,8 @@ async def violations(stack: Stack) -> dict[int, set[str]]:
     words = [sys.executable, "-m", "checkout_audit"]
     done = await asyncio.to_thread(subprocess.run, words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stdout + done.stderr
-    told = [one for one in json.loads(done.stdout)["invariants"] if one["violations"]]
-    return {one["number"]: {violation["subject"] for violation in one["found"]} for one in told}
+    violated = [one for one in json.loads(done.stdout)["invariants"] if one["violations"]]
+    return {one["number"]: {violation["subject"] for violation in one["found"]} for one in violated}
 
 
 async def test_an_order_whose_authorization_was_ended_settles_and_a_late_effect_is_voided(
@@ -78,9 +78,9 @@ async def test_an_order_whose_authorization_was_ended_settles_and_a_late_effect_
     await faults(stack, lose_answers=1.0)
     effect = await ended(stack)
     assert await deeds(stack, effect) == ["authorize ok"]
-    found = await violations(stack)
-    assert found.keys() == {MONEY}, found
-    assert effect in found[MONEY] <= {effect, without}, "the first one may have been authorized by now"
+    violated = await violations(stack)
+    assert violated.keys() == {MONEY}, violated
+    assert effect in violated[MONEY] <= {effect, without}, "the first one may have been authorized by now"
     await faults(stack)
     async with asyncio.timeout(30):
         for order_id in (without, effect):

@@ -1,4 +1,4 @@
-"""Processes die in mid-saga, one after the other: everything settles by itself, and the books agree."""
+"""Processes are killed during sagas, one after the other: everything settles by itself, and the audit is clean."""
 
 import pytest
 
@@ -15,13 +15,13 @@ ONE_OF_A_CARRIER = ("temporal-orchestration", "kafka-choreography", "sns-sqs-orc
 
 
 def nightly(stack: str, victims: tuple[str, ...] = SERVICES) -> bool:
-    """Servers die in one mode of each carrier, services in every mode."""
+    """Servers are killed in one mode of each broker, services in every mode; all else is nightly."""
     return victims == GROUND and stack not in ONE_OF_A_CARRIER
 
 
 @pytest.mark.parametrize("victims", [SERVICES, GROUND], ids=["services", "what they stand on"])
-async def test_each_dies_while_orders_come(stack: Stack, victims: tuple[str, ...]) -> None:
-    """The next one when good orders complete again, for which all of them are needed."""
+async def test_orders_survive_a_kill_of_each_process(stack: Stack, victims: tuple[str, ...]) -> None:
+    """The next process is killed when good orders complete again, which need all of them."""
     shop = Shop(stack, period=0.4)
     async with shop.open():
         for name in victims:
@@ -34,6 +34,6 @@ async def test_each_dies_while_orders_come(stack: Stack, victims: tuple[str, ...
     await shop.judge(90, late=True)
 
 
-async def test_the_books_agree(stack: Stack) -> None:
-    """Last of all: the auditor over everything that the tests of this mode have done."""
+async def test_the_audit_is_clean(stack: Stack) -> None:
+    """Last: the audit of everything that the tests of this mode have done."""
     await audit(stack)

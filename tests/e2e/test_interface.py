@@ -119,7 +119,7 @@ async def test_a_database_lets_its_own_service_in_and_no_other(stack: Stack) -> 
 
 
 async def test_the_domain_is_the_same_in_every_mode(stack: Stack) -> None:
-    """It is what stands in the source, whatever the mode, and so the same in all."""
+    """It comes from the source, whatever the mode, and so is the same in all."""
     for service in SERVICES:
         ready = await stack.get("/health/ready", service)
         assert ready["mode"] == stack.mode

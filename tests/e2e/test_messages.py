@@ -1,4 +1,4 @@
-"""Messages come twice, late, out of order and at two consumers at once, and every order completes, once."""
+"""Messages are duplicated, delayed, reordered and delivered to two consumers at once; every order completes once."""
 
 import asyncio
 import random
@@ -21,12 +21,12 @@ ONE_OF_A_CARRIER: Final = (
 
 
 def nightly(stack: str, **_: object) -> bool:
-    """The messages of one mode of each carrier are enough for each time."""
+    """One mode of each broker runs each time, the others nightly."""
     return stack not in ONE_OF_A_CARRIER
 
 
 def _rounds(stack: StackUnderTest) -> list[list[tuple[str, str]]]:
-    """(kind, service) of what is in force at the same time: each service with another kind, where all publish."""
+    """The (kind, service) pairs in force at a time: each service has another kind, if all publish."""
     services = FAULTS[KINDS[0]].targets(stack)
     if len(services) == len(KINDS):
         return [list(zip(KINDS, services, strict=True))]
@@ -34,7 +34,7 @@ def _rounds(stack: StackUnderTest) -> list[list[tuple[str, str]]]:
 
 
 async def test_messages_twice_late_overtaken_and_at_two_consumers_change_no_order(stack: Stack) -> None:
-    """The books of this mode are audited at its end."""
+    """The audit at the end of the mode covers these orders."""
     system = StackUnderTest(stack.mode, stack.folder, stack.environment)
     for together in _rounds(system):
         injecting = [

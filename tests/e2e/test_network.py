@@ -1,6 +1,6 @@
-"""Toxiproxy between each service and what it stands on: each fault of the network is felt, and no order is lost to it.
+"""Toxiproxy between each service and its dependencies: each fault of the network is felt, and no order is lost.
 
-Over Kafka, whose clients go where the broker sends them: it has to send each service on through its own proxy.
+Kafka's clients connect to the addresses that the broker advertises: each service must get those of its own proxy.
 """
 
 import asyncio
@@ -33,26 +33,26 @@ def suits(stack: str, **_: object) -> bool:
 
 
 def nightly(stack: str, fault: str = "answers-lost") -> bool:
-    """Each time: one style, and the fault that leaves most in doubt."""
+    """One style and the most ambiguous fault run each time, the others nightly."""
     return (stack, fault) != ("kafka-choreography", "answers-lost")
 
 
 @pytest.fixture(scope="module")
 def toxic_stack(stack: Stack) -> Iterator[StackUnderTest]:
-    """The stack of this mode with the proxies in between; without them again for the tests that follow."""
-    wanted = {**SETTINGS, "TOXICS": "on", "SAGA_DEADLINE": LAID_DOWN}
+    """The stack of this mode with proxies; without them again for the tests that follow."""
+    stack_settings = {**SETTINGS, "TOXICS": "on", "SAGA_DEADLINE": LAID_DOWN}
     try:
-        environment = api.up(stack.mode, stack_dir=FOLDER, port_offset=OFFSET, env=wanted)
+        environment = api.up(stack.mode, stack_dir=FOLDER, port_offset=OFFSET, env=stack_settings)
     except StackError as error:
         if "Toxiproxy" not in str(error) or os.environ.get("CI"):
             raise
         pytest.skip(f"MISSING, so nothing of it was tested: Toxiproxy: {error}")
-    yield StackUnderTest(stack.mode, FOLDER, environment, settings=wanted)
+    yield StackUnderTest(stack.mode, FOLDER, environment, settings=stack_settings)
     api.up(stack.mode, stack_dir=FOLDER, port_offset=OFFSET, env=SETTINGS)
 
 
 async def _buy(stack: StackUnderTest) -> None:
-    """An order that completes, with each effect once."""
+    """Place an order and assert that it completes, with each effect once."""
     answer = await stack.order(basket())
     order = await stack.settled(answer.json()["order_id"])
     assert order["status"] == "COMPLETED", order
@@ -61,7 +61,7 @@ async def _buy(stack: StackUnderTest) -> None:
 
 
 async def test_every_service_goes_through_its_own_proxies(toxic_stack: StackUnderTest) -> None:
-    """The broker's above all: Kafka names the address at which its clients go on."""
+    """Above all to the broker: Kafka advertises the address that its clients connect to."""
     async with Toxiproxy(toxic_stack.environment["TOXIPROXY_URL"]) as toxiproxy:
         proxies = await toxiproxy.proxies()
         ways = {name: Traffic((await toxiproxy.listens(name))[1]) for name in proxies}

@@ -10,7 +10,7 @@ def suits(stack: str, **_: object) -> bool:
 
 
 async def test_odd_texts_settle_or_are_refused_by_the_name_of_their_field(stack: Stack) -> None:
-    """As `python -m tests.chaos.odd_texts` does it under load, for half a minute, in any mode."""
+    """`python -m tests.chaos.odd_texts` does the same under load."""
     given = cases()
     outcomes = await judge_all(stack.environment, given)
     assert not [one for one in outcomes if one.wrong]

@@ -1,6 +1,6 @@
-"""The orchestrator's process dies at every boundary between two of its steps: the saga goes on where the row says.
+"""The orchestrator's process crashes between any two of its steps: the saga continues from the stored row.
 
-The style's other half, participants that die, is in test_participant_dies.py, for both styles.
+Crashes of participants are in test_participant_dies.py, for both styles.
 """
 
 import pytest
@@ -27,14 +27,14 @@ WALKED_BY_A_WORKFLOW = ("the stock is reserved", "the payment is authorized")
 
 
 def suits(stack: str, step: str = "", **_: object) -> bool:
-    """The modes with an orchestrator, and the commits that it makes there."""
+    """The modes with an orchestrator, with the commits that it makes there."""
     walked = MODES[stack].substrate == "temporal" and step in WALKED_BY_A_WORKFLOW
     return MODES[stack].style == ORCHESTRATION and not walked
 
 
 def nightly(stack: str, point: str = "", **_: object) -> bool:
-    """Over a broker the orchestrator is the same code: all of its steps over one, over the others what the broker tells
-    apart, which is when it is told of an event and when it hears of one."""
+    """The orchestrator is the same code over each broker: all of its steps run over one, and over the others only
+    publishing and receiving, in which brokers differ."""
     return stack in ("sns-sqs-orchestration", "pubsub-orchestration") and not point
 
 
@@ -53,14 +53,14 @@ async def _survives(stack: Stack, point: str, hit: int) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
-async def test_it_dies_after_the_commit_with_which(stack: Stack, step: str) -> None:
+async def test_an_order_survives_a_crash_after_the_commit_of(stack: Stack, step: str) -> None:
     await _survives(stack, "after-commit", commits(stack).index(step) + 1)
 
 
 @pytest.mark.parametrize("point", ["before-commit", "before-publish", "after-publish", "before-ack"])
-async def test_it_dies_the_first_time_that_it_comes_to(stack: Stack, point: str) -> None:
+async def test_an_order_survives_a_crash_at(stack: Stack, point: str) -> None:
     await _survives(stack, point, 1)
 
 
-async def test_it_dies_before_the_pivot_is_committed(stack: Stack) -> None:
+async def test_an_order_survives_a_crash_before_the_pivot_is_committed(stack: Stack) -> None:
     await _survives(stack, "before-commit", commits(stack).index("the order is confirmed") + 1)

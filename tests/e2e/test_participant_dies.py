@@ -1,4 +1,4 @@
-"""A participant's process dies around its call to the outside world: the call is made again, and has one effect."""
+"""A participant's process crashes around its call to a provider: the call is retried, and has one effect."""
 
 import pytest
 
@@ -14,7 +14,7 @@ def suits(stack: str, **_: object) -> bool:
 
 
 def nightly(stack: str, point: str, **_: object) -> bool:
-    """The calls of one mode, and of every carrier what it brings again."""
+    """The calls run in one mode, redelivery over every broker; the others are nightly."""
     return stack != "kafka-choreography" and point != "before-ack"
 
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("disarmed")
     [("before-call", 1), ("after-call", 1), ("after-call", 2), ("before-ack", 1)],
     ids=["before-authorize", "after-authorize", "after-capture", "before-ack"],
 )
-async def test_the_payment_service_dies(stack: Stack, point: str, hit: int) -> None:
+async def test_an_order_survives_a_crash_of_the_payment_service(stack: Stack, point: str, hit: int) -> None:
     before = pid(stack, "payment")
     await arm(stack, "payment", {"point": point, "action": "kill", "hit": hit})
     answer = await stack.order(basket(), wait=None)

@@ -1,6 +1,6 @@
-"""Two replicas of every service, under load: some are killed, then all are restarted one by one; nobody notices.
+"""Two replicas of every service under load: some are killed, then all are restarted one by one; no client notices.
 
-In one mode per carrier, two of each style: what replicas share (groups, leases, rows) does not differ further.
+In one mode of each broker, two of each style: what replicas share (groups, leases, rows) does not differ further.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ def suits(stack: str, **_: object) -> bool:
 
 
 def nightly(stack: str, **_: object) -> bool:
-    """One of each style; that replicas share what a broker brings is in each carrier's conformance suite."""
+    """One mode of each style runs each time: each transport's conformance suite tests that replicas share messages."""
     return stack not in ("temporal-orchestration", "kafka-choreography")
 
 

@@ -1,4 +1,4 @@
-"""Of a real run no file shows a card token, a name or a street: databases, the broker, histories, logs."""
+"""No file of a real run contains a card token, a name or a street: databases, the broker, histories, logs."""
 
 import asyncio
 import mmap
@@ -13,7 +13,7 @@ from sagakit.modes import MODES
 from tests.e2e.stack import SERVICES, Stack, basket
 from tests.e2e.test_switching import ONE_OF_A_CARRIER
 
-KEEPING = ("kafka", "temporal")  # what these carry stands in their files; the others keep it in memory while they run
+KEEPING = ("kafka", "temporal")  # these store messages in files; the others hold them in memory
 
 
 def suits(stack: str, **_: object) -> bool:
@@ -30,14 +30,14 @@ async def test_no_file_shows_token_name_or_street(stack: Stack) -> None:
         assert (await stack.settled(order_id))["status"] == status
         sealed.add(await _sealed(stack, order_id))
     if MODES[stack.mode].substrate == "sns_sqs":
-        stack.stop("ministack")  # it writes its state down when it ends
+        stack.stop("ministack")  # it writes its state when it ends
         stack.start("ministack")
     # every page of a database is in its file then, where nothing is compressed
     await asyncio.gather(*(stack.administer(name, "CHECKPOINT") for name in SERVICES))
-    found = await asyncio.to_thread(_search, stack.folder, [secret, *sealed])
-    assert found[secret] == set()
+    files = await asyncio.to_thread(_search, stack.folder, [secret, *sealed])
+    assert files[secret] == set()
     kept = set(SERVICES) | {MODES[stack.mode].substrate}.intersection(KEEPING)
-    places = {part for text in sealed for path in found[text] for part in path.parts}
+    places = {part for text in sealed for path in files[text] for part in path.parts}
     assert places >= kept, "what is sealed is found, so what is in clear would be"
 
 
@@ -54,16 +54,16 @@ async def _sealed(stack: Stack, order_id: str) -> str:
 
 
 def _search(folder: Path, texts: Iterable[str]) -> dict[str, set[Path]]:
-    """The files, below the folder, that hold each text."""
-    found: dict[str, set[Path]] = {text: set() for text in texts}
+    """For each text, the files below the folder that contain it."""
+    files: dict[str, set[Path]] = {text: set() for text in texts}
     for path in folder.rglob("*"):
         try:
             if not path.is_file() or not path.stat().st_size:
                 continue
             with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-                for text, places in found.items():
+                for text, places in files.items():
                     if content.find(text.encode()) >= 0:
                         places.add(path.relative_to(folder))
         except (FileNotFoundError, ValueError):  # it went while we looked
             continue
-    return found
+    return files

@@ -1,6 +1,6 @@
-"""A database with a standby: it is promoted under a shop that stays open, and it dies; no answer is taken back.
+"""A database with a standby, which is promoted under load and which dies: no answered order is lost.
 
-On a stack of its own, after those of all modes, and in one mode: what a commit waits for does not depend on it.
+On a stack of its own, in one mode: what a commit waits for does not depend on the mode.
 """
 
 import asyncio
@@ -60,7 +60,7 @@ def _servers() -> tuple[str, str]:
 
 @contextmanager
 def frozen(name: str) -> Iterator[None]:
-    """Every process of a server stands still while the block runs."""
+    """Pause every process of a server while the block runs."""
     server = psutil.Process(api.processes(OWN)[name])
     processes = [server, *server.children(recursive=True)]
     for process in processes:
@@ -82,7 +82,7 @@ async def known(stack: Stack) -> set[str]:
 
 
 async def place(stack: Stack, key: str) -> tuple[httpx.Response, float]:
-    """The answer to one order, and how long it took; it is not repeated."""
+    """Place one order, without retries; returns the answer and the seconds that it took."""
     began = time.monotonic()
     async with stack.client() as client:
         answer = await client.post("/orders", headers=stack.headers(**{"Idempotency-Key": key}), json=basket())
@@ -90,7 +90,7 @@ async def place(stack: Stack, key: str) -> tuple[httpx.Response, float]:
 
 
 async def not_ready(stack: Stack) -> Any:
-    """What the order service says as soon as it is not ready."""
+    """Wait until the order service is not ready; returns its reason."""
     async with asyncio.timeout(10), stack.client() as client:
         while (answer := await client.get("/health/ready")).status_code == 200:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
@@ -133,8 +133,11 @@ async def test_a_frozen_standby_makes_writes_wait_and_then_503_and_loses_nothing
             assert seconds <= STANDBY_TIMEOUT + 1
         assert "standby" in (await not_ready(stack))["reason"]
         answer, seconds = await place(stack, keys[0])
-        assert (answer.status_code, seconds < 1) == (503, True)  # it is known by now, so nobody waits for it again
-        # what no standby has is in nobody's sight: the primary did not go on alone
+        assert (answer.status_code, seconds < 1) == (
+            503,
+            True,
+        )  # the primary has noticed, and does not wait again
+        # what no standby has is not visible: the primary did not continue alone
         assert await known(stack) == before
     await stack.ready("order")
     orders = [(await stack.order(basket(), key)).json() for key in keys]
@@ -192,7 +195,7 @@ async def test_a_promotion_that_was_interrupted_is_finished_by_make_up(
             await asyncio.to_thread(api.promote, "order", OWN)
     assert primary not in api.processes(OWN)
     with pytest.raises((OSError, asyncpg.InternalClientError)):
-        await known(stack)  # for the moment there is no primary at all
+        await known(stack)  # there is no primary now
     await asyncio.to_thread(_up)
     assert _servers() == (other, primary)
     assert (await stack.get(f"/orders/{accepted}"))["status"] == "COMPLETED"

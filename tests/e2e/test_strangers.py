@@ -13,20 +13,18 @@ PATIENCE = 60.0
 async def _until(stack: Stack, path: str, service: str, status: str) -> Any:
     async with asyncio.timeout(PATIENCE):
         while True:
-            found = await stack.get(path, service, "root", "admin")
-            if found and found["status"] == status:
-                return found
+            state = await stack.get(path, service, "root", "admin")
+            if state and state["status"] == status:
+                return state
             await asyncio.sleep(0.1)
 
 
 async def _letters(stack: Stack, order_id: str) -> list[str]:
-    """The ids of the dead letters about that order, once there is one."""
+    """Wait for dead letters about that order; returns their ids."""
     async with asyncio.timeout(PATIENCE):
         while True:
-            found = await stack.get("/attention?limit=200", "order", "root", "admin")
-            ids = [
-                item["id"] for item in found["items"] if item["kind"] == "dead-letter" and order_id in item["detail"]
-            ]
+            page = await stack.get("/attention?limit=200", "order", "root", "admin")
+            ids = [item["id"] for item in page["items"] if item["kind"] == "dead-letter" and order_id in item["detail"]]
             if ids:
                 return ids
             await asyncio.sleep(0.2)

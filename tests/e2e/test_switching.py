@@ -1,4 +1,4 @@
-"""The mode is switched again and again under a shop that stays open: what is in flight is carried on by the next mode.
+"""The mode is switched repeatedly under load: each mode continues the orders in flight.
 
 On a stack of its own, after those of all modes.
 """
@@ -57,7 +57,7 @@ async def test_nothing_is_lost_while_the_mode_is_switched_under_load(
             in_flight = [await shop.buy("slow") for _ in range(3)]
             assert {order["status"] for order in in_flight} == {"PENDING"}
             await asyncio.to_thread(_up, mode)
-            order = await shop.serves()  # the mode works, with all that it took over, before it has to go
+            order = await shop.serves()  # the mode works, with the orders that it took over, before the next switch
             assert order["mode"] == mode
         await asyncio.sleep(STAY)
     await shop.judge(120)

@@ -1,4 +1,4 @@
-"""A service that was taken over, on a stack that root started: as its user nothing of the others can be had."""
+"""A compromised service on a stack that root started: its user cannot access anything of the others."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from quartet_stack.processes.supervisor import Supervisor
 from tests.e2e.stack import Stack
 from tests.e2e.test_switching import ONE_OF_A_CARRIER
 
-# Says what it could do, one word a line. It is a shell's: what a taken-over service can do without any help.
+# Prints what it could do, one word a line. A shell script: a compromised service needs no other tool.
 PROBE = """
 for path in $READ; do
     if head -c 1 -- "$path" >/dev/null 2>&1 || ls -- "$path"/ >/dev/null 2>&1; then echo "read $path"; fi
@@ -38,7 +38,7 @@ def suits(stack: str, **_: object) -> bool:
 
 
 def probe(program: str | None, **asked: str) -> list[str]:
-    """What the user of a program could do; None asks for root."""
+    """What the user of a program can access; None: what root can."""
     done = subprocess.run(
         [*(run_user(program).command() if program else []), "/bin/sh", "-c", PROBE],
         env={"PATH": "/usr/bin:/bin", "READ": "", "WRITE": "", "ALIVE": "", "SOCKET": "", **asked},
@@ -63,17 +63,17 @@ def as_root() -> None:
 
 @pytest.fixture
 def running(as_root: None, stack: Stack) -> Mapping[str, int]:
-    """Each program that runs, with the id of a process of it."""
+    """The running programs, each with the id of a process of it."""
     return {one.program: one.pid for one in Supervisor(Layout(stack.folder)).processes() if one.pid}
 
 
 def private(place: Layout, program: str, pid: int) -> list[Path]:
-    """What only a program itself may see; it is there."""
+    """The files that only a program itself may see; they exist."""
     log = next(place.logs.glob(f"{program}*.log"))
     data = [place.data / program, place.data / "postgres" / program.removesuffix("-db")]
     own = [path for path in data if path.is_dir() and (path.parent == place.data or program.endswith("-db"))]
-    found = [place.program_secrets / program, place.scripts / program, log, *own]
-    return [*found, Path(f"/proc/{pid}/environ"), Path(f"/proc/{pid}/mem"), Path(f"/proc/{pid}/cwd")]
+    files = [place.program_secrets / program, place.scripts / program, log, *own]
+    return [*files, Path(f"/proc/{pid}/environ"), Path(f"/proc/{pid}/mem"), Path(f"/proc/{pid}/cwd")]
 
 
 def test_nothing_of_another_program_can_be_read_or_changed(stack: Stack, running: Mapping[str, int]) -> None:
@@ -95,7 +95,7 @@ def test_nothing_of_another_program_can_be_read_or_changed(stack: Stack, running
 
 
 def test_what_is_a_programs_own_is_found_by_the_same_questions(stack: Stack, running: Mapping[str, int]) -> None:
-    """Else the test above would not see it with the others either."""
+    """Otherwise the test above would not find it with the others either."""
     place = Layout(stack.folder)
     for program, pid in running.items():
         own = [path for path in private(place, program, pid) if path.parent != place.logs and path.name != "mem"]
@@ -112,7 +112,7 @@ def test_a_program_has_its_own_secrets_and_those_alone(stack: Stack, running: Ma
         url = stack.environment[f"{name.upper()}_DATABASE_URL"]
         assert [program for program, text in held.items() if url in text] == [name]
     assert {program for program, text in held.items() if "SEAL_KEY_SHIPPING" in text} == {"order", "shipping"}
-    for program in running:  # a command line can be read by everybody
+    for program in running:  # command lines are readable by everybody
         words = Path(f"/proc/{running[program]}/cmdline").read_text()
         secrets = [line.split("=", 1)[1] for line in held[program].splitlines() if "AWS_" not in line]
         assert not any(secret in words for secret in secrets)

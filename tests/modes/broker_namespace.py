@@ -1,4 +1,4 @@
-"""One test's own corner of a broker, and what the tests of all transports do in it."""
+"""A namespace in a broker for each test, and what the tests of all transports do in it."""
 
 import asyncio
 import contextlib

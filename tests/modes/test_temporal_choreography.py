@@ -4,7 +4,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,16 +13,10 @@ from sagakit.modes.temporal import choreography
 from sagakit.modes.temporal.connection import connect
 from sagakit.topology import CHOREOGRAPHY
 from sagakit.work import Nudge
-from tests.modes.servers import ProcessServer, running
+from tests.modes.servers import ProcessServer
 from tests.modes.test_temporal_world import SERVICES, World, ended, keep
 
 pytestmark = pytest.mark.carrier("temporal", CHOREOGRAPHY)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ProcessServer]:
-    with running("temporal") as server:
-        yield server
 
 
 @pytest.fixture

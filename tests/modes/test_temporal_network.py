@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
@@ -12,16 +12,10 @@ import pytest
 from sagakit.modes.temporal.connection import connect
 from sagakit.topology import ORCHESTRATION
 from tests.modes.road import Road
-from tests.modes.servers import ProcessServer, running
+from tests.modes.servers import ProcessServer
 from tests.modes.test_temporal_world import World
 
 pytestmark = pytest.mark.carrier("temporal", ORCHESTRATION)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ProcessServer]:
-    with running("temporal") as server:
-        yield server
 
 
 @pytest.fixture

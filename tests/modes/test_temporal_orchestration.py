@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -23,18 +23,12 @@ from sagakit.modes.temporal.connection import connect
 from sagakit.ports import OutboxRow, Probed
 from sagakit.topology import ORCHESTRATION
 from sagakit.work import Nudge
-from tests.modes.servers import ProcessServer, running
+from tests.modes.servers import ProcessServer
 from tests.modes.test_temporal_world import SERVICES, World, ended, keep
 
 REPOSITORY = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.carrier("temporal", ORCHESTRATION)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ProcessServer]:
-    with running("temporal") as server:
-        yield server
 
 
 @pytest.fixture

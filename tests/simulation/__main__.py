@@ -1,8 +1,8 @@
-"""`make simulate`: schedules under the simulator on all cores, with what they reached.
+"""`make simulate`: run schedules under the simulator on all cores, and count what they reached.
 
 Settings: SCHEDULES (10,000) of each STYLE (both, choreography, orchestration), SEED (1), JOBS (all cores). Exit status
-0 if nothing was found; 1 if a schedule broke an invariant: the smallest one that does is printed as a call that repeats
-it; 2 for a wrong setting; 3 if nothing was found, but something that was to be explored was never reached.
+0 if nothing was found; 1 if a schedule broke an invariant: the smallest such schedule is printed as a call that
+replays it; 2 for a wrong setting; 3 if nothing was found, but something that should be explored was never reached.
 """
 
 import json
@@ -26,14 +26,14 @@ from tests.simulation.schedule import explain, run
 REPORTS: Final = Path("reports")
 BOTH: Final = "both"
 ENOUGH: Final = 1_000
-"""Schedules from which on everything that is to be explored is reached."""
+"""The number of schedules that reaches everything that is to be explored."""
 STRIDE: Final = 1_000_000_000
 """Seeds between one SEED and the next."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`schedules` of each style; `seed` 1 are the schedules that the test suite begins with."""
+    """The settings of a run: `schedules` of each style; with `seed` 1 they begin with those of the test suite."""
 
     schedules: int
     style: str
@@ -51,12 +51,12 @@ class Settings:
 
     @property
     def command(self) -> str:
-        """What repeats this run."""
+        """The command that repeats this run."""
         return f"make simulate SCHEDULES={self.schedules} STYLE={self.style} SEED={self.seed}"
 
 
 def settings_of(environ: Mapping[str, str]) -> Settings:
-    """ValueError names the variable that is wrong, and what is valid."""
+    """Read the settings; ValueError names the variable that is wrong, and what is valid."""
     style = (environ.get("STYLE") or BOTH).lower()
     if style not in (BOTH, *STYLES):
         raise ValueError(f"STYLE={style!r} is unknown; valid are: {', '.join((BOTH, *STYLES))}")
@@ -87,12 +87,12 @@ def main() -> int:
     began = time.monotonic()
     tally = _measured(chosen, console)
     seconds = time.monotonic() - began
-    found = None
+    failure = None
     if tally.failed:
         style, seed = tally.failed[0]
         console.print(f"seed {seed} under {style} fails; looking for the smallest schedule that does")
-        found = explain(Design(style), seed, run(Design(style), seed))
-    report = report_of(chosen, tally, seconds, found)
+        failure = explain(Design(style), seed, run(Design(style), seed))
+    report = report_of(chosen, tally, seconds, failure)
     folder = REPORTS / f"simulate-{time.strftime('%Y%m%d-%H%M%S')}"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n")
@@ -114,19 +114,19 @@ def _measured(chosen: Settings, console: Console) -> Tally:
         return campaign(parts, min(chosen.jobs, len(parts)), ended)
 
 
-def report_of(chosen: Settings, tally: Tally, seconds: float, found: str | None) -> dict[str, Any]:
-    """As it is written to report.json. `reached`: by heading, in how many schedules."""
-    never = missing(tally.seen) if chosen.schedules >= ENOUGH and found is None else []
+def report_of(chosen: Settings, tally: Tally, seconds: float, failure: str | None) -> dict[str, Any]:
+    """The contents of report.json; `reached`: in how many schedules, by heading."""
+    never = missing(tally.seen) if chosen.schedules >= ENOUGH and failure is None else []
     return {
         "command": chosen.command,
         "settings": asdict(chosen),
-        "verdict": "false" if found else "unknown" if never else "true",
-        "exit": 1 if found else 3 if never else 0,
+        "verdict": "false" if failure else "unknown" if never else "true",
+        "exit": 1 if failure else 3 if never else 0,
         "schedules": dict(tally.schedules),
         "steps": tally.steps,
         "seconds": round(seconds, 1),
         "per_second": round(tally.schedules.total() / seconds, 1),
-        "found": found,
+        "found": failure,
         "never_reached": never,
         "reached": by_heading(tally.seen),
     }

@@ -1,4 +1,4 @@
-"""A simulated world as the production auditor would read it from four databases and a ledger."""
+"""Turns a simulated world into the snapshot that the production auditor reads from databases and ledger."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -17,14 +17,14 @@ _OWNER: Final = {"payment": "payment", "carrier": "shipping"}
 
 
 def audit(world: World) -> dict[int, list[str]]:
-    """What the production invariants find, by number."""
+    """The violations that the production invariants find, by number."""
     snapshot = snapshot_of(world)
-    found = {one.number: [f"{v.subject}: {v.what}" for v in one.check(snapshot)] for one in INVARIANTS}
-    return {number: what for number, what in found.items() if what}
+    violations = {one.number: [f"{v.subject}: {v.what}" for v in one.check(snapshot)] for one in INVARIANTS}
+    return {number: what for number, what in violations.items() if what}
 
 
 def snapshot_of(world: World) -> Snapshot:
-    """Every commit takes a second."""
+    """The snapshot of a world, in which every commit takes a second."""
     orders = [row for row in world.databases["order"].states.values() if row.checkout]
     payments = list(world.databases["payment"].states.values())
     totals = [row.checkout.total if row.checkout else None for row in payments]

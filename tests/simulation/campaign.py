@@ -1,7 +1,7 @@
-"""Many schedules on all cores: what they reached, and the first that fails.
+"""Runs many schedules on all cores; counts what they reached, and finds the first that fails.
 
-Guarantee: the outcome depends on the style and the range of seeds alone, and not on how many processes share the work;
-a failure that is reported is the one of the lowest seed among those that were run.
+Guarantee: the outcome depends only on the style and the range of seeds, not on how many processes share the work; the
+failure that is reported has the lowest seed of those that were run.
 """
 
 from collections import Counter
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass(slots=True)
 class Tally:
-    """What came of schedules: their number, their steps, in how many each thing was reached, and the seeds that failed.
+    """The results of schedules: their number and steps, in how many each name was reached, and the seeds that failed.
 
     `failed`: (style, seed), the lowest of each part.
     """
@@ -62,7 +62,7 @@ def simulate(part: Part) -> Tally:
 
 
 def parts_of(styles: Sequence[str], first: int, schedules: int, chunk: int = CHUNK) -> list[Part]:
-    """`schedules` of each style, the styles in turns."""
+    """Divide `schedules` of each style into parts, the styles in turns."""
     return [
         Part(style, start, min(chunk, first + schedules - start))
         for start in range(first, first + schedules, chunk)
@@ -71,7 +71,7 @@ def parts_of(styles: Sequence[str], first: int, schedules: int, chunk: int = CHU
 
 
 def campaign(parts: Sequence[Part], processes: int, progress: Callable[[Tally], None]) -> Tally:
-    """Run the parts; after a failure those under way are finished, and no other is begun.
+    """Run the parts; after a failure those that run are finished, and no other begins.
 
     `progress` is given the sum so far each time a part has ended.
     """
@@ -85,7 +85,7 @@ def campaign(parts: Sequence[Part], processes: int, progress: Callable[[Tally], 
 
 
 def _in_turn(pool: ProcessPoolExecutor, parts: Sequence[Part], ahead: int, total: Tally) -> Iterator[Tally]:
-    """The results, at most `ahead` parts being under way at a time."""
+    """Yield results as parts end, with at most `ahead` parts submitted at a time."""
     left = list(reversed(parts))
     pending: set[Future[Tally]] = set()
     while pending or (left and not total.failed):

@@ -1,7 +1,7 @@
-"""The brokers of both styles: what is under way, what waits for a consumer of its style, and what is held up.
+"""The brokers of both styles: messages in flight, messages that wait for a consumer of their style, delayed messages.
 
-Delivery is at least once and in no order. A broker keeps what it has while its style is not in use, so that a message
-of the style that was left is delivered after a switch back. A message that is held up may arrive at any later time.
+Delivery is at least once and in no order. A broker keeps its messages while its style is not in use, and delivers
+them after a switch back. A delayed message may arrive at any later time.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -35,25 +35,25 @@ class Parcel:
 @cache
 def consumers() -> Mapping[tuple[str, str], Sequence[tuple[str, str]]]:
     """(channel, message type) -> the (consumer, style) pairs that subscribe to it."""
-    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    by_channel: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for style in STYLES:
         for one in topology_of(style).subscriptions:
             for kind in one.types:
-                found.setdefault((one.channel, kind), []).append((one.consumer, style))
-    return found
+                by_channel.setdefault((one.channel, kind), []).append((one.consumer, style))
+    return by_channel
 
 
 @cache
 def channels(style: str) -> frozenset[str]:
-    """Those that a service may publish to under `style`."""
+    """The channels that a service may publish to under `style`."""
     return frozenset(topology_of(style).channels)
 
 
 class Carrier:
-    """`awake`: what can be delivered now, by key; `asleep`: what waits for a consumer of its style; `delayed`: held up.
+    """Carries messages: `awake` can be delivered now, `asleep` wait for a consumer of their style, some are `delayed`.
 
-    `running`: the style of each service's processes. `eternal`: a message once sent stays deliverable for ever, so one
-    of each is enough.
+    `running`: the style of each service's processes. `eternal`: a message stays deliverable for ever once it
+    is sent, so one of each is enough.
     """
 
     def __init__(self, running: Mapping[str, str], eternal: bool) -> None:
@@ -70,7 +70,7 @@ class Carrier:
         return twin
 
     def under_way(self) -> list[tuple[str, str]]:
-        """Style and key of everything that can still be delivered, sorted."""
+        """The sorted (style, key) of everything that can still be delivered."""
         awake = [parcels[0].place for parcels in self.awake.values()]
         return sorted({*awake, *self.asleep, *self.delayed})
 
@@ -79,7 +79,7 @@ class Carrier:
         return channel in channels(self.running[service])
 
     def send(self, row: OutboxRow, envelope: Envelope) -> None:
-        """To every subscriber of the row's channel and type."""
+        """Send a message to every subscriber of the row's channel and type."""
         for consumer, style in consumers().get((row.channel, row.type), ()):
             self.post(Parcel(consumer, envelope, style, f"{consumer} < {row.id}"))
 
@@ -90,25 +90,25 @@ class Carrier:
             _put(self.asleep, parcel.place, parcel, self.eternal)
 
     def lose(self, keys: Iterable[str]) -> None:
-        """Of each key one message is gone: handled, or lost."""
+        """Remove one message of each key, because it was handled or is lost."""
         for key in keys:
             self.awake[key].pop(0)
             if not self.awake[key]:
                 del self.awake[key]
 
     def delay(self, key: str, copied: bool) -> None:
-        """Hold a message up; `copied`: a duplicate of it, and it goes its way. One of each is held up at most."""
+        """Delay a message, or, if `copied`, a duplicate of it. At most one message of each key is delayed."""
         parcel = self.awake[key][0]
         self.delayed[parcel.place] = parcel
         if not copied:
             self.lose([key])
 
     def arrive(self, style: str, key: str) -> None:
-        """Let what was held up come to its broker."""
+        """Let a delayed message arrive at its broker."""
         self.post(self.delayed.pop((style, key)))
 
     def run(self, service: str, style: str) -> None:
-        """Processes of `service` are started again in `style`."""
+        """Restart the processes of `service` in `style`."""
         if self.running[service] == style:
             return
         self.running[service] = style
@@ -119,7 +119,7 @@ class Carrier:
                 self.post(parcel)
 
     def forget(self) -> None:
-        """Both brokers lose everything."""
+        """Lose everything in both brokers."""
         self.awake, self.asleep, self.delayed = {}, {}, {}
 
 

@@ -11,14 +11,14 @@ from tests.simulation.world import World
 
 
 class Mood(NamedTuple):
-    """Of a whole schedule. `malice`: how often things go wrong; `restless`: how often the style changes."""
+    """The mood of a schedule. `malice`: how often things go wrong; `restless`: how often the style changes."""
 
     malice: float
     restless: float
 
 
 def choose(world: World, random: Random, malice: float) -> Step | None:
-    """None when nothing is under way."""
+    """Draw the next step; None when nothing is in flight."""
     order_ids = [command.order_id for command in world.scenario.orders]
     fresh = [order_id for order_id in order_ids if not placed(world, order_id)]
     rows = list(rows_of(world))
@@ -26,7 +26,7 @@ def choose(world: World, random: Random, malice: float) -> Step | None:
         return None
     bad = random.random() < malice
     if random.random() < 0.03 + 0.1 * malice:
-        act = random.choice(("cancel", "deadline", "remind", "place"))
+        act = random.choice(("cancel", "deadline", "nudge", "place"))
         return Step(act, (random.choice(order_ids),), "crash" if bad else "ok")
     choices: dict[str, Sequence[object]] = {
         "place": fresh[:1],
@@ -41,7 +41,7 @@ def choose(world: World, random: Random, malice: float) -> Step | None:
 
 
 def switch(world: World, random: Random) -> Step:
-    """All services start again in a style, or one of them does."""
+    """Draw a restart of all services, or of one, in a style."""
     if random.random() < 0.5:
         return Step("adopt", (random.choice(STYLES),))
     return Step("roll", (random.choice(list(world.services)), random.choice(STYLES)))

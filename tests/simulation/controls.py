@@ -1,4 +1,4 @@
-"""How many schedules it takes to find each seeded defect: `python -m tests.simulation.controls` prints the table.
+"""`python -m tests.simulation.controls`: print how many schedules it takes to find each seeded defect.
 
 Exit status 0 if every mutant broke all the invariants that are there to catch it within WITHIN schedules, else 1.
 """
@@ -18,7 +18,7 @@ WITHIN: Final = 2_000
 
 
 def schedules_to_find(name: str, style: str, within: int = WITHIN) -> int | None:
-    """After how many schedules the mutant had broken every one of its invariants; None if it had not."""
+    """After how many schedules the mutant has broken each of its invariants; None: not within that many."""
     mutant = MUTANTS[name]
     design, missing = mutant.mutate(Design(style)), set(mutant.caught_by)
     for seed in range(within):

@@ -22,7 +22,7 @@ from tests.simulation.design import Design
 
 
 def forgetful(design: Design, name: str, undone: type[Event], status_of: Callable[[Any], str]) -> Design:
-    """An undo that finds nothing leaves nothing."""
+    """An undo that finds nothing leaves no tombstone."""
     evolve = design.services[name].evolve
 
     def mutated(state: Any, event: Event) -> Any:
@@ -96,7 +96,7 @@ def unconditional_pivot(design: Design) -> Design:
 
 
 def boastful_cancel(design: Design) -> Design:
-    """The customer is told that the order is cancelled, whatever has been decided."""
+    """The customer is told that the order is cancelled, whatever was decided."""
     return design.with_handler(
         "order", m.CancelOrder, lambda command, _: m.OrderCancelled(command.order_id, command.reason)
     )
@@ -168,7 +168,7 @@ def forgotten_answer(design: Design) -> Design:
 
 
 def without_reaction(design: Design, name: str, to: type[Event], **instead: Any) -> Design:
-    """Nobody acts on `to`: in choreography a reaction is missing, in orchestration payment's step has another event."""
+    """No service acts on `to`: in choreography a reaction is missing, in orchestration a step has another event."""
     if design.style == CHOREOGRAPHY:
         reactions = {kind: react for kind, react in design.services[name].reactions.items() if kind is not to}
         return design.with_service(name, reactions=reactions)

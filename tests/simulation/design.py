@@ -20,7 +20,7 @@ SERVICES: Final[Mapping[str, Service]] = {service.name: service for service in (
 
 @dataclass(frozen=True, slots=True)
 class Machinery:
-    """What the simulated surroundings of the door guarantee; each can be taken away to see what it is for."""
+    """The guarantees of the simulated machinery; each can be removed to see what it is for."""
 
     inbox: bool = True
     inbox_lasts: int | None = None  # commits after which a claim is forgotten; None: never
@@ -29,7 +29,7 @@ class Machinery:
     provider_knows_keys: bool = True
     sweeper: bool = True
     deadline: bool = True
-    buries: bool = True
+    keeps_dead_letters: bool = True
     unknown_stays_unknown: bool = True
 
 

@@ -1,9 +1,9 @@
 """Every reachable state of a small world, breadth first.
 
-A message once sent stays deliverable for ever, which covers duplicates, delays and any order; a provider call once
-leased may be made, and its answer recorded, at any time and repeatedly; the customer's cancel and the deadline may
+A message that was sent stays deliverable for ever, which covers duplicates, delays and any order; a provider call that
+was leased may be made, and its answer recorded, at any time and repeatedly; the customer's cancel and the deadline may
 come at any time. From every state the world is also brought to its end in two ways: all messages are lost and only the
-sweeper acts, in this style and, as after a change of mode, in the other; and nothing is lost, but there is no sweeper.
+sweeper acts, in this style and, as after a change of mode, in the other; or nothing is lost, but there is no sweeper.
 
 With both `styles`, processes of both are at work in every service all the time: each message is handled in the style of
 its broker, and all else in either. That covers every change of style, of all services or of some, there and back, and
@@ -30,7 +30,7 @@ Ending = tuple[str, str | None]
 
 @dataclass(slots=True)
 class Exploration:
-    """How many states there are, how many of them differ once all messages are lost, and what was found."""
+    """The number of states, how many of them differ once all messages are lost, and what was found."""
 
     states: int = 0
     transitions: int = 0
@@ -51,13 +51,13 @@ def explore(
     bound: int = 100_000,
     styles: tuple[str, ...] = (),
 ) -> Exploration:
-    """All states from the empty world, or up to the first violation; the path to it is a shortest one.
+    """Explore all states from the empty world, up to the first violation; the path to it is a shortest one.
 
     Without `cancels`, neither the customer nor the deadline cancels. `styles`: those at work; that of the design if
     none is given. Raises TooLarge beyond `bound` states.
     """
     styles = styles or (design.style,)
-    found = Exploration()
+    exploration = Exploration()
     start = World(design, scenario, eternal=True)
     names: dict[bytes, tuple[bytes, str]] = {start.digest(): (b"", "")}
     silent: set[bytes] = set()
@@ -65,31 +65,31 @@ def explore(
     queue = deque([start])
     while queue:
         world = queue.popleft()
-        found.states += 1
-        if found.states > bound:
+        exploration.states += 1
+        if exploration.states > bound:
             raise TooLarge(f"more than {bound} states")
         violation = next(broken(world), None) or next(iter(delivered(world, styles)), None)
         core = world.digest(network=False)
         if violation is None and core not in silent:
             silent.add(core)
-            violation, ending = reminded(world)
+            violation, ending = nudged(world)
             endings |= ending
         if violation is not None:
-            found.violation, found.path = violation, _path(names, world.digest())
+            exploration.violation, exploration.path = violation, _path(names, world.digest())
             break
         here = world.digest()
         for name, then in successors(world, cancels, styles):
-            found.transitions += 1
+            exploration.transitions += 1
             key = then.digest()
             if key not in names:
                 names[key] = (here, name)
                 queue.append(then)
-    found.silent, found.endings = len(silent), frozenset(endings)
-    return found
+    exploration.silent, exploration.endings = len(silent), frozenset(endings)
+    return exploration
 
 
 def successors(world: World, cancels: bool, styles: tuple[str, ...]) -> Iterator[tuple[str, World]]:
-    """Every act that is possible in `world`, in each of the styles, and the world after it, in the style of before."""
+    """Every act that is possible in `world` in each of the styles, with the world after it, back in its style."""
     for style in styles:
         here = world
         if style != world.design.style:
@@ -122,7 +122,7 @@ def _acts(world: World, cancels: bool) -> Iterator[Act]:
 
 
 def broken(world: World) -> Iterator[Violation]:
-    """What is wrong with a world at any moment."""
+    """The violations of a world at any moment."""
     yield from safety(world)
     for what in (*world.dead, *world.outside.rejected):
         yield Violation(8, what)
@@ -131,7 +131,7 @@ def broken(world: World) -> Iterator[Violation]:
 
 
 def delivered(world: World, styles: tuple[str, ...]) -> list[Violation]:
-    """Nothing is lost, and nobody reminds: what is wrong with the end."""
+    """The violations at the end if nothing is lost and there is no sweeper."""
     rest = _finite(world)
     drain(rest)
     if len(styles) > 1:
@@ -141,8 +141,8 @@ def delivered(world: World, styles: tuple[str, ...]) -> list[Violation]:
     return finality(rest)
 
 
-def reminded(world: World) -> tuple[Violation | None, set[Ending]]:
-    """All messages are lost; what the databases hold must be enough for the sweeper, in either style."""
+def nudged(world: World) -> tuple[Violation | None, set[Ending]]:
+    """Lose all messages: the databases must hold enough for the sweeper to finish, in either style."""
     violation: Violation | None = None
     endings: set[Ending] = set()
     for style in STYLES:
@@ -157,7 +157,7 @@ def reminded(world: World) -> tuple[Violation | None, set[Ending]]:
 
 
 def _finite(world: World) -> World:
-    """The same world, in which what is handled is gone."""
+    """The same world, in which handled messages are gone."""
     rest = world.copy()
     rest.eternal = rest.carrier.eternal = False
     for key, name in world.leased.items():

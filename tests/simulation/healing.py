@@ -1,4 +1,4 @@
-"""How a run ends: all that is under way arrives, the sweeper reminds, and what is late beyond measure comes last."""
+"""How a run ends: everything in flight arrives, the sweeper nudges, and the latest messages arrive last."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from tests.simulation.world import World
 
 
 def rows_of(world: World) -> Iterator[tuple[str, str]]:
-    """(service, row id) of what is to be published, or called and not leased yet."""
+    """(service, row id) of rows to be published, and of calls that are not leased yet."""
     for name, database in world.databases.items():
         for row in database.outbox.values():
             if row.channel != CALLS or row.id not in world.leased:
@@ -18,7 +18,7 @@ def rows_of(world: World) -> Iterator[tuple[str, str]]:
 
 
 def advance(world: World) -> bool:
-    """One act in the order of arrival: publish, else deliver, else call. False when nothing is under way."""
+    """Do one act in the order of arrival: publish, else deliver, else call. False when nothing is in flight."""
     for name, row_id in rows_of(world):
         world.relay(name, row_id)
         return True
@@ -34,7 +34,7 @@ def advance(world: World) -> bool:
 
 
 def drain(world: World) -> None:
-    """Let everything under way arrive, first come first served and without any fault, until nothing moves."""
+    """Let everything in flight arrive, in order and without faults, until nothing moves."""
     moving = True
     while moving:
         moving = False
@@ -51,20 +51,20 @@ def drain(world: World) -> None:
 
 
 def heal(world: World) -> None:
-    """End all faults. A change of style that is half done is done; the sweeper reminds of every unfinished order."""
+    """End all faults: complete a partial change of style, drain, and nudge every unfinished order."""
     world.adopt(world.carrier.running["order"])
     drain(world)
     for _ in range(3):
-        owed = unfinished(world)
-        if not owed or not world.design.machinery.sweeper:
+        order_ids = unfinished(world)
+        if not order_ids or not world.design.machinery.sweeper:
             return
-        for order_id in owed:
-            perform(world, Step("remind", (order_id,)))
+        for order_id in order_ids:
+            perform(world, Step("nudge", (order_id,)))
         drain(world)
 
 
 def linger(world: World) -> bool:
-    """After the end: what other processes still hold, and what was held up, comes in either style. False: nothing."""
+    """After the end, let other processes finish and delayed messages arrive, in either style; False if none did."""
     carrier = world.carrier
     if not (world.hands or carrier.delayed or carrier.asleep):
         return False

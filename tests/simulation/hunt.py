@@ -1,6 +1,6 @@
-"""The first schedule of each style that breaks an invariant, as JSON, found in one process.
+"""Finds the first schedule of each style that breaks an invariant, in one process, and prints it as JSON.
 
-`python -m tests.simulation.hunt 2000` tries that many of each style. For trees with a planted bug.
+`python -m tests.simulation.hunt 2000` tries 2000 of each style. For trees with a planted bug.
 Exit status 1 if any was found, 0 if none was.
 """
 
@@ -12,14 +12,14 @@ from tests.simulation.schedule import run
 
 
 def main(within: int) -> int:
-    found = {}
+    first = {}
     for style in STYLES:
         for seed in range(within):
             if violations := run(Design(style), seed).violations:
-                found[style] = {"schedules": seed + 1, "invariant": violations[0].invariant, "what": violations[0].what}
+                first[style] = {"schedules": seed + 1, "invariant": violations[0].invariant, "what": violations[0].what}
                 break
-    print(json.dumps(found, indent=1) if found else "{}")
-    return int(bool(found))
+    print(json.dumps(first, indent=1) if first else "{}")
+    return int(bool(first))
 
 
 if __name__ == "__main__":

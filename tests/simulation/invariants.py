@@ -1,8 +1,8 @@
 """What must be true: at every moment (`safety`), and once everything is healed and drained (`finality`).
 
 The numbers: 1 every accepted order exists once, 2 all are settled, 3 completed means that all is done, 4 cancelled that
-all is undone, 5 stock and 6 money are conserved, 7 there is no orphan, 8 nothing is left over, 9 each history is a path
-with its causes, 10 clients were told the truth.
+all is undone, 5 stock and 6 money are conserved, 7 there is no orphan, 8 nothing is left over, 9 each history is valid
+and each cause precedes its effect, 10 clients were told the truth.
 """
 
 import re
@@ -52,11 +52,11 @@ _PATHS: Final[Mapping[str, re.Pattern[str]]] = {
 
 
 def safety(world: World) -> Iterator[Violation]:
-    """At every moment."""
+    """The violations that a world must never have."""
     for sku, item in world.databases["inventory"].items.items():
-        held = sum(row.lines.get(sku, 0) for row in _reservations(world) if row.status == "RESERVED")
-        if min(item.available, item.reserved, item.committed) < 0 or item.reserved != held:
-            yield Violation(5, f"{item} with {held} in open reservations")
+        reserved = sum(row.lines.get(sku, 0) for row in _reservations(world) if row.status == "RESERVED")
+        if min(item.available, item.reserved, item.committed) < 0 or item.reserved != reserved:
+            yield Violation(5, f"{item} with {reserved} in open reservations")
         if item.available + item.reserved + item.committed != item.received:
             yield Violation(5, f"{item} does not add up")
     for deed, count in Counter((deed.order_id, deed.operation) for deed in world.outside.ledger).items():
@@ -71,25 +71,25 @@ def safety(world: World) -> Iterator[Violation]:
 
 
 def finality(world: World) -> list[Violation]:
-    """At the end, with `safety`."""
-    found = list(safety(world))
+    """The violations of a healed and drained world, with those of `safety`."""
+    violations = list(safety(world))
     keys = Counter(order.idempotency_key for order in _orders(world))
-    found += [Violation(1, f"{key} led to {count} orders") for key, count in keys.items() if count > 1]
+    violations += [Violation(1, f"{key} led to {count} orders") for key, count in keys.items() if count > 1]
     for order in _orders(world):
         if not (order.settled and order.status in (COMPLETED, CANCELLED)):
-            found.append(Violation(2, f"{order.order_id} ends {order.status}, settled: {order.settled}"))
+            violations.append(Violation(2, f"{order.order_id} ends {order.status}, settled: {order.settled}"))
         captured = sum(deed.amount[0] for deed in world.outside.deeds(order.order_id, "capture") if deed.amount)
         assert order.checkout is not None
         if captured != (order.checkout.total.amount if order.status == COMPLETED else 0):
-            found.append(Violation(6, f"{captured} captured for {order}"))
-    found += _orphans(world)
-    found += _leftovers(world)
-    found += _histories(world)
-    return found
+            violations.append(Violation(6, f"{captured} captured for {order}"))
+    violations += _orphans(world)
+    violations += _leftovers(world)
+    violations += _histories(world)
+    return violations
 
 
 def overdue(world: World) -> list[Violation]:
-    """Once every order's deadline has passed, whatever was lost."""
+    """The violations once every order's deadline has passed, whatever was lost."""
     return [
         Violation(2, f"{order.order_id} is PENDING after its deadline")
         for order in _orders(world)
@@ -117,10 +117,10 @@ def _parts(world: World, order_id: str) -> tuple[Reservation, Payment, Shipment]
 def _done(world: World, order: Order) -> Iterator[Violation]:
     reservation, payment, shipment = _parts(world, order.order_id)
     assert order.checkout is not None
-    wanted: Counter[str] = Counter()
+    ordered: Counter[str] = Counter()
     for line in order.checkout.lines:
-        wanted[line.sku] += line.quantity
-    if reservation.status != "COMMITTED" or reservation.lines != wanted:
+        ordered[line.sku] += line.quantity
+    if reservation.status != "COMMITTED" or reservation.lines != ordered:
         yield Violation(3, f"{order.order_id} is COMPLETED with {reservation}")
     if payment.status != "CAPTURED" or payment.open or payment.checkout != order.checkout:
         yield Violation(3, f"{order.order_id} is COMPLETED with {payment}")
@@ -147,27 +147,27 @@ def _undone(world: World, order: Order) -> Iterator[Violation]:
 
 
 def _orphans(world: World) -> list[Violation]:
-    known = {order.order_id for order in _orders(world)}
+    order_ids = {order.order_id for order in _orders(world)}
     rows = [(name, key) for name in ("inventory", "payment", "shipping") for key in world.databases[name].states]
     rows += [("provider", deed.order_id) for deed in world.outside.ledger]
-    return [Violation(7, f"{name} knows {key}, order does not") for name, key in rows if key not in known]
+    return [Violation(7, f"{name} knows {key}, order does not") for name, key in rows if key not in order_ids]
 
 
 def _leftovers(world: World) -> list[Violation]:
-    found = [Violation(8, f"dead letter: {letter}") for letter in world.dead]
-    found += [Violation(8, f"rejected by the provider: {key}") for key in world.outside.rejected]
-    found += [Violation(8, f"never delivered: {key}") for key in world.network]
+    violations = [Violation(8, f"dead letter: {letter}") for letter in world.dead]
+    violations += [Violation(8, f"rejected by the provider: {key}") for key in world.outside.rejected]
+    violations += [Violation(8, f"never delivered: {key}") for key in world.network]
     for name, database in world.databases.items():
-        found += [Violation(8, f"left in the outbox of {name}: {key}") for key in database.outbox]
+        violations += [Violation(8, f"left in the outbox of {name}: {key}") for key in database.outbox]
         effects = {record.entry.command for record in database.journal}
-        found += [
+        violations += [
             Violation(8, f"{key} was claimed in {name} without effect") for key in database.inbox.keys() - effects
         ]
-    return found
+    return violations
 
 
 def _histories(world: World) -> list[Violation]:
-    found = [Violation(9, lie) for lie in world.lies]
+    violations = [Violation(9, lie) for lie in world.lies]
     first: dict[str, Record] = {}
     for name, database in world.databases.items():
         names: dict[str, str] = {}
@@ -178,8 +178,8 @@ def _histories(world: World) -> list[Violation]:
                 first[identity] = record
                 names[event.subject] = names.get(event.subject, "") + kind + " "
             elif first[identity].entry.event != event or kind not in ("OrderConfirmed", "OrderCancelled"):
-                found.append(Violation(9, f"{identity} was recorded twice"))
-        found += [
+                violations.append(Violation(9, f"{identity} was recorded twice"))
+        violations += [
             Violation(9, f"{name} went {path}for {subject}")
             for subject, path in names.items()
             if not _PATHS[name].fullmatch(path)
@@ -191,5 +191,5 @@ def _histories(world: World) -> list[Violation]:
                 continue
             cause = first.get(claim.cause)
             if claim.cause != claim.id and (cause is None or cause.tick >= record.tick):
-                found.append(Violation(9, f"{claim.id} came before its cause {claim.cause}"))
-    return found
+                violations.append(Violation(9, f"{claim.id} came before its cause {claim.cause}"))
+    return violations

@@ -1,4 +1,4 @@
-"""One service's database in memory: what is committed, and the working set of a transaction under way.
+"""One service's database in memory: the committed state, and the working set of a transaction.
 
 Guarantee: nothing of a transaction is visible before `save`, and all of it is after.
 """
@@ -62,7 +62,7 @@ class Database:
         )
 
     def unclaimed(self, claims: Sequence[Claim]) -> set[str]:
-        """The claims that are new; they are written with `save` only."""
+        """The claims that are new; `save` writes them."""
         return {claim.id for claim in claims if claim.id not in self.inbox}
 
     def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
@@ -87,7 +87,7 @@ class Database:
             self.outbox[key] = leased(row, tick)
 
     def digest(self) -> bytes:
-        """Equal for two databases that no future can tell apart."""
+        """Equal for two databases that behave the same from now on."""
         return msgspec.json.encode(
             (
                 self.states,
@@ -101,7 +101,7 @@ class Database:
 
 
 class Working:
-    """The states of one transaction; what was not put is as it is committed."""
+    """The states of one transaction; a state that was not put is the committed one."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

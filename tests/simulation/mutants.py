@@ -1,4 +1,4 @@
-"""The mutants: seeded defects of rules and of machinery, and the invariants that give each away.
+"""Mutants: seeded defects of rules and of machinery, with the invariants that detect each.
 
 They check the checker. A mutant is a Design like any other, so it runs under the same schedules.
 """
@@ -15,7 +15,7 @@ from tests.simulation.design import Design
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """`caught_by`: every one of these invariants must be seen broken."""
+    """A seeded defect; it must break every invariant in `caught_by`."""
 
     mutate: Callable[[Design], Design]
     caught_by: frozenset[int]
@@ -71,6 +71,6 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
     "deadline ignored": _caught(lambda d: d.without_machinery(deadline=False), 2),
     "a handler that always fails": _caught(defects.commit_always_fails, 2, 8),
     "a handler that always fails, dead letters swallowed": _caught(
-        lambda d: defects.commit_always_fails(d).without_machinery(buries=False), 2
+        lambda d: defects.commit_always_fails(d).without_machinery(keeps_dead_letters=False), 2
     ),
 }

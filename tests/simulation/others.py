@@ -1,8 +1,7 @@
-"""Another process of a service at work on the same outbox: a second relay, a second caller of providers.
+"""Another process of a service that works on the same outbox: a second relay, a second caller of providers.
 
-It leases a row, is slow, and goes on with what it has in its hands after its lease has ended and the first process has
-taken the row over, published it and deleted it. As in the real store, a row is deleted only by whoever holds its latest
-lease.
+It leases a row, is slow, and continues with it after its lease has ended and the first process has leased the row,
+published it and deleted it. As in the real store, only the process with the latest lease deletes a row.
 """
 
 from dataclasses import replace
@@ -22,7 +21,7 @@ def take(world: World, name: str, row_id: str) -> None:
 
 
 def publish(world: World, row_id: str) -> None:
-    """Send the message that was leased, or make the call, whatever has become of the row meanwhile."""
+    """Send the message that was leased, or make the call, even if the row has changed meanwhile."""
     hand = world.hands[row_id]
     if hand.row.channel == CALLS:
         world.hands[row_id] = replace(hand, answer=world.ask(hand.row) or hand.answer)

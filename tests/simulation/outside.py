@@ -1,7 +1,7 @@
 """The outside world: a payment provider and a carrier with a ledger of their own.
 
-Guarantee: the same key gets the same answer for ever, with one effect. What makes no sense at this point of an
-order's life is rejected and remembered: a correct system never asks it.
+Guarantee: the same key gets the same answer for ever, with one effect. A request that is invalid at this point of
+an order's life is rejected and recorded: a correct system never sends one.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ _RULES: Final[Mapping[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Deed:
-    """One thing done for an order, as the ledger has it."""
+    """One entry of the ledger: an effect for an order."""
 
     order_id: str
     operation: str

@@ -1,6 +1,6 @@
-"""What a run went through: the states in which orders ended, the races, the acts and the faults.
+"""What a run reached: the states in which orders ended, the races, the acts and the faults.
 
-They are counted, so that a run in which something never happened is not taken for a proof.
+They are counted, so that a run in which something never happened does not pass for a proof.
 """
 
 from collections import Counter
@@ -31,12 +31,12 @@ RACES: Final = (
     "an order went on in the other style",
 )
 ACTS: Final = (
-    *(f"{act} ok" for act in ("place", "relay", "deliver", "call", "cancel", "deadline", "remind")),
+    *(f"{act} ok" for act in ("place", "relay", "deliver", "call", "cancel", "deadline", "nudge")),
     *(f"{act} ok" for act in ("expire", "adopt", "roll", "arrive", "take", "publish", "finish")),
 )
 FAULTS: Final = (
     "lose ok",
-    *(f"{act} crash" for act in ("place", "deliver", "call", "cancel", "deadline", "remind", "finish")),
+    *(f"{act} crash" for act in ("place", "deliver", "call", "cancel", "deadline", "nudge", "finish")),
     *("deliver unacked", "relay unmarked", "call unmarked", "call unknown", "delay copied", "delay moved"),
 )
 REACHED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -45,7 +45,7 @@ REACHED: Final[Mapping[str, tuple[str, ...]]] = {
     "acts": ACTS,
     "faults": FAULTS,
 }
-"""Everything that a run of a thousand schedules or more is to go through, by heading."""
+"""Everything that a run of a thousand schedules or more should reach, by heading."""
 
 _BY_EVENT: Final = {
     ("RecordAuthorization", "PaymentVoidRequested"): "a void that waited for its authorization",
@@ -57,21 +57,21 @@ _BY_EVENT: Final = {
 
 def reached(done: Run) -> set[str]:
     """The states, races, acts and faults of one run, by the names above."""
-    found = {f"{step.act} {step.fate}" for step in done.steps} | done.world.witnessed
+    names = {f"{step.act} {step.fate}" for step in done.steps} | done.world.witnessed
     for order in done.world.databases["order"].states.values():
-        found.add(order.cancellation_reason or order.status)
+        names.add(order.cancellation_reason or order.status)
     for database in done.world.databases.values():
         for record in database.journal:
             event, command = record.entry.event, record.entry.command.rpartition("/")[2]
             if (race := _BY_EVENT.get((command, type(event).__name__))) is not None:
-                found.add(race)
+                names.add(race)
             if getattr(event, "code", "") == "order_cancelled":
-                found.add(REFUSED_LATE)
-    return found
+                names.add(REFUSED_LATE)
+    return names
 
 
 def missing(seen: Mapping[str, int]) -> list[str]:
-    """What was to be reached, and was not."""
+    """What should be reached, and was not."""
     return [what for names in REACHED.values() for what in names if not seen.get(what)]
 
 

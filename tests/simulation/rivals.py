@@ -5,8 +5,8 @@ there. So what one order can do is explored by itself, with the piece there and 
 both together are then the pairs, moved one order at a time; the piece is there for one if the other does not hold it.
 That is every interleaving of the two, with nothing left out; acts of different orders that do not touch the stock
 commute, so their pairs are made of parts that are computed once. For two orders of one kind (a, b) and (b, a) are one
-pair, since they differ in their names alone. `test_every_state.py` holds the count of pairs against a plain exploration
-of two orders, where that is small enough.
+pair, since they differ in their names alone. `test_every_state.py` compares the number of pairs with a plain
+exploration of two orders, where that is small enough.
 
 What is judged: each order's state and both its endings, with the piece there and with the piece gone, as `explore`
 does it. An order asks for stock once, so its ending with another at work beside it is one of these two. Of pairs: that
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tests.simulation.design import Design
-from tests.simulation.explore import Ending, TooLarge, broken, delivered, reminded, successors
+from tests.simulation.explore import Ending, TooLarge, broken, delivered, nudged, successors
 from tests.simulation.invariants import Violation
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import World
@@ -50,43 +50,43 @@ class Pairs:
 
 
 def alone(design: Design, scenario: Scenario, cancels: bool = True, bound: int = 100_000) -> Alone:
-    """One order beside any rival for the one piece of its stock. Raises TooLarge beyond `bound` states."""
-    found = Alone()
+    """Explore one order beside any rival for the one piece of stock; TooLarge beyond `bound` states."""
+    order = Alone()
     start = _with_piece(World(design, scenario, eternal=True), 1)
     numbers = {start.digest(): 0}
     queue = deque([start])
-    while queue and found.violation is None:
+    while queue and order.violation is None:
         world = queue.popleft()
         holds = _held(world)
-        found.holds.append(holds)
+        order.holds.append(holds)
         both: list[tuple[int, ...]] = []
         for piece in (0, 1):
             if holds and piece:
                 both.append(())  # the piece is this order's
                 continue
             here = world if holds else _with_piece(world, piece)
-            _judge(here, found)
+            _judge(here, order)
             after: set[int] = set()
             for _, then in successors(here, cancels, (design.style,)):
-                found.transitions += 1
-                known = then if _held(then) else _with_piece(then, 1)
-                key = known.digest()
+                order.transitions += 1
+                with_piece = then if _held(then) else _with_piece(then, 1)
+                key = with_piece.digest()
                 if key not in numbers:
                     numbers[key] = len(numbers)
-                    queue.append(known)
+                    queue.append(with_piece)
                 after.add(numbers[key])
             both.append(tuple(sorted(after)))
-        found.after.append((both[0], both[1]))
+        order.after.append((both[0], both[1]))
         if len(numbers) > bound:
             raise TooLarge(f"more than {bound} states")
-    return found
+    return order
 
 
 def pairs(one: Alone, other: Alone) -> Pairs:
-    """All reachable pairs of states of two orders with one piece between them."""
+    """Explore all reachable pairs of states of two orders with one piece between them."""
     result, width, alike = Pairs(), len(other.after), one is other
-    seen = bytearray(len(one.after) * width)
-    seen[0] = 1
+    visited = bytearray(len(one.after) * width)
+    visited[0] = 1
     queue = deque([(0, 0)])
     while queue:
         left, right = queue.popleft()
@@ -101,19 +101,19 @@ def pairs(one: Alone, other: Alone) -> Pairs:
         result.transitions += weight * len(moves)
         for move in moves:
             low, high = sorted(move) if alike else move
-            if not seen[low * width + high]:
-                seen[low * width + high] = 1
+            if not visited[low * width + high]:
+                visited[low * width + high] = 1
                 queue.append((low, high))
     return result
 
 
-def _judge(world: World, found: Alone) -> None:
-    found.violation = found.violation or next(broken(world), None)
-    if found.violation is None:
-        found.violation = next(iter(delivered(world, (world.design.style,))), None)
-    if found.violation is None:
-        found.violation, endings = reminded(world)
-        found.endings |= endings
+def _judge(world: World, order: Alone) -> None:
+    order.violation = order.violation or next(broken(world), None)
+    if order.violation is None:
+        order.violation = next(iter(delivered(world, (world.design.style,))), None)
+    if order.violation is None:
+        order.violation, endings = nudged(world)
+        order.endings |= endings
 
 
 def _held(world: World) -> int:
@@ -122,7 +122,7 @@ def _held(world: World) -> int:
 
 
 def _with_piece(world: World, piece: int) -> World:
-    """The same world, with the one piece on the shelf or with the rival."""
+    """The same world, with the one piece available (1) or with the rival (0)."""
     items = world.databases["inventory"].items
     if items[SKU].available == piece:
         return world

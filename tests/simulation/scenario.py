@@ -1,4 +1,4 @@
-"""What a run is about: orders, stock, and which providers answer at once. Plain values, derived from a seed."""
+"""The input of a run: orders, stock, and which providers answer at once. Plain values, derived from a seed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ def order(
     country: str = "LV",
     prices: Mapping[str, int] = PRICES,
 ) -> PlaceOrder:
-    """An order as the order service's API hands it to the door."""
+    """An order as the order service's API hands it to the engine."""
     items = tuple(Line(sku, quantity, Money(prices[sku], "EUR")) for sku, quantity in lines)
     total = Money(sum(line.quantity * line.unit_price.amount for line in items), "EUR")
     address = Address("A. Customer", "1 Main St", "Riga", "LV-1010", country)

@@ -21,7 +21,7 @@ MAX_STEPS = 150
 
 @dataclass(slots=True)
 class Run:
-    """What came of a schedule: the steps that were taken, and what they broke."""
+    """The result of a schedule: the steps that were taken, and the violations."""
 
     world: World
     steps: list[Step] = field(default_factory=list)
@@ -33,18 +33,18 @@ class Run:
 
 
 def run(design: Design, seed: int, adopting: bool = False) -> Run:
-    """The schedule of `seed`, up to the first violation or the healed end. `adopting`: the style changes on the way."""
+    """Run the schedule of `seed` up to the first violation or the healed end. `adopting`: the style may change."""
     world = World(design, scenario_of(seed))
     return _play(world, _chosen(world, Random(f"schedule {seed}"), adopting))
 
 
 def replay(design: Design, scenario: Scenario, steps: Iterable[Sequence[Any]]) -> Run:
-    """Exactly these steps, and the healing after them."""
+    """Run exactly these steps, and heal."""
     return _play(World(design, scenario), (Step(*step) for step in steps))
 
 
 def shrink(failed: Callable[[Sequence[Step]], bool], steps: Sequence[Step]) -> list[Step]:
-    """A part of `steps` that still fails, and from which no step can be left out."""
+    """Find a part of `steps` that still fails, and from which no step can be removed."""
     kept = list(steps)
     size = max(1, len(kept) // 2)
     while True:
@@ -60,17 +60,17 @@ def shrink(failed: Callable[[Sequence[Step]], bool], steps: Sequence[Step]) -> l
         size = max(1, size // 2)
 
 
-def explain(design: Design, seed: int, found: Run) -> str:
-    """How to see the failure of `seed` again: the seed, and the smallest schedule that breaks the same invariant."""
-    scenario, first = scenario_of(seed), found.violations[0]
+def explain(design: Design, seed: int, failed: Run) -> str:
+    """Explain how to repeat the failure of `seed`: by the seed, and by a minimal schedule with the same violation."""
+    scenario, first = scenario_of(seed), failed.violations[0]
     least = shrink(
         lambda steps: first.invariant in replay(design, scenario, steps).broken,
-        found.steps,
+        failed.steps,
     )
     again = replay(design, scenario, least)
     lines = [
         f"seed {seed} under {design.style} breaks invariant {first.invariant}: {first.what}",
-        f"the whole schedule, {len(found.steps)} steps: run(Design({design.style!r}), {seed})",
+        f"the whole schedule, {len(failed.steps)} steps: run(Design({design.style!r}), {seed})",
         f"the shrunk one, {len(least)} steps: replay(Design({design.style!r}), scenario_of({seed}), [",
         *(f"    {tuple(step)!r}," for step in least),
         "])",
@@ -98,7 +98,7 @@ def _play(world: World, steps: Iterable[Step]) -> Run:
     for step in steps:
         done.steps.append(step)
         perform(world, step)
-        if judged != (world.tick, len(world.outside.ledger)):  # else nothing that is judged can have changed
+        if judged != (world.tick, len(world.outside.ledger)):  # otherwise nothing that is checked can have changed
             judged = (world.tick, len(world.outside.ledger))
             done.violations += safety(world)
         if step.act == "expire":

@@ -1,4 +1,4 @@
-"""What is sealed in simulated orders, and how their calls are opened: as in production, but alike each time."""
+"""Seals simulated orders and opens their calls as in production, but deterministically."""
 
 from typing import Final
 

@@ -1,6 +1,6 @@
 """The steps of a schedule: small named acts, so that a schedule can be replayed, and shrunk by leaving some out.
 
-A step whose object does not exist (any more) does nothing. Names are derived ids, never positions.
+A step whose object does not exist, or no longer exists, does nothing. Names are derived ids, never positions.
 """
 
 from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ def _expire(world: World, step: Step) -> None:
         _deadline(world, Step("deadline", (command.order_id,)))
 
 
-def _remind(world: World, step: Step) -> None:
+def _nudge(world: World, step: Step) -> None:
     if world.design.machinery.sweeper and placed(world, step.names[0]):
         world.claim_and_load("order", [Nudge(step.names[0])], step.fate == "crash")
 
@@ -127,7 +127,7 @@ _ACTS: Final[Mapping[str, Callable[[World, Step], None]]] = {
     "cancel": _cancel,
     "deadline": _deadline,
     "expire": _expire,
-    "remind": _remind,
+    "nudge": _nudge,
     "relay": _relay,
     "deliver": _deliver,
     "lose": _lose,

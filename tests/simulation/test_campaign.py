@@ -1,4 +1,4 @@
-"""`make simulate`: its settings, its report, and that the number of processes changes nothing."""
+"""`make simulate`: its settings, its report, and that the number of processes does not matter."""
 
 import json
 from collections import Counter
@@ -55,17 +55,17 @@ def test_what_is_reached_does_not_depend_on_how_many_processes_there_are() -> No
 
 
 def test_an_idle_run_is_no_proof(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Schedules in which something never happened: the verdict is unknown, and says what it was."""
+    """If something never happened in any schedule, the verdict is unknown and names it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SCHEDULES", "1000")
-    seen = Counter({what: 5 for names in REACHED.values() for what in names if what != "lose ok"})
-    monkeypatch.setattr(command, "campaign", lambda parts, processes, progress: Tally(Counter(a=1), 1, seen))
-    assert missing(seen) == ["lose ok"]
+    counts = Counter({what: 5 for names in REACHED.values() for what in names if what != "lose ok"})
+    monkeypatch.setattr(command, "campaign", lambda parts, processes, progress: Tally(Counter(a=1), 1, counts))
+    assert missing(counts) == ["lose ok"]
     assert command.main() == 3
     (report,) = tmp_path.glob("reports/simulate-*/report.json")
-    found = json.loads(report.read_text())
-    assert (found["verdict"], found["never_reached"], found["found"]) == ("unknown", ["lose ok"], None)
-    assert found["reached"]["faults"]["lose ok"] == 0
+    results = json.loads(report.read_text())
+    assert (results["verdict"], results["never_reached"], results["found"]) == ("unknown", ["lose ok"], None)
+    assert results["reached"]["faults"]["lose ok"] == 0
 
 
 def test_a_clean_run_says_what_was_reached(
@@ -76,8 +76,8 @@ def test_a_clean_run_says_what_was_reached(
         monkeypatch.setenv(name, value)
     assert command.main() == 0
     (report,) = tmp_path.glob("reports/simulate-*/report.json")
-    found = json.loads(report.read_text())
-    assert found["command"] == "make simulate SCHEDULES=60 STYLE=choreography SEED=3"
-    assert (found["verdict"], found["exit"], found["schedules"]) == ("true", 0, {"choreography": 60})
-    assert found["reached"]["acts"]["place ok"] > 50
+    results = json.loads(report.read_text())
+    assert results["command"] == "make simulate SCHEDULES=60 STYLE=choreography SEED=3"
+    assert (results["verdict"], results["exit"], results["schedules"]) == ("true", 0, {"choreography": 60})
+    assert results["reached"]["acts"]["place ok"] > 50
     assert "nothing was found" in capsys.readouterr().out

@@ -29,22 +29,22 @@ OWN_END = {
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("style", STYLES)
 def test_from_every_state_an_order_ends_settled_and_consistent(style: str, kind: str, instant: frozenset[str]) -> None:
-    found = explore(Design(style), single(kind, instant))
-    print(f"{found.states} states, {found.transitions} transitions, {found.silent} without messages")
-    assert found.violation is None, f"{found.violation}, by: " + "; ".join(found.path)
-    assert found.endings == {OWN_END[kind], ("CANCELLED", "CUSTOMER_REQUESTED"), ("CANCELLED", "TIMED_OUT")}
+    exploration = explore(Design(style), single(kind, instant))
+    print(f"{exploration.states} states, {exploration.transitions} transitions, {exploration.silent} without messages")
+    assert exploration.violation is None, f"{exploration.violation}, by: " + "; ".join(exploration.path)
+    assert exploration.endings == {OWN_END[kind], ("CANCELLED", "CUSTOMER_REQUESTED"), ("CANCELLED", "TIMED_OUT")}
 
 
 @pytest.mark.thorough
 @pytest.mark.parametrize("style", STYLES)
 def test_of_two_orders_for_the_last_piece_exactly_one_is_completed(style: str) -> None:
     rivals = Scenario((order("o1"), order("o2")), LAST_PIECE, BOTH)
-    found = explore(Design(style), rivals, cancels=False)
-    print(f"{found.states} states, {found.transitions} transitions")
-    assert found.violation is None, f"{found.violation}, by: " + "; ".join(found.path)
-    assert found.endings == {("COMPLETED", None), ("CANCELLED", "OUT_OF_STOCK")}
+    exploration = explore(Design(style), rivals, cancels=False)
+    print(f"{exploration.states} states, {exploration.transitions} transitions")
+    assert exploration.violation is None, f"{exploration.violation}, by: " + "; ".join(exploration.path)
+    assert exploration.endings == {("COMPLETED", None), ("CANCELLED", "OUT_OF_STOCK")}
     one = alone(Design(style), single("good", BOTH, LAST_PIECE), cancels=False)
-    assert pairs(one, one).states == found.states, "the pairs are not the states of both orders together"
+    assert pairs(one, one).states == exploration.states, "the pairs are not the states of both orders together"
 
 
 @cache
@@ -72,14 +72,14 @@ def test_in_every_state_of_two_orders_for_the_last_piece_it_is_held_once(style: 
     "name", ["stock update without condition", "released stock not put back", "no tombstone in inventory"]
 )
 def test_a_defect_of_the_stock_is_found_among_the_states_of_two_orders(name: str, style: str) -> None:
-    found = alone(MUTANTS[name].mutate(Design(style)), single("good", BOTH, LAST_PIECE))
-    assert found.violation is not None
+    order = alone(MUTANTS[name].mutate(Design(style)), single("good", BOTH, LAST_PIECE))
+    assert order.violation is not None
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_that_both_hold_the_last_piece_would_be_seen(style: str) -> None:
-    found = alone(Design(style), single("good", BOTH, LAST_PIECE), cancels=False)
-    blind = replace(found, after=[(there or gone, there or gone) for gone, there in found.after])
+def test_two_holds_of_the_last_piece_would_be_detected(style: str) -> None:
+    order = alone(Design(style), single("good", BOTH, LAST_PIECE), cancels=False)
+    blind = replace(order, after=[(there or gone, there or gone) for gone, there in order.after])
     assert pairs(blind, blind).violation is not None
 
 
@@ -94,8 +94,8 @@ def test_that_both_hold_the_last_piece_would_be_seen(style: str) -> None:
 def test_an_order_ends_well_whatever_services_change_their_style_and_when(
     kind: str, instant: frozenset[str], cancels: bool
 ) -> None:
-    found = explore(Design(STYLES[0]), single(kind, instant), cancels, styles=STYLES)
-    print(f"{found.states} states, {found.transitions} transitions")
-    assert found.violation is None, f"{found.violation}, by: " + "; ".join(found.path)
+    exploration = explore(Design(STYLES[0]), single(kind, instant), cancels, styles=STYLES)
+    print(f"{exploration.states} states, {exploration.transitions} transitions")
+    assert exploration.violation is None, f"{exploration.violation}, by: " + "; ".join(exploration.path)
     ends = {OWN_END[kind], ("CANCELLED", "CUSTOMER_REQUESTED"), ("CANCELLED", "TIMED_OUT")}
-    assert found.endings == (ends if cancels else {OWN_END[kind]})
+    assert exploration.endings == (ends if cancels else {OWN_END[kind]})

@@ -1,4 +1,4 @@
-"""The faults themselves do what they say: late copies, another process of a service, a change of style on the way."""
+"""The simulated faults work as described: late copies, another process of a service, a change of style."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def after(*steps: Step) -> World:
 PUBLISHED = Step("relay", ("order", "o1/OrderPlaced"))
 
 
-def test_a_copy_that_is_held_up_comes_after_the_end_and_changes_nothing() -> None:
+def test_a_delayed_copy_arrives_after_the_end_and_changes_nothing() -> None:
     world = after(PUBLISHED, Step("delay", (PLACED,), "copied"))
     assert list(world.network) == [PLACED]
     heal(world)
@@ -37,7 +37,7 @@ def test_a_copy_that_is_held_up_comes_after_the_end_and_changes_nothing() -> Non
     assert finality(world) == []
 
 
-def test_a_message_that_is_held_up_arrives_when_it_is_let_go() -> None:
+def test_a_delayed_message_arrives_when_it_is_released() -> None:
     world = after(PUBLISHED, Step("delay", (PLACED,), "moved"))
     assert world.network == {}
     perform(world, Step("arrive", (CHOREOGRAPHY, PLACED)))
@@ -47,7 +47,7 @@ def test_a_message_that_is_held_up_arrives_when_it_is_let_go() -> None:
 def test_a_broker_keeps_what_it_has_until_its_style_comes_back() -> None:
     world = after(PUBLISHED, Step("adopt", (ORCHESTRATION,)))
     assert world.network == {}
-    perform(world, Step("remind", ("o1",)))
+    perform(world, Step("nudge", ("o1",)))
     drain(world)
     assert ends_of(world) == COMPLETED
     perform(world, Step("adopt", (CHOREOGRAPHY,)))
@@ -93,7 +93,7 @@ def test_a_process_that_was_slow_publishes_again_what_another_has_published() ->
 
 def test_a_row_is_deleted_by_whoever_has_its_latest_lease() -> None:
     row = ("order", "o1/OrderPlaced")
-    kept = after(Step("take", row), Step("publish", row[1:]), Step("remind", ("o1",)), Step("finish", row[1:]))
+    kept = after(Step("take", row), Step("publish", row[1:]), Step("nudge", ("o1",)), Step("finish", row[1:]))
     assert list(kept.databases["order"].outbox) == ["o1/OrderPlaced"], "it was written anew meanwhile"
     gone = after(Step("take", row), Step("publish", row[1:]), Step("finish", row[1:]))
     assert gone.databases["order"].outbox == {}

@@ -1,4 +1,4 @@
-"""Every seeded defect is found by the simulation, and by the invariants that are there to find it."""
+"""The simulation finds every seeded defect, by the invariants that are to detect it."""
 
 import pytest
 
@@ -40,14 +40,14 @@ def test_every_invariant_has_a_mutant_that_breaks_it() -> None:
     ],
 )
 def test_exploring_every_state_finds_the_defect_on_a_short_path(name: str, style: str) -> None:
-    found = explore(MUTANTS[name].mutate(Design(style)), single("good"))
-    print("; ".join(found.path), found.violation)
-    assert found.violation is not None
-    assert len(found.path) <= 12
+    exploration = explore(MUTANTS[name].mutate(Design(style)), single("good"))
+    print("; ".join(exploration.path), exploration.violation)
+    assert exploration.violation is not None
+    assert len(exploration.path) <= 12
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_the_sweeper_makes_good_what_an_early_acknowledgement_loses(style: str) -> None:
+def test_the_sweeper_repairs_what_an_early_acknowledgement_loses(style: str) -> None:
     design = Design(style).without_machinery(acknowledges_after_commit=False)
     for seed in range(500):
         assert run(design, seed).violations == [], f"seed {seed}"

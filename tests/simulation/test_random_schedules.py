@@ -18,13 +18,13 @@ SEEDS = chosen().count(3_000, nightly=30_000)
 
 @pytest.mark.parametrize("style", STYLES)
 def test_every_random_schedule_ends_consistent(style: str) -> None:
-    design, seen = Design(style), Counter[str]()
+    design, counts = Design(style), Counter[str]()
     for seed in range(SEEDS):
         done = run(design, seed)
         if done.violations:
             pytest.fail(explain(design, seed, done))
-        seen.update(reached(done))
-    assert missing(seen) == [], "these were to be explored and were not reached"
+        counts.update(reached(done))
+    assert missing(counts) == [], "these were to be explored and were not reached"
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -1,8 +1,8 @@
-"""Four services, a network and the outside world, moved one small act at a time. No clock, no chance, no I/O.
+"""Four services, a network and the outside world, which move one small act at a time. No clock, no randomness, no I/O.
 
-Everything that decides is production code: handlers, reactions, styles, topology and the door. This module stands in
-for the dispatcher, the relay, the caller and the broker, with the same promises: a batch is committed wholly or not
-at all, a handler that raises fails alone, delivery is at least once and in no order.
+Everything that decides is production code: handlers, reactions, styles, topology and `apply_batch`. This module stands
+in for the dispatcher, the relay, the provider calls and the broker, with the same guarantees: a batch is committed
+wholly or not at all, a handler that raises fails alone, delivery is at least once and in no order.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,10 +31,7 @@ from tests.simulation.sealed import decide_opened
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """An outbox row in the hands of another process of the service, under a lease of its own (the row's token).
-
-    `answer`: what the provider said, if the row is a call that this process has made.
-    """
+    """An outbox row that another process has leased; `answer`: the provider's, if it is a call that was made."""
 
     service: str
     row: OutboxRow
@@ -46,7 +43,7 @@ Answer = Event | None | HandlerFailed
 
 
 class World:
-    """`eternal`: a message once sent stays deliverable for ever, and a call once leased may run at any time."""
+    """The whole world; `eternal`: sent messages stay deliverable for ever, and leased calls may run at any time."""
 
     def __init__(self, design: Design, scenario: Scenario, eternal: bool = False) -> None:
         self.design, self.scenario, self.eternal = design, scenario, eternal
@@ -68,16 +65,16 @@ class World:
 
     @property
     def network(self) -> dict[str, list[Parcel]]:
-        """What can be delivered now."""
+        """The messages that can be delivered now."""
         return self.carrier.awake
 
     def adopt(self, style: str) -> None:
-        """Start all services again in `style`."""
+        """Restart all services in `style`."""
         for name in self.services:
             self.roll(name, style)
 
     def roll(self, name: str, style: str) -> None:
-        """Start the processes of one service again in `style`, and leave the others as they are."""
+        """Restart the processes of one service in `style`."""
         if self.carrier.running[name] != style:
             self.styles[name] = style_of(style, self.services[name], self.design.saga)
             self.carrier.run(name, style)
@@ -95,13 +92,11 @@ class World:
         return twin
 
     def digest(self, network: bool = True) -> bytes:
-        """Equal for worlds that no future can tell apart; without the network, if all messages were lost."""
+        """Equal for worlds that behave the same from now on; without the network, if all messages were lost."""
         parts = [database.digest() for database in self.databases.values()]
         under_way = (self.carrier.under_way(), self.carrier.running, sorted(self.leased)) if network else ()
         rest = (sorted(self.outside.answers), len(self.outside.ledger), len(self.dead), under_way)
         return b"\0".join((*parts, msgspec.json.encode(rest)))
-
-    # --- the door ---
 
     def claim_and_load(self, name: str, items: Sequence[Item], crash: bool = False) -> list[Answer]:
         """Commit `items` as the dispatcher does; with `crash`, die just before the commit: nothing is kept."""
@@ -120,11 +115,9 @@ class World:
         rows = claims(items)
         fresh = self._fresh(database, rows)
         working = database.working()
-        mode = cast(Mode, self.styles[name])  # of a mode, the door uses only what a style has
-        wanted = {key for item in items if isinstance(item, Execute) for key in candidates(service, item.command)}
-        answers, changes = apply_batch(
-            service, mode, items, fresh, working, database.recorded(wanted), self._decide_now
-        )
+        mode = cast(Mode, self.styles[name])  # of a mode, apply_batch uses only what a style has
+        ids = {key for item in items if isinstance(item, Execute) for key in candidates(service, item.command)}
+        answers, changes = apply_batch(service, mode, items, fresh, working, database.recorded(ids), self._decide_now)
         if not self.design.machinery.publishes_after_commit:
             self._publish(name, changes)
         if not crash:
@@ -144,8 +137,8 @@ class World:
             return {row.id for row in rows}
         if lasts is None:
             return database.unclaimed(rows)
-        known = {record.entry.command for record in database.journal if record.tick > self.tick - lasts}
-        return {row.id for row in rows if row.id not in known}
+        claimed = {record.entry.command for record in database.journal if record.tick > self.tick - lasts}
+        return {row.id for row in rows if row.id not in claimed}
 
     def _decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
         if call.provider not in self.scenario.instant:
@@ -158,15 +151,13 @@ class World:
                 self.send(name, row)
 
     def ask_order(self, item: Execute, crash: bool = False) -> Answer:
-        """A client's, or the sweeper's, command at the order's door; what a client is told is remembered."""
+        """Execute a command of a client or of the sweeper in the order service; records what the client is told."""
         answer = self.claim_and_load("order", [item], crash)[0]
         if isinstance(answer, HandlerFailed):
             self.dead_letter(item, answer)
         elif isinstance(answer, OrderConfirmed | OrderCancelled) and not crash:
             self.told.setdefault(item.subject, []).append(answer)
         return answer
-
-    # --- the network ---
 
     def relay(self, name: str, row_id: str, marked: bool = True) -> None:
         """Publish an outbox row, or lease the call that it asks for; unmarked, it will be published again."""
@@ -180,19 +171,19 @@ class World:
             del self.databases[name].outbox[row_id]
 
     def send(self, name: str, row: OutboxRow) -> None:
-        """To every subscriber of the row's channel and type."""
+        """Send a row to every subscriber of its channel and type."""
         try:
             parcel = replace(envelope.decode(row.body, self.services[name].wire), time=None)
         except UnknownMessage as error:
             self.lies.append(str(error))
             return
-        known = self.sent.setdefault(row.id, parcel.message)
-        if known != parcel.message or parcel.id != row.id:
-            self.lies.append(f"two messages under the id {row.id}: {known} and {parcel.message}")
+        before = self.sent.setdefault(row.id, parcel.message)
+        if before != parcel.message or parcel.id != row.id:
+            self.lies.append(f"two messages under the id {row.id}: {before} and {parcel.message}")
         self.carrier.send(row, parcel)
 
     def deliver(self, keys: Sequence[str], fate: str = "ok") -> None:
-        """Hand parcels of one consumer to its door, in one batch.
+        """Deliver parcels of one consumer in one batch.
 
         `fate`: ok; crash, before the commit; unacked, a crash after the commit and before the acknowledgement.
         """
@@ -210,14 +201,12 @@ class World:
             self.carrier.lose(keys)
 
     def dead_letter(self, item: Item, failure: HandlerFailed) -> None:
-        """A message that was given up, after so many repetitions as the broker allows."""
-        if self.design.machinery.buries:
+        """Record a dead letter: the broker allows no more redeliveries."""
+        if self.design.machinery.keeps_dead_letters:
             self.dead.append(f"{describe(item)}: {failure}")
 
-    # --- the outside world ---
-
     def ask(self, row: OutboxRow) -> ProviderOutcome | None:
-        """Make the call that `row` is about; None if the provider does not allow it."""
+        """Make the call of `row`; None if the provider rejects it."""
         try:
             return self.outside.ask(decode_call(row.body))
         except ProviderRejected:
@@ -228,18 +217,18 @@ class World:
         return self.databases[self.leased[key]].outbox[key]
 
     def record(self, key: str, outcome: ProviderOutcome, fate: str = "ok") -> None:
-        """Bring an answer through the door. `fate`: ok; crash, before the commit; unmarked, just after it."""
+        """Record an answer. `fate`: ok; crash, before the commit; unmarked, just after it."""
         name = self.leased[key]
         recorded = self.conclude(name, self.called(key), outcome, fate == "crash")
         if recorded and fate == "ok" and not self.eternal:
             del self.databases[name].outbox[key], self.leased[key]
 
     def conclude(self, name: str, row: OutboxRow, outcome: ProviderOutcome, crash: bool = False) -> bool:
-        """Bring the answer to the call in `row` to the door of `name`; whether it was handled."""
+        """Record the answer to the call in `row` in service `name`; returns whether it was handled."""
         try:
             command = self.port(name).outcome(decode_call(row.body), outcome)
         except ProviderRejected:
-            return False  # no answer: the call stands, and is made again
+            return False  # no answer: the call remains, and is retried
         item = Execute(command, row.id)
         answer = self.claim_and_load(name, [item], crash)[0]
         if isinstance(answer, HandlerFailed):

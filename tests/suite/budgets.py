@@ -1,8 +1,8 @@
-"""How long each part of the suite may take; `make test` reports what it took. docs/testing.md explains the choices.
+"""How long each part of the suite may take; `make test` reports how long it took. docs/testing.md explains the choices.
 
-Seconds on the clock, summed over the tests of a part as they are measured in a run of `make test` with three workers
-on two cores that do nothing else. Together they are what three workers have in the budget of the whole. A part that
-grows beyond its own gets faster, or its longest tests move to NIGHTLY=1; or it is raised in a commit that says why.
+Seconds of wall-clock time, summed over the tests of a part, in a run of `make test` with three workers on two idle
+cores. Together they are the time of three workers within the budget of the whole run. A part that exceeds its budget
+gets faster, or its longest tests move to NIGHTLY=1; or the budget is raised in a commit that says why.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from tests.suite.choice import Choice
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """In seconds. `nightly`, `fast`: where they differ."""
+    """A budget in seconds; `nightly`, `fast`: those of such runs, where they differ."""
 
     ordinary: int
     nightly: int | None = None

@@ -1,4 +1,4 @@
-"""What a run of the suite is asked for: FAST, MODE and NIGHTLY, read from the environment in this place only."""
+"""The choice of tests for a run: FAST, MODE and NIGHTLY, read from the environment here only."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ ALL: Final = tuple(MODES)
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a test is about: a server of any kind, the modes whose conformance or stack it tries (none: of no mode).
+    """The needs of a test: a server of any kind, and the modes whose conformance or stack it tests (none: of no mode).
 
     `thorough`: no server, but many seconds of computing or waiting; `nightly`: too long for every run.
     """
@@ -36,7 +36,7 @@ class Choice:
     nightly: bool = False
 
     def leaves_out(self, needs: Needs) -> str | None:
-        """The reason for which a test is not run, in the words of the report; None: it is run."""
+        """The reason why a test is not run, in the words of the report; None: it is run."""
         if needs.nightly and not self.nightly:
             return "are long (NIGHTLY=1 runs them)"
         if needs.servers and self.fast:
@@ -48,16 +48,16 @@ class Choice:
         return None
 
     def allows_servers(self) -> bool:
-        """What starts a server asks first, so that a test that does it unmarked fails under FAST."""
+        """Whether servers may start; who starts one asserts it, so that an unmarked test fails with FAST=1."""
         return not self.fast
 
     def count(self, ordinary: int, nightly: int) -> int:
-        """How many schedules, orders or tries a test makes."""
+        """The number of schedules, orders or tries of a test."""
         return nightly if self.nightly else ordinary
 
 
 def choice_of(environ: Mapping[str, str]) -> Choice:
-    """ValueError with one line for a value that is unknown. MODE: a mode or alias, or several with commas."""
+    """Read the choice; ValueError, in one line, for an unknown value. MODE: modes or aliases, with commas."""
     names = {resolve(name.strip()) for name in environ.get("MODE", "").split(",") if name.strip()}
     modes = tuple(mode for mode in MODES if mode in names) if names else ALL
     return Choice(_flag(environ, "FAST"), modes, _flag(environ, "NIGHTLY"))
@@ -72,7 +72,7 @@ def _flag(environ: Mapping[str, str], name: str) -> bool:
 
 
 def chosen() -> Choice:
-    """The choice of this process; a worker has the environment of the process that started it."""
+    """The choice of this process; a worker inherits the environment."""
     return choice_of(os.environ)
 
 

@@ -1,4 +1,4 @@
-"""Which part of the suite a test belongs to, and what it needs; both follow from where it is and what it uses."""
+"""The part of the suite that a test belongs to, and its needs; both follow from its path, fixtures and marks."""
 
 from pathlib import PurePath
 from typing import Final
@@ -30,7 +30,7 @@ def needs_of(item: pytest.Item) -> Needs:
 
 
 def _mode(item: pytest.Item) -> str | None:
-    """The mode of the running stack that a test is made with, if it is."""
+    """The mode of the running stack that a test is parametrized with, if any."""
     callspec = getattr(item, "callspec", None)
     return callspec.params.get("stack") if callspec is not None else None
 
@@ -83,5 +83,5 @@ def end_to_end(mode: str) -> str:
 
 
 def is_stack(part: str) -> bool:
-    """Whether it wants the processor all the time; a broker's test waits for restarts."""
+    """Whether a part keeps a core busy all the time; tests of brokers mostly wait for restarts."""
     return part in (STANDBY, SWITCHING, CHAOS) or part in map(end_to_end, ALL)

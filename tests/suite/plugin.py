@@ -1,4 +1,4 @@
-"""pytest's side of it: what is run, in which order over the workers, and the report. `tests/conftest.py` loads it.
+"""The suite's pytest plugin: which tests run, in which order over the workers, and the report of budgets.
 
 `tests/run` starts the workers (TEST_WORKERS); without them, `pytest` runs everything in one process as usual.
 """
@@ -21,7 +21,7 @@ from tests.suite.report import Ledger
 from tests.suite.turns import turns
 
 STATIC_SECONDS: Final = "TEST_STATIC_SECONDS"
-"""tests/run says in it what it has spent before; without it there is no report."""
+"""The variable in which tests/run passes the seconds of the static checks; without it there is no report."""
 
 LEFT_OUT: Final = "tests_left_out"
 UNKNOWN: Final = Budget(60)
@@ -29,14 +29,14 @@ CHOICE: Final = pytest.StashKey[Choice]()
 
 
 class Groups(LoadScopeScheduling):
-    """Gives whole groups to workers, in the order of the collection, each to the first that has nothing left to do."""
+    """Schedules whole groups, in the order of the collection, each on the first idle worker."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
 
 
 def group(nodeid: str) -> str:
-    """The tests of a mode's running stack, those of a file, or those of a folder of unit tests."""
+    """The group of a test: the running stack of a mode, a file, or a folder of unit tests."""
     path, _, parameters = nodeid.partition("[")
     file = path.partition("::")[0]
     if file.startswith("tests/e2e/"):
@@ -45,7 +45,7 @@ def group(nodeid: str) -> str:
 
 
 class Report:
-    """In the process that the workers report to, or the only one: keeps the ledger and prints it."""
+    """Keeps the ledger and prints it, in the process that the workers report to, or the only one."""
 
     def __init__(self, ledger: Ledger, static: float) -> None:
         self._ledger, self._static, self._began = ledger, static, time.monotonic()
@@ -57,7 +57,7 @@ class Report:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Every worker has collected, and left out, the same."""
+        """Take what was left out from any worker: all have collected the same."""
         self.left_out(getattr(node, "workeroutput", {}).get(LEFT_OUT, {}))
 
     def left_out(self, reasons: Mapping[str, int]) -> None:
@@ -90,7 +90,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Groups:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """After all others: those of the folders say which tests there are, and in which order within a group."""
+    """Select and sort, after the hooks of the folders, which choose tests and their order within a group."""
     select(config, items)
     if hasattr(config, "workerinput"):
         in_turn(items, config.workerinput["workercount"])
@@ -112,7 +112,7 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
 
 
 def in_turn(items: list[pytest.Item], workers: int) -> None:
-    """Sort whole groups; a group's share of its part's budget is what it is expected to take."""
+    """Sort whole groups by expected duration: a group's share of the budget of its part."""
     parts = [(group(item.nodeid), part_of(item)) for item in items]
     tests, seconds = Counter(part for _, part in parts), Counter[str]()
     for name, part in parts:
@@ -124,7 +124,7 @@ def in_turn(items: list[pytest.Item], workers: int) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Workers report in UTF-8, which cannot say all that some tests are about."""
+    """Escape what UTF-8, in which workers report, cannot encode."""
     report = yield
     report.part = part_of(item)  # type: ignore[attr-defined]
     report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]

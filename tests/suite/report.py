@@ -1,4 +1,4 @@
-"""What the parts of the suite took, against their budgets: a table, and never a failure."""
+"""The duration of each part of the suite, with its budget: a table, never a failure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ HEAD: Final = ("part", "tests", "seconds", "budget", "")
 
 @dataclass
 class Ledger:
-    """Seconds and tests of each part; what was left out, and why."""
+    """Seconds and tests of each part, and how many tests were left out, by reason."""
 
     choice: Choice
     budgets: Mapping[str, Budget] = field(default_factory=lambda: BUDGETS)
@@ -24,12 +24,12 @@ class Ledger:
     left_out: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, part: str, test: str, seconds: float) -> None:
-        """One phase of a test: set-up, call or tear-down; the servers that it starts and ends count for it."""
+        """Add one phase of a test: set-up, call or tear-down, with the start and stop of servers."""
         self.tests.setdefault(part, set()).add(test)
         self.seconds[part] += seconds  # type: ignore[assignment]
 
     def lines(self, static: float, whole: float) -> Iterator[str]:
-        """`static`: what was spent before pytest; `whole`: on the clock, static checks included; both in seconds."""
+        """The lines of the table; `static`: seconds before pytest; `whole`: seconds in all, static checks included."""
         rows = [HEAD, self._row(STATIC, "", static)]
         parts = [part for part in self.budgets if part in self.tests] + sorted(self.tests.keys() - self.budgets.keys())
         rows += [self._row(part, str(len(self.tests[part])), self.seconds[part]) for part in parts]

@@ -1,4 +1,4 @@
-"""In which order workers get groups of tests: the cores are used to the end, and nothing long begins last."""
+"""The order in which workers get groups of tests: all cores are busy to the end, and no long group begins last."""
 
 import heapq
 from collections.abc import Callable, Mapping
@@ -6,14 +6,13 @@ from itertools import count
 from typing import Final
 
 STACKS_AT_A_TIME: Final = 2
-"""A running stack wants a core or more; more of them at once only wait for each other, and orders meet deadlines."""
+"""A running stack needs a core or more; more of them at once slow each other, and orders meet deadlines."""
 
 
 def turns(seconds: Mapping[str, float], is_stack: Callable[[str], bool], workers: int) -> list[str]:
-    """The groups in their order: played through with as many workers, which each take the next when they are done.
+    """Order the groups, by a simulation of `workers`, each of which takes the next group when it is idle.
 
-    Longest first, and never more than STACKS_AT_A_TIME stacks while there is something else: beside them, tests of
-    brokers and servers wait for restarts.
+    Longest first, with at most STACKS_AT_A_TIME stacks while there are other groups, which mostly wait for restarts.
     """
     left = sorted(seconds, key=lambda group: -seconds[group])
     numbers = count()
@@ -22,8 +21,8 @@ def turns(seconds: Mapping[str, float], is_stack: Callable[[str], bool], workers
     while left:
         now, _, _ = heapq.heappop(busy)
         running = sum(1 for end, _, group in busy if end > now and group and is_stack(group))
-        wanted = running < STACKS_AT_A_TIME
-        group = next((one for one in left if is_stack(one) == wanted), left[0])
+        wants_stack = running < STACKS_AT_A_TIME
+        group = next((one for one in left if is_stack(one) == wants_stack), left[0])
         left.remove(group)
         order.append(group)
         heapq.heappush(busy, (now + seconds[group], next(numbers), group))

@@ -1,4 +1,4 @@
-"""Every fault by name. Each module is imported when one of its faults is chosen, so that names can be checked early."""
+"""Every fault by name. A module is imported only when one of its faults is chosen: names are checked before that."""
 
 from __future__ import annotations
 

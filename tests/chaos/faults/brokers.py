@@ -1,4 +1,4 @@
-"""Brokers and the Temporal server: restarted in order, and killed. The emulators forget what they held when killed."""
+"""Brokers and the Temporal server: restarted gracefully, or killed. Killed emulators lose their messages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BROKER: Final = "broker"
 
 @dataclass(frozen=True, slots=True)
 class BrokerRestart:
-    """Stopped gracefully, away for a while, and started again."""
+    """The broker is stopped gracefully, stays down for a while, and is started again."""
 
     name: str = "broker-restart"
     kind: str = "process"
@@ -40,7 +40,7 @@ class BrokerRestart:
 
 @dataclass(frozen=True, slots=True)
 class BrokerKill:
-    """SIGKILL; its supervisor starts it again at once."""
+    """The broker gets SIGKILL; its supervisor starts it again at once."""
 
     name: str = "broker-kill"
     kind: str = "process"

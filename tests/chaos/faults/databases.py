@@ -1,4 +1,4 @@
-"""Databases that are restarted at once: no session is ended in order, and the log is replayed."""
+"""Databases that are stopped immediately: no session ends gracefully, and the log is replayed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.chaos.stack import SERVICES, StackUnderTest
 
 @dataclass(frozen=True, slots=True)
 class DatabaseRestart:
-    """SIGQUIT, which is `pg_ctl stop -m immediate`; its supervisor starts it again."""
+    """The server gets SIGQUIT, as by `pg_ctl stop -m immediate`; its supervisor starts it again."""
 
     name: str = "db-restart"
     kind: str = "process"

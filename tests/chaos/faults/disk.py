@@ -1,4 +1,4 @@
-"""A disk that is full under a database: its busiest tables on a small file system of their own, with no room left."""
+"""A full disk under a database: its busiest tables are moved to a small file system, which is then filled."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ BALLAST: Final = "ballast"
 
 @dataclass(slots=True)
 class DiskFull:
-    """The tables that every command writes are moved to a tmpfs, and what is free there is filled; then back again.
+    """The tables that every command writes are moved to a tmpfs, which is filled; afterwards they are moved back.
 
-    The log of the database stays on its own disk, so that the server refuses writes and does not end. Felt when the
-    server said so.
+    The log of the database stays on its own disk, so that the server refuses writes and does not stop. Felt when the
+    server logged it.
     """
 
     name: str = "disk-full"
@@ -82,7 +82,7 @@ def _superuser(stack: StackUnderTest, service: str) -> str:
 
 
 async def _data_of(url: str) -> Path:
-    """Where the server keeps its data; its user can enter the folder above."""
+    """The data folder of the server; its user can enter the folder above."""
     session = await asyncpg.connect(url, timeout=WITHIN)
     try:
         return Path(await session.fetchval("SHOW data_directory"))
@@ -91,7 +91,7 @@ async def _data_of(url: str) -> Path:
 
 
 async def _move(url: str, data: Path, place: Path) -> None:
-    """Mount a small file system there, and move the tables to it. Raises NotAvailable where mounting is refused."""
+    """Mount a small file system, and move the tables to it. NotAvailable if mounting is refused."""
     session = await asyncpg.connect(url, timeout=WITHIN)
     try:
         size = await session.fetchval("SELECT sum(pg_table_size(one::regclass)) FROM unnest($1::text[]) one", TABLES)
@@ -103,7 +103,7 @@ async def _move(url: str, data: Path, place: Path) -> None:
 
 
 async def _move_back(url: str, place: Path) -> None:
-    """Make room again, move the tables back to their disk, and take the file system away."""
+    """Free the space, move the tables back to their disk, and unmount the file system."""
     with suppress(FileNotFoundError):
         (place / BALLAST).unlink()
     session = await asyncpg.connect(url, timeout=WITHIN)
@@ -117,7 +117,7 @@ async def _move_back(url: str, place: Path) -> None:
 
 
 async def _to(session: Any, tablespace: str) -> None:
-    """Each table, when nobody uses it for a moment."""
+    """Move each table to a tablespace, as soon as it is not in use."""
     for table in TABLES:
         async with asyncio.timeout(WITHIN):
             while True:
@@ -127,7 +127,7 @@ async def _to(session: Any, tablespace: str) -> None:
 
 
 def _mount(place: Path, data: Path, size: int) -> None:
-    """For the owner of `data` alone. Raises NotAvailable where mounting is refused."""
+    """Mount a tmpfs for the owner of `data` only. NotAvailable if mounting is refused."""
     owner = data.stat()
     place.mkdir(exist_ok=True)
     options = f"size={size},uid={owner.st_uid},gid={owner.st_gid},mode=700"
@@ -141,7 +141,7 @@ def _mount(place: Path, data: Path, size: int) -> None:
 
 def _unmount(place: Path) -> None:
     if place.is_mount():
-        # lazily: processes of the server may have a file open yet that is deleted already
+        # lazily: processes of the server may still have a deleted file open
         subprocess.run(["umount", "--lazy", str(place)], check=True)
         place.rmdir()
 

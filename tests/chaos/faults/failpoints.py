@@ -1,4 +1,4 @@
-"""Faults that a service does to itself, set through `/faults`, which it serves with FAULT_INJECTION=on alone."""
+"""Faults inside a service, set through `/faults`, which it serves only with FAULT_INJECTION=on."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def need_injection(stack: StackUnderTest) -> None:
 
 
 async def everywhere(stack: StackUnderTest, service: str, body: Any, seconds: float = 10.0) -> dict[int, Any]:
-    """PUT the faults to every replica of a service; what each answered, by process id.
+    """PUT the faults to every replica of a service; returns each answer, by process id.
 
-    The replicas share a port, and which of them gets a connection is the kernel's choice: so it is asked again.
-    TimeoutError when one request has no answer for `seconds`.
+    The replicas share a port, and the kernel chooses which of them gets a connection: so requests are repeated until
+    each has answered. TimeoutError if one request has no answer for `seconds`.
     """
     replicas, answers = int(stack.environment.get("REPLICAS", "1")), dict[int, Any]()
     for _ in range(TRIES * replicas):
@@ -40,14 +40,14 @@ async def everywhere(stack: StackUnderTest, service: str, body: Any, seconds: fl
 
 @dataclass(slots=True)
 class _Strikes:
-    """How often a fault has struck in each process, from what the processes answer."""
+    """Counts how often a fault has struck, from the counts that the processes answer."""
 
     name: str
     before: dict[int, int] = field(default_factory=dict)
     now: dict[int, int] = field(default_factory=dict)
 
     def note(self, answers: dict[int, Any], *, first: bool = False) -> None:
-        """A process that came later began with none."""
+        """Take in the counts of an answer; a process that started later counts from 0."""
         counts = {pid: int(answer.get("fired", {}).get(self.name, 0)) for pid, answer in answers.items()}
         if first:
             self.before = counts
@@ -60,16 +60,16 @@ class _Strikes:
 async def keep(
     stack: StackUnderTest, service: str, body: Any, name: str, seconds: float, every: float | None = None
 ) -> int:
-    """Keep a fault set for `seconds` in every replica; how often the one of that name struck.
+    """Keep a fault set for `seconds` in every replica; returns how often the one of that name struck.
 
-    It is set again and again: a failpoint stalls once, and a process that took a killed one's place knows of no fault.
+    It is set repeatedly: a failpoint stalls once, and the successor of a killed process has no fault set.
     """
     strikes, until = _Strikes(name), time.monotonic() + seconds
     strikes.note(await everywhere(stack, service, body), first=True)
     try:
         while (left := until - time.monotonic()) > 0:
             await asyncio.sleep(min(left, every or AGAIN_EVERY))
-            with suppress(TimeoutError):  # another fault may hold the service up
+            with suppress(TimeoutError):  # another fault may block the service
                 strikes.note(await everywhere(stack, service, body))
     finally:
         strikes.note(await asyncio.shield(everywhere(stack, service, NOTHING, BACK_WITHIN)))

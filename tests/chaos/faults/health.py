@@ -1,4 +1,4 @@
-"""Whether a part of the stack answers, asked from outside. Callers set the deadline."""
+"""Waits until a part of the stack answers, as seen from outside. Callers set the deadline."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HELLO: Final[Mapping[str, bytes]] = {"kafka": _KAFKA, "temporal": _HTTP2, "sns_s
 
 
 async def answers(stack: StackUnderTest, name: str) -> None:
-    """Until a service, the provider, a database ("order-db") or "broker" answers a question."""
+    """Wait until a service, the provider, a database ("order-db") or "broker" answers a request."""
     while True:
         try:
             await _ask(stack, name)
@@ -37,7 +37,7 @@ async def answers(stack: StackUnderTest, name: str) -> None:
 
 
 async def back(stack: StackUnderTest, injection: Injection, name: str, before: int) -> int:
-    """Until another process has the place of `before` and answers: the fault ends, felt. The id of that process."""
+    """Wait until the successor of `before` answers, and end the fault as felt; returns the id of the successor."""
     async with asyncio.timeout(BACK_WITHIN):
         after = await stack.successor(name, before)
         await answers(stack, injection.target)
@@ -48,12 +48,12 @@ async def back(stack: StackUnderTest, injection: Injection, name: str, before: i
 
 
 async def query(stack: StackUnderTest, service: str, statement: str, *arguments: Any) -> list[Any]:
-    """The rows of a statement in the database of a service, past anything that stands between the two."""
+    """Run a statement in a service's database, on a direct connection without any proxy; returns the rows."""
     url = stack.environment[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "", 1)
     connection = await asyncpg.connect(url, timeout=CONNECT_WITHIN)
     try:
-        found: list[Any] = await connection.fetch(statement, *arguments, timeout=CONNECT_WITHIN)
-        return found
+        rows: list[Any] = await connection.fetch(statement, *arguments, timeout=CONNECT_WITHIN)
+        return rows
     finally:
         with suppress(OSError, TimeoutError, asyncpg.PostgresError):
             await connection.close(timeout=1)
@@ -70,7 +70,7 @@ async def _ask(stack: StackUnderTest, name: str) -> None:
 
 
 async def _greet(port: int, hello: bytes) -> None:
-    """Raises unless what listens there answers the first words of its protocol."""
+    """Raise an error unless the server there answers the first message of its protocol."""
     async with asyncio.timeout(CONNECT_WITHIN):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:

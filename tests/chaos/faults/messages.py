@@ -1,4 +1,4 @@
-"""Messages that come twice, late, out of order or at two consumers at once; and messages that nobody can handle."""
+"""Messages that are duplicated, delayed, reordered or delivered to two consumers at once; and poison."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ _LETTERS: Final = "SELECT id, body FROM dead_letter WHERE resolved_at IS NULL AN
 class Unreliable:
     """A service publishes its messages as `how` says; see `sagakit.modes.unreliable.MessageFault` for the kinds.
 
-    Over Temporal, whose server keeps the tasks of a workflow in order by itself, it is the starts of workflows and the
-    signals to them that come so.
+    Over Temporal, whose server keeps the tasks of a workflow in order, this applies to the starts of workflows and the
+    signals to them.
     """
 
     name: str
@@ -60,14 +60,14 @@ class Unreliable:
 
 
 def _publishers(stack: StackUnderTest) -> Sequence[str]:
-    """Whoever publishes: under orchestration by Temporal only the orchestrator does, all else are its activities."""
+    """The services that publish: under orchestration over Temporal only the orchestrator; all else is activities."""
     orchestrated = stack.style == "orchestration" and stack.substrate == "temporal"
     return ("order",) if orchestrated else SERVICES
 
 
 @dataclass(slots=True)
 class Poisoned:
-    """Messages of every kind that no consumer can handle, to all channels. Felt when they have become dead letters."""
+    """Messages of every kind that no consumer can handle, to all channels. Felt when there are dead letters."""
 
     name: str = "poisoned"
     kind: str = "message"
@@ -83,17 +83,17 @@ class Poisoned:
                 await poison(stack.environment, stack.mode, sent, seconds)
         finally:
             injection.ended = time.time()
-            found = await asyncio.shield(_buried(stack, injection.began))
-        injection.felt = bool(found)
-        injection.detail = f"{sent} messages that nobody can handle, {len(found)} dead letters"
+            letters = await asyncio.shield(_buried(stack, injection.began))
+        injection.felt = bool(letters)
+        injection.detail = f"{sent} messages that nobody can handle, {len(letters)} dead letters"
         return injection
 
 
 @dataclass(slots=True)
 class Strange:
-    """A well-formed message about an order that nobody placed. Felt when a dead letter tells of it.
+    """A well-formed message about an order that nobody placed. Felt when there is a dead letter about it.
 
-    It lasts until all is undone, which is a deadline of an order later: until then the books do not agree.
+    It lasts until everything is undone, an order's deadline later: until then the audit is not clean.
     """
 
     name: str = "stranger"
@@ -106,63 +106,63 @@ class Strange:
         injection = Injection(self.name, target, time.time())
         order_id = str(uuid.UUID(int=dice.getrandbits(128), version=4))
         await forge(stack.environment, stack.mode, order_id)
-        found = await _letters_when_there(stack, injection.began, order_id.encode())
+        letters = await _letters_when_there(stack, injection.began, order_id.encode())
         await _undone(stack, order_id)
-        found |= await _letters_when_there(stack, injection.began, order_id.encode())  # those that came meanwhile
+        letters |= await _letters_when_there(stack, injection.began, order_id.encode())  # those that came meanwhile
         injection.ended = time.time()
-        injection.felt = bool(found)
-        injection.detail = f"order {order_id} was never placed: {len(found)} dead letters about it, and all is undone"
+        injection.felt = bool(letters)
+        injection.detail = f"order {order_id} was never placed: {len(letters)} dead letters about it, and all is undone"
         return injection
 
 
 async def _undone(stack: StackUnderTest, order_id: str) -> None:
-    """Until money and parcel are given back. TimeoutError when that takes too long."""
+    """Wait until payment and shipment are cancelled; TimeoutError if that takes too long."""
     ends = {f"/payments/{order_id}": ("payment", "VOIDED"), f"/shipments/{order_id}": ("shipping", "CANCELLED")}
     async with asyncio.timeout(float(stack.environment.get("SAGA_DEADLINE", "30")) + LETTERS_WITHIN):
         for path, (service, end) in ends.items():
             while True:
-                found = await stack.get(path, service, "root", "admin")
-                if not found or found["status"] == end:
+                state = await stack.get(path, service, "root", "admin")
+                if not state or state["status"] == end:
                     break
                 await asyncio.sleep(LOOK_EVERY)
 
 
 async def _buried(stack: StackUnderTest, since: float) -> Letters:
-    """The dead letters that poison has become, once no more have come for a while; they are accounted for."""
-    found: Letters = {}
+    """Wait until no more dead letters come of the poison for QUIET seconds; returns and accounts for them."""
+    letters: Letters = {}
     now = last = time.monotonic()
     until = now + LETTERS_WITHIN
-    while now < until and not (found and now - last > QUIET):
-        letters = found | {id_: body for id_, body in (await _letters(stack, since)).items() if is_poison(body)}
+    while now < until and not (letters and now - last > QUIET):
+        now_open = letters | {id_: body for id_, body in (await _letters(stack, since)).items() if is_poison(body)}
         now = time.monotonic()
-        last = now if len(letters) > len(found) else last
-        found = letters
+        last = now if len(now_open) > len(letters) else last
+        letters = now_open
         await asyncio.sleep(LOOK_EVERY)
-    stack.accounted |= found.keys()
-    return found
+    stack.accounted |= letters.keys()
+    return letters
 
 
 async def _letters_when_there(stack: StackUnderTest, since: float, mark: bytes) -> Letters:
-    """The dead letters that hold `mark`, once there is one, or when it is time; they are accounted for."""
-    found: Letters = {}
+    """Wait for dead letters that contain `mark`, at most LETTERS_WITHIN; returns and accounts for them."""
+    letters: Letters = {}
     until = time.monotonic() + LETTERS_WITHIN
-    while not found and time.monotonic() < until:
+    while not letters and time.monotonic() < until:
         await asyncio.sleep(LOOK_EVERY)
-        found = {id_: body for id_, body in (await _letters(stack, since)).items() if mark in body}
-    stack.accounted |= found.keys()
-    return found
+        letters = {id_: body for id_, body in (await _letters(stack, since)).items() if mark in body}
+    stack.accounted |= letters.keys()
+    return letters
 
 
 async def _letters(stack: StackUnderTest, since: float) -> Letters:
-    """The open dead letters, of all services whose database answers, that were written after `since`: id -> body."""
+    """The open dead letters written after `since`, of all services whose database answers: id -> body."""
     questions = (query(stack, service, _LETTERS, since - 1) for service in SERVICES)
-    found: Letters = {}
+    letters: Letters = {}
     for rows in await asyncio.gather(*questions, return_exceptions=True):
         if not isinstance(rows, BaseException):
-            found |= {row["id"]: bytes(row["body"]) for row in rows}
+            letters |= {row["id"]: bytes(row["body"]) for row in rows}
         elif not isinstance(rows, AWAY):  # another fault may be in force there
             raise rows
-    return found
+    return letters
 
 
 FAULTS: Final[Mapping[str, Fault]] = {

@@ -1,4 +1,4 @@
-"""The network between a service and what it stands on, broken in every way that Toxiproxy can break it."""
+"""The network between a service and its dependencies, broken in every way that Toxiproxy offers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Toxics = tuple[Toxic, ...]
 
 @dataclass(slots=True)
 class NetworkFault:
-    """Toxics on one route, such as "payment->payment-db" or "order->broker". None: the route is cut.
+    """Toxics on one route, such as "payment->payment-db" or "order->broker"; without toxics the route is cut.
 
-    It was felt if connections broke, or if the service sent something into it.
+    It was felt if connections broke, or if the service sent something over the route.
     """
 
     name: str
@@ -46,7 +46,7 @@ class NetworkFault:
                 await asyncio.shield(_heal(toxiproxy, proxy, toxics))
                 injection.ended = time.time()
         if traffic is None:
-            injection.detail = "not known what went over the route: its connections cannot be seen from here"
+            injection.detail = "not known whether it was felt: the connections of the route are not visible here"
             return injection
         injection.felt = bool(traffic.broken or traffic.received)
         injection.detail = (
@@ -57,18 +57,18 @@ class NetworkFault:
 
 def _proxies(stack: StackUnderTest) -> Mapping[str, str]:
     """Route -> Toxiproxy's name for it."""
-    found = stack.environment.get("TOXIPROXY_PROXIES", "")
-    if not found:
-        raise NotAvailable("no proxy stands between the services and what they stand on: TOXICS=on is needed")
+    names = stack.environment.get("TOXIPROXY_PROXIES", "")
+    if not names:
+        raise NotAvailable("there is no proxy between the services and their dependencies: TOXICS=on is needed")
     routes = {}
-    for name in found.split(","):
+    for name in names.split(","):
         service, _, dependency = name.partition(".")
         routes[f"{service}{ARROW}{'broker' if dependency == stack.broker else dependency}"] = name
     return routes
 
 
 async def _traffic(toxiproxy: Toxiproxy, proxy: str) -> Traffic | None:
-    """None where it cannot be seen from here: in a container, or where the kernel does not tell."""
+    """The traffic of a proxy; None in a container, or if the kernel does not report it."""
     address, port = await toxiproxy.listens(proxy)
     try:
         return Traffic(port) if address == HERE else None
@@ -121,7 +121,7 @@ def _half_open(dice: random.Random) -> Toxics:
 
 
 def _answers_lost(dice: random.Random) -> Toxics:
-    """What is asked for happens, and who asked is never told."""
+    """Requests arrive and take effect, and their answers are lost."""
     return (Toxic("timeout", DOWNSTREAM, {"timeout": 0}),)
 
 

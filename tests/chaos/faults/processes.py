@@ -1,4 +1,4 @@
-"""Processes that die, and processes that stand still for longer than anybody waits for them."""
+"""Processes that are killed, and processes that are paused for longer than any timeout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PROVIDER: Final = "provider"
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """SIGKILL; what dies is started again by its supervisor. With replicas, one of them dies."""
+    """A process gets SIGKILL, and its supervisor starts it again; of several replicas one does."""
 
     name: str = "kill"
     kind: str = "process"
@@ -43,7 +43,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """SIGSTOP, longer than sessions, leases and visibility time-outs last, then SIGCONT: the zombie wakes up."""
+    """A process gets SIGSTOP for longer than sessions, leases and visibility timeouts last, then SIGCONT."""
 
     name: str = "pause"
     kind: str = "process"
@@ -70,7 +70,7 @@ class Pause:
 
 
 async def _one_of(stack: StackUnderTest, name: str, dice: random.Random) -> tuple[str, int]:
-    """The process of that name, or one of its replicas, and its id."""
+    """The name and id of the process of that name, or of one of its replicas."""
     running = await stack.named(name)
     if not running:
         raise NotAvailable(f"no process of the name {name} runs")
@@ -79,7 +79,7 @@ async def _one_of(stack: StackUnderTest, name: str, dice: random.Random) -> tupl
 
 
 async def _silent(stack: StackUnderTest, target: str) -> bool:
-    """Whether it answers nobody. With replicas the others do: then it is enough that it stood still."""
+    """Whether the paused process answers nothing. With replicas the others answer: then the pause itself counts."""
     if int(stack.environment.get("REPLICAS", "1")) > 1 and target in SERVICES:
         return True
     try:
@@ -91,7 +91,7 @@ async def _silent(stack: StackUnderTest, target: str) -> bool:
 
 
 def _family(pid: int) -> list[psutil.Process]:
-    """A process with all below it: a database has a process for each session."""
+    """A process and its descendants: a database has a process for each session."""
     with suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]

@@ -1,4 +1,4 @@
-"""A payment provider and a carrier that do not answer, answer late, fail, or are away; most by the sandbox's faults."""
+"""A payment provider and a carrier that do not answer, answer late, fail, or are down; most by the sandbox's faults."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _sandbox(stack: StackUnderTest) -> Sequence[str]:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The sandbox is told to misbehave. It counts how often it did."""
+    """The sandbox is set to misbehave; it counts how often it did."""
 
     name: str
     faults: Mapping[str, Any]
@@ -58,7 +58,7 @@ class Sandbox:
 
 @dataclass(frozen=True, slots=True)
 class Down:
-    """The sandbox is stopped: nobody listens."""
+    """The sandbox is stopped: connections are refused."""
 
     name: str = "provider-down"
     kind: str = "provider"

@@ -1,4 +1,4 @@
-"""Connections, locks, disk and time that run out."""
+"""Connections, locks and time that run out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _databases(stack: StackUnderTest) -> Sequence[str]:
 
 @asynccontextmanager
 async def _session(stack: StackUnderTest, target: str) -> AsyncIterator[Any]:
-    """A session of a service's own role at its database, past any proxy; closed at once afterwards."""
+    """A direct session in a service's database with the service's own role; terminated afterwards."""
     url = stack.environment[f"{target.removesuffix('-db').upper()}_DATABASE_URL"].replace("+asyncpg", "", 1)
     session = await asyncpg.connect(url, timeout=CONNECT_WITHIN, server_settings={"application_name": "chaos"})
     try:
@@ -51,7 +51,7 @@ async def _session(stack: StackUnderTest, target: str) -> AsyncIterator[Any]:
 
 @dataclass(slots=True)
 class PoolExhausted:
-    """All connections of a database are taken: the service loses those that it has, and gets no other.
+    """All connections of a database are taken: the service loses those that it has, and gets no new ones.
 
     Felt when the service had some, and was refused a new one because we had taken them all.
     """
@@ -65,14 +65,14 @@ class PoolExhausted:
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
         injection = Injection(self.name, target, time.time())
         ended = 0
-        async with AsyncExitStack() as held:
+        async with AsyncExitStack() as exits:
             sessions = list[Any]()
-            await _take_all(stack, target, held, sessions)
+            await _take_all(stack, target, exits, sessions)
             until = time.monotonic() + seconds
             while (left := until - time.monotonic()) > 0:
                 if sessions:
                     ended += await sessions[0].fetchval(_END_OTHERS, [one.get_server_pid() for one in sessions])
-                await _take_all(stack, target, held, sessions)
+                await _take_all(stack, target, exits, sessions)
                 await asyncio.sleep(min(LOOK_EVERY, left))
         injection.ended = time.time()
         injection.felt = ended > 0
@@ -80,12 +80,12 @@ class PoolExhausted:
         return injection
 
 
-async def _take_all(stack: StackUnderTest, target: str, held: AsyncExitStack, sessions: list[Any]) -> None:
-    """Open sessions, some at a time, until the server refuses one."""
+async def _take_all(stack: StackUnderTest, target: str, exits: AsyncExitStack, sessions: list[Any]) -> None:
+    """Open sessions, several at a time, until the server refuses one."""
 
     async def take() -> None:
         with suppress(*FULL):
-            sessions.append(await held.enter_async_context(_session(stack, target)))
+            sessions.append(await exits.enter_async_context(_session(stack, target)))
 
     before = -1
     while before < len(sessions) < MOST:
@@ -95,9 +95,9 @@ async def _take_all(stack: StackUnderTest, target: str, held: AsyncExitStack, se
 
 @dataclass(slots=True)
 class FrozenTransaction:
-    """A client takes a lock that every command of the service needs, and says nothing more.
+    """A client takes a lock that every command of the service needs, and stays idle.
 
-    The server ends such a session after 10 s (idle_in_transaction_session_timeout). Felt when others waited for it.
+    The server ends such a session after 10 s (idle_in_transaction_session_timeout). Felt when others waited.
     """
 
     name: str = "frozen-transaction"
@@ -122,7 +122,7 @@ class FrozenTransaction:
 
 @dataclass(slots=True)
 class SlowConsumer:
-    """Each batch of a service waits for a second before it is handled. Felt by the failpoint's own count."""
+    """Each batch of a service is stalled for a second before it is handled. Felt by the failpoint's count."""
 
     name: str = "slow-consumer"
     kind: str = "resource"
@@ -145,7 +145,7 @@ class SlowConsumer:
 
 @dataclass(slots=True)
 class RebalanceStorm:
-    """A consumer leaves and comes back every two seconds; of several replicas one does. Felt when it did."""
+    """A consumer leaves its group and rejoins it every two seconds, one of several replicas. Felt if it did."""
 
     name: str = "rebalance-storm"
     kind: str = "resource"

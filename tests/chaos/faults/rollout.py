@@ -1,11 +1,12 @@
-"""What operators do to a stack that serves: restart its services one by one, scale them, switch the mode."""
+"""Operations on a stack under load: a rolling restart, scaling, and a switch of the mode."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,7 +23,7 @@ STAYS: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class RollingRestart:
-    """`make restart`: one replica of each service at a time."""
+    """`make restart` restarts one replica of each service at a time."""
 
     name: str = "rolling-restart"
     kind: str = "rollout"
@@ -44,7 +45,7 @@ class RollingRestart:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """One replica more of every service, and then the number from before: what they share goes from hand to hand."""
+    """Every service gets one replica more, and loses it again: partitions and leases change hands."""
 
     name: str = "scale"
     kind: str = "rollout"
@@ -55,12 +56,8 @@ class Scale:
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
         few = int(stack.environment.get("REPLICAS", "1"))
         injection = Injection(self.name, target, time.time(), felt=False)
-        try:
-            await stack.change(REPLICAS=str(few + 1))
+        async with _changed(stack, {"REPLICAS": str(few + 1)}, {"REPLICAS": str(few)}):
             injection.felt = len(await _services(stack)) == len(SERVICES) * (few + 1)
-            await asyncio.sleep(STAYS)
-        finally:
-            await asyncio.shield(stack.change(REPLICAS=str(few)))
         injection.ended = time.time()
         injection.detail = f"{few} → {few + 1} → {few} replicas of each service"
         return injection
@@ -68,7 +65,7 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Another mode with another broker under load, and back: what is in flight is carried on by the next mode."""
+    """The mode is switched to one with another broker, and back: each mode continues the orders in flight."""
 
     name: str = "switch"
     kind: str = "rollout"
@@ -81,16 +78,24 @@ class Switch:
         there = dice.choice([mode for mode, spec in MODES.items() if spec.substrate != stack.substrate])
         injection = Injection(self.name, target, time.time(), felt=False)
         try:
-            await stack.change(mode=there)
-            injection.felt = stack.mode == there
-            await asyncio.sleep(STAYS)
+            async with _changed(stack, {"mode": there}, {"mode": home}):
+                injection.felt = stack.mode == there
         except StackError as error:
             raise NotAvailable(f"{there} did not come up: {error}") from error
-        finally:
-            await asyncio.shield(stack.change(mode=home))
         injection.ended = time.time()
         injection.detail = f"{home} → {there} → {home}"
         return injection
+
+
+@asynccontextmanager
+async def _changed(stack: StackUnderTest, there: Mapping[str, str], back: Mapping[str, str]) -> AsyncIterator[None]:
+    """Change the stack's settings to `there` for the block and STAYS seconds more, then change them `back`."""
+    try:
+        await stack.change(**there)
+        yield
+        await asyncio.sleep(STAYS)
+    finally:
+        await asyncio.shield(stack.change(**back))
 
 
 async def _services(stack: StackUnderTest) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""A standby takes over: the operator's answer to a database that is gone, given while orders flow."""
+"""A standby is promoted under load, as an operator does when a database is lost."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.chaos.stack import StackUnderTest
 
 @dataclass(frozen=True, slots=True)
 class Promote:
-    """`make promote`; half of the time the primary is killed before. It ends when the old primary follows the new.
+    """`make promote`, half of the time after the primary was killed. It ends when the old primary follows the new.
 
-    What the run shows besides: nothing that was answered is lost with the old primary, whose cluster is deleted.
+    The run also shows that nothing that was answered is lost with the old primary, whose cluster is deleted.
     """
 
     name: str = "promote"
@@ -53,7 +53,7 @@ class Promote:
 
 
 async def _to_its_end(stack: StackUnderTest, service: str) -> None:
-    """A promotion that was begun is finished, also when the run is cancelled: it cannot be taken back."""
+    """Finish a promotion that has begun, also when the run is cancelled: it cannot be undone."""
     task = asyncio.ensure_future(asyncio.to_thread(api.promote, service, stack.folder))
     try:
         await asyncio.shield(task)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from sagakit.web.app import create_app, issue_token
 from tests.keys import SIGNING_KEY
 from tests.postgres import definition
-from tests.service_process import Replica, service_process
+from tests.service_process import ServiceProcess, service_process
 
 
 def headers(customer: str = "alice", role: Any = "customer", **more: str) -> dict[str, str]:
@@ -39,7 +39,7 @@ def order_body(sku: str = "espresso-cup", quantity: int = 2, **more: Any) -> dic
 class Served:
     """The service behind `client`; `service_process` is what is behind the service."""
 
-    def __init__(self, client: httpx.AsyncClient, service_process: Replica, app: FastAPI) -> None:
+    def __init__(self, client: httpx.AsyncClient, service_process: ServiceProcess, app: FastAPI) -> None:
         self.client, self.service_process, self.app = client, service_process, app
         self.do = service_process.engine.dispatcher.do
 

@@ -11,5 +11,5 @@ __all__ = ["database", "postgres", "postgres_server"]
 
 @pytest.fixture
 def payment_url(database: Callable[[str], str]) -> str:
-    """Where the payment service's database is, as asyncpg wants to know it."""
+    """The URL of the payment service's database, for asyncpg."""
     return database("payment").replace("+asyncpg", "")

@@ -1,10 +1,11 @@
-"""Evidence of a run in which all went well, for tests to spoil."""
+"""Evidence of a run in which all went well, for tests to change."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from tests.chaos.evidence import Evidence, Line, OrderRow, Phases
+from loadtests.history import Line
+from tests.chaos.evidence import Evidence, OrderRow, Phases
 from tests.chaos.model import Injection
 from tests.chaos.usage import Sample
 
@@ -25,7 +26,7 @@ def purchase(
     }
     yield {"type": "invoke", "at": at, **about, "order_id": None}
     if seconds is not None:
-        end = {"order_id": f"order-{number}", "status": status, "ms": seconds * 1000}
+        end = {"order_id": f"order-{number}", "status": status, "ms": seconds * 1000, "value": {}}
         yield {"type": "ok", "at": at + seconds, **about, **end}
 
 
@@ -46,8 +47,8 @@ def audited(**more: Any) -> dict[str, Any]:
 
 
 def violated(number: int) -> dict[str, Any]:
-    found = [{"subject": "order-9", "what": "captured twice"}]
-    return audited(invariants=[{"number": number, "judged": True, "violations": 1, "found": found}])
+    violations = [{"subject": "order-9", "what": "captured twice"}]
+    return audited(invariants=[{"number": number, "judged": True, "violations": 1, "found": violations}])
 
 
 KILL = Injection("kill", "payment", 115.0, 118.0, True, "payment answers again")

@@ -1,4 +1,4 @@
-"""Faults that break nothing, for a stack that is not there."""
+"""Fake faults and a fake stack."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ STACK = StackUnderTest("kafka-choreography", Path("nowhere"), {})
 
 @dataclass
 class Fake:
-    """A fault that takes as long as it is planned. `log`: who began and who healed, in order."""
+    """A fault that breaks nothing for as long as planned. `log`: which faults began and healed, in order."""
 
     log: list[str] = field(default_factory=list)
     name: str = "fake"

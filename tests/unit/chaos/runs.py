@@ -1,4 +1,4 @@
-"""A small run that is easy to follow by hand: its history and its journal."""
+"""A small run that is easy to check by hand: its history and its journal."""
 
 import json
 from pathlib import Path
@@ -106,7 +106,7 @@ def journal(**changes: Any) -> dict[str, Any]:
 
 
 def write(folder: Path, document: Any, lines: list[dict[str, Any]] | None = None) -> Path:
-    """A folder as a run leaves it."""
+    """Write the folder of a run."""
     (folder / "journal.json").write_text(json.dumps(document))
     if lines is not None:
         (folder / "history.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in lines))

@@ -1,4 +1,4 @@
-"""The checks of a run: each says true, false, and unknown where there is nothing to see."""
+"""The checks of a run: each may be true, false, or unknown for lack of evidence."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ DOWN = Injection("pause", "order", 130.0, 140.0, True)
 
 
 def lines(slow: Callable[[float], float | None]) -> list[Any]:
-    """Two good orders a second; `slow` says after how many seconds one that came at that time is answered."""
+    """Two good orders a second; `slow` maps the time of arrival to the seconds until the answer."""
     times = [100.0 + number / 2 for number in range(130)]
     return [line for number, at in enumerate(times) for line in purchase(number, at, seconds=slow(at))]
 
@@ -54,7 +54,7 @@ WRONG: list[tuple[str, Evidence, str]] = [
 
 
 @pytest.mark.parametrize(("name", "evidence", "said"), WRONG)
-def test_what_went_wrong_is_false_and_is_told(name: str, evidence: Evidence, said: str) -> None:
+def test_what_went_wrong_makes_its_check_false_with_a_reason(name: str, evidence: Evidence, said: str) -> None:
     check = CHECKS[name](evidence)
     assert check.verdict is FALSE, check.detail
     assert said in check.detail
@@ -81,7 +81,7 @@ NOTHING: list[tuple[str, Evidence, str]] = [
 
 
 @pytest.mark.parametrize(("name", "evidence", "said"), NOTHING)
-def test_what_was_not_there_to_be_seen_is_unknown(name: str, evidence: Evidence, said: str) -> None:
+def test_a_check_without_evidence_is_unknown(name: str, evidence: Evidence, said: str) -> None:
     check = CHECKS[name](evidence)
     assert check.verdict is UNKNOWN, check.detail
     assert said in check.detail

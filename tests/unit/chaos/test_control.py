@@ -1,4 +1,4 @@
-"""A control, a run over a known bug, is as it has to be when a check that looks at the books finds the bug."""
+"""A control, a run over a known bug, passes if a check of the data finds the bug."""
 
 from typing import Any
 
@@ -24,5 +24,5 @@ def journal(**verdicts: str) -> dict[str, Any]:
     ],
     ids=["the audit", "how orders ended", "slowness is no finding", "nobody looked", "no run"],
 )
-def test_a_bug_is_found_only_by_what_looks_at_the_books(seen: Any, verdict: Verdict) -> None:
+def test_only_a_check_of_the_data_finds_a_bug(seen: Any, verdict: Verdict) -> None:
     assert finding(seen)[0] is verdict

@@ -1,4 +1,4 @@
-"""A disk that is full under a database: writes are refused, the server lives, and all is as it was afterwards."""
+"""A full disk under a database: writes are refused, the server lives, and all is as before afterwards."""
 
 import asyncio
 import random
@@ -31,7 +31,7 @@ def test_where_nothing_may_be_mounted_it_is_not_run_and_says_what_is_missing(mon
 
 
 async def test_writes_are_refused_while_it_lasts_and_nothing_is_left_of_it(postgres: Server, payment_url: str) -> None:
-    """Where nothing may be mounted, the fault has to say so, and that is all that can be seen of it."""
+    """Where mounting is not allowed, the test only checks that the fault says so."""
     system = StackUnderTest("kafka-choreography", postgres.folder, {"PAYMENT_DATABASE_URL": payment_url})
     logs = postgres.folder / "run" / "logs"
     logs.mkdir(exist_ok=True)
@@ -55,7 +55,7 @@ async def test_writes_are_refused_while_it_lasts_and_nothing_is_left_of_it(postg
 
 
 async def _refused(writer: asyncpg.Connection, injecting: "asyncio.Task[object]") -> bool:
-    """Whether a row was refused for want of room, while it lasted."""
+    """Whether a row was refused for lack of space."""
     number = 0
     while not injecting.done():
         number += 1

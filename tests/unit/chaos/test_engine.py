@@ -1,4 +1,4 @@
-"""A whole run with fake faults, on a stack and under a load that are not there: phases, journal, verdict."""
+"""A whole run with fake faults, stack and load: phases, journal, verdict."""
 
 import asyncio
 import json
@@ -94,8 +94,8 @@ async def test_a_run_in_which_all_went_well_is_true(monkeypatch: pytest.MonkeyPa
     assert {one["activity"]["provider"]["func"] for one in journal["run"]} == {"fake"}
     phases = journal["quartet"]["phases"]
     assert phases["load_began"] < phases["faults_began"] < phases["healed"] < phases["load_ended"] < time.time()
-    told = [line for line in read_lines(tmp_path / HISTORY) if line["type"] == "fault"]
-    assert [line["felt"] for line in told if line["phase"] == "end"] == [True] * journal["quartet"]["counts"]["fake"][
+    faults = [line for line in read_lines(tmp_path / HISTORY) if line["type"] == "fault"]
+    assert [line["felt"] for line in faults if line["phase"] == "end"] == [True] * journal["quartet"]["counts"]["fake"][
         "felt"
     ]
 

@@ -1,4 +1,4 @@
-"""Experiments as data: what is read of them, and what is said of those that cannot be read."""
+"""Experiments as data: valid ones are read, invalid ones are refused with a reason."""
 
 from copy import deepcopy
 from pathlib import Path
@@ -18,10 +18,10 @@ description: And is back soon.
 tags: [mine]
 configuration: {rate: 3, duration: 40, mix: good}
 steady-state-hypothesis:
-  title: the books agree
+  title: the audit is clean
   probes:
     - type: probe
-      name: the books agree
+      name: the audit is clean
       tolerance: true
       provider: {type: python, module: chaosquartet.probes, func: audit}
 method:
@@ -42,7 +42,7 @@ rollbacks: []
 
 
 def changed(path: str, value: Any) -> Any:
-    """The document with another value at a path such as `method.0.provider.func`; `...` takes it away."""
+    """The document with another value at a path such as `method.0.provider.func`; `...` removes it."""
     document = deepcopy(yaml.safe_load(TEXT))
     *way, last = [int(step) if step.isdecimal() else step for step in path.split(".")]
     at: Any = document
@@ -56,23 +56,24 @@ def changed(path: str, value: Any) -> Any:
 
 
 def test_an_experiment_is_read_with_all_that_it_says() -> None:
-    found = parse(yaml.safe_load(TEXT), "mine.yaml")
-    assert (found.title, found.description, found.checks) == ("Payment dies", "And is back soon.", ("audit",))
-    assert found.configuration == {"rate": 3, "duration": 40, "mix": "good"}
-    assert found.method == (
+    experiment = parse(yaml.safe_load(TEXT), "mine.yaml")
+    assert (experiment.title, experiment.description) == ("Payment dies", "And is back soon.")
+    assert experiment.checks == ("audit",)
+    assert experiment.configuration == {"rate": 3, "duration": 40, "mix": "good"}
+    assert experiment.method == (
         Action("kill payment", "kill", "payment", 2, before=1, after=4),
         Action("restart any database", "db-restart", None, None, background=True),
     )
-    assert found.faults == ("kill", "db-restart")
-    assert found.rollbacks == ()
-    assert not found.drawn
+    assert experiment.faults == ("kill", "db-restart")
+    assert experiment.rollbacks == ()
+    assert not experiment.drawn
 
 
 @pytest.mark.parametrize("name", experiments())
 def test_ours_can_be_read(name: str) -> None:
-    found = load(FOLDER / "experiments" / f"{name}.yaml")
-    assert {"audit", "felt"} <= set(found.checks)
-    assert set(found.faults) <= set(MODULES)
+    experiment = load(FOLDER / "experiments" / f"{name}.yaml")
+    assert {"audit", "felt"} <= set(experiment.checks)
+    assert set(experiment.faults) <= set(MODULES)
 
 
 def test_every_fault_is_in_one_of_ours() -> None:
@@ -122,8 +123,8 @@ def test_a_file_that_is_no_experiment_is_refused_with_its_name(tmp_path: Path, t
 
 
 def test_the_faults_of_a_command_make_an_experiment_that_can_be_read_again() -> None:
-    made = of_faults(("kill", "db-restart"))
-    assert made.drawn
-    assert made.checks == tuple(CHECKS)
-    again = parse(made.document, "made")
-    assert (again.faults, again.checks) == (made.faults, made.checks)
+    experiment = of_faults(("kill", "db-restart"))
+    assert experiment.drawn
+    assert experiment.checks == tuple(CHECKS)
+    again = parse(experiment.document, "made")
+    assert (again.faults, again.checks) == (experiment.faults, experiment.checks)

@@ -1,4 +1,4 @@
-"""Faults of messages: told to every replica, taken back whatever happens, felt by what was struck or buried."""
+"""Faults of messages: set in every replica, removed whatever happens, felt by counts or dead letters."""
 
 import asyncio
 import random
@@ -55,7 +55,7 @@ def test_it_strikes_whoever_publishes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("replicas", ["1", "3"])
-async def test_every_replica_is_told_and_nothing_is_left_of_it(replicas: str) -> None:
+async def test_every_replica_gets_the_fault_and_loses_it_again(replicas: str) -> None:
     system = stack(REPLICAS=replicas)
     injection = await FAULTS["duplicated"].inject(system, "payment", 0.01, random.Random(1))
     assert len(system.told()) == int(replicas)
@@ -64,7 +64,7 @@ async def test_every_replica_is_told_and_nothing_is_left_of_it(replicas: str) ->
     assert injection.detail == f"{3 * int(replicas)} messages duplicated"
 
 
-async def test_whoever_takes_the_place_of_a_killed_one_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_successor_of_a_killed_process_gets_the_fault_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(failpoints, "AGAIN_EVERY", 0.01)
     told: list[tuple[int, Any]] = []
 
@@ -87,7 +87,7 @@ async def test_whoever_takes_the_place_of_a_killed_one_is_told_too(monkeypatch: 
     assert told[-1] == (101, None), "and nothing is left of it"
 
 
-async def test_it_is_taken_back_when_it_is_cancelled() -> None:
+async def test_it_is_removed_when_the_run_is_cancelled() -> None:
     system = stack()
     injecting = asyncio.create_task(FAULTS["delayed"].inject(system, "payment", 60, random.Random(1)))
     async with asyncio.timeout(5):
@@ -99,7 +99,7 @@ async def test_it_is_taken_back_when_it_is_cancelled() -> None:
     assert list(system.told().values()) == [{"set": []}]
 
 
-async def test_a_replica_that_is_never_reached_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_unreachable_replica_does_not_block_the_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     async def one_and_the_same(*arguments: Any) -> Any:
         return {"pid": 100, "fired": {}}
 
@@ -108,7 +108,7 @@ async def test_a_replica_that_is_never_reached_holds_nobody_up(monkeypatch: pyte
     assert set(await everywhere(system, "order", {"set": []})) == {100}
 
 
-def test_poison_is_known_again_and_nothing_else_is() -> None:
+def test_poison_is_recognized_and_nothing_else_is() -> None:
     assert all(is_poison(body) for body in bodies())
     as_text = [body.decode(errors="replace").replace("\x00", " ").encode() or b" " for body in bodies()]
     assert all(is_poison(body) for body in as_text), "as SQS carries it"
@@ -125,7 +125,7 @@ async def test_poison_is_felt_by_its_dead_letters_and_accounted_for(monkeypatch:
         return [{"id": "ours", "body": b"{not json"}, theirs]
 
     async def send(*arguments: Any) -> None:
-        """Nowhere."""
+        """Send nothing."""
 
     monkeypatch.setattr(messages, "query", query)
     monkeypatch.setattr(messages, "poison", send)

@@ -1,4 +1,4 @@
-"""Faults that are had or not, felt or not, that overlap, hang, and break themselves; with fakes on a fake stack."""
+"""Faults that are available or not, felt or not, that overlap, hang, or fail themselves; with fakes."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ async def run(fault: Fake, *planned: Planned) -> tuple[Nemesis, Told]:
     return nemesis, told
 
 
-def test_a_fault_that_cannot_be_had_is_missing_with_its_reason() -> None:
+def test_an_unavailable_fault_is_missing_with_its_reason() -> None:
     nemesis = Nemesis(STACK, {"here": Fake(name="here"), "gone": Fake(name="gone", absent="no Toxiproxy")}, 1)
     assert [choice.fault for choice in nemesis.choices()] == ["here"]
     assert nemesis.missing == {"gone": "no Toxiproxy"}
@@ -59,7 +59,7 @@ async def test_witnesses_are_told_of_the_start_and_of_the_end_with_what_was_felt
     assert told.lines == [("start", "fake", "order", None), ("end", "fake", "order", False)]
 
 
-async def test_a_fault_that_turns_out_not_to_be_had_is_missing() -> None:
+async def test_a_fault_that_turns_out_to_be_unavailable_is_missing() -> None:
     nemesis, _ = await run(Fake(error=NotAvailable("no emulator")), Planned("fake", "order", 0, 0))
     assert nemesis.missing == {"fake": "no emulator"}
     (injection,) = nemesis.injections

@@ -1,4 +1,4 @@
-"""Faults of the network: on which route, with which toxics, healed whatever happens, and felt or not."""
+"""Faults of the network: their routes and toxics, healed whatever happens, and felt or not."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ PROXY = "payment.payment-db"
 
 
 class FakeToxiproxy(httpx.AsyncBaseTransport):
-    """Toxiproxy's interface, as far as it is used. `calls`: what was asked, in order."""
+    """Toxiproxy's interface, as far as it is used. `calls`: the requests, in order."""
 
     def __init__(self, port: int) -> None:
         self.calls: list[tuple[str, str]] = []
@@ -128,7 +128,7 @@ async def test_a_fault_is_felt_by_the_connections_that_break(fake: FakeToxiproxy
     assert injection.detail.startswith("1 connections broke")
 
 
-async def test_where_the_kernel_does_not_tell_it_is_not_known_whether_it_was_felt(
+async def test_if_the_kernel_reports_no_connections_it_is_unknown_whether_it_was_felt(
     fake: FakeToxiproxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(port: int) -> dict[int, Passed]:

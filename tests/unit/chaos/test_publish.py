@@ -52,9 +52,9 @@ def test_a_fault_that_was_not_felt_is_told() -> None:
 
 def test_a_run_without_an_audit_is_none() -> None:
     assert run_of(journal()) is None
-    found = run_of(journal({"orders": 10, "violations": {}}))
-    assert found is not None
-    assert found.not_true == {"felt": "unknown"}
+    run = run_of(journal({"orders": 10, "violations": {}}))
+    assert run is not None
+    assert run.not_true == {"felt": "unknown"}
 
 
 def test_runs_are_added_once_and_a_broken_one_is_named(

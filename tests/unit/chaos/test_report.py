@@ -1,4 +1,4 @@
-"""The report of a chaos run: what stands in it, and that it is one page that loads and runs nothing."""
+"""The report of a chaos run: its contents, and that it is one page without scripts or external files."""
 
 import re
 from html.parser import HTMLParser
@@ -14,7 +14,7 @@ EMPTY_ELEMENTS = {"meta", "br", "hr", "img", "input", "link"}
 
 
 class Page(HTMLParser):
-    """The texts, elements and attributes of a page; fails where elements are not closed in their order."""
+    """The texts, elements and attributes of a page; fails if elements are not closed in their order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -67,9 +67,9 @@ def usual(tmp_path_factory: pytest.TempPathFactory) -> Page:
         "12 | orders placed | 10 completed, 0 cancelled",
         "1 of 1 | faults felt",
         "good | 12 | 10 | 0 | 2 | 500 ms | 500 ms",
-        "In the books: 10 COMPLETED, 1 CANCELLED TIMED_OUT.",
+        "In the databases: 10 COMPLETED, 1 CANCELLED TIMED_OUT.",
         "before the faults | 5 | 0 | 500 | 1,500 | –",
-        "at 1 s · client waited 500 ms and was told COMPLETED · in the books COMPLETED · settled after 400 ms",
+        "at 1 s · client waited 500 ms and was told COMPLETED · in the databases COMPLETED · settled after 400 ms",
         "+0.000 s | client | asks: order | +0.100 s | order | → PlaceOrder",
         "+0.200 s | order | OrderPlaced | caused by PlaceOrder | +0.500 s | client | order: ok | COMPLETED",
         "make chaos FAULTS=kill SEED=7",
@@ -122,17 +122,17 @@ def test_every_fault_is_a_bar_in_each_drawing_of_the_run(tmp_path: Path) -> None
 
 def test_nothing_is_drawn_beyond_the_end_where_a_fault_is_the_last_to_end(tmp_path: Path) -> None:
     one = runs.journal()["quartet"]["injections"][0] | {"ended": runs.WALL + 140}
-    found = page(tmp_path, runs.journal(injections=[one], worst=[]), runs.history())
-    wide = [attributes for name, attributes in found.elements if name == "rect"]
+    report = page(tmp_path, runs.journal(injections=[one], worst=[]), runs.history())
+    wide = [attributes for name, attributes in report.elements if name == "rect"]
     assert max(float(str(one["x"])) + float(str(one["width"])) for one in wide) <= 1080
 
 
 @pytest.mark.parametrize("verdict", ["true", "false", "unknown"])
 def test_the_verdict_is_told_and_failures_come_first(verdict: str, tmp_path: Path) -> None:
     checks = [{"name": one, "verdict": one, "detail": f"detail of {one}"} for one in ("true", "unknown", "false")]
-    found = page(tmp_path, runs.journal(verdict=verdict, checks=checks), runs.history())
-    assert f"verdict v-{verdict}" in found.looks("span")
-    said = found.said()
+    report = page(tmp_path, runs.journal(verdict=verdict, checks=checks), runs.history())
+    assert f"verdict v-{verdict}" in report.looks("span")
+    said = report.said()
     assert said.index("detail of false") < said.index("detail of unknown") < said.index("detail of true")
 
 
@@ -162,9 +162,9 @@ def test_every_text_is_escaped(tmp_path: Path) -> None:
     document["quartet"]["worst"][0] |= {"customer": evil, "key": f"key-0001{evil}", "status": evil, "reason": evil}
     for step in document["quartet"]["worst"][0]["timeline"]:
         step |= {"message": evil, "cause": f"x/{evil}"}
-    found = page(tmp_path, document, lines)
-    assert "script" not in {name for name, _ in found.elements}
-    assert found.said().count("<script>") > 30
+    report = page(tmp_path, document, lines)
+    assert "script" not in {name for name, _ in report.elements}
+    assert report.said().count("<script>") > 30
 
 
 def test_a_run_that_ended_before_anything_happened_has_a_report(tmp_path: Path) -> None:
@@ -177,10 +177,10 @@ def test_a_run_that_ended_before_anything_happened_has_a_report(tmp_path: Path) 
         "latency": {},
         "worst": [],
     }
-    found = page(tmp_path, runs.journal(**empty, problem="Kafka did not start"), None)
-    assert "The run ended early. | Kafka did not start" in found.said()
-    assert "There is no history" in found.said()
-    assert found.looks("svg") == []
+    report = page(tmp_path, runs.journal(**empty, problem="Kafka did not start"), None)
+    assert "The run ended early. | Kafka did not start" in report.said()
+    assert "There is no history" in report.said()
+    assert report.looks("svg") == []
 
 
 def test_a_history_of_faults_alone_is_shown(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Resources that run out: on a real database where one is needed, and against a stack that answers."""
+"""Resources that run out: on a real database, or on a fake stack."""
 
 import asyncio
 import random
@@ -64,7 +64,7 @@ async def test_all_connections_are_taken_those_of_the_service_ended_and_given_ba
     await _free(payment_url)
 
 
-async def test_a_slow_consumer_is_stalled_again_and_again_and_then_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_consumer_is_stalled_repeatedly_until_the_fault_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Any] = []
 
     async def call(method: str, path: str, service: str = "order", body: Any = None, seconds: float = 10.0) -> Any:
@@ -101,7 +101,7 @@ async def test_in_a_storm_a_consumer_leaves_and_comes_back(monkeypatch: pytest.M
 
 
 async def _locked(url: str) -> None:
-    """Until somebody has locked the inbox."""
+    """Wait until the inbox is locked."""
     session = await asyncpg.connect(url)
     try:
         async with asyncio.timeout(20):
@@ -119,7 +119,7 @@ async def _until_refused(url: str) -> None:
 
 
 async def _free(url: str) -> None:
-    """Until the server takes connections again."""
+    """Wait until the server accepts connections again."""
     async with asyncio.timeout(20):
         while True:
             try:

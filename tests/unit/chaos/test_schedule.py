@@ -1,4 +1,4 @@
-"""When which part is broken."""
+"""The schedule: when which part is broken."""
 
 import random
 from itertools import combinations

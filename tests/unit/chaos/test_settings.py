@@ -1,4 +1,4 @@
-"""What `make chaos` understands, and what it says about a value that it does not."""
+"""The settings of `make chaos`: valid values, and the message for a wrong one."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from tests.chaos.settings import USUAL, experiments, read
 
 
 def test_without_settings_the_usual_faults_break_the_default_mode() -> None:
-    found = read({})
-    assert found.faults == tuple(USUAL.split(","))
-    assert found.modes == ("temporal-orchestration",)
-    assert (found.duration, found.rate, found.seed, found.running) == (60.0, 5.0, 1, None)
+    settings = read({})
+    assert settings.faults == tuple(USUAL.split(","))
+    assert settings.modes == ("temporal-orchestration",)
+    assert (settings.duration, settings.rate, settings.seed, settings.running) == (60.0, 5.0, 1, None)
 
 
 def test_all_names_every_fault_and_every_mode() -> None:
-    found = read({"FAULTS": "all", "MODES": "all"})
-    assert found.faults == tuple(MODULES)
-    assert found.modes == tuple(MODES)
+    settings = read({"FAULTS": "all", "MODES": "all"})
+    assert settings.faults == tuple(MODULES)
+    assert settings.modes == tuple(MODES)
 
 
 def test_modes_are_names_or_aliases_and_default_to_the_coordination_mode() -> None:

@@ -1,4 +1,4 @@
-"""The fault `promote`, on a stack that only seems to be there."""
+"""The fault `promote`, on a fake stack."""
 
 import asyncio
 import random
@@ -49,7 +49,7 @@ def first(holds: Callable[[float], bool]) -> random.Random:
     return random.Random(next(seed for seed in range(100) if holds(random.Random(seed).random())))
 
 
-def test_it_is_not_to_be_had_without_a_standby(tmp_path: Path) -> None:
+def test_it_is_not_available_without_a_standby(tmp_path: Path) -> None:
     with pytest.raises(NotAvailable, match="DB_STANDBY=all"):
         FAULTS["promote"].targets(stack(tmp_path, DB_STANDBY="off"))
     assert FAULTS["promote"].targets(stack(tmp_path, DB_STANDBY="order,shipping")) == ("order-db", "shipping-db")

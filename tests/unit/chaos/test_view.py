@@ -40,9 +40,9 @@ def test_what_is_broken_is_shown_until_it_is_healed() -> None:
     assert "kill payment" in view.line()
     view.fault("end", "kill", "payment", True, "pid 1 → 2 [sic]")
     assert view.line().startswith("nothing is broken")
-    said = out.getvalue()
-    assert "breaks kill payment" in said
-    assert "healed kill payment: felt; pid 1 → 2 [sic]" in said
+    output = out.getvalue()
+    assert "breaks kill payment" in output
+    assert "healed kill payment: felt; pid 1 → 2 [sic]" in output
 
 
 def test_each_check_is_shown_with_its_verdict() -> None:

@@ -1,4 +1,4 @@
-"""The capacity model, held against numbers worked out by hand."""
+"""The capacity model, compared with numbers computed by hand."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from loadtests.bench import capacity
 from loadtests.bench.capacity import commits, instances, need, processes
 from loadtests.bench.record import write
 from loadtests.bench.summary import Service, summarize
-from tests.unit.loadtests.seen import record
+from tests.unit.loadtests.benches import record
 
 # 0.6 ms of its process and 0.3 ms of its database; two transactions of 5 ms with one command each, three that write
 PART = Service(0.6, 0.3, transactions=2.0, batch=1.0, seconds=0.005, writes=3.0, wal_bytes=4_000.0)
@@ -45,29 +45,29 @@ def test_one_process_has_its_log_syncs_for_itself() -> None:
 
 def test_the_need_of_a_mode_at_a_size() -> None:
     (summary,) = summarize(record())
-    asked = need(summary, 10_000)
-    assert asked.service_cores == pytest.approx(133.3, abs=0.1)  # 8 ms
-    assert asked.processes == 34  # 2 ms of one service
-    assert asked.database_cores == pytest.approx(133.3, abs=0.1)
-    assert asked.carrier_cores == pytest.approx(33.3, abs=0.1)
-    assert asked.messages == 100_000
-    assert asked.network == 100_000_000  # 5 KB an order, there and back
-    assert asked.wal == 40_000_000
+    needed = need(summary, 10_000)
+    assert needed.service_cores == pytest.approx(133.3, abs=0.1)  # 8 ms
+    assert needed.processes == 34  # 2 ms of one service
+    assert needed.database_cores == pytest.approx(133.3, abs=0.1)
+    assert needed.carrier_cores == pytest.approx(33.3, abs=0.1)
+    assert needed.messages == 100_000
+    assert needed.network == 100_000_000  # 5 KB an order, there and back
+    assert needed.wal == 40_000_000
     # 34 processes, 2 ms a transaction: 17,000 door transactions/s, 1.5 times as many that write, 4,800 a server
-    assert asked.instances == dict.fromkeys(summary.parts, 6)
-    assert asked.cells == 6
+    assert needed.instances == dict.fromkeys(summary.parts, 6)
+    assert needed.cells == 6
 
 
 def test_the_command_prints_a_table_for_each_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(record(), tmp_path / "raw.json")
     assert capacity.main([str(tmp_path / "raw.json")]) == 0
-    told = capsys.readouterr().out
-    assert [line for line in told.splitlines() if line.startswith("**")] == [
+    output = capsys.readouterr().out
+    assert [line for line in output.splitlines() if line.startswith("**")] == [
         "**1,000 checkouts/s**",
         "**10,000 checkouts/s**",
         "**100,000 checkouts/s**",
     ]
-    assert "| `kafka-choreography` | 134 | 34 | 134 | 6 / 6 / 6 / 6 | 6 | 100,000 | 100 | 40.0 | 34 |" in told
+    assert "| `kafka-choreography` | 134 | 34 | 134 | 6 / 6 / 6 / 6 | 6 | 100,000 | 100 | 40.0 | 34 |" in output
 
 
 @pytest.mark.parametrize("text", ["{}", "no json", '{"version": 1}'])
@@ -76,9 +76,9 @@ def test_a_file_that_is_no_record_is_refused_in_one_line(
 ) -> None:
     (tmp_path / "raw.json").write_text(text)
     assert capacity.main([str(tmp_path / "raw.json")]) == 2
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
-    assert "is no record of a bench" in said
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "is no record of a bench" in message
 
 
 def test_a_missing_argument_is_a_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:

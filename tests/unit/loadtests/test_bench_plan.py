@@ -1,4 +1,4 @@
-"""The settings of a bench: what is taken, what is refused, and with which words."""
+"""The settings of a bench: valid values, and the message for a wrong one."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""CPU time of process trees, read from /proc."""
+"""CPU time of process trees."""
 
 import subprocess
 import sys
@@ -35,8 +35,8 @@ def test_time_of_a_child_counts_while_it_lives_and_after_it_was_waited_for(ends:
 
 def test_trees_are_told_apart() -> None:
     with parent(0.4, ends=True) as busy, parent(0, ends=True) as lazy:
-        found = processes.cpu({"busy": busy, "lazy": lazy})
-    assert found["busy"] - found["lazy"] >= 200
+        used = processes.cpu({"busy": busy, "lazy": lazy})
+    assert used["busy"] - used["lazy"] >= 200
 
 
 def test_a_root_that_ended_is_an_error_and_not_a_zero() -> None:

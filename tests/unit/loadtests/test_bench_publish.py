@@ -8,7 +8,7 @@ from loadtests.bench import publish
 from loadtests.bench.publish import NAMES, PAGE, data, rewritten, sections
 from loadtests.bench.record import read, write
 from sagakit.modes import MODES
-from tests.unit.loadtests.seen import record
+from tests.unit.loadtests.benches import record
 
 TEXT = "a\n<!-- bench:begin x -->\nold | \\1\n<!-- bench:end x -->\nb\n"
 

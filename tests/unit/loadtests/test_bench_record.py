@@ -1,4 +1,4 @@
-"""The raw data of a bench survive the file, and what is derived from them is told as it is."""
+"""The raw data of a bench survive the file, and the report shows what is derived from them."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ import pytest
 
 from loadtests.bench.record import BadRecord, Door, Log, Seen, read, write
 from loadtests.bench.report import page
-from loadtests.bench.run import seen
+from loadtests.bench.run import client_figures
 from loadtests.bench.summary import Spread
 from loadtests.bench.tables import Table, figure, ranged
 from loadtests.outcomes import FILE, Outcomes
-from tests.unit.loadtests.seen import record, run
+from tests.unit.loadtests.benches import record, run
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_counters_are_subtracted_and_added_field_by_field() -> None:
     assert run().door.batch == 1.5
 
 
-def test_a_run_is_fine_only_if_every_order_completed_and_the_books_agree() -> None:
+def test_a_run_is_fine_only_if_every_order_completed_and_the_audit_is_clean() -> None:
     assert run().fine
     assert not run(consistent=False).fine
     assert not run(drained=False).fine
@@ -44,11 +44,11 @@ def test_a_run_is_fine_only_if_every_order_completed_and_the_books_agree() -> No
 def test_the_rate_is_that_of_the_orders_that_completed(tmp_path: Path) -> None:
     outcomes = Outcomes(tmp_path / FILE)
     for milliseconds in range(100, 0, -1):
-        outcomes.saw("good", milliseconds, "answered 503" if milliseconds <= 4 else None)
+        outcomes.add("good", milliseconds, "answered 503" if milliseconds <= 4 else None)
     outcomes.close()
-    assert seen(tmp_path, 20) == Seen(100, 4, 4.8, 50, 95, 99)
+    assert client_figures(tmp_path, 20) == Seen(100, 4, 4.8, 50, 95, 99)
     (tmp_path / FILE).write_text("")
-    assert seen(tmp_path, 20).placed == 0
+    assert client_figures(tmp_path, 20).placed == 0
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_figures_have_as_many_digits_as_a_reader_can_use(value: float, text: str
     assert figure(value) == text
 
 
-def test_a_range_is_told_only_where_there_is_one() -> None:
+def test_an_interval_is_shown_only_if_there_is_one() -> None:
     assert ranged(Spread(1.0, 1.0, 1.0)) == "1.00"
     assert ranged(Spread(2.0, 1.0, 4.0)) == "2.00 (1.00–4.00)"
 

@@ -1,4 +1,4 @@
-"""A run of a bench, without a stack: when the clock of the CPU stops, and what Locust is asked for."""
+"""A run of a bench, without a stack: when the measurement of CPU ends, and how Locust is called."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ from loadtests.bench.measure import Reading
 from loadtests.bench.run import Bench, until_drained
 from loadtests.history import FILE, appending
 from quartet_stack.errors import StackError
-from tests.unit.loadtests.seen import PLAN
+from tests.unit.loadtests.benches import PLAN
 
 
 class Watch:
@@ -37,7 +37,7 @@ class Watch:
         ([1, 1], 3, False),
     ],
 )
-def test_the_clock_stops_before_the_looks_that_found_nothing(
+def test_the_measurement_of_cpu_ends_before_the_check_that_found_nothing(
     monkeypatch: pytest.MonkeyPatch, looks: list[int], taken: float, quiet: bool
 ) -> None:
     async def drain(databases: object, seconds: float, looked: Callable[[InFlight], None]) -> InFlight:
@@ -57,25 +57,25 @@ def _bench(folder: Path) -> Bench:
 def test_locust_is_asked_for_good_orders_only_the_same_ones_in_each_mode(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    asked: list[Mapping[str, str]] = []
+    calls: list[Mapping[str, str]] = []
 
     def locust(values: Mapping[str, str], stack: Any, folder: Path, log: Path) -> int:
-        asked.append(values)
+        calls.append(values)
         with appending(folder / FILE, "shoppers") as history:
             history.invoke("order", "alice", "k")
         return 0
 
     monkeypatch.setattr(module, "locust", locust)
-    told = [_bench(tmp_path).load({}, 2, 20, tmp_path / mode) for mode in ("a", "b")]
-    assert asked[0] == asked[1]
-    assert (asked[0]["MIX"], asked[0]["RATE"], asked[0]["DURATION"], asked[0]["SHAPE"]) == (
+    observations = [_bench(tmp_path).load({}, 2, 20, tmp_path / mode) for mode in ("a", "b")]
+    assert calls[0] == calls[1]
+    assert (calls[0]["MIX"], calls[0]["RATE"], calls[0]["DURATION"], calls[0]["SHAPE"]) == (
         "good",
         "5",
         "20",
         "constant",
     )
-    assert asked[0]["SEED"] == "3"
-    assert [sight.key for sight in told[0]] == ["k"]
+    assert calls[0]["SEED"] == "3"
+    assert [sight.key for sight in observations[0]] == ["k"]
 
 
 def test_a_locust_that_could_not_run_ends_the_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

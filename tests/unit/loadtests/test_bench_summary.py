@@ -1,4 +1,4 @@
-"""Figures per completed order: idle time is taken off, medians are taken over the runs, nothing is invented."""
+"""Figures per completed order: idle CPU is subtracted, medians with intervals are taken over the runs."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.bench.record import Log, Usage
 from loadtests.bench.summary import Spread, summarize
-from tests.unit.loadtests.seen import KAFKA, PLAN, PROGRAMS, record, run
+from tests.unit.loadtests.benches import KAFKA, PLAN, PROGRAMS, record, run
 
 
 def test_cost_per_order_is_without_what_an_idle_stack_uses() -> None:
@@ -31,7 +31,7 @@ def test_work_per_order_is_summed_over_the_services() -> None:
     assert summary.parts["payment"].database_cpu == pytest.approx(2.0)
 
 
-def test_the_median_of_the_runs_is_told_with_their_range() -> None:
+def test_the_median_of_few_runs_comes_with_their_range() -> None:
     runs = [run(number=number, logs={"order": Log(100 * size, 300)}) for number, size in enumerate((7, 1, 2), 1)]
     with pytest.raises(KeyError):
         summarize(record(*runs))  # a database is missing
@@ -41,12 +41,21 @@ def test_the_median_of_the_runs_is_told_with_their_range() -> None:
     assert (summary.runs, summary.orders) == (3, 300)
 
 
+def test_the_interval_of_many_runs_leaves_out_the_odd_one_and_is_the_same_each_time() -> None:
+    rates = [5.0, 5.1, 4.9, 5.0, 5.2, 4.8, 5.1, 4.9, 5.0, 50.0]
+    runs = [run(number=number, seen=replace(run().seen, rate=rate)) for number, rate in enumerate(rates, 1)]
+    (summary,) = summarize(record(*runs))
+    assert summary.rate.median == pytest.approx(5.0)
+    assert 4.8 <= summary.rate.low <= 5.0 <= summary.rate.high < 6.0
+    assert summarize(record(*runs)) == [summary]
+
+
 def test_a_program_that_used_less_than_when_idle_costs_nothing() -> None:
     (summary,) = summarize(record(run(load=Usage(20.0, dict.fromkeys(PROGRAMS, 90.0)))))
     assert summary.cpu == Spread(0.0, 0.0, 0.0)
 
 
-def test_without_an_idle_look_nothing_is_taken_off() -> None:
+def test_without_an_idle_measurement_nothing_is_subtracted() -> None:
     (summary,) = summarize(record(run(idle=Usage(0.0, dict.fromkeys(PROGRAMS, 0.0)))))
     assert summary.carrier.median == pytest.approx(3.0)
     assert summary.idle.median == 0
@@ -78,7 +87,7 @@ def test_modes_come_in_the_order_of_the_plan_and_the_busiest_process_is_named() 
     assert second.mode == KAFKA
 
 
-def test_one_run_that_does_not_agree_is_enough() -> None:
+def test_one_run_whose_audit_is_not_clean_is_enough() -> None:
     (summary,) = summarize(record(run(), run(consistent=False), run()))
     assert not summary.consistent
     (summary,) = summarize(record(run(), run(drained=False)))

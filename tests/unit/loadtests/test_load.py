@@ -1,4 +1,4 @@
-"""What `make load` says about a run, and when it is content."""
+"""The figures of `make load`, and when it passes."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from loadtests.run import judge
 def write(folder: Path, *orders: tuple[str, float, str | None]) -> None:
     outcomes = Outcomes(folder / FILE)
     for order in orders:
-        outcomes.saw(*order)
+        outcomes.add(*order)
     outcomes.close()
 
 
@@ -34,7 +34,7 @@ def test_figures_are_told_for_each_kind_of_order(tmp_path: Path) -> None:
         ([], None, False, "nothing was measured"),
     ],
 )
-def test_a_load_is_content_when_every_order_went_well_and_in_time(
+def test_a_load_passes_if_every_order_ended_well_and_in_time(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     orders: list[tuple[str, float, str | None]],

@@ -42,7 +42,7 @@ class Service:
         self.asked.set()
 
     async def until_asked(self, times: int = 2) -> None:
-        """Twice: the second request was sent after the first answer had been read."""
+        """Wait for two requests: the second is sent after the first answer has been read."""
         for _ in range(times):
             self.asked.clear()
             await asyncio.wait_for(self.asked.wait(), 10)

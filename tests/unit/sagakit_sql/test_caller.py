@@ -21,7 +21,7 @@ from checkout.provider_rules import decide
 from payment_service.domain import PaymentAuthorizationRequested
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
 from tests.postgres import Server
-from tests.service_process import Replica, basket, service_process
+from tests.service_process import ServiceProcess, basket, service_process
 from tests.waits import until
 
 Database = Callable[[str], str]
@@ -60,7 +60,7 @@ def authorize(order_id: str) -> AuthorizePayment:
     return AuthorizePayment(order_id, basket())
 
 
-async def _drained(payment: Replica) -> None:
+async def _drained(payment: ServiceProcess) -> None:
     await payment.until("SELECT count(*) FROM outbox WHERE is_call", 0, 10)
 
 

@@ -15,7 +15,7 @@ from checkout.messages import AuthorizePayment, ConfirmOrder, OrderCancelled
 from order_service.sweeper import Sweeper
 from sagakit.work import Execute
 from tests.postgres import Server
-from tests.service_process import Replica, basket, place, service_process
+from tests.service_process import ServiceProcess, basket, place, service_process
 from tests.unit.sagakit_sql.test_caller import Scripted
 
 HOUR = 3_600.0
@@ -56,7 +56,7 @@ def clock(postgres: Server) -> Callable[[str], Clock]:
     return make
 
 
-def sweeper(order: Replica, deadline: float = 30, nudge_after: float = 2) -> Sweeper:
+def sweeper(order: ServiceProcess, deadline: float = 30, nudge_after: float = 2) -> Sweeper:
     return Sweeper(order.database, order.engine, deadline=deadline, nudge_after=nudge_after, rate=200, period=0.05)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from checkout.messages import StockReserved
 from order_service.disowner import Disowner
 from sagakit.work import Continue, Nudge
-from tests.service_process import Replica, basket, names, place, service_process
+from tests.service_process import ServiceProcess, basket, names, place, service_process
 
 Database = Callable[[str], str]
 LETTER = (
@@ -14,11 +14,11 @@ LETTER = (
 )
 
 
-def disowner(order: Replica) -> Disowner:
+def disowner(order: ServiceProcess) -> Disowner:
     return Disowner(order.database, order.engine.dispatcher, deadline=30)
 
 
-async def _write(order: Replica, *letters: tuple[str, int]) -> None:
+async def _write(order: ServiceProcess, *letters: tuple[str, int]) -> None:
     async with order.database.begin() as connection:
         for subject, age in letters:
             await connection.exec_driver_sql(LETTER.format(subject, age))

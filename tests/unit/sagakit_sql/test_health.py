@@ -16,7 +16,7 @@ from sagakit.app.readiness import DatabaseProbe, revisions
 from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import engine_for
 from tests.postgres import Server, definition
-from tests.service_process import Replica, place, service_process
+from tests.service_process import ServiceProcess, place, service_process
 
 Database = Callable[[str], str]
 RECOVERY = 5.0  # seconds after the cause is gone within which writes work again, on a machine that does much else
@@ -41,7 +41,7 @@ async def said(probe: DatabaseProbe, wanted: Callable[[str], bool]) -> bool:
     return right
 
 
-async def writes(order: Replica, order_id: str) -> None:
+async def writes(order: ServiceProcess, order_id: str) -> None:
     """Until a write works, within RECOVERY."""
     async with asyncio.timeout(RECOVERY):
         while True:
@@ -52,7 +52,7 @@ async def writes(order: Replica, order_id: str) -> None:
                 await asyncio.sleep(0.05)
 
 
-async def pooled_read_only(order: Replica, postgres: Server, url: str) -> None:
+async def pooled_read_only(order: ServiceProcess, postgres: Server, url: str) -> None:
     """Fill the pool with sessions that are read-only and stay so, although the database is writable again."""
     read_only(postgres, url, "SET default_transaction_read_only = on")
     end_sessions(postgres, url)
@@ -61,7 +61,7 @@ async def pooled_read_only(order: Replica, postgres: Server, url: str) -> None:
 
 
 @asynccontextmanager
-async def probing(order: Replica) -> AsyncIterator[DatabaseProbe]:
+async def probing(order: ServiceProcess) -> AsyncIterator[DatabaseProbe]:
     made = definition("order")
     probe = DatabaseProbe(order.database, made.metadata, revisions(folder_of(made)), fresh=0.0)
     try:
@@ -80,7 +80,7 @@ async def test_the_first_refused_write_drops_every_read_only_session(postgres: S
         assert [row[0] for row in await asyncio.gather(*(_read_only(order) for _ in range(6)))] == ["off"] * 6
 
 
-async def _read_only(order: Replica) -> list[str]:
+async def _read_only(order: ServiceProcess) -> list[str]:
     return [row[0] for row in await order.rows("SELECT current_setting('transaction_read_only'), pg_sleep(0.1)")]
 
 

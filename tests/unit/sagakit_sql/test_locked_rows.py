@@ -12,14 +12,14 @@ from checkout.messages import CancelOrder, OrderCancelled, OrderPlaced, StockRes
 from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.work import Execute, Item
 from tests.postgres import Server
-from tests.service_process import Replica, names, place, reserve, service_process
+from tests.service_process import ServiceProcess, names, place, reserve, service_process
 
 Database = Callable[[str], str]
 QUICKLY = 1.0  # seconds within which the rest of a batch goes on
 
 
 @asynccontextmanager
-async def held(service: Replica, statement: str) -> AsyncIterator[None]:
+async def held(service: ServiceProcess, statement: str) -> AsyncIterator[None]:
     """Another session's transaction, in which `statement` has locked something."""
     async with service.database.connect() as connection:
         await connection.exec_driver_sql(statement)
@@ -27,7 +27,7 @@ async def held(service: Replica, statement: str) -> AsyncIterator[None]:
         await connection.rollback()
 
 
-async def timed(service: Replica, items: list[Item]) -> tuple[list[object], float]:
+async def timed(service: ServiceProcess, items: list[Item]) -> tuple[list[object], float]:
     began = time.monotonic()
     answers: list[object] = list(await service.engine.dispatcher.do_all(items))
     return answers, time.monotonic() - began

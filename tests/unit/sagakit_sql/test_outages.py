@@ -12,13 +12,13 @@ from checkout.messages import OrderPlaced
 from sagakit.ports import StoreUnavailable
 from sagakit.work import Execute, HandlerFailed
 from tests.postgres import Server
-from tests.service_process import Replica, place, service_process
+from tests.service_process import ServiceProcess, place, service_process
 from tests.waits import ENDS
 
 Database = Callable[[str], str]
 
 
-async def _steady(order: Replica, count: int = 300) -> list[object]:
+async def _steady(order: ServiceProcess, count: int = 300) -> list[object]:
     """Orders one after another, each insisted upon."""
     answers: list[object] = []
 

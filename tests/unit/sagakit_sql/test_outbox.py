@@ -10,13 +10,13 @@ from checkout.messages import OrderPlaced
 from sagakit.message import id_of
 from sagakit.work import Execute
 from tests.postgres import Server
-from tests.service_process import Replica, place, service_process
+from tests.service_process import ServiceProcess, place, service_process
 
 Database = Callable[[str], str]
 ID = id_of("o1", OrderPlaced)
 
 
-async def _row(order: Replica) -> object:
+async def _row(order: ServiceProcess) -> object:
     return (await order.rows("SELECT token, attempts, leased_until > now() AS leased FROM outbox"))[0]
 
 

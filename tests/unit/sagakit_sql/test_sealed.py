@@ -20,7 +20,7 @@ from sagakit.sealing import sealer
 from sagakit.web.app import create_app
 from tests.keys import PAYMENT_KEY, PUBLIC_KEY
 from tests.postgres import definition
-from tests.service_process import Replica, basket, service_process
+from tests.service_process import ServiceProcess, basket, service_process
 from tests.unit.api.served import headers, order_body
 
 TOKEN, STREET = "tok_flaky", "221B Baker Street"
@@ -53,7 +53,7 @@ class System:
     """The four services on four databases; `carry` is the broker, whose file is `wire`."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
-        self.keys, self.outside, self.services = keys, Outside(), dict[str, Replica]()
+        self.keys, self.outside, self.services = keys, Outside(), dict[str, ServiceProcess]()
         self.wire: list[bytes] = []
 
     async def start(self, stack: AsyncExitStack, database: Database) -> None:

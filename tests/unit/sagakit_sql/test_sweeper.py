@@ -9,22 +9,22 @@ from checkout.messages import ConfirmOrder, RecordStockSettled
 from order_service.sweeper import Sweeper
 from sagakit.work import Execute
 from tests.postgres import Server
-from tests.service_process import Replica, place, service_process
+from tests.service_process import ServiceProcess, place, service_process
 
 Database = Callable[[str], str]
 
 
-def sweeper(order: Replica, deadline: float = 30, nudge_after: float = 2, rate: int = 200) -> Sweeper:
+def sweeper(order: ServiceProcess, deadline: float = 30, nudge_after: float = 2, rate: int = 200) -> Sweeper:
     return Sweeper(order.database, order.engine, deadline=deadline, nudge_after=nudge_after, rate=rate)
 
 
-async def _age(order: Replica, seconds: float, columns: str = "created_at updated_at nudge_at") -> None:
+async def _age(order: ServiceProcess, seconds: float, columns: str = "created_at updated_at nudge_at") -> None:
     moves = ", ".join(f"{name} = {name} - make_interval(secs => {seconds})" for name in columns.split())
     async with order.database.begin() as connection:
         await connection.exec_driver_sql(f"UPDATE orders SET {moves}")
 
 
-async def _next_nudge(order: Replica) -> float:
+async def _next_nudge(order: ServiceProcess) -> float:
     rows = await order.rows("SELECT extract(epoch FROM nudge_at - now())::float8 AS seconds FROM orders")
     return round(float(rows[0].seconds), 0)
 
@@ -131,7 +131,7 @@ async def test_a_sweeper_outlives_its_database(postgres: Server, database: Datab
 
 
 @asynccontextmanager
-async def _locked(order: Replica, *order_ids: str) -> AsyncIterator[None]:
+async def _locked(order: ServiceProcess, *order_ids: str) -> AsyncIterator[None]:
     """Rows held as a door holds them, by a transaction that does not end."""
     ids = ", ".join(f"'{one}'" for one in order_ids)
     async with order.database.connect() as connection:

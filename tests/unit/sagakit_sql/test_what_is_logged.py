@@ -26,7 +26,7 @@ from sagakit.service import Handler
 from sagakit.work import Execute
 from tests.keys import PAYMENT_KEY
 from tests.postgres import Server
-from tests.service_process import Replica, basket, service_process
+from tests.service_process import ServiceProcess, basket, service_process
 from tests.unit.api.served import headers, order_body, problem, served
 from tests.unit.sagakit_sql.test_caller import CALLING, Scripted
 
@@ -110,7 +110,7 @@ async def test_a_handler_that_fails(
     log.clean("AuthorizePayment failed", decide_.__name__, "dead letter")
 
 
-async def clean_list(service: Replica) -> None:
+async def clean_list(service: ServiceProcess) -> None:
     """What an operator is shown, and what stands in the table of dead letters."""
     shown = [row.detail for row in await service.attention.page(None, 100)]
     shown += [row.cause for row in await service.rows("SELECT cause FROM dead_letter")]

@@ -1,4 +1,4 @@
-"""What every mode and every carrier keep in the ordinary run, whatever moves to NIGHTLY=1."""
+"""What the ordinary run tests in every mode and over every broker, whatever moves to NIGHTLY=1."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def test_each_carrier_has_dying_servers_dying_calls_and_dying_orchestrators(carr
     assert carrier in {MODES[mode].substrate for mode in test_switching.ONE_OF_A_CARRIER}
 
 
-def test_every_step_of_an_orchestrator_is_died_after_over_a_broker_and_over_temporal() -> None:
+def test_a_crash_follows_every_step_of_an_orchestrator_over_a_broker_and_over_temporal() -> None:
     whole = [mode for mode in MODES if test_orchestrator_dies.suits(mode) and not test_orchestrator_dies.nightly(mode)]
     assert {MODES[mode].substrate for mode in whole} >= {"temporal", "kafka"}
 
@@ -50,6 +50,6 @@ def test_replicas_are_restarted_in_both_styles() -> None:
     assert {MODES[mode].style for mode in test_replicas.MODES if not test_replicas.nightly(mode)} == STYLES
 
 
-def test_no_conformance_is_left_to_the_night() -> None:
+def test_every_conformance_suite_is_in_the_ordinary_run() -> None:
     folder = Path(__file__).parents[2] / "modes"
     assert not [path.name for path in folder.glob("*.py") if "nightly" in path.read_text()]

@@ -100,10 +100,10 @@ def test_the_choice_is_run_and_the_rest_is_counted(
         monkeypatch.setenv(name, value)
     done = run(suite, *workers)
     done.assert_outcomes(passed=passed, deselected=sum(left_out.values()) if workers == ALONE else 0)
-    told = [line for line in done.outlines if "tests deselected" in line]
-    assert len(told) == len(left_out)
+    lines = [line for line in done.outlines if "tests deselected" in line]
+    assert len(lines) == len(left_out)
     for reason, tests in left_out.items():
-        assert any(line.startswith(f"{tests} tests deselected") and reason in line for line in told), told
+        assert any(line.startswith(f"{tests} tests deselected") and reason in line for line in lines), lines
 
 
 @pytest.mark.parametrize("workers", [ALONE, WORKERS], ids=["one process", "workers"])

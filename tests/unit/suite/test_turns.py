@@ -1,4 +1,4 @@
-"""Groups of tests are given out so that two stacks run at a time, brokers beside them, and nothing long comes last."""
+"""Groups of tests are ordered so that two stacks run at a time, with brokers beside them, and no long group is last."""
 
 from tests.suite.turns import STACKS_AT_A_TIME, turns
 

@@ -1,4 +1,4 @@
-"""Actions: each breaks something for a while, heals it, and returns what was felt of it.
+"""Actions: each breaks something for a while, heals it, and returns whether it was felt.
 
 Besides `failpoint`, `toxic` and `clear` there is one for each fault of `make chaos`, with dashes as underscores:
 `kill`, `pause`, `broker_restart`, `db_restart`, and so on.
@@ -33,7 +33,7 @@ logger: Final = logging.getLogger("chaostoolkit")
 
 
 class NotFelt(Exception):
-    """The fault was injected and the system did not notice: it proves nothing."""
+    """The fault was injected and the system did not notice it, so it proves nothing."""
 
 
 def failpoint(
@@ -41,11 +41,11 @@ def failpoint(
 ) -> dict[str, Any]:
     """Let a service die (`kill`), fail or stall (for `stalls` seconds) on the `hit`th passage of a named point.
 
-    Waits at most `seconds` for it to happen, and then takes the failpoint back. Needs FAULT_INJECTION=on.
+    Waits at most `seconds` for it to happen, and then removes the failpoint. Needs FAULT_INJECTION=on.
     Raises NotFelt.
     """
-    wanted = {"point": point, "action": action, "hit": hit, "seconds": stalls}
-    return _told(asyncio.run(_failpoint(running.stack(), service, wanted, seconds)))
+    rule = {"point": point, "action": action, "hit": hit, "seconds": stalls}
+    return _told(asyncio.run(_failpoint(running.stack(), service, rule, seconds)))
 
 
 def toxic(kind: str, route: str = ANY, seconds: float = SECONDS, seed: int | None = None) -> dict[str, Any]:
@@ -60,7 +60,7 @@ def toxic(kind: str, route: str = ANY, seconds: float = SECONDS, seed: int | Non
 
 
 def clear() -> dict[str, Any]:
-    """Take back all failpoints of all services: a rollback. Returns the services."""
+    """Remove all failpoints of all services: a rollback. Returns the services."""
     asyncio.run(_clear(running.stack()))
     return {"services": list(SERVICES)}
 
@@ -96,12 +96,12 @@ async def _injected(stack: StackUnderTest, name: str, target: str, seconds: floa
         return await fault.inject(stack, chosen, seconds, dice)
 
 
-async def _failpoint(stack: StackUnderTest, service: str, wanted: dict[str, Any], seconds: float) -> Injection:
-    point = wanted["point"]
-    injection = Injection("failpoint", service, time.time(), detail=f"{wanted['action']} at {point}")
+async def _failpoint(stack: StackUnderTest, service: str, rule: dict[str, Any], seconds: float) -> Injection:
+    point = rule["point"]
+    injection = Injection("failpoint", service, time.time(), detail=f"{rule['action']} at {point}")
     before = (await stack.processes()).get(service)
     fired = (await stack.call("GET", "/faults", service))["fired"].get(point, 0)
-    await stack.call("PUT", "/faults", service, {"set": [wanted]})
+    await stack.call("PUT", "/faults", service, {"set": [rule]})
     give_up = time.monotonic() + seconds
     try:
         injection.felt = False
@@ -116,10 +116,10 @@ async def _failpoint(stack: StackUnderTest, service: str, wanted: dict[str, Any]
 
 async def _happened(stack: StackUnderTest, service: str, pid: int | None, point: str, fired: int) -> bool:
     """Whether another process runs, or the same one has passed the point; one that dies meanwhile does not answer."""
-    told: dict[str, int] = {}
+    counts: dict[str, int] = {}
     with suppress(TimeoutError):
-        told = (await stack.call("GET", "/faults", service, seconds=ANSWERS_WITHIN))["fired"]
-    return told.get(point, 0) > fired or (await stack.processes()).get(service) != pid
+        counts = (await stack.call("GET", "/faults", service, seconds=ANSWERS_WITHIN))["fired"]
+    return counts.get(point, 0) > fired or (await stack.processes()).get(service) != pid
 
 
 async def _clear(stack: StackUnderTest) -> None:

@@ -1,7 +1,7 @@
 """Probes for a steady-state hypothesis; each returns true or false, and logs why.
 
 `settled` and `audit` look at the stack. The other checks of `make chaos` are about a whole run, of which `chaos run`
-keeps no history: they are here so that our experiments are valid, and raise OnlyInMakeChaos.
+keeps no history: they exist so that our experiments are valid, and raise OnlyInMakeChaos.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ logger: Final = logging.getLogger("chaostoolkit")
 
 
 class OnlyInMakeChaos(Exception):
-    """This check cannot be made here; the message says what to do."""
+    """This check needs `make chaos`; the message says what to do."""
 
 
 def settled(seconds: float = 15.0) -> bool:
-    """Whether within so many seconds every order has ended and settled, and no message is under way."""
+    """Whether within that many seconds every order has ended and settled, and no message is in flight."""
     target = Target.from_environment(running.stack().environment)
     left = asyncio.run(drain(target.databases, seconds))
     logger.info("settled: %s", f"not after {seconds:g} s: {left}" if left else "nothing is in flight")
@@ -39,9 +39,9 @@ def settled(seconds: float = 15.0) -> bool:
 
 
 def audit(seconds: float = 60.0) -> bool:
-    """Whether the books agree, once nothing is in flight or so many seconds are over; nothing lost, doubled or left.
+    """Whether the audit is clean, once nothing is in flight or after that many seconds.
 
-    It is true of a stack without orders: before the method there may be none.
+    A stack without orders passes: before the method there may be none.
     """
     stack = running.stack()
     question = AuditOptions(accounted=frozenset(stack.accounted))

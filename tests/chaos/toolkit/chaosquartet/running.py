@@ -1,4 +1,4 @@
-"""The stack that runs, as actions and probes see it."""
+"""The running stack, as actions and probes see it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _accounted: Final[set[str]] = set()
 
 
 def stack() -> StackUnderTest:
-    """Raises StackError, which says what to do, where none was brought up."""
+    """The running stack; StackError, which says what to do, if there is none."""
     folder: Path = layout(os.environ).root
     recorded = stack_environment(folder)
     return StackUnderTest(recorded["COORDINATION_MODE"], folder, recorded, settings=recorded, accounted=_accounted)
