@@ -13,6 +13,7 @@ from tests.chaos.model import NotAvailable
 from tests.chaos.stack import StackUnderTest
 
 AGAIN_EVERY: Final = 0.5
+STRIKES_WITHIN: Final = 20.0
 TRIES: Final = 20
 NOTHING: Final = {"set": []}
 
@@ -62,13 +63,14 @@ async def keep(
 ) -> int:
     """Keep a fault set for `seconds` in every replica; returns how often the one of that name struck.
 
-    It is set repeatedly: a failpoint stalls once, and the successor of a killed process has no fault set.
+    It is set repeatedly: a failpoint stalls once, and the successor of a killed process has no fault set. While another
+    fault keeps all work from the service, none can strike: then it stays until one has, STRIKES_WITHIN seconds at most.
     """
     strikes, until = _Strikes(name), time.monotonic() + seconds
     strikes.note(await everywhere(stack, service, body), first=True)
     try:
-        while (left := until - time.monotonic()) > 0:
-            await asyncio.sleep(min(left, every or AGAIN_EVERY))
+        while (left := until - time.monotonic()) > (0 if strikes.total() else -STRIKES_WITHIN):
+            await asyncio.sleep(min(left if left > 0 else AGAIN_EVERY, every or AGAIN_EVERY))
             with suppress(TimeoutError):  # another fault may block the service
                 strikes.note(await everywhere(stack, service, body))
     finally:
