@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,34 @@ async def test_the_successor_of_a_killed_process_gets_the_fault_too(monkeypatch:
     )
     assert [body for pid, body in told if pid == 101][1]["kind"] == "duplicated"
     assert told[-1] == (101, None), "and nothing is left of it"
+
+
+async def test_a_fault_that_has_had_nothing_to_strike_stays_until_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failpoints, "AGAIN_EVERY", 0.01)
+    began, calls = time.monotonic(), list[Any]()
+
+    async def call(method: str, path: str, service: str = "order", body: Any = None, seconds: float = 10.0) -> Any:
+        calls.append(body)
+        return {"pid": 100, "fired": {"delayed": int(time.monotonic() - began > 0.3)}}
+
+    system = stack()
+    monkeypatch.setattr(system, "call", call)
+    injection = await FAULTS["delayed"].inject(system, "payment", 0.02, random.Random(1))
+    assert injection.felt is True
+    assert 0.3 < time.monotonic() - began < failpoints.STRIKES_WITHIN
+    assert calls[-1] == {"set": []}
+
+
+async def test_a_fault_that_strikes_nothing_at_all_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(failpoints, "STRIKES_WITHIN", 0.1)
+
+    async def call(method: str, path: str, service: str = "order", body: Any = None, seconds: float = 10.0) -> Any:
+        return {"pid": 100, "fired": {}}
+
+    system = stack()
+    monkeypatch.setattr(system, "call", call)
+    injection = await FAULTS["delayed"].inject(system, "payment", 0.02, random.Random(1))
+    assert injection.felt is False
 
 
 async def test_it_is_removed_when_the_run_is_cancelled() -> None:
