@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.ports import Failure, OutboxRow, Transport
+from sagakit.ports import DeadDelivery, OutboxRow, Retry, Transport
 from sagakit.topology import Topology
 from tests.modes.broker_namespace import ATTEMPTS, CHANGED, IGNORED, MADE, BrokerNamespace, Server, bodies, settings
 from tests.modes.faults import FaultConformance
@@ -116,7 +116,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
         rows = namespace.rows(namespace.one, 50)
         await namespace.publish(first, rows)
         held = await namespace.hold(first, rows)
-        await first.settle(held[::2], [])
+        await first.settle(held[::2], [], [])
         await first.close()
         left = [row for row in rows if row.body in bodies(held[1::2])]
         await namespace.collect(await namespace.open(namespace.alpha), left)
@@ -138,10 +138,10 @@ class TransportConformance(FaultConformance, ProbeConformance):
         rows = namespace.rows(namespace.one, 5)
         await namespace.publish(alpha, rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle([], [])
-        await alpha.settle(held, [])
+        await alpha.settle([], [], [])
+        await alpha.settle(held, [], [])
         with contextlib.suppress(Exception):
-            await alpha.settle(held, [])
+            await alpha.settle(held, [], [])
         more = namespace.rows(namespace.one, 5)
         await namespace.publish(alpha, more)
         await namespace.collect(alpha, more)
@@ -153,10 +153,10 @@ class TransportConformance(FaultConformance, ProbeConformance):
         rows = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle(held[1:], [Failure(held[0], "the handler raised", poison=False)])
+        await alpha.settle(held[1:], [Retry(held[0])], [])
         (again,) = await namespace.hold(alpha, [row for row in rows if row.body == held[0].body])
         assert again.attempt > held[0].attempt
-        await alpha.settle([again], [])
+        await alpha.settle([again], [], [])
         assert not await namespace.listen(alpha, self.redelivery + 1)
 
     async def test_a_failed_delivery_holds_no_neighbour_up(self, namespace: BrokerNamespace) -> None:
@@ -164,7 +164,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
         rows = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle([], [Failure(one, "the handler raised", poison=False) for one in held])
+        await alpha.settle([], [Retry(one) for one in held], [])
         more = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, more)
         await namespace.collect(alpha, rows + more)
@@ -176,7 +176,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
         rows = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle(held[1:], [Failure(held[0], "unknown version", poison=True)])
+        await alpha.settle(held[1:], [], [DeadDelivery(held[0], "unknown version")])
         more = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, more)
         assert held[0].body not in bodies(await namespace.collect(alpha, more))
@@ -184,23 +184,6 @@ class TransportConformance(FaultConformance, ProbeConformance):
         assert (body, cause) == (held[0].body, "unknown version")
         await alpha.close()
         assert not await namespace.listen(await namespace.open(namespace.alpha), self.redelivery + 1)
-
-    async def test_what_fails_too_often_becomes_a_dead_letter(self, namespace: BrokerNamespace, server: Any) -> None:
-        alpha = await namespace.open(namespace.alpha)
-        rows = namespace.rows(namespace.one, 2)
-        await namespace.publish(alpha, rows)
-        attempts = list[int]()
-        async with asyncio.timeout(self.patience):
-            while not attempts or max(attempts) < ATTEMPTS:
-                for delivery in await namespace.receive(alpha):
-                    if delivery.body == rows[0].body:
-                        attempts.append(delivery.attempt)
-                        await alpha.settle([], [Failure(delivery, "always fails: ü", poison=False)])
-                    else:
-                        await alpha.settle([delivery], [])
-        ((body, cause),) = await self._dead(server, namespace.alpha, 1)
-        assert (body, cause) == (rows[0].body, "always fails: ü")
-        assert not await namespace.listen(alpha, self.redelivery + 1)
 
     # --- several of a kind ---------------------------------------------------------------------------
 

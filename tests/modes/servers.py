@@ -25,7 +25,7 @@ from quartet_stack.settings import SERVICES, resolve
 from tests.suite.choice import chosen
 
 START_SECONDS = 60
-# module of quartet_stack that prepares it -> the ports that it needs, the first of which clients talk to
+# module of quartet_stack.servers that prepares it -> the ports that it needs, the first of which clients talk to
 COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "kafka": ("KAFKA_PORT", "KAFKA_CONTROLLER_PORT"),
     "sns_sqs": ("AWS_PORT",),

@@ -10,7 +10,7 @@ import pytest
 from google.api_core.exceptions import DeadlineExceeded
 from google.pubsub_v1.types import UpdateSubscriptionRequest
 
-from sagakit.modes.pubsub.client import Client, new_message
+from sagakit.modes.pubsub.client import Client
 from sagakit.modes.pubsub.topology import (
     DEADLINE,
     FilterChanged,
@@ -21,18 +21,19 @@ from sagakit.modes.pubsub.topology import (
     undelivered_of,
 )
 from sagakit.modes.pubsub.transport import PubSubTransport
-from sagakit.ports import Failure, Transport
+from sagakit.modes.pubsub.wire import new_message
+from sagakit.ports import Retry, Transport
 from sagakit.topology import Topology
 from tests.modes.broker_namespace import MADE, BrokerNamespace, bodies
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.faults import GivingUp
+from tests.modes.faults import BackstopConformance
 from tests.modes.servers import ProcessServer, running
 
 LEAST_DELIVERIES = 5  # Pub/Sub allows no less
 pytestmark = pytest.mark.carrier("pubsub")
 
 
-class TestPubSub(GivingUp, TransportConformance):
+class TestPubSub(BackstopConformance, TransportConformance):
     survives = frozenset()
 
     @pytest.fixture(scope="class")
@@ -107,18 +108,18 @@ class TestPubSub(GivingUp, TransportConformance):
         rows = namespace.rows(namespace.one, 5)
         await alpha.publish(rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle([], [Failure(one, "locked", poison=False, counts=False) for one in held])
+        await alpha.settle([], [Retry(one, counts=False) for one in held], [])
         with monkeypatch.context() as patch:
             patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a fault of ours")))
             with pytest.raises(KeyError, match="a fault of ours"):
-                await namespace.consume(alpha, "locked")
+                await namespace.consume(alpha)
         while True:  # each task that failed is told of once
             try:
                 again = list(await alpha.receive())
                 break
             except KeyError:
                 continue
-        await alpha.settle(again, [])
+        await alpha.settle(again, [], [])
         await namespace.collect(alpha, [row for row in rows if row.body not in bodies(again)])
         more = namespace.rows(namespace.one, 5)
         await alpha.publish(more)
@@ -164,7 +165,7 @@ class TestPubSub(GivingUp, TransportConformance):
         await first.publish(rows)
         held = await namespace.hold(first, rows)
         assert not await namespace.listen(second, DEADLINE + 3)
-        await first.settle(held, [])
+        await first.settle(held, [], [])
         assert not await namespace.listen(second, 2)
 
 

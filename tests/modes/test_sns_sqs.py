@@ -17,14 +17,14 @@ from sagakit.ports import Transport
 from sagakit.topology import Topology
 from tests.modes.broker_namespace import ATTEMPTS, BrokerNamespace
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.faults import GivingUp
+from tests.modes.faults import BackstopConformance
 from tests.modes.servers import ProcessServer, running
 
 pytestmark = pytest.mark.carrier("sns_sqs")
 VISIBILITY = settings().sqs_visibility
 
 
-class TestSnsSqs(GivingUp, TransportConformance):
+class TestSnsSqs(BackstopConformance, TransportConformance):
     survives = frozenset({"stop"})
     redelivery = 3.0
 
@@ -81,7 +81,7 @@ class TestSnsSqs(GivingUp, TransportConformance):
         with monkeypatch.context() as patch:
             patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a fault of ours")))
             with pytest.raises(KeyError, match="a fault of ours"):
-                await namespace.consume(alpha, "nothing is wrong")
+                await namespace.consume(alpha)
         while True:  # each task that failed is told of once
             try:
                 await alpha.receive()
@@ -93,7 +93,7 @@ class TestSnsSqs(GivingUp, TransportConformance):
         held = await namespace.hold(alpha, rows)
         other = await namespace.open(namespace.alpha)
         assert not await namespace.listen(other, 2 * VISIBILITY)
-        await alpha.settle(held, [])
+        await alpha.settle(held, [], [])
 
     async def test_what_a_slow_batch_has_in_hand_is_given_to_nobody_else(self, namespace: BrokerNamespace) -> None:
         slow, other = await namespace.open(namespace.alpha), await namespace.open(namespace.alpha)
@@ -101,4 +101,4 @@ class TestSnsSqs(GivingUp, TransportConformance):
         await slow.publish(rows)
         held = await namespace.hold(slow, rows)
         assert not await namespace.listen(other, 2 * VISIBILITY)
-        await slow.settle(held, [])
+        await slow.settle(held, [], [])

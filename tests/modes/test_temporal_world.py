@@ -25,8 +25,8 @@ from order_service.domain import Order
 from payment_service.domain import Payment
 from sagakit.engine.engine import ServiceEngine
 from sagakit.message import Command, Event, message_id
+from sagakit.modes.temporal import TemporalMode
 from sagakit.modes.temporal.connection import connect
-from sagakit.modes.temporal.mode import build
 from sagakit.ports import CALLS, Changes, Claim, OutboxRow, RowRejected, StoreUnavailable
 from sagakit.postgres.dead_letters import MemoryDeadLetters
 from sagakit.provider import ProviderCall, ProviderOutcome
@@ -221,7 +221,7 @@ class World:
     async def start(self, *names: str) -> None:
         for name in names:
             service = SERVICES[name]
-            mode = build(self.style, self.settings, service, CHECKOUT, topology_of(self.style))
+            mode = TemporalMode(self.style, self.settings, service, CHECKOUT, topology_of(self.style))
             self.services[name] = ServiceEngine(
                 service, self.stores[name], mode, self.outside, self.letters[name], self.settings, Metrics()
             )

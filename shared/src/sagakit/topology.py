@@ -28,6 +28,11 @@ class Topology:
     def consumers(self) -> tuple[str, ...]:
         return tuple(sorted({subscription.consumer for subscription in self.subscriptions}))
 
+    @property
+    def style(self) -> str:
+        """The style whose wiring this is: the name of every channel begins with it."""
+        return self.channels[0].partition(".")[0]
+
     def of(self, consumer: str) -> tuple[Subscription, ...]:
         return tuple(one for one in self.subscriptions if one.consumer == consumer)
 

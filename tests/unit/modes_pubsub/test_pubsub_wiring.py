@@ -5,11 +5,10 @@ import re
 import pytest
 
 from checkout.topology import topology_of
-from sagakit.modes.pubsub.client import new_message
 from sagakit.modes.pubsub.leases import Lease
 from sagakit.modes.pubsub.topology import dead_letters_of, filter_of, subscription_of, topic_of
-from sagakit.modes.pubsub.wire import MOST_BYTES, MOST_MESSAGES, batches, letter_of, message_of
-from sagakit.ports import Delivery, Failure, OutboxRow
+from sagakit.modes.pubsub.wire import MOST_BYTES, MOST_MESSAGES, batches, letter_of, message_of, new_message
+from sagakit.ports import DeadDelivery, Delivery, OutboxRow
 from sagakit.topology import Subscription
 
 STYLES = ("choreography", "orchestration")
@@ -63,7 +62,7 @@ def test_a_message_that_is_too_large_delays_no_other() -> None:
 def test_a_dead_letter_is_the_message_with_its_cause_cut_to_the_limit() -> None:
     message = message_of(OutboxRow("1/Made", "test.one", "1", "Made", b"body"))
     lease = Lease("projects/p/subscriptions/quartet-test-one-alpha", "ack", message)
-    letter = letter_of(Failure(Delivery(b"body", lease), "ü" * 1000, poison=True))
+    letter = letter_of(DeadDelivery(Delivery(b"body", lease), "ü" * 1000))
     assert (letter.data, letter.ordering_key, letter.attributes["type"]) == (b"body", "1", "Made")
     assert letter.attributes["subscription"] == "quartet-test-one-alpha"
     assert letter.attributes["cause"] == "ü" * 512
@@ -71,7 +70,7 @@ def test_a_dead_letter_is_the_message_with_its_cause_cut_to_the_limit() -> None:
 
 def test_a_dead_letter_of_a_stranger_keeps_to_the_limits() -> None:
     message = new_message(data=b"x" * (MOST_BYTES + 7), attributes={f"a{number}": "v" for number in range(100)})
-    letter = letter_of(Failure(Delivery(message.data, Lease("s/alpha", "ack", message)), "\ud800 why", poison=True))
+    letter = letter_of(DeadDelivery(Delivery(message.data, Lease("s/alpha", "ack", message)), "\ud800 why"))
     assert len(letter.attributes) == 100
     assert (letter.attributes["cause"], letter.attributes["subscription"]) == ("? why", "alpha")
     assert (len(letter.data), letter.attributes["bytes"]) == (MOST_BYTES, str(MOST_BYTES + 7))

@@ -11,12 +11,12 @@ from temporalio.testing import ActivityEnvironment
 
 from checkout import messages as m
 from sagakit.envelope import decode
-from sagakit.modes.broker import cause_of
+from sagakit.modes.failures import cause_of
 from sagakit.modes.temporal.activities import activities
-from sagakit.modes.temporal.wire import note_of
+from sagakit.modes.temporal.wire import payload_of
 from sagakit.ports import Inlet, RowRejected, RowsLocked, StoreUnavailable
 from sagakit.work import Execute, HandlerFailed
-from tests.unit.modes_temporal.parts import service
+from tests.unit.modes_temporal.roles import service
 
 COMMAND = m.CapturePayment("o1")
 BUG = HandlerFailed(Execute(COMMAND), ValueError("a bug"))
@@ -55,9 +55,11 @@ class Worker:
 
     async def attempt(self, says: Any, body: bytes | None = None) -> BaseException | None:
         self.door.says = says
-        note = msgspec.json.encode(note_of(m.PUBLIC, COMMAND, "o1/OrderConfirmed", None)) if body is None else body
+        payload = (
+            msgspec.json.encode(payload_of(m.PUBLIC, COMMAND, "o1/OrderConfirmed", None)) if body is None else body
+        )
         try:
-            await ActivityEnvironment().run(self._handle, [RawValue(Payload(data=note))])
+            await ActivityEnvironment().run(self._handle, [RawValue(Payload(data=payload))])
         except Exception as error:
             return error
         return None

@@ -18,7 +18,7 @@ from payment_service import handlers
 from payment_service.service import SERVICE
 from sagakit import envelope
 from sagakit.message import Command, UnknownMessage
-from sagakit.modes.broker import cause_of
+from sagakit.modes.failures import cause_of
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
 from sagakit.provider_http import HttpProvider
 from sagakit.service import Handler

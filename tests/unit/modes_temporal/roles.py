@@ -1,4 +1,4 @@
-"""The parts that services play, without any server."""
+"""The roles of services over Temporal, without a server."""
 
 from importlib import import_module
 
@@ -19,13 +19,13 @@ def service(name: str) -> Service:
     return found
 
 
-def member(name: str) -> ChoreographyRole:
+def choreography_role(name: str) -> ChoreographyRole:
     return ChoreographyRole(SETTINGS, service(name), CHECKOUT, topology_of("choreography"))
 
 
-def owner() -> OrchestratorRole:
+def orchestrator_role() -> OrchestratorRole:
     return OrchestratorRole(SETTINGS, service("order"), CHECKOUT)
 
 
-def helper() -> ParticipantRole:
+def participant_role() -> ParticipantRole:
     return ParticipantRole()
