@@ -1,4 +1,4 @@
-"""The in-memory transport keeps what the real ones promise, as a durable and as a forgetful broker."""
+"""The in-memory transport keeps the promises of the real ones, as a durable and as a forgetful broker."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.modes.conformance import TransportConformance
 
 
 class BrokerSwitch:
-    """The broker as if it were a process."""
+    """The broker as a process that can be stopped."""
 
     def __init__(self, forgetful: bool) -> None:
         self.address, self._forgetful = InMemoryBroker(), forgetful
@@ -52,7 +52,7 @@ class TestInMemory(TransportConformance):
         return 2
 
 
-async def test_at_most_ten_batches_are_kept_back_and_others_wait_only_then() -> None:
+async def test_at_most_ten_batches_are_kept_and_others_wait_only_then() -> None:
     broker = InMemoryBroker()
     namespace = BrokerNamespace(
         lambda consumer, topology: InMemoryTransport(

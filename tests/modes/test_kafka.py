@@ -1,4 +1,4 @@
-"""Kafka keeps what every transport promises, against a real broker."""
+"""Kafka keeps the promises of every transport, against a real broker."""
 
 import asyncio
 import json
@@ -45,7 +45,7 @@ async def producer(server: ProcessServer, **options: Any) -> AsyncIterator[AIOKa
 
 
 def name_no_text(batch: bytearray) -> None:
-    """The name of the header becomes bytes that are no UTF-8."""
+    """Replace the header's name by bytes that are no UTF-8."""
     at = bytes(batch).rindex(b"name")
     batch[at : at + 4] = b"\xff\xfe\xff\xfe"
 
@@ -58,7 +58,7 @@ async def put(
     codec: int = 0,
     mend: Callable[[bytearray], None] | None = None,
 ) -> None:
-    """One batch, with its own bytes, past whatever a producer would refuse."""
+    """Send one batch as raw bytes, so that no check of a producer refuses it."""
     batch = stranger.create_batch()
     builder = DefaultRecordBatchBuilder(
         magic=2,
