@@ -108,7 +108,7 @@ class FaultConformance:
         rows = namespace.rows(namespace.one, 3)
         await namespace.publish(alpha, rows)
         locked, *others = await namespace.hold(alpha, rows)
-        attempts, neighbours, seen = [locked.attempt], list[OutboxRow](), set[bytes]()
+        attempts, neighbours, received = [locked.attempt], list[OutboxRow](), set[bytes]()
         await alpha.settle(others, [Retry(locked, counts=False)], [])
         began = time.monotonic()
         while len(attempts) < MORE_THAN_ANY_BOUND:
@@ -118,13 +118,15 @@ class FaultConformance:
             batch = await alpha.receive()
             again = [delivery for delivery in batch if delivery.body == locked.body]
             attempts += [delivery.attempt for delivery in again]
-            seen |= bodies(batch)
+            received |= bodies(batch)
             done = [delivery for delivery in batch if delivery not in again]
             await alpha.settle(done, [Retry(delivery, counts=False) for delivery in again], [])
         assert set(attempts) == {locked.attempt}
         assert time.monotonic() - began > 2.5, "the pauses do not grow"
-        assert len(seen & bodies(neighbours)) > MORE_THAN_ANY_BOUND / 2, "neighbours waited"
-        last = [row for row in rows if row.body == locked.body] + [row for row in neighbours if row.body not in seen]
+        assert len(received & bodies(neighbours)) > MORE_THAN_ANY_BOUND / 2, "neighbours waited"
+        last = [row for row in rows if row.body == locked.body] + [
+            row for row in neighbours if row.body not in received
+        ]
         await namespace.collect(alpha, last)
         assert not await namespace.listen(alpha, self.redelivery + 1)
         assert not await self.dead_letters(server, namespace.alpha)
@@ -183,9 +185,9 @@ class FaultConformance:
         poison = sorted(POISON)
         mixed = [body for at, one in enumerate(poison) for body in (envelope(f"o{at}"), one)]
         await namespace.publish(alpha, self._rows(namespace, [*mixed, envelope("last")]))
-        wanted = {"last", *(f"o{at}" for at in range(len(poison)))}
+        expected = {"last", *(f"o{at}" for at in range(len(poison)))}
         await self._consumed(
-            alpha, inlet, lambda: wanted <= set(inlet.subjects) and len(inlet.dead_letters) >= len(poison)
+            alpha, inlet, lambda: expected <= set(inlet.subjects) and len(inlet.dead_letters) >= len(poison)
         )
         assert set(dict(inlet.dead_letters)) == POISON
         letters = await self._dead(server, namespace.alpha, len(poison))

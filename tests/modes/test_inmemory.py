@@ -62,12 +62,12 @@ async def test_at_most_ten_batches_are_kept_and_others_wait_only_then() -> None:
     )
     alpha = await namespace.open(namespace.alpha)
     await alpha.publish(rows := namespace.rows(namespace.one, MOST + 1))
-    seen = set[bytes]()
+    received = set[bytes]()
     for _ in range(5 * MOST):
         batch = await alpha.receive()
-        seen |= bodies(batch)
+        received |= bodies(batch)
         await alpha.settle([], [Retry(one, counts=False) for one in batch], [])
-    assert seen == bodies(rows[:MOST])
+    assert received == bodies(rows[:MOST])
     await namespace.collect(alpha, rows)
 
 

@@ -137,7 +137,7 @@ class TestKafka(TransportConformance):
         self, namespace: BrokerNamespace, server: ProcessServer, codec: int
     ) -> None:
         alpha, inlet, topic = await namespace.open(namespace.alpha), FakeInlet(), topic_of(namespace.one)
-        wanted = set[str]()
+        expected = set[str]()
         async with producer(server) as stranger:
             for number in range(6):
                 names = [f"{number}-{which}" for which in ("before", "unreadable", "after")]
@@ -145,9 +145,9 @@ class TestKafka(TransportConformance):
                 await put(stranger, topic, 0, bodies_[:1])
                 await put(stranger, topic, 0, bodies_[1:2], codec, name_no_text)
                 await put(stranger, topic, 0, bodies_[2:])
-                wanted |= {names[0], names[2]}
-        await self._consumed(alpha, inlet, lambda: wanted <= set(inlet.subjects) and len(inlet.dead_letters) >= 6)
-        assert set(inlet.subjects) == wanted
+                expected |= {names[0], names[2]}
+        await self._consumed(alpha, inlet, lambda: expected <= set(inlet.subjects) and len(inlet.dead_letters) >= 6)
+        assert set(inlet.subjects) == expected
         assert [json.loads(body)["unreadable"] for body, _ in inlet.dead_letters] == [
             f"{topic}/0/{3 * n + 1}" for n in range(6)
         ]

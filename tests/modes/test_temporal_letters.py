@@ -1,4 +1,4 @@
-"""What Temporal brings and nobody can read, in both styles: written down, passed over, and nobody else notices."""
+"""What Temporal delivers and nobody can read, in both styles, becomes a dead letter; everything else goes on."""
 
 import asyncio
 import json
@@ -70,9 +70,9 @@ def unreadable(order_id: str, event: str) -> dict[bytes, RawValue]:
         json.dumps([order_id]).encode(),
         json.dumps({"of": order_id}).encode(),
     ]
-    found = {body: raw(body) for body in bodies}
+    values = {body: raw(body) for body in bodies}
     encrypted = b"? " + order_id.encode()
-    return found | {encrypted: raw(encrypted, b"binary/encrypted")}
+    return values | {encrypted: raw(encrypted, b"binary/encrypted")}
 
 
 async def hold(world: World) -> str:
@@ -84,7 +84,7 @@ async def hold(world: World) -> str:
 
 
 async def begin(world: World, client: Client, order_id: str) -> None:
-    """In choreography the owner's workflow is not running yet: it has heard nothing."""
+    """In choreography the owner's workflow is not running yet: it has received no signal."""
     if world.style == "choreography":
         start = {"note": None, "retry_initial": 0.1, "retry_max": 5.0}
         await client.start_workflow("Reactions", start, id=f"order/{order_id}", task_queue="quartet-order")
@@ -202,7 +202,7 @@ FAILING: Final = [("payment", "AuthorizePayment"), ("payment", "CapturePayment")
 
 @pytest.mark.parametrize(("service", "command"), FAILING)
 @pytest.mark.parametrize("style", STYLES)
-async def test_a_command_that_fails_again_and_again_is_written_down_once_and_goes_on_when_it_can(
+async def test_a_command_that_keeps_failing_is_written_down_once_and_goes_on_when_it_can(
     servers: dict[str, str], style: str, service: str, command: str
 ) -> None:
     async with World(servers[style], style, delivery_attempts=3, retry_max=0.2) as world:
@@ -259,7 +259,7 @@ async def test_a_history_shows_no_words_of_an_error_that_were_not_chosen(orchest
         assert "ValueError in " in history
 
 
-async def test_a_retry_says_what_came_of_it(world: World) -> None:
+async def test_a_redelivery_tells_why_it_failed(world: World) -> None:
     redeliver = world.services["order"].redeliver
     assert redeliver is not None
     for body in (b"nothing", message_json("Nonsense", "{}"), message_json("OrderCancelled", '{"order_id": 5}')):

@@ -52,7 +52,7 @@ BLANK: Mapping[str, Callable[[str], Any]] = {
 class MemoryStore:
     """A ports.Store: all tables are dicts, a transaction is a lock. `down` makes it unavailable.
 
-    `rejects`: names of commands that it refuses, as a database does that is asked for what it cannot hold.
+    `rejects`: names of commands that it refuses, as a database refuses a row that it cannot hold.
     """
 
     def __init__(self, name: str) -> None:
@@ -282,7 +282,7 @@ async def ended(world: World, workflow_id: str) -> str:
 
 
 async def keep(world: World, workflow_id: str, name: str) -> None:
-    """Store the history, if asked to, without what tells of the machine it was recorded on."""
+    """Store the history if RECORD_HISTORIES is set, without what identifies the machine."""
     await ended(world, workflow_id)
     if "RECORD_HISTORIES" in os.environ:
         history = await (await connect(world.settings)).get_workflow_handle(workflow_id).fetch_history()

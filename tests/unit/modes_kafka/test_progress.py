@@ -72,7 +72,7 @@ def test_a_delivery_that_is_kept_back_is_the_same_attempt_and_counts_how_often()
     assert progress.to_commit() == {P: 1}
 
 
-def test_the_place_that_was_come_to_is_behind_the_last_record_seen() -> None:
+def test_the_following_offset_is_behind_the_last_record_received() -> None:
     progress = Progress()
     assert progress.following(P) is None
     progress.take(record(3))

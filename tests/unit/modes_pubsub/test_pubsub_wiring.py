@@ -34,10 +34,10 @@ def test_the_styles_share_no_dead_letters() -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_every_filter_is_short_enough_and_names_every_type(style: str) -> None:
     for one in topology_of(style).subscriptions:
-        found = filter_of(one)
-        assert found
-        assert set(re.findall(r'attributes\.type = "(\w+)"', found)) == one.types
-        assert re.fullmatch(r'attributes\.type = "\w+"( OR attributes\.type = "\w+")*', found)
+        text = filter_of(one)
+        assert text
+        assert set(re.findall(r'attributes\.type = "(\w+)"', text)) == one.types
+        assert re.fullmatch(r'attributes\.type = "\w+"( OR attributes\.type = "\w+")*', text)
 
 
 def test_a_filter_that_would_be_too_long_is_left_to_the_consumer() -> None:
@@ -46,10 +46,10 @@ def test_a_filter_that_would_be_too_long_is_left_to_the_consumer() -> None:
 
 def test_requests_keep_the_order_and_both_limits() -> None:
     messages = [new_message(data=b"x" * (20_000 if n % 7 else 10), message_id=str(n)) for n in range(3000)]
-    found = list(batches(messages))
-    assert [one.message_id for batch in found for one in batch] == [one.message_id for one in messages]
-    assert all(len(batch) <= MOST_MESSAGES for batch in found)
-    assert all(sum(one.ByteSize() for one in batch) <= MOST_BYTES for batch in found)
+    requests = list(batches(messages))
+    assert [one.message_id for batch in requests for one in batch] == [one.message_id for one in messages]
+    assert all(len(batch) <= MOST_MESSAGES for batch in requests)
+    assert all(sum(one.ByteSize() for one in batch) <= MOST_BYTES for batch in requests)
     assert [len(one) for one in batches([new_message(data=b"x")] * 2500)] == [1000, 1000, 500]
 
 

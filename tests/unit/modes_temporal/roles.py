@@ -15,8 +15,8 @@ SETTINGS = Settings(token_public_keys=PUBLIC_KEY, saga_deadline=30.0)
 
 
 def service(name: str) -> Service:
-    found: Service = import_module(f"{name}_service.service").SERVICE
-    return found
+    service_: Service = import_module(f"{name}_service.service").SERVICE
+    return service_
 
 
 def choreography_role(name: str) -> ChoreographyRole:

@@ -63,17 +63,17 @@ class FakeInlet:
         self.answer = answer
         self.entered = asyncio.Event()
         self.committed = asyncio.Event()
-        self.asked: list[Item] = []
+        self.items: list[Item] = []
         self.dead_letters: list[str] = []
         self.subjects: list[str | None] = []
         self.unwritable = False
-        self.unheard: set[str] = set()
+        self.refused: set[str] = set()
         self.redeliver: Any = None
 
     async def do_until_stored(self, items: Sequence[Item]) -> list[Any]:
-        if any(item.subject in self.unheard for item in items):
+        if any(item.subject in self.refused for item in items):
             raise LookupError("no handler")
-        self.asked += items
+        self.items += items
         self.entered.set()
         await self.committed.wait()
         return [self.answer(item) if callable(self.answer) else self.answer for item in items]
@@ -183,7 +183,7 @@ async def test_whatever_a_message_raises_is_its_own_fault(poison: Delivery, why:
 async def test_an_item_over_which_asking_raises_fails_alone() -> None:
     transport, inlet = FakeTransport(*CONFIRMED), FakeInlet()
     inlet.committed.set()
-    inlet.unheard.add("o1")
+    inlet.refused.add("o1")
     _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert transport.done == [CONFIRMED[0], CONFIRMED[2]]
@@ -257,7 +257,7 @@ async def test_a_delivery_asks_for_the_services_own_command_and_names_its_cause(
     inlet.committed.set()
     _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
-    assert inlet.asked == [Execute(m.CommitStock("o0"), "o0/OrderConfirmed", None)]
+    assert inlet.items == [Execute(m.CommitStock("o0"), "o0/OrderConfirmed", None)]
     await ended(task)
 
 
