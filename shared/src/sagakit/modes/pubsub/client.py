@@ -49,7 +49,7 @@ class Client:
     publisher: PublisherAsyncClient
     subscriber: SubscriberAsyncClient
 
-    def __init__(self, emulator: str | None, ensure: "Ensure | None" = None) -> None:
+    def __init__(self, emulator: str | None, ensure: Ensure | None = None) -> None:
         self._emulator, self._pull_seconds = emulator, PULL_EMULATED if emulator else PULL
         self._ensure, self._ensuring, self._ensured = ensure, asyncio.Lock(), 0
         self._channel: grpc.aio.Channel | None = None
