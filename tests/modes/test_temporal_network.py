@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import pairwise
 
 import pytest
@@ -60,7 +60,7 @@ async def test_an_order_goes_on_within_seconds_after_an_outage(proxy: TcpProxy) 
     """By themselves the SDK's polls, which fail during an outage, resume about as long after it as it lasted."""
     async with World(proxy.address) as world:
         modes = [service.mode for service in world.services.values()]
-        asking = asyncio.create_task(_ask(modes))
+        probing = asyncio.create_task(_probe(modes))
         await world.until(lambda: world.services["order"].connected)
         assert await world.settled(await world.place()) == "COMPLETED"
         await proxy.close()
@@ -68,11 +68,11 @@ async def test_an_order_goes_on_within_seconds_after_an_outage(proxy: TcpProxy) 
         proxy.open()
         opened = time.monotonic()
         assert await world.settled(await world.place()) == "COMPLETED"
-        asking.cancel()
+        probing.cancel()
         assert time.monotonic() - opened < 3.5
 
 
-async def _ask(modes: list[object]) -> None:
+async def _probe(modes: Sequence[object]) -> None:
     """Probe as `Dependencies` does: each second, for two seconds at most."""
     while True:
         for mode in modes:
