@@ -17,7 +17,7 @@ from sagakit.wording import stated
 from sagakit.work import Continue, Execute, Item, Nudge
 
 BUSY: Final = (StoreUnavailable, RowsLocked, TimeoutError)
-CAUSE: Final = 1000  # characters of a cause; a stranger's type or id may be as long as its message
+CAUSE: Final = 1000  # characters; a type or an id in a foreign message may be as long as the message
 
 
 def cause_of(error: BaseException) -> str:
@@ -38,7 +38,7 @@ async def redeliver(inlet: Inlet, accept: Callable[[Envelope], Item | None], bod
 class Failures:
     """Counts the failures of each command that Temporal retries for ever.
 
-    The failure number `attempts` (DELIVERY_ATTEMPTS) writes the command down as a dead letter, once; Temporal goes on
+    Failure number `attempts` (DELIVERY_ATTEMPTS) writes the command down as a dead letter, once; Temporal goes on
     retrying it.
     """
 

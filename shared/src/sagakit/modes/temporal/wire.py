@@ -115,7 +115,7 @@ class Converter(converter.CompositePayloadConverter):
         super().__init__(converter.BinaryNullPayloadConverter(), _Json())
 
 
-class _Failures(converter.DefaultFailureConverter):
+class _SafeErrors(converter.DefaultFailureConverter):
     """Encodes an error as its kind, its place and the words chosen for it, since histories store and show them."""
 
     def to_failure(self, exception: BaseException, payload_converter: Any, failure: Any) -> None:
@@ -124,4 +124,4 @@ class _Failures(converter.DefaultFailureConverter):
         super().to_failure(exception, payload_converter, failure)
 
 
-CONVERTER: Final = replace(converter.default(), payload_converter_class=Converter, failure_converter_class=_Failures)
+CONVERTER: Final = replace(converter.default(), payload_converter_class=Converter, failure_converter_class=_SafeErrors)
