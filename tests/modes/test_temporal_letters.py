@@ -260,7 +260,9 @@ async def test_a_history_shows_no_words_of_an_error_that_were_not_chosen(orchest
 
 
 async def test_a_redelivery_tells_why_it_failed(world: World) -> None:
-    redeliver = world.services["order"].redeliver
+    order = world.services["order"]
+    await world.until(lambda: order.connected)
+    redeliver = order.redeliver
     assert redeliver is not None
     for body in (b"nothing", message_json("Nonsense", "{}"), message_json("OrderCancelled", '{"order_id": 5}')):
         assert "not a CloudEvent" in str(await redeliver(body)), body
