@@ -121,8 +121,9 @@ async def _pubsub(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]
 
 async def to_pubsub(stack: Mapping[str, str], messages: Sequence[tuple[str, bytes]], pause: float = 0.0) -> None:
     """Send each body to the topic of its channel; `pause`: seconds after each."""
-    from sagakit.modes.pubsub.client import Client, new_message
+    from sagakit.modes.pubsub.client import Client
     from sagakit.modes.pubsub.topology import Names, topic_of
+    from sagakit.modes.pubsub.wire import new_message
 
     client = Client(stack["PUBSUB_EMULATOR_HOST"])
     await client.open()

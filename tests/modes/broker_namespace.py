@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import pytest
 
-from sagakit.ports import Delivery, Failure, OutboxRow, Transport
+from sagakit.ports import Delivery, OutboxRow, Retry, Transport
 from sagakit.settings import Settings
 from sagakit.topology import Subscription, Topology
 from tests.keys import PUBLIC_KEY
@@ -55,7 +55,7 @@ def settings(**overrides: Any) -> Settings:
 
 @dataclass
 class BrokerNamespace:
-    """A topology of its own: `alpha` hears channel one and two, `beta` channel one, of type MADE only."""
+    """A topology of its own: `alpha` subscribes to channels one and two, `beta` to type MADE of channel one."""
 
     connect: Callable[[str, Topology], Transport]
     patience: float
@@ -101,7 +101,7 @@ class BrokerNamespace:
         ]
 
     async def publish(self, transport: Transport, rows: Sequence[OutboxRow]) -> None:
-        """As the outbox does: again and again until it is accepted."""
+        """Publish as the relay does: retry until the broker has accepted all rows."""
         async with asyncio.timeout(self.patience):
             while True:
                 try:
@@ -110,7 +110,7 @@ class BrokerNamespace:
                     await asyncio.sleep(0.2)
 
     async def receive(self, transport: Transport) -> Sequence[Delivery]:
-        """As a consumer that is restarted when it fails."""
+        """Receive as a consumer that is restarted when it fails."""
         try:
             return await transport.receive()
         except Exception:
@@ -118,53 +118,53 @@ class BrokerNamespace:
             return []
 
     async def collect(self, transport: Transport, rows: Sequence[OutboxRow]) -> list[Delivery]:
-        """Receive and acknowledge until all of `rows` were seen; returns all deliveries."""
-        missing, seen = {row.body for row in rows}, list[Delivery]()
+        """Receive and acknowledge until all of `rows` have come; returns all deliveries."""
+        missing, deliveries = {row.body for row in rows}, list[Delivery]()
         try:
             async with asyncio.timeout(self.patience):
                 while missing:
                     batch = await self.receive(transport)
-                    seen += batch
+                    deliveries += batch
                     missing -= {delivery.body for delivery in batch}
                     if batch:
                         await self.settle(transport, batch)
         except TimeoutError:
-            pytest.fail(f"{len(missing)} of {len(rows)} did not come within {self.patience} s, {len(seen)} came")
-        return seen
+            pytest.fail(f"{len(missing)} of {len(rows)} did not come within {self.patience} s, {len(deliveries)} came")
+        return deliveries
 
-    async def consume(self, transport: Transport, locked: str) -> None:
-        """Receive until that raises, or time is up; all is settled as locked."""
+    async def consume(self, transport: Transport) -> None:
+        """Receive until that raises or `patience` is over; all deliveries are settled as locked."""
         async with asyncio.timeout(self.patience):
             while True:
-                failures = [Failure(one, locked, poison=False, counts=False) for one in await transport.receive()]
-                await transport.settle([], failures)
+                await transport.settle([], [Retry(one, counts=False) for one in await transport.receive()], [])
 
     async def settle(self, transport: Transport, done: Sequence[Delivery]) -> None:
+        """Acknowledge; an error of the transport is ignored."""
         with contextlib.suppress(Exception):
-            await transport.settle(done, [])
+            await transport.settle(done, [], [])
 
     async def hold(self, transport: Transport, rows: Sequence[OutboxRow]) -> list[Delivery]:
-        """Receive until all of `rows` are in hand, acknowledging nothing; each body once."""
-        wanted, held = {row.body for row in rows}, dict[bytes, Delivery]()
+        """Receive until all of `rows` are in hand, acknowledging nothing; one delivery for each body."""
+        expected, held = {row.body for row in rows}, dict[bytes, Delivery]()
         try:
             async with asyncio.timeout(self.patience):
-                while wanted - held.keys():
+                while expected - held.keys():
                     held |= {delivery.body: delivery for delivery in await self.receive(transport)}
         except TimeoutError:
-            pytest.fail(f"{len(wanted - held.keys())} of {len(rows)} did not come within {self.patience} s")
+            pytest.fail(f"{len(expected - held.keys())} of {len(rows)} did not come within {self.patience} s")
         return list(held.values())
 
     async def listen(self, transport: Transport, seconds: float) -> list[Delivery]:
-        """All that comes within that time, acknowledged."""
-        heard = list[Delivery]()
+        """All deliveries that come within `seconds`; they are acknowledged."""
+        deliveries = list[Delivery]()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while True:
                     batch = await self.receive(transport)
-                    heard += batch
+                    deliveries += batch
                     if batch:
                         await self.settle(transport, batch)
-        return heard
+        return deliveries
 
 
 def bodies(messages: Collection[Any]) -> set[bytes]:

@@ -1,8 +1,8 @@
-"""What every transport must do, said once. A transport's test file inherits `TransportConformance`.
+"""What every transport must do. A transport's test file inherits `TransportConformance`.
 
-The subclass provides the fixture `server` (scope "class" or wider, running), `connect` (a new transport, not
-started) and `dead_letters` (what a consumer has given up), and sets the class attributes where they
-differ. Every test has channels and consumers of its own, so that tests do not see each other's messages.
+The subclass provides the fixture `server` (running; scope "class" or wider), `connect` (a new transport, not
+started) and `dead_letters` (those of a consumer at the broker), and sets the class attributes where they
+differ. Every test has a namespace of its own, so that tests do not see each other's messages.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from sagakit.ports import Failure, OutboxRow, Transport
+from sagakit.ports import DeadDelivery, OutboxRow, Retry, Transport
 from sagakit.topology import Topology
 from tests.modes.broker_namespace import ATTEMPTS, CHANGED, IGNORED, MADE, BrokerNamespace, Server, bodies, settings
 from tests.modes.faults import FaultConformance
@@ -23,10 +23,10 @@ __all__ = ["ATTEMPTS", "Server", "TransportConformance", "settings"]
 
 
 class TransportConformance(FaultConformance, ProbeConformance):
-    """Inherit it, name the class Test…, and give it a server."""
+    """Inherit this class, name the subclass Test…, and give it a server."""
 
-    survives: frozenset[str] = frozenset({"stop", "kill"})  # after which of these the broker still has its messages
-    redelivery: float = 5.0  # seconds after which what a closed consumer left comes again, at most
+    survives: frozenset[str] = frozenset({"stop", "kill"})  # after these the broker still has its messages
+    redelivery: float = 5.0  # at most so many seconds after a consumer was closed, its messages come again
     patience: float = 30.0  # seconds that anything may take, a restart of the broker included
     refusal: float = 10.0  # seconds within which a publish to a broker that is down, or silent, raises
 
@@ -62,7 +62,9 @@ class TransportConformance(FaultConformance, ProbeConformance):
         assert bodies(await namespace.collect(beta, both)) == bodies(both)
         assert not await namespace.listen(beta, 1)
 
-    async def test_types_that_a_consumer_did_not_ask_for_are_kept_from_it(self, namespace: BrokerNamespace) -> None:
+    async def test_types_that_a_consumer_does_not_subscribe_to_do_not_reach_it(
+        self, namespace: BrokerNamespace
+    ) -> None:
         alpha, beta = await namespace.open(namespace.alpha), await namespace.open(namespace.beta)
         changed, ignored, made = (namespace.rows(namespace.one, 5, kind) for kind in (CHANGED, IGNORED, MADE))
         await namespace.publish(beta, changed + ignored + made)
@@ -116,7 +118,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
         rows = namespace.rows(namespace.one, 50)
         await namespace.publish(first, rows)
         held = await namespace.hold(first, rows)
-        await first.settle(held[::2], [])
+        await first.settle(held[::2], [], [])
         await first.close()
         left = [row for row in rows if row.body in bodies(held[1::2])]
         await namespace.collect(await namespace.open(namespace.alpha), left)
@@ -138,10 +140,10 @@ class TransportConformance(FaultConformance, ProbeConformance):
         rows = namespace.rows(namespace.one, 5)
         await namespace.publish(alpha, rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle([], [])
-        await alpha.settle(held, [])
+        await alpha.settle([], [], [])
+        await alpha.settle(held, [], [])
         with contextlib.suppress(Exception):
-            await alpha.settle(held, [])
+            await alpha.settle(held, [], [])
         more = namespace.rows(namespace.one, 5)
         await namespace.publish(alpha, more)
         await namespace.collect(alpha, more)
@@ -153,10 +155,10 @@ class TransportConformance(FaultConformance, ProbeConformance):
         rows = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle(held[1:], [Failure(held[0], "the handler raised", poison=False)])
+        await alpha.settle(held[1:], [Retry(held[0])], [])
         (again,) = await namespace.hold(alpha, [row for row in rows if row.body == held[0].body])
         assert again.attempt > held[0].attempt
-        await alpha.settle([again], [])
+        await alpha.settle([again], [], [])
         assert not await namespace.listen(alpha, self.redelivery + 1)
 
     async def test_a_failed_delivery_holds_no_neighbour_up(self, namespace: BrokerNamespace) -> None:
@@ -164,19 +166,19 @@ class TransportConformance(FaultConformance, ProbeConformance):
         rows = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle([], [Failure(one, "the handler raised", poison=False) for one in held])
+        await alpha.settle([], [Retry(one) for one in held], [])
         more = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, more)
         await namespace.collect(alpha, rows + more)
 
-    async def test_poison_becomes_a_dead_letter_with_its_cause_and_blocks_nobody(
+    async def test_a_dead_delivery_goes_to_the_dead_letters_with_its_cause_and_holds_up_nobody(
         self, namespace: BrokerNamespace, server: Any
     ) -> None:
         alpha = await namespace.open(namespace.alpha)
         rows = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle(held[1:], [Failure(held[0], "unknown version", poison=True)])
+        await alpha.settle(held[1:], [], [DeadDelivery(held[0], "unknown version")])
         more = namespace.rows(namespace.one, 10)
         await namespace.publish(alpha, more)
         assert held[0].body not in bodies(await namespace.collect(alpha, more))
@@ -185,34 +187,17 @@ class TransportConformance(FaultConformance, ProbeConformance):
         await alpha.close()
         assert not await namespace.listen(await namespace.open(namespace.alpha), self.redelivery + 1)
 
-    async def test_what_fails_too_often_becomes_a_dead_letter(self, namespace: BrokerNamespace, server: Any) -> None:
-        alpha = await namespace.open(namespace.alpha)
-        rows = namespace.rows(namespace.one, 2)
-        await namespace.publish(alpha, rows)
-        attempts = list[int]()
-        async with asyncio.timeout(self.patience):
-            while not attempts or max(attempts) < ATTEMPTS:
-                for delivery in await namespace.receive(alpha):
-                    if delivery.body == rows[0].body:
-                        attempts.append(delivery.attempt)
-                        await alpha.settle([], [Failure(delivery, "always fails: ü", poison=False)])
-                    else:
-                        await alpha.settle([delivery], [])
-        ((body, cause),) = await self._dead(server, namespace.alpha, 1)
-        assert (body, cause) == (rows[0].body, "always fails: ü")
-        assert not await namespace.listen(alpha, self.redelivery + 1)
-
     # --- several of a kind ---------------------------------------------------------------------------
 
     async def test_two_replicas_share_the_work_and_lose_nothing(self, namespace: BrokerNamespace) -> None:
         first, second = await asyncio.gather(namespace.open(namespace.alpha), namespace.open(namespace.alpha))
         rows = namespace.rows(namespace.one, 500)
-        missing, heard = bodies(rows), [0, 0]
+        missing, received = bodies(rows), [0, 0]
 
         async def consume(index: int, transport: Transport) -> None:
             while missing:
                 batch = await namespace.receive(transport)
-                heard[index] += len(batch)
+                received[index] += len(batch)
                 await asyncio.sleep(0.05)
                 await namespace.settle(transport, batch)
                 missing.difference_update(bodies(batch))
@@ -224,7 +209,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
 
         async with asyncio.timeout(self.patience):
             await asyncio.gather(consume(0, first), consume(1, second), produce())
-        assert min(heard) > 0, "one of them had nothing to do"
+        assert min(received) > 0, "one of them had nothing to do"
 
     async def test_replicas_that_come_and_go_lose_nothing(self, namespace: BrokerNamespace) -> None:
         steady = await namespace.open(namespace.alpha)
@@ -312,7 +297,7 @@ class TransportConformance(FaultConformance, ProbeConformance):
             await asyncio.to_thread(server.start)
 
     @pytest.mark.parametrize("how", ["stop", "kill"])
-    async def test_a_restart_of_the_broker_heals_by_itself(
+    async def test_all_goes_on_by_itself_after_a_restart_of_the_broker(
         self, namespace: BrokerNamespace, server: Any, how: str
     ) -> None:
         alpha, beta = await namespace.open(namespace.alpha), await namespace.open(namespace.beta)

@@ -1,4 +1,4 @@
-"""What every transport must do with messages that are at fault, and with those that are not but cannot be handled yet.
+"""What every transport must do with messages that are at fault, and with those that cannot be handled yet.
 
 Part of `TransportConformance`, which provides the fixtures and the hooks.
 """
@@ -14,7 +14,8 @@ from inventory_service.service import SERVICE
 from sagakit.envelope import Envelope, encode
 from sagakit.modes.broker import BrokerMode
 from sagakit.modes.styles import Choreography
-from sagakit.ports import Failure, OutboxRow, RowsLocked, Transport
+from sagakit.ports import DeadDelivery, OutboxRow, Retry, RowsLocked, Transport
+from sagakit.service import OutOfTurn
 from sagakit.work import Execute, Item
 from tests.modes.broker_namespace import ATTEMPTS, MADE, BrokerNamespace, bodies
 
@@ -36,20 +37,20 @@ POISON = {
 }
 
 
-class Door:
-    """A participant that does what it is told at once, and writes down who asked and what was given up."""
+class FakeInlet:
+    """A service that answers at once; it remembers the subjects of items, and the dead letters."""
 
     def __init__(self, answer: Callable[[str], Any] = lambda subject: None) -> None:
         self.service, self._answer = SERVICE, answer
-        self.asked: list[str] = []
-        self.buried: list[tuple[bytes, str]] = []
+        self.subjects: list[str] = []
+        self.dead_letters: list[tuple[bytes, str]] = []
 
     async def do_until_stored(self, items: Sequence[Item]) -> list[Any]:
-        self.asked += [item.subject for item in items]
+        self.subjects += [item.subject for item in items]
         return [self._answer(item.subject) if isinstance(item, Execute) else None for item in items]
 
     async def dead_letter(self, body: bytes, cause: str, subject: str | None = None) -> None:
-        self.buried.append((body, cause))
+        self.dead_letters.append((body, cause))
 
 
 class FaultConformance:
@@ -84,13 +85,15 @@ class FaultConformance:
             assert time.monotonic() < deadline, what
             await work()
 
-    async def _consumed(self, transport: Transport, door: Door, met: Callable[[], bool]) -> None:
+    async def _consumed(self, transport: Transport, inlet: FakeInlet, met: Callable[[], bool]) -> None:
         """Let a mode consume until `met`; its loop must not end by itself."""
         mode = BrokerMode(Choreography(SERVICE), transport, frozenset(), ATTEMPTS)
-        await mode.start(door)  # type: ignore[arg-type]
+        await mode.start(inlet)  # type: ignore[arg-type]
         loop = asyncio.create_task(mode.run())
         try:
-            await self._until(lambda: asyncio.sleep(0.05), lambda: met() or loop.done(), f"{door.asked} {door.buried}")
+            await self._until(
+                lambda: asyncio.sleep(0.05), lambda: met() or loop.done(), f"{inlet.subjects} {inlet.dead_letters}"
+            )
             assert not loop.done(), f"the consumer ended: {loop.exception()!r}"
         finally:
             loop.cancel()
@@ -105,8 +108,8 @@ class FaultConformance:
         rows = namespace.rows(namespace.one, 3)
         await namespace.publish(alpha, rows)
         locked, *others = await namespace.hold(alpha, rows)
-        attempts, neighbours, seen = [locked.attempt], list[OutboxRow](), set[bytes]()
-        await alpha.settle(others, [Failure(locked, "locked", poison=False, counts=False)])
+        attempts, neighbours, received = [locked.attempt], list[OutboxRow](), set[bytes]()
+        await alpha.settle(others, [Retry(locked, counts=False)], [])
         began = time.monotonic()
         while len(attempts) < MORE_THAN_ANY_BOUND:
             assert time.monotonic() - began < self.patience, f"it came {len(attempts)} times"
@@ -115,13 +118,15 @@ class FaultConformance:
             batch = await alpha.receive()
             again = [delivery for delivery in batch if delivery.body == locked.body]
             attempts += [delivery.attempt for delivery in again]
-            seen |= bodies(batch)
-            failures = [Failure(delivery, "locked", poison=False, counts=False) for delivery in again]
-            await alpha.settle([delivery for delivery in batch if delivery not in again], failures)
+            received |= bodies(batch)
+            done = [delivery for delivery in batch if delivery not in again]
+            await alpha.settle(done, [Retry(delivery, counts=False) for delivery in again], [])
         assert set(attempts) == {locked.attempt}
         assert time.monotonic() - began > 2.5, "the pauses do not grow"
-        assert len(seen & bodies(neighbours)) > MORE_THAN_ANY_BOUND / 2, "neighbours waited"
-        last = [row for row in rows if row.body == locked.body] + [row for row in neighbours if row.body not in seen]
+        assert len(received & bodies(neighbours)) > MORE_THAN_ANY_BOUND / 2, "neighbours waited"
+        last = [row for row in rows if row.body == locked.body] + [
+            row for row in neighbours if row.body not in received
+        ]
         await namespace.collect(alpha, last)
         assert not await namespace.listen(alpha, self.redelivery + 1)
         assert not await self.dead_letters(server, namespace.alpha)
@@ -133,10 +138,10 @@ class FaultConformance:
         rows = namespace.rows(namespace.one, 10)
         await namespace.publish(first, rows)
         held = await namespace.hold(first, rows)
-        await first.settle([], [Failure(one, "locked", poison=False, counts=False) for one in held])
+        await first.settle([], [Retry(one, counts=False) for one in held], [])
         again = await namespace.hold(first, rows)
         assert bodies(again) == bodies(held)
-        await first.settle([], [Failure(one, "locked", poison=False, counts=False) for one in again])
+        await first.settle([], [Retry(one, counts=False) for one in again], [])
         await first.close()
         await namespace.collect(await namespace.open(namespace.alpha), rows)
 
@@ -147,9 +152,9 @@ class FaultConformance:
         rows = namespace.rows(namespace.one, 1)
         await namespace.publish(alpha, rows)
         (delivery,) = await namespace.hold(alpha, rows)
-        await alpha.settle([], [Failure(delivery, "locked", poison=False, counts=False)])
+        await alpha.settle([], [Retry(delivery, counts=False)], [])
         (again,) = await namespace.hold(alpha, rows)
-        await alpha.settle([], [Failure(again, "unknown version", poison=True)])
+        await alpha.settle([], [], [DeadDelivery(again, "unknown version")])
         assert await self._dead(server, namespace.alpha, 1) == [(rows[0].body, "unknown version")]
 
     async def test_a_mode_lets_others_pass_a_message_whose_rows_are_locked(
@@ -162,48 +167,62 @@ class FaultConformance:
             locked = subject == "locked" and tries.count("locked") < MORE_THAN_ANY_BOUND
             return RowsLocked(frozenset({subject})) if locked else None
 
-        door = Door(answer)
+        inlet = FakeInlet(answer)
         await namespace.publish(
             alpha, self._rows(namespace, [envelope("locked"), *(envelope(f"other-{n}") for n in range(20))])
         )
-        await self._consumed(alpha, door, lambda: tries.count("locked") >= MORE_THAN_ANY_BOUND)
+        await self._consumed(alpha, inlet, lambda: tries.count("locked") >= MORE_THAN_ANY_BOUND)
         assert {f"other-{n}" for n in range(20)} <= set(tries)
-        assert door.buried == []
+        assert inlet.dead_letters == []
         assert not await namespace.listen(alpha, self.redelivery + 1)
 
     # --- at fault ------------------------------------------------------------------------------------
 
-    async def test_a_mode_buries_what_it_cannot_read_and_its_neighbours_go_on(
+    async def test_a_mode_makes_a_dead_letter_of_what_it_cannot_read_and_its_neighbours_go_on(
         self, namespace: BrokerNamespace, server: Any
     ) -> None:
-        alpha, door = await namespace.open(namespace.alpha), Door()
+        alpha, inlet = await namespace.open(namespace.alpha), FakeInlet()
         poison = sorted(POISON)
         mixed = [body for at, one in enumerate(poison) for body in (envelope(f"o{at}"), one)]
         await namespace.publish(alpha, self._rows(namespace, [*mixed, envelope("last")]))
-        wanted = {"last", *(f"o{at}" for at in range(len(poison)))}
-        await self._consumed(alpha, door, lambda: wanted <= set(door.asked) and len(door.buried) >= len(poison))
-        assert set(dict(door.buried)) == POISON
+        expected = {"last", *(f"o{at}" for at in range(len(poison)))}
+        await self._consumed(
+            alpha, inlet, lambda: expected <= set(inlet.subjects) and len(inlet.dead_letters) >= len(poison)
+        )
+        assert set(dict(inlet.dead_letters)) == POISON
         letters = await self._dead(server, namespace.alpha, len(poison))
-        assert set(letters) == set(door.buried)
+        assert set(letters) == set(inlet.dead_letters)
+        assert not await namespace.listen(alpha, self.redelivery + 1)
+
+    async def test_a_mode_makes_a_dead_letter_of_what_fails_in_every_attempt(
+        self, namespace: BrokerNamespace, server: Any
+    ) -> None:
+        alpha, failing = await namespace.open(namespace.alpha), envelope("failing")
+        inlet = FakeInlet(lambda subject: OutOfTurn("always fails: ü") if subject == "failing" else None)
+        await namespace.publish(alpha, self._rows(namespace, [failing, envelope("other")]))
+        await self._consumed(alpha, inlet, lambda: bool(inlet.dead_letters) and "other" in inlet.subjects)
+        assert inlet.subjects.count("failing") > 1, "it was not retried"
+        assert inlet.dead_letters == [(failing, "always fails: ü")]
+        assert await self._dead(server, namespace.alpha, 1) == inlet.dead_letters
         assert not await namespace.listen(alpha, self.redelivery + 1)
 
     async def test_a_strangers_messages_stop_nobody(self, namespace: BrokerNamespace, server: Any) -> None:
-        alpha, door = await namespace.open(namespace.alpha), Door()
+        alpha, inlet = await namespace.open(namespace.alpha), FakeInlet()
         await namespace.publish(alpha, self._rows(namespace, [envelope("before")]))
         strange = await self.publish_as_a_stranger(server, namespace)
         await namespace.publish(alpha, self._rows(namespace, [envelope("after")]))
         await self._consumed(
-            alpha, door, lambda: {"before", "after"} <= set(door.asked) and len(door.buried) >= strange
+            alpha, inlet, lambda: {"before", "after"} <= set(inlet.subjects) and len(inlet.dead_letters) >= strange
         )
         await self._dead(server, namespace.alpha, strange)
         assert not await namespace.listen(alpha, self.redelivery + 1)
 
 
-class GivingUp(FaultConformance):
-    """For brokers that put away by themselves what was delivered too often and never settled."""
+class BackstopConformance(FaultConformance):
+    """For brokers that give up by themselves what was delivered too often and never settled."""
 
     async def deliver_too_often(self, server: Any, namespace: BrokerNamespace) -> None:
-        """Take what alpha is to receive, and let it come again, until the broker gives it up."""
+        """Receive alpha's message again and again without settling it, until the broker gives it up."""
         raise NotImplementedError
 
     async def test_what_the_broker_itself_gives_up_is_written_down_with_its_cause_once(
@@ -212,20 +231,20 @@ class GivingUp(FaultConformance):
         beta, row = await namespace.open(namespace.beta), self._rows(namespace, [GOOD])[0]
         await namespace.publish(beta, [row])
         await self.deliver_too_often(server, namespace)
-        door, (more,) = Door(), self._rows(namespace, [envelope("neighbour")])
+        inlet, (more,) = FakeInlet(), self._rows(namespace, [envelope("neighbour")])
         await namespace.publish(beta, [more])
         alpha = namespace.new(namespace.alpha)
-        await self._consumed(alpha, door, lambda: bool(door.buried) and "neighbour" in door.asked)
-        ((body, cause),) = door.buried
+        await self._consumed(alpha, inlet, lambda: bool(inlet.dead_letters) and "neighbour" in inlet.subjects)
+        ((body, cause),) = inlet.dead_letters
         assert body == GOOD
         assert "gave it up" in cause
         assert await self._dead(server, namespace.alpha, 1) == [(GOOD, cause)]
-        again = Door()
+        again = FakeInlet()
         await self._consumed(await namespace.open(namespace.alpha), again, await _quiet(self.redelivery))
-        assert not again.buried, "it is handed over once"
+        assert not again.dead_letters, "it is handed over once"
 
 
 async def _quiet(seconds: float) -> Callable[[], bool]:
-    """Met once so much time has passed in which nothing came."""
+    """A condition that is met once `seconds` have passed."""
     end = time.monotonic() + seconds
     return lambda: time.monotonic() > end

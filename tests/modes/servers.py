@@ -32,7 +32,7 @@ COMPONENTS: Mapping[str, tuple[str, ...]] = {
     "pubsub": ("PUBSUB_PORT",),
     "temporal": ("TEMPORAL_PORT",),
 }
-# A program dies with the thread that started it: this one lives as long as the tests.
+# A program dies with the thread that started it; this thread lives as long as the tests.
 _starter = ThreadPoolExecutor(1, "starter")
 
 
@@ -78,9 +78,9 @@ class ProcessServer:
         self._process.wait(10)
 
     def freeze(self) -> None:
-        """Returns when its last thread has stopped.
+        """Stop the process with SIGSTOP; returns when its last thread has stopped.
 
-        One thread takes the signal for all; on a busy machine that one waits for its turn, and the others still answer.
+        One thread receives the signal for all. On a busy machine it waits for its turn, and the others still answer.
         """
         self._signal(signal.SIGSTOP)
         deadline = time.monotonic() + STOP_SECONDS
@@ -107,15 +107,15 @@ class ProcessServer:
         return "" if self._process.poll() is None else "it ended"
 
     def _threads(self, states: str = "") -> set[Path]:
-        """Those of the whole process group, or those of them that are in one of these states of proc(5)."""
+        """The threads of the process group; those in one of these states of proc(5), if any are given."""
         assert self._process is not None
-        found = set[Path]()
+        threads = set[Path]()
         for stat in Path("/proc").glob("[0-9]*/task/*/stat"):
             with suppress(OSError):
                 state, _, group, *_ = stat.read_text().rpartition(")")[2].split()
                 if int(group) == self._process.pid and state in (states or state) and state not in "ZX":
-                    found.add(stat)
-        return found
+                    threads.add(stat)
+        return threads
 
     def _signal(self, number: int) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -126,7 +126,7 @@ class ProcessServer:
 def running(component: str) -> Iterator[ProcessServer]:
     """One of COMPONENTS, started, with its data in a temporary folder.
 
-    Where it cannot be had, the tests are skipped with the reason; in CI (variable CI) they fail.
+    Where it cannot be started the tests are skipped with the reason; in CI (variable CI) they fail.
     """
     assert chosen().allows_servers(), f"FAST=1 starts no servers: mark what uses {component} with `carrier`"
     folder = Path(tempfile.mkdtemp(prefix=f"quartet-{component}-"))
@@ -149,11 +149,11 @@ def running(component: str) -> Iterator[ProcessServer]:
 
 
 def free_ports(how_many: int) -> list[int]:
-    """Ports that nothing listens on, below those that outgoing connections are given: they stay free."""
-    found = list[int]()
-    while len(found) < how_many:
+    """Ports that nothing listens on, below the range of outgoing connections, so that they stay free."""
+    ports = list[int]()
+    while len(ports) < how_many:
         port = SystemRandom().randrange(20_000, 32_000)
         with socket.socket() as probe:
-            if port not in found and probe.connect_ex((HOST, port)):
-                found.append(port)
-    return found
+            if port not in ports and probe.connect_ex((HOST, port)):
+                ports.append(port)
+    return ports

@@ -1,4 +1,4 @@
-"""A service without its broker stays in rotation: degraded, it takes orders, and it is ready again by itself.
+"""A service without its broker is degraded: it stays in rotation, accepts orders, and becomes ready again by itself.
 
 A real process, with a real database and a real Kafka that comes late, dies, freezes and comes back.
 """
@@ -31,7 +31,7 @@ def kafka() -> Iterator[ProcessServer]:
 
 
 class Order:
-    """The order service on a port of its own. Its peers and its provider are nowhere."""
+    """The order service on a port of its own, without peers and without a provider."""
 
     def __init__(self, kafka: str, database: str) -> None:
         port, nowhere, gone = free_ports(3)
@@ -51,9 +51,9 @@ class Order:
         self.child = subprocess.Popen([sys.executable, "-m", "order_service"], env=environ)
         self.client = httpx.AsyncClient(base_url=self.url, timeout=10)
 
-    async def says(self, status: str, seconds: float = 30, **wanted: object) -> Any:
-        """What `/health/ready` says once it has that status and those members."""
-        said: Any = None
+    async def reports(self, status: str, seconds: float = 30, **members: object) -> Any:
+        """What `/health/ready` reports once it has that status and those members."""
+        health: Any = None
         try:
             async with asyncio.timeout(seconds):
                 while True:
@@ -62,15 +62,15 @@ class Order:
                     except httpx.TransportError:
                         pass
                     else:
-                        said = answer.json()
-                        if said["status"] == status and wanted.items() <= said.items():
+                        health = answer.json()
+                        if health["status"] == status and members.items() <= health.items():
                             assert answer.status_code == (503 if status == "not ready" else 200)
-                            return said
+                            return health
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            pytest.fail(f"not {status} within {seconds} s: {said}")
+            pytest.fail(f"not {status} within {seconds} s: {health}")
 
-    async def takes_an_order(self) -> bool:
+    async def accepts_an_order(self) -> bool:
         token = issue_token(SIGNING_KEY, "alice", "customer")
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid.uuid4().hex}
         return (await self.client.post("/orders", json=basket(), headers=headers)).status_code == 202
@@ -87,25 +87,25 @@ async def order(kafka: ProcessServer, postgres: Server) -> AsyncIterator[Order]:
     await asyncio.to_thread(kafka.start)
 
 
-async def test_a_service_without_its_broker_is_degraded_and_takes_orders(order: Order, kafka: ProcessServer) -> None:
-    said = await order.says("degraded", coordination=False, database=True, ready=True)
-    assert said["away"].keys() == {"kafka"}
-    assert await order.takes_an_order()
+async def test_a_service_without_its_broker_is_degraded_and_accepts_orders(order: Order, kafka: ProcessServer) -> None:
+    health = await order.reports("degraded", coordination=False, database=True, ready=True)
+    assert health["away"].keys() == {"kafka"}
+    assert await order.accepts_an_order()
     await asyncio.to_thread(kafka.start)
-    assert (await order.says("ready", coordination=True))["away"] == {}
+    assert (await order.reports("ready", coordination=True))["away"] == {}
     await asyncio.to_thread(kafka.kill)
-    said = await order.says("degraded", seconds=15, coordination=False)
-    assert said["away"]["kafka"].startswith("ConnectionRefusedError")
-    assert await order.takes_an_order()
+    health = await order.reports("degraded", seconds=15, coordination=False)
+    assert health["away"]["kafka"].startswith("ConnectionRefusedError")
+    assert await order.accepts_an_order()
     await asyncio.to_thread(kafka.start)
-    await order.says("ready", coordination=True)
+    await order.reports("ready", coordination=True)
     kafka.freeze()
     try:
-        said = await order.says("degraded", seconds=15, coordination=False)
-        assert said["away"] == {"kafka": "no answer within 2 s"}
+        health = await order.reports("degraded", seconds=15, coordination=False)
+        assert health["away"] == {"kafka": "no answer within 2 s"}
     finally:
         kafka.thaw()
-    await order.says("ready", coordination=True)
+    await order.reports("ready", coordination=True)
     up = (await order.client.get("/metrics")).text
     assert 'dependency_up{name="kafka"} 1.0' in up
 
@@ -114,13 +114,13 @@ async def test_a_service_without_its_database_is_not_ready(
     order: Order, kafka: ProcessServer, postgres: Server
 ) -> None:
     await asyncio.to_thread(kafka.start)
-    await order.says("ready")
+    await order.reports("ready")
     name = make_url(order.database).database
     postgres.query(postgres.url("postgres"), f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     postgres.query(postgres.url("postgres"), end)
-    said = await order.says("not ready", seconds=15, database=False, coordination=True)
-    assert "read-only" in said["reason"]
+    health = await order.reports("not ready", seconds=15, database=False, coordination=True)
+    assert "read-only" in health["reason"]
     postgres.query(postgres.url("postgres"), f"ALTER DATABASE {name} RESET default_transaction_read_only")
-    await order.says("ready", seconds=15, database=True)
-    assert await order.takes_an_order()
+    await order.reports("ready", seconds=15, database=True)
+    assert await order.accepts_an_order()

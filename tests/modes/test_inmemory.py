@@ -1,17 +1,17 @@
-"""The in-memory transport keeps what the real ones promise, as a durable and as a forgetful broker."""
+"""The in-memory transport keeps the promises of the real ones, as a durable and as a forgetful broker."""
 
 import pytest
 
 from sagakit.modes.delayed import MOST
 from sagakit.modes.inmemory.transport import InMemoryBroker, InMemoryTransport
-from sagakit.ports import Delivery, Failure, Transport
+from sagakit.ports import Delivery, Retry, Transport
 from sagakit.topology import Topology
 from tests.modes.broker_namespace import BrokerNamespace, bodies
-from tests.modes.conformance import ATTEMPTS, TransportConformance
+from tests.modes.conformance import TransportConformance
 
 
 class BrokerSwitch:
-    """The broker as if it were a process."""
+    """The broker as a process that can be stopped."""
 
     def __init__(self, forgetful: bool) -> None:
         self.address, self._forgetful = InMemoryBroker(), forgetful
@@ -41,9 +41,7 @@ class TestInMemory(TransportConformance):
         return BrokerSwitch(forgetful=not cls.survives)
 
     def connect(self, server: BrokerSwitch, consumer: str, topology: Topology) -> Transport:
-        return InMemoryTransport(
-            server.address, consumer, topology, attempts=ATTEMPTS, retry_initial=0.05, retry_max=0.5
-        )
+        return InMemoryTransport(server.address, consumer, topology, retry_initial=0.05, retry_max=0.5)
 
     async def dead_letters(self, server: BrokerSwitch, consumer: str) -> list[tuple[bytes, str]]:
         return server.address.dead_letters.get(consumer, [])
@@ -54,7 +52,7 @@ class TestInMemory(TransportConformance):
         return 2
 
 
-async def test_at_most_ten_batches_are_kept_back_and_others_wait_only_then() -> None:
+async def test_at_most_ten_batches_are_kept_and_others_wait_only_then() -> None:
     broker = InMemoryBroker()
     namespace = BrokerNamespace(
         lambda consumer, topology: InMemoryTransport(
@@ -64,12 +62,12 @@ async def test_at_most_ten_batches_are_kept_back_and_others_wait_only_then() -> 
     )
     alpha = await namespace.open(namespace.alpha)
     await alpha.publish(rows := namespace.rows(namespace.one, MOST + 1))
-    seen = set[bytes]()
+    received = set[bytes]()
     for _ in range(5 * MOST):
         batch = await alpha.receive()
-        seen |= bodies(batch)
-        await alpha.settle([], [Failure(one, "locked", poison=False, counts=False) for one in batch])
-    assert seen == bodies(rows[:MOST])
+        received |= bodies(batch)
+        await alpha.settle([], [Retry(one, counts=False) for one in batch], [])
+    assert received == bodies(rows[:MOST])
     await namespace.collect(alpha, rows)
 
 

@@ -1,4 +1,4 @@
-"""Kafka keeps what every transport promises, against a real broker."""
+"""Kafka keeps the promises of every transport, against a real broker."""
 
 import asyncio
 import json
@@ -16,13 +16,13 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
-from sagakit.modes.kafka.topology import dead_letters_of, group_of, topic_of, topics
+from sagakit.modes.kafka.topology import dead_letters_of, topic_of, topics
 from sagakit.modes.kafka.transport import KafkaTransport
 from sagakit.ports import Transport
 from sagakit.topology import Topology
 from tests.modes.broker_namespace import BrokerNamespace
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.faults import Door, envelope
+from tests.modes.faults import FakeInlet, envelope
 from tests.modes.servers import ProcessServer, running
 
 # aiokafka leaves sockets to the garbage collector when its start is cancelled, which an outage leads to
@@ -45,7 +45,7 @@ async def producer(server: ProcessServer, **options: Any) -> AsyncIterator[AIOKa
 
 
 def name_no_text(batch: bytearray) -> None:
-    """The name of the header becomes bytes that are no UTF-8."""
+    """Replace the header's name by bytes that are no UTF-8."""
     at = bytes(batch).rindex(b"name")
     batch[at : at + 4] = b"\xff\xfe\xff\xfe"
 
@@ -58,7 +58,7 @@ async def put(
     codec: int = 0,
     mend: Callable[[bytearray], None] | None = None,
 ) -> None:
-    """One batch, with its own bytes, past whatever a producer would refuse."""
+    """Send one batch as raw bytes, so that no check of a producer refuses it."""
     batch = stranger.create_batch()
     builder = DefaultRecordBatchBuilder(
         magic=2,
@@ -95,8 +95,7 @@ class TestKafka(TransportConformance):
             yield server
 
     def connect(self, server: ProcessServer, consumer: str, topology: Topology) -> Transport:
-        found = settings(kafka_bootstrap=server.address)
-        return KafkaTransport(found, consumer, topology, group=group_of(consumer, "conformance"))
+        return KafkaTransport(settings(kafka_bootstrap=server.address), consumer, topology)
 
     async def dead_letters(self, server: ProcessServer, consumer: str) -> list[tuple[bytes, str]]:
         partition = TopicPartition(dead_letters_of(consumer), 0)
@@ -137,8 +136,8 @@ class TestKafka(TransportConformance):
     async def test_what_cannot_be_read_is_a_dead_letter_that_says_where_it_was_and_its_neighbours_arrive(
         self, namespace: BrokerNamespace, server: ProcessServer, codec: int
     ) -> None:
-        alpha, door, topic = await namespace.open(namespace.alpha), Door(), topic_of(namespace.one)
-        wanted = set[str]()
+        alpha, inlet, topic = await namespace.open(namespace.alpha), FakeInlet(), topic_of(namespace.one)
+        expected = set[str]()
         async with producer(server) as stranger:
             for number in range(6):
                 names = [f"{number}-{which}" for which in ("before", "unreadable", "after")]
@@ -146,21 +145,21 @@ class TestKafka(TransportConformance):
                 await put(stranger, topic, 0, bodies_[:1])
                 await put(stranger, topic, 0, bodies_[1:2], codec, name_no_text)
                 await put(stranger, topic, 0, bodies_[2:])
-                wanted |= {names[0], names[2]}
-        await self._consumed(alpha, door, lambda: wanted <= set(door.asked) and len(door.buried) >= 6)
-        assert set(door.asked) == wanted
-        assert [json.loads(body)["unreadable"] for body, _ in door.buried] == [
+                expected |= {names[0], names[2]}
+        await self._consumed(alpha, inlet, lambda: expected <= set(inlet.subjects) and len(inlet.dead_letters) >= 6)
+        assert set(inlet.subjects) == expected
+        assert [json.loads(body)["unreadable"] for body, _ in inlet.dead_letters] == [
             f"{topic}/0/{3 * n + 1}" for n in range(6)
         ]
-        assert all("UnicodeDecodeError" in cause and topic in cause for _, cause in door.buried)
-        assert await self._dead(server, namespace.alpha, 6) == door.buried
+        assert all("UnicodeDecodeError" in cause and topic in cause for _, cause in inlet.dead_letters)
+        assert await self._dead(server, namespace.alpha, 6) == inlet.dead_letters
         await alpha.close()
         assert not await namespace.listen(await namespace.open(namespace.alpha), self.redelivery + 1)
 
     async def test_a_batch_that_was_damaged_at_the_broker_is_passed_over(
         self, namespace: BrokerNamespace, server: ProcessServer
     ) -> None:
-        alpha, door, topic = await namespace.open(namespace.alpha), Door(), topic_of(namespace.one)
+        alpha, inlet, topic = await namespace.open(namespace.alpha), FakeInlet(), topic_of(namespace.one)
         async with producer(server) as stranger:
             for name in ("before", "damaged", "after"):
                 await put(stranger, topic, 0, [envelope(name)])
@@ -169,25 +168,27 @@ class TestKafka(TransportConformance):
         with segment.open("r+b") as log:
             log.seek(kept.index(b"damaged"))
             log.write(b"DAMAGED")
-        await self._consumed(alpha, door, lambda: {"before", "after"} <= set(door.asked) and len(door.buried) == 1)
-        ((body, cause),) = door.buried
+        await self._consumed(
+            alpha, inlet, lambda: {"before", "after"} <= set(inlet.subjects) and len(inlet.dead_letters) == 1
+        )
+        ((body, cause),) = inlet.dead_letters
         assert json.loads(body)["unreadable"] == f"{topic}/0/1"
         assert "CRC" in cause
-        assert await self._dead(server, namespace.alpha, 1) == door.buried
+        assert await self._dead(server, namespace.alpha, 1) == inlet.dead_letters
 
     async def test_an_outage_passes_no_record_over(self, namespace: BrokerNamespace, server: ProcessServer) -> None:
-        alpha, door, topic = await namespace.open(namespace.alpha), Door(), topic_of(namespace.one)
+        alpha, inlet, topic = await namespace.open(namespace.alpha), FakeInlet(), topic_of(namespace.one)
         async with producer(server) as stranger:
             await put(stranger, topic, 0, [envelope("unreadable")], mend=name_no_text)
             for number in range(50):
                 await put(stranger, topic, 0, [envelope(str(number))])
         assert isinstance(alpha, KafkaTransport)
-        reading = asyncio.create_task(self._consumed(alpha, door, lambda: len(set(door.asked)) == 50))
+        reading = asyncio.create_task(self._consumed(alpha, inlet, lambda: len(set(inlet.subjects)) == 50))
         for _ in range(3):
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
         await reading
-        assert {json.loads(body)["unreadable"] for body, _ in door.buried} == {f"{topic}/0/0"}
+        assert {json.loads(body)["unreadable"] for body, _ in inlet.dead_letters} == {f"{topic}/0/0"}
 
     async def test_deleted_topics_are_made_again(self, namespace: BrokerNamespace, server: ProcessServer) -> None:
         alpha, beta = await namespace.open(namespace.alpha), await namespace.open(namespace.beta)

@@ -1,4 +1,4 @@
-"""Pub/Sub keeps what every transport promises, as Google's emulator plays it, which forgets all when it ends."""
+"""Pub/Sub keeps the promises of every transport. It is Google's emulator here, which loses everything when it ends."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 from google.api_core.exceptions import DeadlineExceeded
 from google.pubsub_v1.types import UpdateSubscriptionRequest
 
-from sagakit.modes.pubsub.client import Client, new_message
+from sagakit.modes.pubsub.client import Client
 from sagakit.modes.pubsub.topology import (
     DEADLINE,
     FilterChanged,
@@ -21,18 +21,19 @@ from sagakit.modes.pubsub.topology import (
     undelivered_of,
 )
 from sagakit.modes.pubsub.transport import PubSubTransport
-from sagakit.ports import Failure, Transport
+from sagakit.modes.pubsub.wire import new_message
+from sagakit.ports import Retry, Transport
 from sagakit.topology import Topology
 from tests.modes.broker_namespace import MADE, BrokerNamespace, bodies
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.faults import GivingUp
+from tests.modes.faults import BackstopConformance
 from tests.modes.servers import ProcessServer, running
 
 LEAST_DELIVERIES = 5  # Pub/Sub allows no less
 pytestmark = pytest.mark.carrier("pubsub")
 
 
-class TestPubSub(GivingUp, TransportConformance):
+class TestPubSub(BackstopConformance, TransportConformance):
     survives = frozenset()
 
     @pytest.fixture(scope="class")
@@ -49,10 +50,10 @@ class TestPubSub(GivingUp, TransportConformance):
         await client.open()
         name = Names("quartet").subscription(f"quartet-test-{consumer}-dead-letters")
         try:
-            found = await client.pull(name, 10)
-            if found:
-                await client.extend(name, [one.ack_id for one in found], 0)
-            return [(one.message.data, one.message.attributes["cause"]) for one in found]
+            letters = await client.pull(name, 10)
+            if letters:
+                await client.extend(name, [letter.ack_id for letter in letters], 0)
+            return [(letter.message.data, letter.message.attributes["cause"]) for letter in letters]
         finally:
             await client.close()
 
@@ -67,10 +68,10 @@ class TestPubSub(GivingUp, TransportConformance):
             async with asyncio.timeout(self.patience):
                 while times < LEAST_DELIVERIES:
                     with suppress(DeadlineExceeded):  # an empty pull
-                        found = await client.pull(name, 10)
-                        times += len(found)
-                        if found:
-                            await client.extend(name, [one.ack_id for one in found], 0)
+                        received = await client.pull(name, 10)
+                        times += len(received)
+                        if received:
+                            await client.extend(name, [one.ack_id for one in received], 0)
         finally:
             await client.close()
 
@@ -99,7 +100,7 @@ class TestPubSub(GivingUp, TransportConformance):
         return len(strange)
 
     @pytest.mark.parametrize("call", ["pull", "extend"])
-    async def test_a_task_that_fails_by_its_own_fault_fails_the_consumer_and_is_begun_again(
+    async def test_a_task_that_fails_by_a_bug_fails_the_consumer_and_is_started_again(
         self, namespace: BrokerNamespace, monkeypatch: pytest.MonkeyPatch, call: str
     ) -> None:
         alpha, other = await namespace.open(namespace.alpha), await namespace.open(namespace.alpha)
@@ -107,25 +108,25 @@ class TestPubSub(GivingUp, TransportConformance):
         rows = namespace.rows(namespace.one, 5)
         await alpha.publish(rows)
         held = await namespace.hold(alpha, rows)
-        await alpha.settle([], [Failure(one, "locked", poison=False, counts=False) for one in held])
+        await alpha.settle([], [Retry(one, counts=False) for one in held], [])
         with monkeypatch.context() as patch:
-            patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a fault of ours")))
-            with pytest.raises(KeyError, match="a fault of ours"):
-                await namespace.consume(alpha, "locked")
-        while True:  # each task that failed is told of once
+            patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a bug of ours")))
+            with pytest.raises(KeyError, match="a bug of ours"):
+                await namespace.consume(alpha)
+        while True:  # the error of each task is raised once
             try:
                 again = list(await alpha.receive())
                 break
             except KeyError:
                 continue
-        await alpha.settle(again, [])
+        await alpha.settle(again, [], [])
         await namespace.collect(alpha, [row for row in rows if row.body not in bodies(again)])
         more = namespace.rows(namespace.one, 5)
         await alpha.publish(more)
         await namespace.collect(alpha, more)
         assert not await namespace.listen(other, 1)
 
-    async def test_a_filter_that_was_changed_is_refused_since_it_would_withhold_messages(
+    async def test_a_changed_filter_is_refused_since_it_would_hold_messages_back(
         self, namespace: BrokerNamespace
     ) -> None:
         await namespace.open(namespace.alpha)
@@ -134,7 +135,7 @@ class TestPubSub(GivingUp, TransportConformance):
         with pytest.raises(FilterChanged, match="drain and delete"):
             await namespace.connect(namespace.alpha, changed).start()
 
-    async def test_a_subscription_of_an_earlier_version_gets_the_place_of_today(
+    async def test_a_subscription_of_an_earlier_version_gets_the_present_dead_letter_topic(
         self, namespace: BrokerNamespace, server: ProcessServer
     ) -> None:
         await namespace.open(namespace.alpha)
@@ -145,11 +146,11 @@ class TestPubSub(GivingUp, TransportConformance):
             before = Names("quartet").topic(dead_letters_of(namespace.topology, namespace.alpha))
             await _give_up(client, name, before, LEAST_DELIVERIES)
             await namespace.open(namespace.alpha)
-            found = await client.subscriber.get_subscription(subscription=name)
+            existing = await client.subscriber.get_subscription(subscription=name)
         finally:
             await client.close()
-        wanted = Names("quartet").topic(undelivered_of(namespace.topology, namespace.alpha))
-        assert found.dead_letter_policy.dead_letter_topic == wanted
+        place = Names("quartet").topic(undelivered_of(namespace.topology, namespace.alpha))
+        assert existing.dead_letter_policy.dead_letter_topic == place
 
     async def test_what_was_received_and_never_settled_comes_again(self, namespace: BrokerNamespace) -> None:
         alpha = await namespace.open(namespace.alpha)
@@ -158,19 +159,19 @@ class TestPubSub(GivingUp, TransportConformance):
         await namespace.hold(alpha, rows)
         await namespace.collect(alpha, rows)
 
-    async def test_what_is_in_hand_for_long_stays_with_its_consumer(self, namespace: BrokerNamespace) -> None:
+    async def test_a_message_that_is_in_hand_for_long_stays_with_its_consumer(self, namespace: BrokerNamespace) -> None:
         first, second = await namespace.open(namespace.alpha), await namespace.open(namespace.alpha)
         rows = namespace.rows(namespace.one, 1)
         await first.publish(rows)
         held = await namespace.hold(first, rows)
         assert not await namespace.listen(second, DEADLINE + 3)
-        await first.settle(held, [])
+        await first.settle(held, [], [])
         assert not await namespace.listen(second, 2)
 
 
 async def _give_up(client: Client, subscription: str, place: str, deliveries: int) -> None:
-    """Let Pub/Sub put what it delivered so often into that topic."""
+    """Let Pub/Sub put what it has delivered so often into that topic."""
     policy = {"dead_letter_topic": place, "max_delivery_attempts": deliveries}
-    wanted = {"name": subscription, "dead_letter_policy": policy}
-    request = UpdateSubscriptionRequest(subscription=wanted, update_mask={"paths": ["dead_letter_policy"]})
+    changed = {"name": subscription, "dead_letter_policy": policy}
+    request = UpdateSubscriptionRequest(subscription=changed, update_mask={"paths": ["dead_letter_policy"]})
     await client.subscriber.update_subscription(request)

@@ -1,6 +1,6 @@
-"""SNS and SQS keep what every transport promises, as the local emulator plays them.
+"""SNS and SQS keep the promises of every transport. They are the local emulator here.
 
-The emulator writes its state when it is stopped, and only then: a kill loses messages, and queues.
+The emulator writes its state when it is stopped, and only then: a kill loses messages and queues.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from sagakit.ports import Transport
 from sagakit.topology import Topology
 from tests.modes.broker_namespace import ATTEMPTS, BrokerNamespace
 from tests.modes.conformance import TransportConformance, settings
-from tests.modes.faults import GivingUp
+from tests.modes.faults import BackstopConformance
 from tests.modes.servers import ProcessServer, running
 
 pytestmark = pytest.mark.carrier("sns_sqs")
 VISIBILITY = settings().sqs_visibility
 
 
-class TestSnsSqs(GivingUp, TransportConformance):
+class TestSnsSqs(BackstopConformance, TransportConformance):
     survives = frozenset({"stop"})
     redelivery = 3.0
 
@@ -41,18 +41,18 @@ class TestSnsSqs(GivingUp, TransportConformance):
         session = aioboto3.Session("any", "any", region_name="eu-west-1")
         async with session.client("sqs", endpoint_url=f"http://{server.address}") as sqs:
             url = (await sqs.get_queue_url(QueueName=dead_letters(f"quartet-test-{consumer}")))["QueueUrl"]
-            found = await sqs.receive_message(
+            answer = await sqs.receive_message(
                 QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0, MessageAttributeNames=["All"]
             )
-        return [(unpack(one), one["MessageAttributes"]["cause"]["StringValue"]) for one in found.get("Messages", ())]
+        return [(unpack(one), one["MessageAttributes"]["cause"]["StringValue"]) for one in answer.get("Messages", ())]
 
     async def deliver_too_often(self, server: ProcessServer, namespace: BrokerNamespace) -> None:
         session = aioboto3.Session("any", "any", region_name="eu-west-1")
         async with session.client("sqs", endpoint_url=f"http://{server.address}") as sqs:
             url = (await sqs.get_queue_url(QueueName=f"quartet-test-{namespace.alpha}"))["QueueUrl"]
             for _ in range(2 * ATTEMPTS):
-                found = await sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2, VisibilityTimeout=0)
-                assert len(found.get("Messages", ())) == 1
+                answer = await sqs.receive_message(QueueUrl=url, WaitTimeSeconds=2, VisibilityTimeout=0)
+                assert len(answer.get("Messages", ())) == 1
             assert "Messages" not in await sqs.receive_message(QueueUrl=url, WaitTimeSeconds=1)
 
     async def publish_as_a_stranger(self, server: ProcessServer, namespace: BrokerNamespace) -> int:
@@ -73,16 +73,16 @@ class TestSnsSqs(GivingUp, TransportConformance):
         return len(strange)
 
     @pytest.mark.parametrize("call", ["poll", "hide"])
-    async def test_a_task_that_fails_by_its_own_fault_fails_the_consumer_and_is_begun_again(
+    async def test_a_task_that_fails_by_a_bug_fails_the_consumer_and_is_started_again(
         self, namespace: BrokerNamespace, monkeypatch: pytest.MonkeyPatch, call: str
     ) -> None:
         alpha = await namespace.open(namespace.alpha)
         assert isinstance(alpha, SnsSqsTransport)
         with monkeypatch.context() as patch:
-            patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a fault of ours")))
-            with pytest.raises(KeyError, match="a fault of ours"):
-                await namespace.consume(alpha, "nothing is wrong")
-        while True:  # each task that failed is told of once
+            patch.setattr(alpha._client, call, AsyncMock(side_effect=KeyError("a bug of ours")))
+            with pytest.raises(KeyError, match="a bug of ours"):
+                await namespace.consume(alpha)
+        while True:  # the error of each task is raised once
             try:
                 await alpha.receive()
                 break
@@ -93,12 +93,12 @@ class TestSnsSqs(GivingUp, TransportConformance):
         held = await namespace.hold(alpha, rows)
         other = await namespace.open(namespace.alpha)
         assert not await namespace.listen(other, 2 * VISIBILITY)
-        await alpha.settle(held, [])
+        await alpha.settle(held, [], [])
 
-    async def test_what_a_slow_batch_has_in_hand_is_given_to_nobody_else(self, namespace: BrokerNamespace) -> None:
+    async def test_a_slow_batch_keeps_its_messages(self, namespace: BrokerNamespace) -> None:
         slow, other = await namespace.open(namespace.alpha), await namespace.open(namespace.alpha)
         rows = namespace.rows(namespace.one, 5)
         await slow.publish(rows)
         held = await namespace.hold(slow, rows)
         assert not await namespace.listen(other, 2 * VISIBILITY)
-        await slow.settle(held, [])
+        await slow.settle(held, [], [])

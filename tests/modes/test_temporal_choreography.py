@@ -77,7 +77,7 @@ async def test_an_idle_workflow_ends_and_the_next_event_starts_it_again(
             assert await ended(world, f"{name}/{order_id}") == "done"
 
 
-async def test_a_reminder_makes_up_for_a_step_that_got_lost(world: World) -> None:
+async def test_a_nudge_makes_up_for_a_step_that_was_lost(world: World) -> None:
     await world.stop("payment")
     order_id = await world.place()
     await world.until(lambda: order_id in world.stores["inventory"].states)

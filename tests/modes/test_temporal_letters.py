@@ -1,4 +1,4 @@
-"""What Temporal brings and nobody can read, in both styles: written down, passed over, and nobody else notices."""
+"""What Temporal delivers and nobody can read, in both styles, becomes a dead letter; everything else goes on."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from checkout.messages import PUBLIC, AuthorizePayment, ConfirmOrder
 from sagakit.envelope import decode
 from sagakit.message import Command
 from sagakit.modes.temporal.connection import connect
-from sagakit.modes.temporal.wire import WorkflowInput, note_of
+from sagakit.modes.temporal.wire import WorkflowInput, payload_of
 from tests.modes.servers import running
 from tests.modes.test_temporal_world import World, ended
 
@@ -28,7 +28,7 @@ SIGNAL: Final = {"orchestration": "decided", "choreography": "heard"}
 NESTED: Final = "[" * 1000 + "]" * 1000
 
 
-def note(kind: str, data: str) -> bytes:
+def message_json(kind: str, data: str) -> bytes:
     return json.dumps({"type": kind, "data": "DATA"}).replace('"DATA"', data).encode()
 
 
@@ -61,18 +61,18 @@ def workflow_id(world: World, order_id: str) -> str:
 
 def unreadable(order_id: str, event: str) -> dict[bytes, RawValue]:
     bodies = [
-        note("Nonsense", json.dumps({"order_id": order_id})),
-        note(event, json.dumps({"order_id": 5, "of": order_id})),
-        note(event, f'{{"order_id": {NESTED}}}'),
-        note(event, json.dumps({"order_id": "another", "reason": "CUSTOMER_REQUESTED", "of": order_id})),
+        message_json("Nonsense", json.dumps({"order_id": order_id})),
+        message_json(event, json.dumps({"order_id": 5, "of": order_id})),
+        message_json(event, f'{{"order_id": {NESTED}}}'),
+        message_json(event, json.dumps({"order_id": "another", "reason": "CUSTOMER_REQUESTED", "of": order_id})),
         b"\xff{ " + order_id.encode(),
         b"{ " + order_id.encode(),
         json.dumps([order_id]).encode(),
         json.dumps({"of": order_id}).encode(),
     ]
-    found = {body: raw(body) for body in bodies}
+    values = {body: raw(body) for body in bodies}
     encrypted = b"? " + order_id.encode()
-    return found | {encrypted: raw(encrypted, b"binary/encrypted")}
+    return values | {encrypted: raw(encrypted, b"binary/encrypted")}
 
 
 async def hold(world: World) -> str:
@@ -84,7 +84,7 @@ async def hold(world: World) -> str:
 
 
 async def begin(world: World, client: Client, order_id: str) -> None:
-    """In choreography the owner's workflow is not running yet: it has heard nothing."""
+    """In choreography the owner's workflow is not running yet: it has received no signal."""
     if world.style == "choreography":
         start = {"note": None, "retry_initial": 0.1, "retry_max": 5.0}
         await client.start_workflow("Reactions", start, id=f"order/{order_id}", task_queue="quartet-order")
@@ -128,17 +128,17 @@ async def test_starts_that_cannot_be_read_are_written_down_and_end(world: World)
     async def begun(body: bytes, kind: str = KIND[world.style], key: str | None = None) -> tuple[bytes, str]:
         return body, await start(kind, raw(body), key or workflow_id(world, str(uuid.uuid4())))
 
-    def beginning(note: bytes, **changes: Any) -> bytes:
+    def beginning(message: bytes, **changes: Any) -> bytes:
         start = {"note": None, "retry_initial": 0.1, "retry_max": 5.0, "deadline": 20.0} | changes
-        return json.dumps({**start, "note": "NOTE"}).replace('"NOTE"', note.decode()).encode()
+        return json.dumps({**start, "note": "NOTE"}).replace('"NOTE"', message.decode()).encode()
 
     order_id = str(uuid.uuid4())
     bodies = [
         begun(b"\xff{"),
         begun(b'{"nothing": 1}'),
-        begun(beginning(note("Nonsense", "{}"))),
-        begun(beginning(note("OrderPlaced", '{"order_id": 5}'))),
-        begun(beginning(note("OrderPlaced", f'{{"order_id": {NESTED}}}'))),
+        begun(beginning(message_json("Nonsense", "{}"))),
+        begun(beginning(message_json("OrderPlaced", '{"order_id": 5}'))),
+        begun(beginning(message_json("OrderPlaced", f'{{"order_id": {NESTED}}}'))),
         begun(beginning(b"null", retry_initial=-1.0)),
         begun(beginning(b"null", retry_max=1e30)),
         begun(beginning(b"null", of=1), "Nonsense"),
@@ -172,7 +172,7 @@ async def restarted(world: World, client: Client, order_id: str, argument: bytes
 async def test_a_decision_settles_an_order_whose_start_could_not_be_read(orchestrated: World) -> None:
     world = orchestrated
     client, order_id = await connect(world.settings), await hold(world)
-    decision = note("OrderCancelled", json.dumps({"order_id": order_id, "reason": "CUSTOMER_REQUESTED"}))
+    decision = message_json("OrderCancelled", json.dumps({"order_id": order_id, "reason": "CUSTOMER_REQUESTED"}))
     await world.stop("payment")
     await world.cancel(order_id)
     await world.until(lambda: not any(row.channel == "temporal.decided" for row, _ in rows(world)))
@@ -192,7 +192,7 @@ async def test_a_start_with_a_nonsensical_deadline_is_held_to_a_bound(orchestrat
     world = orchestrated
     client, order_id = await connect(world.settings), await hold(world)
     placed = world.stores["order"].events[f"{order_id}/OrderPlaced"]
-    start = WorkflowInput(note_of(PUBLIC, placed, None, None), 0.1, 5.0, 1e300)
+    start = WorkflowInput(payload_of(PUBLIC, placed, None, None), 0.1, 5.0, 1e300)
     assert await restarted(world, client, order_id, msgspec.json.encode(start)) == "OrderConfirmed"
     assert await world.settled(order_id) == "COMPLETED"
 
@@ -202,7 +202,7 @@ FAILING: Final = [("payment", "AuthorizePayment"), ("payment", "CapturePayment")
 
 @pytest.mark.parametrize(("service", "command"), FAILING)
 @pytest.mark.parametrize("style", STYLES)
-async def test_a_command_that_fails_again_and_again_is_written_down_once_and_goes_on_when_it_can(
+async def test_a_command_that_keeps_failing_is_written_down_once_and_goes_on_when_it_can(
     servers: dict[str, str], style: str, service: str, command: str
 ) -> None:
     async with World(servers[style], style, delivery_attempts=3, retry_max=0.2) as world:
@@ -259,8 +259,10 @@ async def test_a_history_shows_no_words_of_an_error_that_were_not_chosen(orchest
         assert "ValueError in " in history
 
 
-async def test_a_retry_says_what_came_of_it(world: World) -> None:
-    redeliver = world.services["order"].redeliver
+async def test_a_redelivery_tells_why_it_failed(world: World) -> None:
+    order = world.services["order"]
+    await world.until(lambda: order.connected)
+    redeliver = order.redeliver
     assert redeliver is not None
-    for body in (b"nothing", note("Nonsense", "{}"), note("OrderCancelled", '{"order_id": 5}')):
+    for body in (b"nothing", message_json("Nonsense", "{}"), message_json("OrderCancelled", '{"order_id": 5}')):
         assert "not a CloudEvent" in str(await redeliver(body)), body

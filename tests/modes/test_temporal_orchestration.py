@@ -140,7 +140,7 @@ async def test_a_lost_workflow_is_started_again_at_what_the_row_says(world: Worl
     assert await world.settled(order_id) == "COMPLETED"
 
 
-async def test_a_cancelled_order_without_a_workflow_is_undone_when_it_is_reminded(world: World) -> None:
+async def test_a_cancelled_order_without_a_workflow_is_undone_when_it_is_nudged(world: World) -> None:
     world.outside.silent.add("authorize")
     order_id = await world.place()
     await world.until(lambda: order_id in world.stores["payment"].states)
@@ -193,7 +193,7 @@ async def test_a_killed_worker_is_noticed_in_seconds(world: World) -> None:
     assert await world.settled(order_id, seconds=12) == "COMPLETED"
 
 
-async def test_a_worker_that_waits_is_heard_of_well_within_the_time_after_which_it_is_taken_for_dead(
+async def test_a_worker_that_waits_sends_heartbeats_well_within_their_timeout(
     world: World,
 ) -> None:
     world.outside.silent.add("authorize")
@@ -235,7 +235,7 @@ async def test_services_wait_for_the_server(server: ProcessServer) -> None:
 
 
 async def _hold_for_ever(address: str) -> None:
-    """A payment service that is asked for an authorization and never gets to an answer."""
+    """A payment service that is asked for an authorization and never answers."""
     world = World(address)
     world.outside.silent.add("authorize")
     await world.start("payment")

@@ -26,8 +26,8 @@ from payment_service.domain import Payment
 from sagakit.dead_letters import MemoryDeadLetters
 from sagakit.engine.engine import ServiceEngine
 from sagakit.message import Command, Event, message_id
+from sagakit.modes.temporal import TemporalMode
 from sagakit.modes.temporal.connection import connect
-from sagakit.modes.temporal.mode import build
 from sagakit.ports import CALLS, Changes, Claim, OutboxRow, RowRejected, StoreUnavailable
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
@@ -52,7 +52,7 @@ BLANK: Mapping[str, Callable[[str], Any]] = {
 class MemoryStore:
     """A ports.Store: all tables are dicts, a transaction is a lock. `down` makes it unavailable.
 
-    `rejects`: names of commands that it refuses, as a database does that is asked for what it cannot hold.
+    `rejects`: names of commands that it refuses, as a database refuses a row that it cannot hold.
     """
 
     def __init__(self, name: str) -> None:
@@ -221,7 +221,7 @@ class World:
     async def start(self, *names: str) -> None:
         for name in names:
             service = SERVICES[name]
-            mode = build(self.style, self.settings, service, CHECKOUT, topology_of(self.style))
+            mode = TemporalMode(self.style, self.settings, service, CHECKOUT, topology_of(self.style))
             self.services[name] = ServiceEngine(
                 service, self.stores[name], mode, self.outside, self.letters[name], self.settings, Metrics()
             )
@@ -282,7 +282,7 @@ async def ended(world: World, workflow_id: str) -> str:
 
 
 async def keep(world: World, workflow_id: str, name: str) -> None:
-    """Store the history, if asked to, without what tells of the machine it was recorded on."""
+    """Store the history if RECORD_HISTORIES is set, without what identifies the machine."""
     await ended(world, workflow_id)
     if "RECORD_HISTORIES" in os.environ:
         history = await (await connect(world.settings)).get_workflow_handle(workflow_id).fetch_history()

@@ -125,9 +125,10 @@ class Store(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message as a broker delivered it; `receipt` is the transport's own.
+    """One message as a broker delivered it.
 
-    `broken`: why the transport could not read it; `body` then only says which one it was, and it can but be given up.
+    `receipt` is the transport's own handle; `attempt` is 1 plus the attempts that counted before. `broken` says why the
+    transport could not read the message: `body` then only identifies it, and it can only become a dead letter.
     """
 
     body: bytes
@@ -137,37 +138,49 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A delivery that could not be handled, and why.
+class Retry:
+    """A delivery that is to come again after a pause, because it could not be handled now.
 
-    `poison`: no repetition can help. `counts` False: the message is not at fault (its row is locked), so that it
-    comes again as the same attempt, after a pause, and is never given up for it.
+    `counts` tells whether the failed attempt counts. It does not where the message is not at fault (its rows are
+    locked): then the message comes again as the same attempt.
     """
 
     delivery: Delivery
-    cause: str
-    poison: bool
     counts: bool = True
 
 
-class Transport(Protocol):
-    """A broker, at least once and in no order. `start` ensures the *whole* topology, as often as it is called."""
+@dataclass(frozen=True, slots=True)
+class DeadDelivery:
+    """A delivery that is given up, and why. The service has written it down as a dead letter already."""
 
-    async def start(self) -> None: ...
+    delivery: Delivery
+    cause: str
+
+
+class Transport(Protocol):
+    """A message broker as one service uses it: delivery at least once, in no order.
+
+    A transport never decides that a message is given up; whoever receives from it does.
+    """
+
+    async def start(self) -> None:
+        """Wait for the broker and make sure that the *whole* topology exists. May be called again."""
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """Returns when the broker has all of them; raises when it may lack any: then all are published again."""
+        """Return when the broker has all rows; raise when it may lack any, so that all are published again."""
 
     async def receive(self) -> Sequence[Delivery]:
-        """Waits for a batch of this party's deliveries; may come back empty after a while."""
+        """Wait for a batch of deliveries to this service; may return none after a while."""
 
-    async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
-        """Acknowledge `done`. A failure comes again; a poisoned or worn-out one goes to the dead-letter place.
+    async def settle(self, done: Sequence[Delivery], retry: Sequence[Retry], dead: Sequence[DeadDelivery]) -> None:
+        """Acknowledge `done`, let `retry` come again after a pause, put `dead` into the broker's dead-letter place.
 
-        A failure that does not count stays this consumer's, and `receive` returns it once more after a pause.
+        A retry that does not count stays with this consumer: `receive` returns it again as the same attempt. A dead
+        delivery that the broker does not take comes again too. What is in none of the three comes again.
         """
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Give back what was received and not settled, and disconnect. May come before `start`, and twice."""
 
 
 @runtime_checkable

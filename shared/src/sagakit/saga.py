@@ -67,6 +67,10 @@ class Saga:
     snapshot: Callable[[Any], Any]
     steps: tuple[Step, ...]
 
+    def participant_of(self, command: Callable[..., Command]) -> str | None:
+        """Who executes commands of that type; None for the saga's owner itself."""
+        return next((s.participant for s in self.steps if command in (s.do, s.settle, s.undo)), None)
+
 
 def advance(saga: Saga, event: Event) -> tuple[Command, ...]:
     """The commands that `event` leads to, for whichever service; none if it leads nowhere."""

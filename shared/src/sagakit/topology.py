@@ -32,6 +32,11 @@ class Topology:
         """The services that receive anything, sorted."""
         return tuple(sorted({subscription.consumer for subscription in self.subscriptions}))
 
+    @property
+    def style(self) -> str:
+        """The style whose wiring this is: the name of every channel begins with it."""
+        return self.channels[0].partition(".")[0]
+
     def of(self, consumer: str) -> tuple[Subscription, ...]:
         """The subscriptions of one service."""
         return tuple(subscription for subscription in self.subscriptions if subscription.consumer == consumer)

@@ -14,14 +14,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from checkout.saga import CHECKOUT
 from checkout.topology import topology_of
-from order_service.service import SERVICE as ORDER
 from quartet_stack.docker.environment import BROKERS
 from quartet_stack.layout import REPOSITORY
 from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES
-from sagakit.modes.kafka import mode as kafka
+from sagakit.modes.kafka import Transport as KafkaTransport
 from sagakit.modes.kafka.topology import group_of, topics
 from sagakit.modes.pubsub.topology import dead_letters_of, subscription_of, topic_of, undelivered_of
 from sagakit.modes.sns_sqs.topology import plan
@@ -203,11 +201,9 @@ def test_both_kinds_of_tasks_count_for_participants_of_an_orchestration_have_act
 
 
 @pytest.mark.parametrize("style", [CHOREOGRAPHY, ORCHESTRATION])
-def test_keda_watches_the_consumer_group_that_the_mode_joins(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    joined: list[str] = []
-    monkeypatch.setattr(kafka, "KafkaTransport", lambda *_, group: joined.append(group))
-    kafka.build(style, Settings(token_public_keys=PUBLIC_KEY), ORDER, CHECKOUT, topology_of(style))
-    assert joined == [group_of("order", style)] == [f"quartet.order.{style}"]
+def test_keda_watches_the_consumer_group_that_the_mode_joins(style: str) -> None:
+    transport = KafkaTransport(Settings(token_public_keys=PUBLIC_KEY), "order", topology_of(style))
+    assert transport.group == group_of("order", style) == f"quartet.order.{style}"
 
 
 def test_ports_are_those_of_the_image_and_of_the_servers_that_are_named() -> None:

@@ -7,12 +7,12 @@ from aiokafka.structs import ConsumerRecord
 
 from sagakit.modes.kafka.letters import MOST_BYTES, letter_of
 from sagakit.modes.kafka.progress import Receipt
-from sagakit.ports import Delivery, Failure
+from sagakit.ports import DeadDelivery, Delivery
 
 
 def letter(body: bytes, key: bytes | None = b"key", headers: Any = (("type", b"Made"), ("none", None))) -> Any:
     record = ConsumerRecord("topic", 1, 7, 0, 0, key, body, None, 3, len(body), headers)
-    return letter_of(Failure(Delivery(body, Receipt(1, record)), "why \ud800", poison=True))
+    return letter_of(DeadDelivery(Delivery(body, Receipt(1, record)), "why \ud800"))
 
 
 def test_it_is_whole_with_its_cause_and_its_place() -> None:

@@ -19,37 +19,37 @@ def record(offset: int, partition: int = 0) -> Any:
 def test_nothing_is_committed_beyond_the_oldest_unfinished_record() -> None:
     progress = Progress()
     first, second, third = progress.hand_out([progress.take(record(offset)) for offset in (5, 6, 7)])
-    assert progress.owed() == {}
+    assert progress.to_commit() == {}
     progress.finish(second)
     progress.finish(third)
-    assert progress.owed() == {}
+    assert progress.to_commit() == {}
     progress.finish(first)
-    assert progress.owed() == {P: 8}
+    assert progress.to_commit() == {P: 8}
     progress.committed({P: 8})
-    assert progress.owed() == {}
+    assert progress.to_commit() == {}
 
 
 def test_skipped_records_are_done_but_hold_for_those_before_them() -> None:
     progress = Progress()
     (first,) = progress.hand_out([progress.take(record(0))])
     progress.skip(record(1))
-    assert progress.owed() == {}
+    assert progress.to_commit() == {}
     progress.finish(first)
-    assert progress.owed() == {P: 2}
+    assert progress.to_commit() == {P: 2}
 
 
 def test_a_failed_delivery_comes_again_when_due_and_keeps_its_offset_open() -> None:
     progress = Progress()
     first, second = progress.hand_out([progress.take(record(offset)) for offset in (0, 1)])
     progress.finish(second)
-    progress.repeat(first, due=10.0)
+    progress.retry(first, due=10.0)
     assert progress.idle.is_set()
     assert progress.due(9.9) == []
     assert progress.pause(9.0, 0.5) == 1.0
     (again,) = progress.hand_out(progress.due(10.0))
-    assert (again.attempt, progress.owed()) == (2, {})
+    assert (again.attempt, progress.to_commit()) == (2, {})
     progress.finish(again)
-    assert progress.owed() == {P: 2}
+    assert progress.to_commit() == {P: 2}
 
 
 def test_what_was_handed_out_and_never_settled_comes_again_in_the_same_attempt() -> None:
@@ -64,15 +64,15 @@ def test_a_delivery_that_is_kept_back_is_the_same_attempt_and_counts_how_often()
     progress = Progress()
     (delivery,) = progress.hand_out([progress.take(record(0))])
     for times in range(1, 4):
-        progress.repeat(delivery, due=1.0, failed=False)
+        progress.retry(delivery, due=1.0, counts=False)
         assert len(progress) == 1
         (delivery,) = progress.hand_out(progress.due(1.0))
-        assert (delivery.attempt, delivery.receipt.kept, progress.owed()) == (1, times, {})
+        assert (delivery.attempt, delivery.receipt.kept, progress.to_commit()) == (1, times, {})
     progress.finish(delivery)
-    assert progress.owed() == {P: 1}
+    assert progress.to_commit() == {P: 1}
 
 
-def test_the_place_that_was_come_to_is_behind_the_last_record_seen() -> None:
+def test_the_following_offset_is_behind_the_last_record_received() -> None:
     progress = Progress()
     assert progress.following(P) is None
     progress.take(record(3))
@@ -88,10 +88,10 @@ def test_settling_after_a_revocation_changes_nothing() -> None:
     progress.forget()
     (fresh,) = progress.hand_out([progress.take(record(0))])
     progress.finish(stale)
-    progress.repeat(stale, due=0.0)
-    assert (progress.owed(), progress.due(1.0)) == ({}, [])
+    progress.retry(stale, due=0.0)
+    assert (progress.to_commit(), progress.due(1.0)) == ({}, [])
     progress.finish(fresh)
-    assert progress.owed() == {P: 1}
+    assert progress.to_commit() == {P: 1}
 
 
 def test_a_log_that_began_anew_is_followed_from_its_beginning() -> None:
@@ -99,9 +99,9 @@ def test_a_log_that_began_anew_is_followed_from_its_beginning() -> None:
     (old,) = progress.hand_out([progress.take(record(40))])
     (new,) = progress.hand_out([progress.take(record(0))])
     progress.finish(old)
-    assert progress.owed() == {}
+    assert progress.to_commit() == {}
     progress.finish(new)
-    assert progress.owed() == {P: 1}
+    assert progress.to_commit() == {P: 1}
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -122,7 +122,7 @@ def test_whatever_happens_every_offset_before_a_commit_is_finished(seed: int) ->
             progress.finish(delivery)
             finished.add(delivery.receipt.record.offset)
         if what == "repeat" and held:
-            progress.repeat(held.pop(chance.randrange(len(held))), due=0.0)
+            progress.retry(held.pop(chance.randrange(len(held))), due=0.0)
             held += progress.hand_out(progress.due(0.0))
         if what == "revoke" and chance.random() < 0.1:
             stale = list(held)
@@ -130,7 +130,7 @@ def test_whatever_happens_every_offset_before_a_commit_is_finished(seed: int) ->
             following, held = begin, []
             for delivery in stale:
                 progress.finish(delivery)
-        for offset in progress.owed().values():
+        for offset in progress.to_commit().values():
             assert set(range(offset)) <= finished, f"seed {seed}"
             begin = max(begin, offset)
-        progress.committed(progress.owed())
+        progress.committed(progress.to_commit())

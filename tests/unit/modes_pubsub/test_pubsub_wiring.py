@@ -5,11 +5,10 @@ import re
 import pytest
 
 from checkout.topology import topology_of
-from sagakit.modes.pubsub.client import new_message
 from sagakit.modes.pubsub.leases import Lease
 from sagakit.modes.pubsub.topology import dead_letters_of, filter_of, subscription_of, topic_of
-from sagakit.modes.pubsub.wire import MOST_BYTES, MOST_MESSAGES, batches, letter_of, message_of
-from sagakit.ports import Delivery, Failure, OutboxRow
+from sagakit.modes.pubsub.wire import MOST_BYTES, MOST_MESSAGES, batches, letter_of, message_of, new_message
+from sagakit.ports import DeadDelivery, Delivery, OutboxRow
 from sagakit.topology import Subscription
 
 STYLES = ("choreography", "orchestration")
@@ -35,10 +34,10 @@ def test_the_styles_share_no_dead_letters() -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_every_filter_is_short_enough_and_names_every_type(style: str) -> None:
     for one in topology_of(style).subscriptions:
-        found = filter_of(one)
-        assert found
-        assert set(re.findall(r'attributes\.type = "(\w+)"', found)) == one.types
-        assert re.fullmatch(r'attributes\.type = "\w+"( OR attributes\.type = "\w+")*', found)
+        text = filter_of(one)
+        assert text
+        assert set(re.findall(r'attributes\.type = "(\w+)"', text)) == one.types
+        assert re.fullmatch(r'attributes\.type = "\w+"( OR attributes\.type = "\w+")*', text)
 
 
 def test_a_filter_that_would_be_too_long_is_left_to_the_consumer() -> None:
@@ -47,10 +46,10 @@ def test_a_filter_that_would_be_too_long_is_left_to_the_consumer() -> None:
 
 def test_requests_keep_the_order_and_both_limits() -> None:
     messages = [new_message(data=b"x" * (20_000 if n % 7 else 10), message_id=str(n)) for n in range(3000)]
-    found = list(batches(messages))
-    assert [one.message_id for batch in found for one in batch] == [one.message_id for one in messages]
-    assert all(len(batch) <= MOST_MESSAGES for batch in found)
-    assert all(sum(one.ByteSize() for one in batch) <= MOST_BYTES for batch in found)
+    requests = list(batches(messages))
+    assert [one.message_id for batch in requests for one in batch] == [one.message_id for one in messages]
+    assert all(len(batch) <= MOST_MESSAGES for batch in requests)
+    assert all(sum(one.ByteSize() for one in batch) <= MOST_BYTES for batch in requests)
     assert [len(one) for one in batches([new_message(data=b"x")] * 2500)] == [1000, 1000, 500]
 
 
@@ -63,7 +62,7 @@ def test_a_message_that_is_too_large_delays_no_other() -> None:
 def test_a_dead_letter_is_the_message_with_its_cause_cut_to_the_limit() -> None:
     message = message_of(OutboxRow("1/Made", "test.one", "1", "Made", b"body"))
     lease = Lease("projects/p/subscriptions/quartet-test-one-alpha", "ack", message)
-    letter = letter_of(Failure(Delivery(b"body", lease), "ü" * 1000, poison=True))
+    letter = letter_of(DeadDelivery(Delivery(b"body", lease), "ü" * 1000))
     assert (letter.data, letter.ordering_key, letter.attributes["type"]) == (b"body", "1", "Made")
     assert letter.attributes["subscription"] == "quartet-test-one-alpha"
     assert letter.attributes["cause"] == "ü" * 512
@@ -71,7 +70,7 @@ def test_a_dead_letter_is_the_message_with_its_cause_cut_to_the_limit() -> None:
 
 def test_a_dead_letter_of_a_stranger_keeps_to_the_limits() -> None:
     message = new_message(data=b"x" * (MOST_BYTES + 7), attributes={f"a{number}": "v" for number in range(100)})
-    letter = letter_of(Failure(Delivery(message.data, Lease("s/alpha", "ack", message)), "\ud800 why", poison=True))
+    letter = letter_of(DeadDelivery(Delivery(message.data, Lease("s/alpha", "ack", message)), "\ud800 why"))
     assert len(letter.attributes) == 100
     assert (letter.attributes["cause"], letter.attributes["subscription"]) == ("? why", "alpha")
     assert (len(letter.data), letter.attributes["bytes"]) == (MOST_BYTES, str(MOST_BYTES + 7))

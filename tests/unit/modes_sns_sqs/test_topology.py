@@ -19,18 +19,18 @@ def of(style: str) -> QueuePlan:
 
 
 def test_choreography_is_one_topic_and_a_queue_per_consumer() -> None:
-    wanted = of(CHOREOGRAPHY)
-    assert set(wanted.targets.values()) == wanted.topics == {"quartet-choreography-events"}
-    assert wanted.consumed == {service: f"quartet-choreography-{service}" for service in SUBSCRIPTIONS}
-    assert {queue.name for queue in wanted.queues} == set(wanted.consumed.values())
+    queue_plan = of(CHOREOGRAPHY)
+    assert set(queue_plan.targets.values()) == queue_plan.topics == {"quartet-choreography-events"}
+    assert queue_plan.consumed == {service: f"quartet-choreography-{service}" for service in SUBSCRIPTIONS}
+    assert {queue.name for queue in queue_plan.queues} == set(queue_plan.consumed.values())
 
 
 def test_commands_go_straight_to_their_owners_queue_and_events_through_the_topic_to_the_orchestrator() -> None:
-    wanted = of(ORCHESTRATION)
+    queue_plan = of(ORCHESTRATION)
     for service in ("inventory", "payment", "shipping"):
-        assert wanted.targets[f"orchestration.{service}.commands"] == f"quartet-orchestration-{service}"
-        assert wanted.targets[f"orchestration.{service}.events"] == "quartet-orchestration-events"
-    subscribed = {queue.name for queue in wanted.queues if queue.types}
+        assert queue_plan.targets[f"orchestration.{service}.commands"] == f"quartet-orchestration-{service}"
+        assert queue_plan.targets[f"orchestration.{service}.events"] == "quartet-orchestration-events"
+    subscribed = {queue.name for queue in queue_plan.queues if queue.types}
     assert subscribed == {"quartet-orchestration-order"}
 
 
@@ -57,10 +57,10 @@ def test_filter_policies_are_valid_on_aws(style: str) -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 def test_names_are_valid_on_aws(style: str) -> None:
-    wanted = of(style)
+    queue_plan = of(style)
     names = [
-        *wanted.topics,
-        *(f"{queue.name}{kind}" for queue in wanted.queues for kind in ("", "-dead-letters", "-undelivered")),
+        *queue_plan.topics,
+        *(f"{queue.name}{kind}" for queue in queue_plan.queues for kind in ("", "-dead-letters", "-undelivered")),
     ]
     assert all(len(name) <= 80 and name.replace("-", "").replace("_", "").isalnum() for name in names)
 
@@ -83,9 +83,9 @@ def test_only_its_topics_may_send_to_a_queue_of_events() -> None:
 
 
 def test_a_channel_of_another_name_is_a_topic_of_its_own() -> None:
-    wanted = plan(Topology((Subscription("a", "x.s.one", TYPES), Subscription("a", "x.s.two", TYPES))))
-    assert wanted.targets == {"x.s.one": "quartet-x-s-one", "x.s.two": "quartet-x-s-two"}
-    assert [queue.types for queue in wanted.queues] == [dict.fromkeys(wanted.targets.values(), TYPES)]
+    queue_plan = plan(Topology((Subscription("a", "x.s.one", TYPES), Subscription("a", "x.s.two", TYPES))))
+    assert queue_plan.targets == {"x.s.one": "quartet-x-s-one", "x.s.two": "quartet-x-s-two"}
+    assert [queue.types for queue in queue_plan.queues] == [dict.fromkeys(queue_plan.targets.values(), TYPES)]
 
 
 def test_commands_with_two_owners_are_refused() -> None:

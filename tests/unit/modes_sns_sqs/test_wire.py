@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagakit.modes.sns_sqs.wire import BATCH_BYTES, OVERHEAD, Packed, cut, letter, pack, unpack
+from sagakit.modes.sns_sqs.wire import BATCH_BYTES, OVERHEAD, Packed, batches, letter_of, pack, unpack
 
 LAWFUL = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")  # XML 1.0, as SQS wants it
 
@@ -40,15 +40,15 @@ def test_what_a_stranger_sent_is_delivered_to_be_judged(message: dict[str, Any],
 
 @pytest.mark.parametrize("body", [b"a" * 300_000, b"\xff" * 250_000, "ü".encode() * 131_000])
 def test_a_dead_letter_that_would_be_refused_is_cut_and_says_so(body: bytes) -> None:
-    packed = letter(body, "c\u00e4use" * 1000)
-    assert len(list(cut([packed, packed]))) == 2
+    packed = letter_of(body, "c\u00e4use" * 1000)
+    assert len(list(batches([packed, packed]))) == 2
     assert len(packed[0].encode()) + OVERHEAD <= BATCH_BYTES
     assert packed[1]["bytes"]["StringValue"] == str(len(body))
     assert body.startswith(unpack({"Body": packed[0], "MessageAttributes": packed[1]}))
 
 
 def test_a_dead_letter_is_whole_where_it_can_be() -> None:
-    assert letter(b"a" * 200_000, "why") == pack(b"a" * 200_000, cause="why")
+    assert letter_of(b"a" * 200_000, "why") == pack(b"a" * 200_000, cause="why")
 
 
 def test_a_cloud_event_travels_as_it_is() -> None:
@@ -68,7 +68,7 @@ def test_any_cause_is_a_lawful_attribute(cause: str) -> None:
 @given(st.lists(st.integers(1, BATCH_BYTES), max_size=40))
 def test_batches_keep_the_order_and_stay_within_ten_messages_and_256_kib(sizes: list[int]) -> None:
     packed: list[Packed] = [("x" * size, {}) for size in sizes]
-    batches = list(cut(packed))
-    assert [one for batch in batches for one in batch] == packed
-    assert all(1 <= len(batch) <= 10 for batch in batches)
-    assert all(len(batch) == 1 or sum(len(text) for text, _ in batch) <= BATCH_BYTES for batch in batches)
+    calls = list(batches(packed))
+    assert [one for batch in calls for one in batch] == packed
+    assert all(1 <= len(batch) <= 10 for batch in calls)
+    assert all(len(batch) == 1 or sum(len(text) for text, _ in batch) <= BATCH_BYTES for batch in calls)

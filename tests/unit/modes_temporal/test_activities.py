@@ -11,12 +11,12 @@ from temporalio.testing import ActivityEnvironment
 
 from checkout import messages as m
 from sagakit.envelope import decode
-from sagakit.modes.broker import cause_of
+from sagakit.modes.failures import cause_of
 from sagakit.modes.temporal.activities import activities
-from sagakit.modes.temporal.wire import note_of
+from sagakit.modes.temporal.wire import payload_of
 from sagakit.ports import Inlet, RowRejected, RowsLocked, StoreUnavailable
 from sagakit.work import Execute, HandlerFailed
-from tests.unit.modes_temporal.parts import service
+from tests.unit.modes_temporal.roles import service
 
 COMMAND = m.CapturePayment("o1")
 BUG = HandlerFailed(Execute(COMMAND), ValueError("a bug"))
@@ -24,19 +24,19 @@ BUG = HandlerFailed(Execute(COMMAND), ValueError("a bug"))
 ATTEMPTS = 3
 
 
-class Door:
-    """A Participant whose door says what it is told to; its dead letters, and how often they could not be written."""
+class FakeInlet:
+    """An Inlet with a fixed answer. `away`: how often a dead letter cannot be written."""
 
     def __init__(self) -> None:
         self.service = service("payment")
-        self.says: Any = None
+        self.answer: Any = None
         self.letters: list[tuple[bytes, str, str | None]] = []
         self.away = 0
 
     async def do(self, *_: object) -> Any:
-        if isinstance(self.says, Exception):
-            raise self.says
-        return self.says
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
 
     async def conclude(self, *_: object) -> Any:
         return await self.do()
@@ -50,14 +50,16 @@ class Door:
 
 class Worker:
     def __init__(self, local: bool) -> None:
-        self.door = Door()
-        self._handle, _ = activities(cast(Inlet, self.door), ATTEMPTS, local)
+        self.inlet = FakeInlet()
+        self._handle, _ = activities(cast(Inlet, self.inlet), ATTEMPTS, local)
 
-    async def attempt(self, says: Any, body: bytes | None = None) -> BaseException | None:
-        self.door.says = says
-        note = msgspec.json.encode(note_of(m.PUBLIC, COMMAND, "o1/OrderConfirmed", None)) if body is None else body
+    async def attempt(self, answer: Any, body: bytes | None = None) -> BaseException | None:
+        self.inlet.answer = answer
+        payload = (
+            msgspec.json.encode(payload_of(m.PUBLIC, COMMAND, "o1/OrderConfirmed", None)) if body is None else body
+        )
         try:
-            await ActivityEnvironment().run(self._handle, [RawValue(Payload(data=note))])
+            await ActivityEnvironment().run(self._handle, [RawValue(Payload(data=payload))])
         except Exception as error:
             return error
         return None
@@ -69,33 +71,33 @@ def worker(request: pytest.FixtureRequest) -> Worker:
 
 
 @pytest.mark.parametrize("busy", [RowsLocked(frozenset({"o1"})), StoreUnavailable("away")])
-async def test_what_is_busy_is_benign_and_never_counted(worker: Worker, busy: Exception) -> None:
+async def test_a_busy_error_is_benign_and_never_counts(worker: Worker, busy: Exception) -> None:
     for _ in range(10):
         error = await worker.attempt(busy)
         assert isinstance(error, ApplicationError)
         assert (error.type, error.category) == (type(busy).__name__, ApplicationErrorCategory.BENIGN)
     for _ in range(2):
         await worker.attempt(BUG)
-    assert not worker.door.letters
+    assert not worker.inlet.letters
 
 
-async def test_no_answer_of_the_provider_is_no_failure() -> None:
+async def test_a_provider_without_an_answer_is_no_failure() -> None:
     worker = Worker(local=False)
     for _ in range(10):
         error = await worker.attempt(None)
         assert isinstance(error, ApplicationError)
         assert error.category == ApplicationErrorCategory.BENIGN
-    assert not worker.door.letters
+    assert not worker.inlet.letters
 
 
 @pytest.mark.parametrize("fault", [BUG, RowRejected("no"), LookupError("payment has no handler")])
-async def test_the_last_of_the_attempts_writes_it_down_as_it_can_be_sent_again_and_none_after_it(
+async def test_the_last_attempt_alone_writes_down_a_dead_letter_that_can_be_redelivered(
     worker: Worker, fault: Exception
 ) -> None:
     for attempt in range(1, 10):
         assert await worker.attempt(fault) is fault
-        assert len(worker.door.letters) == (attempt >= 3)
-    ((body, cause, subject),) = worker.door.letters
+        assert len(worker.inlet.letters) == (attempt >= 3)
+    ((body, cause, subject),) = worker.inlet.letters
     parcel = decode(body, m.PUBLIC)
     assert (parcel.message, parcel.cause, subject) == (COMMAND, "o1/OrderConfirmed", "o1")
     assert cause_of(fault) in cause
@@ -106,7 +108,7 @@ async def test_two_workers_write_the_same_bytes() -> None:
     for _ in range(3):
         await one.attempt(BUG)
         await another.attempt(BUG)
-    assert one.door.letters == another.door.letters
+    assert one.inlet.letters == another.inlet.letters
 
 
 async def test_a_success_starts_the_count_anew(worker: Worker) -> None:
@@ -115,14 +117,14 @@ async def test_a_success_starts_the_count_anew(worker: Worker) -> None:
     assert await worker.attempt(m.PaymentCaptured("o1")) is None
     for _ in range(2):
         await worker.attempt(BUG)
-    assert not worker.door.letters
+    assert not worker.inlet.letters
 
 
 async def test_a_letter_that_could_not_be_written_is_written_at_the_next_failure(worker: Worker) -> None:
-    worker.door.away = 2
+    worker.inlet.away = 2
     for attempt in range(1, 8):
         await worker.attempt(BUG)
-        assert len(worker.door.letters) == (attempt >= 5)
+        assert len(worker.inlet.letters) == (attempt >= 5)
 
 
 @pytest.mark.parametrize(
@@ -135,8 +137,8 @@ async def test_a_letter_that_could_not_be_written_is_written_at_the_next_failure
         b'{"type":"CapturePayment","data":' + b"[" * 1000 + b"]" * 1000,
     ],
 )
-async def test_a_note_that_cannot_be_read_is_written_down_as_it_is(worker: Worker, body: bytes) -> None:
+async def test_an_argument_that_cannot_be_read_is_written_down_as_it_is(worker: Worker, body: bytes) -> None:
     for attempt in range(1, 6):
         assert await worker.attempt(None, body) is not None
-        assert len(worker.door.letters) == (attempt >= 3)
-    assert worker.door.letters[0][0] == body
+        assert len(worker.inlet.letters) == (attempt >= 3)
+    assert worker.inlet.letters[0][0] == body

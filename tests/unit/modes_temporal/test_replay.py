@@ -17,10 +17,10 @@ from temporalio.worker import Replayer
 from checkout.messages import PUBLIC
 from checkout.saga import CHECKOUT
 from sagakit.modes.temporal.choreography import ReactionsWorkflow, ReactionTable
-from sagakit.modes.temporal.orchestration import SagaPlan, SagaWorkflow
+from sagakit.modes.temporal.orchestration import SagaWorkflow
 from sagakit.modes.temporal.wire import CONVERTER
 from sagakit.saga import Saga
-from tests.unit.modes_temporal.parts import member
+from tests.unit.modes_temporal.roles import choreography_role
 
 HISTORIES = Path(__file__).parent / "histories"
 REFUSED = ("out_of_stock", "payment_declined", "shipping_unavailable")
@@ -33,7 +33,7 @@ CHOREOGRAPHED = [
 
 
 async def replay(name: str, kind: type[Any], saga: Saga = CHECKOUT) -> None:
-    SagaWorkflow.plan = SagaPlan(saga, PUBLIC)
+    SagaWorkflow.saga, SagaWorkflow.wire = saga, PUBLIC
     text = (HISTORIES / f"{name}.json").read_text()
     began = json.loads(text)["events"][0]["workflowExecutionStartedEventAttributes"]
     history = WorkflowHistory.from_json(began["workflowId"], text)
@@ -47,7 +47,7 @@ async def test_an_orchestrated_history_replays(outcome: str) -> None:
 
 @pytest.mark.parametrize("what", CHOREOGRAPHED)
 async def test_a_choreographed_history_replays(what: str) -> None:
-    member(what.partition("-")[0])
+    choreography_role(what.partition("-")[0])
     await replay(f"choreography-{what}", ReactionsWorkflow)
 
 
@@ -57,7 +57,7 @@ async def test_a_saga_in_another_order_does_not_replay() -> None:
 
 
 async def test_a_service_with_other_reactions_does_not_replay(monkeypatch: pytest.MonkeyPatch) -> None:
-    member("payment")
+    choreography_role("payment")
     table = ReactionsWorkflow.tables["payment"]
     swapped = dict(zip(table.reactions, reversed([*table.reactions.values()]), strict=True))
     monkeypatch.setitem(ReactionsWorkflow.tables, "payment", ReactionTable(table.wire, swapped, table.last))

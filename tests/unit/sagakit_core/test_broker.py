@@ -1,4 +1,4 @@
-"""A mode over a broker: what is acknowledged, what comes again, and what is given up."""
+"""A mode over a broker: what is acknowledged, what is retried, and what becomes a dead letter."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from checkout import messages as m
 from checkout.messages import PUBLIC
 from inventory_service.service import SERVICE
 from sagakit.envelope import Envelope, encode
-from sagakit.modes.broker import CAUSE, BrokerMode, cause_of
+from sagakit.modes.broker import BrokerMode
+from sagakit.modes.failures import CAUSE, cause_of
 from sagakit.modes.styles import Choreography, Style
-from sagakit.ports import Delivery, Failure, OutboxRow, RowsLocked, StoreUnavailable
+from sagakit.ports import DeadDelivery, Delivery, OutboxRow, Retry, RowsLocked, StoreUnavailable
 from sagakit.service import OutOfTurn
 from sagakit.work import Execute, HandlerFailed, Item
 
@@ -29,7 +30,8 @@ class FakeTransport:
     def __init__(self, *batch: Delivery) -> None:
         self._batches = [list(batch)]
         self.done: list[Delivery] = []
-        self.failed: list[Failure] = []
+        self.retry: list[Retry] = []
+        self.dead: list[DeadDelivery] = []
         self.published: list[OutboxRow] = []
         self.settled = asyncio.Event()
 
@@ -46,31 +48,32 @@ class FakeTransport:
         await asyncio.Event().wait()
         raise AssertionError("waits for ever")
 
-    async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
+    async def settle(self, done: Sequence[Delivery], retry: Sequence[Retry], dead: Sequence[DeadDelivery]) -> None:
         self.done += done
-        self.failed += failed
+        self.retry += retry
+        self.dead += dead
         self.settled.set()
 
 
 class FakeInlet:
-    """A door that answers when it is told to."""
+    """An Inlet that answers once `committed` is set."""
 
     def __init__(self, answer: Any = None) -> None:
         self.service = SERVICE
         self.answer = answer
         self.entered = asyncio.Event()
         self.committed = asyncio.Event()
-        self.asked: list[Item] = []
-        self.buried: list[str] = []
+        self.items: list[Item] = []
+        self.dead_letters: list[str] = []
         self.subjects: list[str | None] = []
         self.unwritable = False
-        self.unheard: set[str] = set()
+        self.refused: set[str] = set()
         self.redeliver: Any = None
 
     async def do_until_stored(self, items: Sequence[Item]) -> list[Any]:
-        if any(item.subject in self.unheard for item in items):
+        if any(item.subject in self.refused for item in items):
             raise LookupError("no handler")
-        self.asked += items
+        self.items += items
         self.entered.set()
         await self.committed.wait()
         return [self.answer(item) if callable(self.answer) else self.answer for item in items]
@@ -78,7 +81,7 @@ class FakeInlet:
     async def dead_letter(self, body: bytes, cause: str, subject: str | None = None) -> None:
         if self.unwritable:
             raise ValueError("no store can hold it")
-        self.buried.append(cause)
+        self.dead_letters.append(cause)
         self.subjects.append(subject)
 
 
@@ -92,10 +95,10 @@ class FailingReaction(Choreography):
 
 
 async def started(
-    transport: FakeTransport, door: FakeInlet, style: Style = CHOREOGRAPHY
+    transport: FakeTransport, inlet: FakeInlet, style: Style = CHOREOGRAPHY
 ) -> tuple[BrokerMode, asyncio.Task[None]]:
     mode = BrokerMode(style, transport, frozenset({"known"}), attempts=3)
-    door.redeliver = await mode.start(door)  # type: ignore[arg-type]
+    inlet.redeliver = await mode.start(inlet)  # type: ignore[arg-type]
     return mode, asyncio.create_task(mode.run())
 
 
@@ -106,51 +109,52 @@ async def ended(task: asyncio.Task[None]) -> None:
 
 
 async def test_nothing_is_acknowledged_before_it_is_committed() -> None:
-    transport, door = FakeTransport(*CONFIRMED), FakeInlet()
-    _, task = await started(transport, door)
-    await door.entered.wait()
+    transport, inlet = FakeTransport(*CONFIRMED), FakeInlet()
+    _, task = await started(transport, inlet)
+    await inlet.entered.wait()
     for _ in range(20):
         await asyncio.sleep(0)
     assert not transport.settled.is_set()
     assert transport.done == []
-    door.committed.set()
+    inlet.committed.set()
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert transport.done == CONFIRMED
     await ended(task)
 
 
 async def test_what_was_not_committed_when_the_service_stops_is_not_acknowledged() -> None:
-    transport, door = FakeTransport(*CONFIRMED), FakeInlet(StoreUnavailable("down"))
-    door.committed.set()
-    _, task = await started(transport, door)
+    transport, inlet = FakeTransport(*CONFIRMED), FakeInlet(StoreUnavailable("down"))
+    inlet.committed.set()
+    _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
-    assert (transport.done, transport.failed) == ([], [])
+    assert (transport.done, transport.retry, transport.dead) == ([], [], [])
     await ended(task)
 
 
 async def test_a_stop_finishes_the_batch_in_hand() -> None:
-    transport, door = FakeTransport(*CONFIRMED), FakeInlet()
-    _, task = await started(transport, door)
-    await door.entered.wait()
+    transport, inlet = FakeTransport(*CONFIRMED), FakeInlet()
+    _, task = await started(transport, inlet)
+    await inlet.entered.wait()
     task.cancel()
     await asyncio.sleep(0)
     assert not task.done()
-    door.committed.set()
+    inlet.committed.set()
     await asyncio.wait({task}, timeout=5)
     assert transport.done == CONFIRMED
 
 
 async def test_poison_is_written_down_and_its_neighbours_go_on() -> None:
-    transport, door = FakeTransport(CONFIRMED[0], POISON, FOREIGN, CONFIRMED[1]), FakeInlet()
-    door.committed.set()
-    _, task = await started(transport, door)
+    transport, inlet = FakeTransport(CONFIRMED[0], POISON, FOREIGN, CONFIRMED[1]), FakeInlet()
+    inlet.committed.set()
+    _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert sorted(delivery.body for delivery in transport.done) == sorted(
         delivery.body for delivery in (CONFIRMED[0], CONFIRMED[1], FOREIGN)
     )
-    assert [(failure.delivery, failure.poison) for failure in transport.failed] == [(POISON, True)]
-    assert len(door.buried) == 1
-    assert "not a CloudEvent" in door.buried[0]
+    assert transport.retry == []
+    ((letter,), (cause,)) = transport.dead, inlet.dead_letters
+    assert letter == DeadDelivery(POISON, cause)
+    assert "not a CloudEvent" in cause
     await ended(task)
 
 
@@ -165,26 +169,25 @@ async def test_poison_is_written_down_and_its_neighbours_go_on() -> None:
     ],
 )
 async def test_whatever_a_message_raises_is_its_own_fault(poison: Delivery, why: str) -> None:
-    transport, door = FakeTransport(CONFIRMED[0], poison, CONFIRMED[2]), FakeInlet()
-    door.committed.set()
-    _, task = await started(transport, door, FailingReaction(SERVICE))
+    transport, inlet = FakeTransport(CONFIRMED[0], poison, CONFIRMED[2]), FakeInlet()
+    inlet.committed.set()
+    _, task = await started(transport, inlet, FailingReaction(SERVICE))
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert transport.done == [CONFIRMED[0], CONFIRMED[2]]
-    ((failure,), (cause,)) = transport.failed, door.buried
-    assert (failure.delivery, failure.poison, failure.cause) == (poison, True, cause)
+    ((letter,), (cause,)) = transport.dead, inlet.dead_letters
+    assert letter == DeadDelivery(poison, cause)
     assert why in cause
     await ended(task)
 
 
-async def test_an_item_that_the_door_will_not_even_take_fails_alone() -> None:
-    transport, door = FakeTransport(*CONFIRMED), FakeInlet()
-    door.committed.set()
-    door.unheard.add("o1")
-    _, task = await started(transport, door)
+async def test_an_item_over_which_asking_raises_fails_alone() -> None:
+    transport, inlet = FakeTransport(*CONFIRMED), FakeInlet()
+    inlet.committed.set()
+    inlet.refused.add("o1")
+    _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert transport.done == [CONFIRMED[0], CONFIRMED[2]]
-    assert transport.failed == [Failure(CONFIRMED[1], transport.failed[0].cause, poison=False)]
-    assert transport.failed[0].cause.startswith("LookupError in FakeInlet.")
+    assert (transport.retry, transport.dead) == ([Retry(CONFIRMED[1])], [])
     await ended(task)
 
 
@@ -192,34 +195,34 @@ async def test_an_item_that_the_door_will_not_even_take_fails_alone() -> None:
 async def test_a_message_whose_rows_are_locked_is_not_at_fault_however_often_it_came(attempt: int) -> None:
     locked = Delivery(CONFIRMED[1].body, attempt=attempt)
     transport = FakeTransport(CONFIRMED[0], locked)
-    door = FakeInlet(lambda item: RowsLocked(frozenset({"o1"})) if item.subject == "o1" else None)
-    door.committed.set()
-    _, task = await started(transport, door)
+    inlet = FakeInlet(lambda item: RowsLocked(frozenset({"o1"})) if item.subject == "o1" else None)
+    inlet.committed.set()
+    _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert transport.done == [CONFIRMED[0]]
-    assert transport.failed == [Failure(locked, "rows of o1 are locked", poison=False, counts=False)]
-    assert door.buried == []
+    assert transport.retry == [Retry(locked, counts=False)]
+    assert (transport.dead, inlet.dead_letters) == ([], [])
     await ended(task)
 
 
-async def test_a_bug_of_an_unknown_kind_counts_as_a_failure_and_names_the_subject_of_what_is_given_up() -> None:
-    transport, door = FakeTransport(Delivery(CONFIRMED[1].body, attempt=3)), FakeInlet(KeyError("a bug"))
-    door.committed.set()
-    _, task = await started(transport, door)
+async def test_an_unknown_error_counts_as_a_failure_and_its_dead_letter_names_the_subject() -> None:
+    transport, inlet = FakeTransport(Delivery(CONFIRMED[1].body, attempt=3)), FakeInlet(KeyError("a bug"))
+    inlet.committed.set()
+    _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
-    assert [failure.counts for failure in transport.failed] == [True]
-    assert (door.buried, door.subjects) == (["KeyError"], ["o1"])
+    assert [letter.cause for letter in transport.dead] == ["KeyError"]
+    assert (inlet.dead_letters, inlet.subjects) == (["KeyError"], ["o1"])
     await ended(task)
 
 
 async def test_a_dead_letter_that_cannot_be_written_comes_again_and_stops_nobody() -> None:
-    transport, door = FakeTransport(CONFIRMED[0], POISON), FakeInlet()
-    door.committed.set()
-    door.unwritable = True
-    _, task = await started(transport, door)
+    transport, inlet = FakeTransport(CONFIRMED[0], POISON), FakeInlet()
+    inlet.committed.set()
+    inlet.unwritable = True
+    _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert transport.done == [CONFIRMED[0]]
-    assert [(one.delivery, one.poison, one.counts) for one in transport.failed] == [(POISON, False, False)]
+    assert (transport.retry, transport.dead) == ([Retry(POISON, counts=False)], [])
     await ended(task)
 
 
@@ -232,47 +235,49 @@ def test_a_cause_is_short_text_that_any_store_and_broker_can_carry() -> None:
 
 
 @pytest.mark.parametrize(("attempt", "buried"), [(1, 0), (2, 0), (3, 1)])
-async def test_a_handlers_failure_comes_again_until_it_is_given_up(attempt: int, buried: int) -> None:
+async def test_a_message_whose_handler_fails_is_retried_until_the_attempts_are_exhausted(
+    attempt: int, buried: int
+) -> None:
     def answer(item: Item) -> Any:
         return HandlerFailed(item, ValueError("a bug"))
 
     failing = Delivery(CONFIRMED[0].body, attempt=attempt)
-    transport, door = FakeTransport(failing), FakeInlet(answer)
-    door.committed.set()
-    _, task = await started(transport, door)
+    transport, inlet = FakeTransport(failing), FakeInlet(answer)
+    inlet.committed.set()
+    _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
     assert transport.done == []
-    assert [failure.delivery for failure in transport.failed] == [failing]
-    assert len(door.buried) == buried
+    assert transport.retry == ([] if buried else [Retry(failing)])
+    assert len(transport.dead) == len(inlet.dead_letters) == buried
     await ended(task)
 
 
-async def test_a_delivery_asks_the_door_for_the_services_own_command_and_names_its_cause() -> None:
-    transport, door = FakeTransport(CONFIRMED[0]), FakeInlet()
-    door.committed.set()
-    _, task = await started(transport, door)
+async def test_a_delivery_asks_for_the_services_own_command_and_names_its_cause() -> None:
+    transport, inlet = FakeTransport(CONFIRMED[0]), FakeInlet()
+    inlet.committed.set()
+    _, task = await started(transport, inlet)
     await asyncio.wait_for(transport.settled.wait(), 5)
-    assert door.asked == [Execute(m.CommitStock("o0"), "o0/OrderConfirmed", None)]
+    assert inlet.items == [Execute(m.CommitStock("o0"), "o0/OrderConfirmed", None)]
     await ended(task)
 
 
 async def test_rows_of_another_mode_are_dropped_not_published() -> None:
-    transport, door = FakeTransport(), FakeInlet()
-    mode, task = await started(transport, door)
+    transport, inlet = FakeTransport(), FakeInlet()
+    mode, task = await started(transport, inlet)
     rows = [OutboxRow(f"o/{channel}", channel, "o", "X", b"") for channel in ("known", "unknown")]
     await mode.publish(rows)
     assert transport.published == rows[:1]
     await ended(task)
 
 
-async def test_a_dead_letter_can_be_handed_to_the_door_again() -> None:
-    door = FakeInlet()
-    door.committed.set()
-    _, task = await started(FakeTransport(), door)
-    assert await door.redeliver(CONFIRMED[0].body) is None
-    assert "not a CloudEvent" in await door.redeliver(POISON.body)
-    door.answer = lambda item: HandlerFailed(item, OutOfTurn("still a bug"))
-    assert "CommitStock: still a bug" in await door.redeliver(CONFIRMED[1].body)
-    door.answer = LookupError("no handler")
-    assert await door.redeliver(CONFIRMED[1].body) == "LookupError"
+async def test_a_dead_letter_can_be_redelivered() -> None:
+    inlet = FakeInlet()
+    inlet.committed.set()
+    _, task = await started(FakeTransport(), inlet)
+    assert await inlet.redeliver(CONFIRMED[0].body) is None
+    assert "not a CloudEvent" in await inlet.redeliver(POISON.body)
+    inlet.answer = lambda item: HandlerFailed(item, OutOfTurn("still a bug"))
+    assert "CommitStock: still a bug" in await inlet.redeliver(CONFIRMED[1].body)
+    inlet.answer = LookupError("no handler")
+    assert await inlet.redeliver(CONFIRMED[1].body) == "LookupError"
     await ended(task)

@@ -19,7 +19,7 @@ from payment_service.service import SERVICE
 from sagakit import envelope
 from sagakit.logs import configure_logging
 from sagakit.message import Command, UnknownMessage
-from sagakit.modes.broker import cause_of
+from sagakit.modes.failures import cause_of
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
 from sagakit.provider_http import HttpProvider
 from sagakit.service import Handler

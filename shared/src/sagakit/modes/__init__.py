@@ -1,4 +1,4 @@
-"""Every coordination mode by name. The only place that tells modes apart; each is imported when it is chosen."""
+"""Every coordination mode by name. The only place that tells modes apart; each is imported only when it is chosen."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION
 
 if TYPE_CHECKING:
-    from sagakit.ports import Mode
+    from sagakit.ports import Mode, Transport
     from sagakit.saga import Saga
     from sagakit.service import Service
     from sagakit.settings import Settings
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModeSpec:
-    """`substrate` carries the messages; `style` says who turns an event into the next command."""
+    """One mode: `substrate` carries the messages, `style` says who turns an event into the next command."""
 
     name: str
     substrate: str
@@ -46,7 +46,11 @@ DEFAULT: Final = "temporal-orchestration"
 
 
 def resolve(name: str) -> str:
-    """The canonical name for a mode's name or alias; ValueError with one line that lists the valid ones."""
+    """The canonical name for a mode's name or alias.
+
+    Raises:
+        ValueError: The name is unknown; the message is one line that lists the valid names.
+    """
     canonical = ALIASES.get(name, name)
     if canonical not in MODES:
         aliases = ", ".join(f"{alias} = {full}" for alias, full in ALIASES.items())
@@ -55,8 +59,16 @@ def resolve(name: str) -> str:
 
 
 def load(name: str, settings: "Settings", service: "Service", saga: "Saga", topology: "Topology") -> "Mode":
-    """Import and build the mode of that canonical name; nothing is connected yet."""
+    """Import and build the mode of that canonical name, for one service; nothing is connected yet."""
+    from sagakit.modes.broker import BrokerMode
+    from sagakit.modes.styles import style_of
+
     spec = MODES[name]
-    module = import_module(f"sagakit.modes.{spec.substrate}.mode")
-    mode: Mode = module.build(spec.style, settings, service, saga, topology)
-    return mode
+    if spec.substrate == "temporal":
+        from sagakit.modes.temporal import TemporalMode
+
+        return TemporalMode(spec.style, settings, service, saga, topology)
+    folder = import_module(f"sagakit.modes.{spec.substrate}")
+    transport: Transport = folder.Transport(settings, service.name, topology)
+    style = style_of(spec.style, service, saga)
+    return BrokerMode(style, transport, frozenset(topology.channels), settings.delivery_attempts)

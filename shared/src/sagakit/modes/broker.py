@@ -1,42 +1,75 @@
-"""A mode over a broker: any style on any transport.
+"""A mode over a message broker: any style on any transport.
 
-A delivery is acknowledged after the commit of what it asked for, never before. While the store is down nothing is
-received, and what is in hand waits. Whatever one message raises, while it is read, in a reaction or at the door, is
-that message's fault: it is written down with its cause, so that an operator finds it, and goes to the broker's
-dead-letter place, and its neighbours go on. A message whose rows are locked is not at fault, and comes again.
+A delivery is acknowledged after the commit of what it asked for, never before. While the store is unavailable nothing
+is received, and what was received waits.
+
+This module decides when a message is given up; transports only carry the decision out:
+
+- A message that cannot be read, or that its reaction cannot handle, is a dead letter at once.
+- A message whose handler fails is delivered again, and is a dead letter after `attempts` deliveries.
+- A message whose rows are locked is not at fault: it is delivered again as the same attempt, however long that takes.
+
+A dead letter is written down in the service's own database first, so that an operator finds it, and goes to the
+broker's dead-letter place then. Its neighbours are handled as if nothing had happened.
 """
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Final
+from dataclasses import dataclass, field
+from functools import partial
 
 from sagakit import envelope
 from sagakit.faults import failpoints
 from sagakit.message import Event, Message, UnknownMessage
+from sagakit.modes.failures import cause_of, redeliver
 from sagakit.modes.styles import Style
 from sagakit.ports import (
+    DeadDelivery,
     Delivery,
-    Failure,
     Inlet,
     OutboxRow,
     Probed,
     Redeliver,
+    Retry,
     RowsLocked,
     StoreUnavailable,
     Transport,
 )
 from sagakit.tasks import finish_then_cancel
-from sagakit.wording import stated
 from sagakit.work import Item
 
 log = logging.getLogger(__name__)
 
-CAUSE: Final = 1000  # characters of a cause; a stranger's type or id may be as long as its message
+
+@dataclass(slots=True)
+class _Outcome:
+    """What is to become of the deliveries of one batch; `exhausted` also names their subjects, where known."""
+
+    done: list[Delivery] = field(default_factory=list)
+    retry: list[Retry] = field(default_factory=list)
+    exhausted: list[tuple[DeadDelivery, str | None]] = field(default_factory=list)
+
+    def add(self, delivery: Delivery, subject: str, answer: Event | BaseException | None, attempts: int) -> None:
+        match answer:
+            case StoreUnavailable():
+                pass  # the service is stopping: the delivery stays unsettled, and comes again
+            case RowsLocked():
+                self.retry.append(Retry(delivery, counts=False))
+            case Exception() if delivery.attempt < attempts:
+                self.retry.append(Retry(delivery))
+            case Exception():
+                self.exhausted.append((DeadDelivery(delivery, cause_of(answer)), subject))
+            case BaseException():
+                pass  # a cancellation: as above
+            case _:
+                self.done.append(delivery)
 
 
 class BrokerMode:
-    """A Mode made of a style and a transport. `channels`: those that may be published to under this mode."""
+    """A Mode made of a style and a transport.
+
+    `channels` are those of this mode: rows for other channels are not published. `attempts` is DELIVERY_ATTEMPTS.
+    """
 
     def __init__(self, style: Style, transport: Transport, channels: frozenset[str], attempts: int = 5) -> None:
         self._style, self._transport, self._channels = style, transport, channels
@@ -44,22 +77,29 @@ class BrokerMode:
         self._inlet: Inlet | None = None
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
+        """As Mode.outgoing: what the style makes of the event."""
         return self._style.outgoing(event, again=again)
 
     async def start(self, inlet: Inlet) -> Redeliver:
         """As Mode.start."""
         self._inlet = inlet
         await self._transport.start()
-        return self._redeliver
+        return partial(redeliver, inlet, self._style.accept)
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
-        known = [row for row in rows if row.channel in self._channels]
-        if len(known) < len(rows):
-            log.info("%d rows of another mode dropped, to be derived again", len(rows) - len(known))
-        if known:
-            await self._transport.publish(known)
+        """As Mode.publish."""
+        own = [row for row in rows if row.channel in self._channels]
+        if len(own) < len(rows):
+            log.info("%d rows of another mode dropped, to be derived again", len(rows) - len(own))
+        if own:
+            await self._transport.publish(own)
 
     async def run(self) -> None:
+        """Receive and handle batches until cancelled.
+
+        Raises:
+            CancelledError: The loop was cancelled; the batch that was in hand is settled.
+        """
         while True:
             deliveries = await self._transport.receive()
             if not deliveries:
@@ -67,35 +107,30 @@ class BrokerMode:
             await finish_then_cancel(self._handle(deliveries))
 
     async def close(self) -> None:
+        """Disconnect from the broker."""
         await self._transport.close()
 
     async def probe(self) -> None:
-        """Raises when the broker does not answer."""
+        """Raise unless the broker answers."""
         if isinstance(self._transport, Probed):
             await self._transport.probe()
 
-    async def _redeliver(self, body: bytes) -> str | None:
-        """Handle a dead letter once more; None when it went through, else why it did not."""
-        try:
-            item, _ = self._read(Delivery(body))
-        except Exception as error:
-            return cause_of(error)
-        if item is None:
-            return None
-        (answer,) = await self._ask([item])
-        return cause_of(answer) if isinstance(answer, BaseException) else None
+    def _read(self, delivery: Delivery) -> Item | None:
+        """What the delivery asks of the service; None if nothing. Any error is the delivery's own fault.
 
-    def _read(self, delivery: Delivery) -> tuple[Item | None, str]:
-        """What the delivery asks of the door, and its subject; whatever it raises is that delivery's fault."""
+        Raises:
+            UnknownMessage: The transport, or this service, cannot read the message.
+        """
         assert self._inlet is not None
         if delivery.broken is not None:
             raise UnknownMessage(delivery.broken)
-        read = envelope.decode(delivery.body, self._inlet.service.wire)
-        return self._style.accept(read), read.message.subject
+        return self._style.accept(envelope.decode(delivery.body, self._inlet.service.wire))
 
     async def _ask(self, items: Sequence[Item]) -> Sequence[Event | BaseException | None]:
-        """The door's answers; an item over which asking itself raises is asked for alone, and is its own fault."""
+        """The answer to each item. Where asking itself raises, each item is asked for alone, and is its own fault."""
         assert self._inlet is not None
+        if not items:
+            return []
         try:
             return await self._inlet.do_until_stored(items)
         except Exception as error:
@@ -104,43 +139,35 @@ class BrokerMode:
         return [answer for item in items for answer in await self._ask([item])]
 
     async def _handle(self, deliveries: Sequence[Delivery]) -> None:
-        done: list[Delivery] = []
-        failed: list[tuple[Failure, str | None]] = []
-        items: list[Item] = []
-        carried: list[tuple[Delivery, str]] = []
+        outcome = _Outcome()
+        asked = list[tuple[Delivery, Item]]()
         for delivery in deliveries:
             try:
-                item, subject = self._read(delivery)
+                item = self._read(delivery)
             except Exception as error:
-                failed.append((Failure(delivery, cause_of(error), poison=True), None))
-                continue
-            if item is None:
-                done.append(delivery)
+                outcome.exhausted.append((DeadDelivery(delivery, cause_of(error)), None))
             else:
-                items.append(item)
-                carried.append((delivery, subject))
-        for (delivery, subject), answer in zip(carried, await self._ask(items) if items else [], strict=True):
-            if not isinstance(answer, BaseException):
-                done.append(delivery)
-            elif isinstance(answer, Exception) and not isinstance(answer, StoreUnavailable):
-                counts = not isinstance(answer, RowsLocked)
-                failed.append((Failure(delivery, cause_of(answer), poison=False, counts=counts), subject))
-        failures = [await self._give_up(*one) for one in failed]
+                if item is None:
+                    outcome.done.append(delivery)
+                else:
+                    asked.append((delivery, item))
+        answers = await self._ask([item for _, item in asked])
+        for (delivery, item), answer in zip(asked, answers, strict=True):
+            outcome.add(delivery, item.subject, answer, self._attempts)
+        dead = await self._write_down(outcome)
         await failpoints.pass_by("before-ack")
-        await self._transport.settle(done, failures)
+        await self._transport.settle(outcome.done, outcome.retry, dead)
 
-    async def _give_up(self, failure: Failure, subject: str | None) -> Failure:
-        """Write it down if it is worn out or hopeless. What cannot be written down comes again after a pause."""
+    async def _write_down(self, outcome: _Outcome) -> Sequence[DeadDelivery]:
+        """The dead letters that are written down now; one that cannot be written is retried."""
         assert self._inlet is not None
-        if failure.counts and (failure.poison or failure.delivery.attempt >= self._attempts):
+        dead = list[DeadDelivery]()
+        for letter, subject in outcome.exhausted:
             try:
-                await self._inlet.dead_letter(failure.delivery.body, failure.cause, subject)
+                await self._inlet.dead_letter(letter.delivery.body, letter.cause, subject)
             except Exception as error:
-                log.error("a dead letter could not be written, it comes again: %r", error)
-                return replace(failure, poison=False, counts=False)
-        return failure
-
-
-def cause_of(error: BaseException) -> str:
-    """Why, in a few words that any store and any broker can carry."""
-    return stated(error, placed=True).encode(errors="replace").decode()[:CAUSE].replace("\0", "?")
+                log.error("a dead letter could not be written, its message comes again: %r", error)
+                outcome.retry.append(Retry(letter.delivery, counts=False))
+            else:
+                dead.append(letter)
+        return dead

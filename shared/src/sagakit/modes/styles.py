@@ -1,8 +1,8 @@
-"""The two styles over any broker: what a recorded event puts on the wire, and what a delivery asks of the door.
+"""The two styles over any broker: what a recorded event puts on the wire, and what a delivery asks of the service.
 
-Choreography: a service publishes its events and reacts to others' by its own table; no service names another
-service's command. Orchestration: participants accept commands and answer with events; the saga's owner turns every
-event into the next commands with `advance`.
+Choreography: a service publishes its events and reacts to the events of others by its own table; no service names
+another service's command. Orchestration: participants accept commands and answer with events; the saga's owner turns
+every event into the next commands with `advance`.
 """
 
 from collections.abc import Sequence
@@ -18,21 +18,27 @@ from sagakit.work import Continue, Execute, Item
 
 
 class Style(Protocol):
+    """Who turns an event into the next command. Pure."""
+
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
-        """The (channel, message) pairs for an event that this service recorded, or carries on."""
+        """The (channel, message) pairs for an event that this service recorded or continues."""
 
     def accept(self, envelope: Envelope) -> Item | None:
-        """What a delivery asks of the door; None if it is nothing to this service."""
+        """What a delivered message asks of the service; None if the service has nothing to do with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choreography:
+    """A service that publishes its own events and reacts to those of others."""
+
     service: Service
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
+        """The event itself, on the service's own channel."""
         return ((events_channel(CHOREOGRAPHY, self.service.name), event),)
 
     def accept(self, envelope: Envelope) -> Item | None:
+        """The command that the service's table of reactions makes of an event."""
         reaction = self.service.reactions.get(type(envelope.message))  # type: ignore[arg-type]
         if reaction is None:
             return None
@@ -46,9 +52,11 @@ class Participation:
     service: Service
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
+        """The event as the answer to the orchestrator, on the participant's own channel."""
         return ((events_channel(ORCHESTRATION, self.service.name), event),)
 
     def accept(self, envelope: Envelope) -> Item | None:
+        """A command of this service."""
         message = envelope.message
         if not isinstance(message, Command) or type(message) not in self.service.commands:
             return None
@@ -57,22 +65,21 @@ class Participation:
 
 @dataclass(frozen=True, slots=True)
 class Orchestrator:
-    """The saga's owner: its own commands go through its own door, the others' through the outbox."""
+    """The saga's owner: it executes its own commands and sends the participants' commands through the outbox."""
 
     service: Service
     saga: Saga
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
-        participants: dict[object, str] = {
-            command: step.participant for step in self.saga.steps for command in (step.do, step.settle, step.undo)
-        }
+        """The participants' commands that the event leads to, each on its participant's channel."""
         return tuple(
-            (commands_channel(participants[type(command)]), command)
+            (commands_channel(participant), command)
             for command in advance(self.saga, event)
-            if type(command) in participants
+            if (participant := self.saga.participant_of(type(command)))
         )
 
     def accept(self, envelope: Envelope) -> Item | None:
+        """What a participant's answer leads to: a command of the owner, or the next participant's command."""
         event = envelope.message
         if not isinstance(event, Event):
             return None
@@ -84,6 +91,7 @@ class Orchestrator:
 
 
 def style_of(style: str, service: Service, saga: Saga) -> Style:
+    """The style of that name as `service` plays it: with orchestration its owner orchestrates, others participate."""
     if style == CHOREOGRAPHY:
         return Choreography(service)
     return Orchestrator(service, saga) if service.name == saga.owner else Participation(service)

@@ -1,7 +1,7 @@
-"""Messages as the worst network delivers them: twice, late, out of order, or at two consumers at the same moment.
+"""Message faults for tests: messages are delivered twice, late, out of order, or to two consumers at the same time.
 
-Only with FAULT_INJECTION=on is there such a mode around the mode, and then nothing happens until `/faults` says so.
-What is held back here is in memory: when the process dies it is lost, as by a broker that forgets, and is sent again
+`UnreliableMode` wraps the real mode only with FAULT_INJECTION=on, and changes nothing until `/faults` sets a fault.
+Messages held back are in memory: they are lost when the process dies, as with a broker that forgets, and are sent again
 when the order is nudged.
 """
 
@@ -17,9 +17,9 @@ from sagakit.tasks import USUAL, set_within
 
 log = logging.getLogger(__name__)
 
-PUBLISH: Final = 5.0  # seconds for one try
-FLUSH: Final = 3.0  # seconds in which all that is held back has to go when the process stops
-HELD_MAX: Final = 10_000  # messages; those beyond it are published as if nothing were wrong
+PUBLISH: Final = 5.0  # seconds for one attempt
+FLUSH: Final = 3.0  # seconds to publish all that is held back when the process stops
+HELD_MAX: Final = 10_000  # messages held back; further ones are published without a fault
 
 Kind = Literal["duplicated", "reordered", "delayed", "concurrent"]
 KINDS: Final[tuple[Kind, ...]] = ("duplicated", "reordered", "delayed", "concurrent")
@@ -27,11 +27,11 @@ KINDS: Final[tuple[Kind, ...]] = ("duplicated", "reordered", "delayed", "concurr
 
 @dataclass(frozen=True, slots=True)
 class MessageFault:
-    """What happens to a `share` (0 to 1) of what this process publishes.
+    """What happens to a `share` (0 to 1) of the messages that this process publishes.
 
-    duplicated: a copy follows within `seconds`. delayed: it is published `seconds` later. reordered: it is published
-    within `seconds`, so that others overtake it. concurrent: a copy under another key is published at the same time,
-    so that it goes to another partition, and with replicas to another consumer.
+    duplicated: a copy follows within `seconds`. delayed: the message is published `seconds` later. reordered: it is
+    published within `seconds`, so that others overtake it. concurrent: a copy under another key is published at the
+    same time, so that it goes to another partition and, with replicas, to another consumer.
     """
 
     kind: Kind
@@ -40,13 +40,14 @@ class MessageFault:
 
 
 class MessageFaults:
-    """The fault that is in force, if one is, and how often each kind has struck since this process began."""
+    """The fault that is set, if any, and how many messages each kind has affected since this process began."""
 
     def __init__(self) -> None:
         self.current: MessageFault | None = None
         self.fired: dict[str, int] = {}
 
-    def struck(self, kind: Kind, times: int) -> None:
+    def count(self, kind: Kind, times: int) -> None:
+        """Add to the number of messages that this kind of fault has affected."""
         if times:
             self.fired[kind] = self.fired.get(kind, 0) + times
 
@@ -55,7 +56,7 @@ message_faults: Final = MessageFaults()
 
 
 class UnreliableMode:
-    """A mode whose `publish` does to messages what `faults` says; all else is the mode's own."""
+    """A mode whose `publish` applies the fault that is set; everything else is the wrapped mode's own."""
 
     def __init__(self, mode: Mode, faults: MessageFaults = message_faults, dice: random.Random | None = None) -> None:
         self._mode, self._faults, self._dice = mode, faults, dice or random.Random()
@@ -66,28 +67,28 @@ class UnreliableMode:
             self.probe = mode.probe
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """As Mode.publish; returns before what is held back is published."""
+        """As Mode.publish, except that messages held back are published after it has returned."""
         fault = self._faults.current
         if fault is None:
             await self._mode.publish(rows)
             return
-        struck = [row for row in rows if self._dice.random() < fault.share]
+        affected = [row for row in rows if self._dice.random() < fault.share]
         if fault.kind == "concurrent":
-            await self._at_the_same_time(rows, [replace(row, key=f"{row.key}+") for row in struck])
-        elif len(self._held) + len(struck) > HELD_MAX:
-            struck = []
+            await self._publish_concurrently(rows, [replace(row, key=f"{row.key}+") for row in affected])
+        elif len(self._held) + len(affected) > HELD_MAX:
+            affected = []
             await self._mode.publish(rows)
         else:
-            held = {row.id for row in struck} if fault.kind != "duplicated" else set()
-            if at_once := [row for row in rows if row.id not in held]:
+            held_ids = {row.id for row in affected} if fault.kind != "duplicated" else set()
+            if at_once := [row for row in rows if row.id not in held_ids]:
                 await self._mode.publish(at_once)
-            for row in struck:
-                late = fault.kind == "delayed"
-                self._hold(row, fault.seconds if late else self._dice.uniform(0, fault.seconds))
-        self._faults.struck(fault.kind, len(struck))
+            for row in affected:
+                delayed = fault.kind == "delayed"
+                self._hold(row, fault.seconds if delayed else self._dice.uniform(0, fault.seconds))
+        self._faults.count(fault.kind, len(affected))
 
     async def close(self) -> None:
-        """Publish what is held back, as far as that works within FLUSH seconds, then close the mode."""
+        """Publish the messages held back, as far as FLUSH seconds allow, then close the mode."""
         self._closing.set()
         if self._held:
             _, late = await asyncio.wait(self._held, timeout=FLUSH)
@@ -95,7 +96,7 @@ class UnreliableMode:
                 task.cancel()
         await self._mode.close()
 
-    async def _at_the_same_time(self, rows: Sequence[OutboxRow], copies: Sequence[OutboxRow]) -> None:
+    async def _publish_concurrently(self, rows: Sequence[OutboxRow], copies: Sequence[OutboxRow]) -> None:
         both = (self._mode.publish(rows), *([self._mode.publish(copies)] if copies else []))
         original, *_ = await asyncio.gather(*both, return_exceptions=True)
         if original is not None:

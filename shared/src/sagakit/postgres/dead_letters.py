@@ -31,6 +31,7 @@ class SqlDeadLetters:
         self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     async def add(self, body: bytes, cause: str, subject: str | None = None) -> None:
+        """Record a letter; an open one stays one letter, a resolved one is opened again."""
         values = {"id": letter_id(body), "body": body, "cause": storable(cause), "subject": subject}
         if subject is not None:
             values["subject"] = storable(subject)

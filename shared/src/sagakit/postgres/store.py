@@ -205,6 +205,7 @@ class SqlStore:
             return [OutboxRow(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
 
     async def delete(self, rows: Sequence[OutboxRow]) -> None:
+        """Delete the rows, each only while its lease token is still the given one."""
         self._writable()
         async with connected(self._single) as connection:
             values = {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]}

@@ -1,4 +1,4 @@
-"""A broker in memory: what the others promise, without a process, a thread or a clock of its own."""
+"""A broker in memory that keeps the promises of the real ones, without a process, a thread or a clock of its own."""
 
 import asyncio
 from collections import deque
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sagakit.modes.delayed import MOST, Delayed
-from sagakit.ports import Delivery, Failure, OutboxRow
+from sagakit.ports import DeadDelivery, Delivery, OutboxRow, Retry
 from sagakit.tasks import set_within
 from sagakit.topology import Subscription, Topology
 
-POLL = 0.5
+POLL = 0.5  # seconds that `receive` waits for a message
 
 
 @dataclass(slots=True)
@@ -26,10 +26,9 @@ class _Queue:
 
 
 class InMemoryBroker:
-    """Shared by the transports of one event loop. Deterministic: queues are first in, first out.
+    """A broker that the transports of one event loop share. Deterministic: queues are first in, first out.
 
-    `up` may be switched off and on; `forget` is what a restart of a forgetful broker does.
-    `dead_letters`: consumer -> (body, cause), oldest first.
+    `up` may be switched off and on. `dead_letters` maps each consumer to its (body, cause), oldest first.
     """
 
     def __init__(self) -> None:
@@ -39,18 +38,23 @@ class InMemoryBroker:
         self._subscriptions: dict[str, set[Subscription]] = {}
 
     def forget(self) -> None:
-        """Lose all messages and the whole topology."""
+        """Lose all messages and the whole topology, as a broker without storage does when it restarts."""
         self._queues.clear()
         self._subscriptions.clear()
 
     def ensure(self, topology: Topology) -> None:
+        """Make the queues of the topology that are missing."""
         self.check()
-        for one in topology.subscriptions:
-            self._subscriptions.setdefault(one.channel, set()).add(one)
-            self._queues.setdefault(one.consumer, _Queue())
+        for subscription in topology.subscriptions:
+            self._subscriptions.setdefault(subscription.channel, set()).add(subscription)
+            self._queues.setdefault(subscription.consumer, _Queue())
 
     def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """All rows or none: ConnectionError while down, LookupError for a channel that nobody ensured."""
+        """Put each row into the queues of its subscribers: all rows or none.
+
+        Raises:
+            LookupError: A channel is unknown to the broker.
+        """
         self.check()
         unknown = {row.channel for row in rows} - self._subscriptions.keys()
         if unknown:
@@ -60,23 +64,28 @@ class InMemoryBroker:
                 self._queues[consumer].put(Delivery(row.body))
 
     def queue(self, consumer: str) -> _Queue:
+        """The queue of a consumer.
+
+        Raises:
+            LookupError: The consumer is unknown to the broker.
+        """
         self.check()
         if consumer not in self._queues:
             raise LookupError(f"no such consumer: {consumer}")
         return self._queues[consumer]
 
-    def waiting(self, consumer: str) -> int:
-        """How many deliveries lie in the consumer's queue."""
-        return len(self._queues[consumer].waiting) if consumer in self._queues else 0
-
     def check(self) -> None:
-        """ConnectionError while down."""
+        """Return while the broker is up.
+
+        Raises:
+            ConnectionError: The broker is down.
+        """
         if not self.up:
             raise ConnectionError("the broker is down")
 
 
 class InMemoryTransport:
-    """What was received and not settled comes again with the next `receive`."""
+    """One service's end of an InMemoryBroker. What was received and not settled comes again with the next `receive`."""
 
     def __init__(
         self,
@@ -84,26 +93,28 @@ class InMemoryTransport:
         consumer: str,
         topology: Topology,
         *,
-        attempts: int = 5,
         batch: int = 500,
         retry_initial: float = 0.1,
         retry_max: float = 5.0,
     ) -> None:
         self._broker, self._consumer, self._topology = broker, consumer, topology
-        self._attempts, self._batch = attempts, batch
+        self._batch = batch
         self._in_hand: dict[int, Delivery] = {}
         self._delayed = Delayed(retry_initial, retry_max)
 
     async def start(self) -> None:
+        """As Transport.start."""
         while not self._broker.up:  # noqa: ASYNC110 - the switch belongs to a test, in any thread
             await asyncio.sleep(0.05)
         self._broker.ensure(self._topology)
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
+        """As Transport.publish: all rows or none."""
         self._broker.ensure(self._topology)
         self._broker.publish(rows)
 
     async def receive(self) -> Sequence[Delivery]:
+        """As Transport.receive; returns nothing while the broker is down."""
         if not self._broker.up:
             await asyncio.sleep(POLL)
             return []
@@ -118,31 +129,39 @@ class InMemoryTransport:
         self._in_hand = {id(delivery): delivery for delivery in batch}
         return batch
 
-    async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
-        queue = self._broker.queue(self._consumer)
+    async def settle(self, done: Sequence[Delivery], retry: Sequence[Retry], dead: Sequence[DeadDelivery]) -> None:
+        """As Transport.settle. A retry that counts goes to the end of the queue."""
+        queue, now = self._broker.queue(self._consumer), asyncio.get_running_loop().time()
         for delivery in done:
             self._in_hand.pop(id(delivery), None)
             self._delayed.drop([id(delivery)])
-        for failure in failed:
-            delivery = failure.delivery
-            if self._in_hand.pop(id(delivery), None) is None:
-                continue
-            if not failure.counts:
-                self._delayed.keep(id(delivery), delivery, asyncio.get_running_loop().time())
-                continue
-            self._delayed.drop([id(delivery)])
-            if failure.poison or delivery.attempt >= self._attempts:
-                self._broker.dead_letters.setdefault(self._consumer, []).append((delivery.body, failure.cause))
-            else:
-                queue.put(Delivery(delivery.body, attempt=delivery.attempt + 1))
+        for letter in dead:
+            if self._release(letter.delivery):
+                self._broker.dead_letters.setdefault(self._consumer, []).append((letter.delivery.body, letter.cause))
+        for one in retry:
+            delivery = one.delivery
+            if one.counts:
+                if self._release(delivery):
+                    queue.put(Delivery(delivery.body, attempt=delivery.attempt + 1))
+            elif self._in_hand.pop(id(delivery), None) is not None:
+                self._delayed.keep(id(delivery), delivery, now)
 
     async def close(self) -> None:
+        """As Transport.close."""
         if self._broker.up:
             self._in_hand |= {id(delivery): delivery for delivery in self._delayed.clear()}
             self._give_back()
 
     async def probe(self) -> None:
+        """Raise unless the broker is up."""
         self._broker.check()
+
+    def _release(self, delivery: Delivery) -> bool:
+        """Whether the delivery was in hand; it no longer is."""
+        if self._in_hand.pop(id(delivery), None) is None:
+            return False
+        self._delayed.drop([id(delivery)])
+        return True
 
     def _give_back(self) -> None:
         self._broker.ensure(self._topology)

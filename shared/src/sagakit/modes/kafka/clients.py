@@ -1,4 +1,4 @@
-"""Producers and consumers as they must be set up to lose nothing, and a way to be rid of them."""
+"""Producers and consumers with the settings under which nothing is lost, and how to stop them."""
 
 import asyncio
 import logging
@@ -11,11 +11,11 @@ from aiokafka.abc import ConsumerRebalanceListener
 
 log = logging.getLogger(__name__)
 
-REQUEST_MS: Final = 2500  # of one request, below the time-outs around it: cancelled clients leave sockets behind
+REQUEST_MS: Final = 2500  # for one request; below the timeouts around it, since a cancelled client leaks its sockets
 
 
 def new_producer(bootstrap: str) -> AIOKafkaProducer:
-    """Acknowledged by all replicas, no duplicates from its own retries, and nothing waits for company."""
+    """A producer whose records all replicas acknowledge, whose retries make no duplicates, and which never lingers."""
     return AIOKafkaProducer(
         bootstrap_servers=bootstrap,
         acks="all",
@@ -28,7 +28,7 @@ def new_producer(bootstrap: str) -> AIOKafkaProducer:
 
 
 def new_consumer(bootstrap: str, group: str, session: float) -> AIOKafkaConsumer:
-    """Commits only what it is told to; begins with the oldest message."""
+    """A consumer that commits only the offsets it is given, and begins with the oldest record."""
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         group_id=group,
@@ -37,27 +37,28 @@ def new_consumer(bootstrap: str, group: str, session: float) -> AIOKafkaConsumer
         session_timeout_ms=int(session * 1000),
         heartbeat_interval_ms=min(500, int(session * 250)),
         retry_backoff_ms=20,
-        request_timeout_ms=10_000,  # a member waits so long for the others to join
+        request_timeout_ms=10_000,  # a member waits this long for the others to join
         metadata_max_age_ms=5_000,  # how soon missing topics are noticed
     )
 
 
 class Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Calls `revoked` before partitions go elsewhere, until it is set to None."""
+    """Calls `revoked` before partitions are assigned to others, until `revoked` is set to None."""
 
     def __init__(self, revoked: Callable[[], Awaitable[None]]) -> None:
         self.revoked: Callable[[], Awaitable[None]] | None = revoked
 
     async def on_partitions_revoked(self, revoked: object) -> None:
+        """Wait for `revoked`; the rebalance waits too."""
         if self.revoked is not None:
             await self.revoked()
 
     async def on_partitions_assigned(self, assigned: object) -> None:
-        pass
+        """Nothing is to be done."""
 
 
 async def stop(client: AIOKafkaConsumer | AIOKafkaProducer, seconds: float) -> None:
-    """Stop a client; one that hangs, because the broker is away, is cut off. Never raises."""
+    """Stop a client; close its connections if that takes longer than `seconds`. Never raises."""
     try:
         async with asyncio.timeout(seconds):
             await client.stop()

@@ -1,7 +1,7 @@
-"""How far a consumer has come: which records are in hand, which come again, and up to where all is done.
+"""A consumer's progress: which records are in hand, which are to be retried, and which offsets may be committed.
 
-Pure bookkeeping. Guarantee: an offset is offered for commit only when every record before it is finished, under
-the same assignment; what is finished under an assignment that is over changes nothing.
+Pure bookkeeping. Guarantee: an offset is offered for commit only when every record before it was finished under the
+present assignment; finishing a record of an earlier assignment changes nothing.
 """
 
 import asyncio
@@ -17,20 +17,21 @@ Record: TypeAlias = Any  # aiokafka.ConsumerRecord, which has no types
 
 
 class Receipt(NamedTuple):
-    """A record, the assignment under which it was received, and how often it was kept back without having failed."""
+    """A record, the number of the assignment under which it was received, and its retries that did not count."""
 
-    term: int
+    assignment: int
     record: Record
     kept: int = 0
 
     @property
     def partition(self) -> TopicPartition:
+        """Topic and partition of the record."""
         return TopicPartition(self.record.topic, self.record.partition)
 
 
 @dataclass(slots=True)
 class _Partition:
-    """`open`: offsets that were received and are not finished, in ascending order."""
+    """Offsets of one partition. `open`: received and not finished, in ascending order; `following`: the next one."""
 
     following: int
     committed: int
@@ -42,26 +43,27 @@ class _Partition:
 
 
 class Progress:
-    """One consumer's progress. `idle` is set while nothing is in hand."""
+    """The progress of one consumer. `idle` is set while no delivery is in hand."""
 
     def __init__(self) -> None:
         self.idle = asyncio.Event()
         self.idle.set()
-        self._term = 0
+        self._assignment = 0
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._in_hand: dict[tuple[TopicPartition, int], Delivery] = {}
-        self._again: list[tuple[float, Delivery]] = []
+        self._retries: list[tuple[float, Delivery]] = []
 
     def take(self, record: Record, broken: str | None = None) -> Delivery:
-        """A record that is to be handled; or given up, if it is `broken`."""
-        self._seen(record).open[record.offset] = record
-        return Delivery(record.value or b"", Receipt(self._term, record), broken=broken)
+        """The delivery of a new record; `broken` says why the record cannot be read."""
+        self._advance(record).open[record.offset] = record
+        return Delivery(record.value or b"", Receipt(self._assignment, record), broken=broken)
 
     def skip(self, record: Record) -> None:
-        """A record that is nothing to this consumer: done as soon as it is seen."""
-        self._seen(record)
+        """Pass over a record of a type that the consumer did not subscribe to: it counts as finished."""
+        self._advance(record)
 
     def hand_out(self, deliveries: list[Delivery]) -> list[Delivery]:
+        """Note that the deliveries are in hand, and return them."""
         for delivery in deliveries:
             self._in_hand[delivery.receipt.partition, delivery.receipt.record.offset] = delivery
         if deliveries:
@@ -69,54 +71,44 @@ class Progress:
         return deliveries
 
     def finish(self, delivery: Delivery) -> None:
-        if self.put_down(delivery):
+        """The record is acknowledged: it no longer holds its partition's offset back."""
+        if self._release(delivery):
             receipt: Receipt = delivery.receipt
             del self._partitions[receipt.partition].open[receipt.record.offset]
 
-    def repeat(self, delivery: Delivery, due: float, *, failed: bool = True) -> None:
-        """Let it come again at `due`; as a later attempt if the handler has failed."""
-        if self.put_down(delivery):
+    def retry(self, delivery: Delivery, due: float, *, counts: bool = True) -> None:
+        """Let the record come again at `due`: as a later attempt, or as the same one where it does not count."""
+        if self._release(delivery):
             receipt: Receipt = delivery.receipt
-            receipt = receipt._replace(kept=receipt.kept + (not failed))
-            self._again.append((due, replace(delivery, receipt=receipt, attempt=delivery.attempt + failed)))
+            receipt = receipt._replace(kept=receipt.kept + (not counts))
+            self._retries.append((due, replace(delivery, receipt=receipt, attempt=delivery.attempt + counts)))
 
     def __len__(self) -> int:
-        """How many are to come again."""
-        return len(self._again)
+        """How many records wait to be retried."""
+        return len(self._retries)
 
     def following(self, name: TopicPartition) -> int | None:
-        """The offset behind the last record that was seen; None if none was."""
+        """The offset after the last record received from that partition; None if none was received."""
         partition = self._partitions.get(name)
         return partition.following if partition else None
 
-    def put_down(self, delivery: Delivery) -> bool:
-        """No longer in hand; False if it is no longer this consumer's either."""
-        receipt: Receipt = delivery.receipt
-        self._in_hand.pop((receipt.partition, receipt.record.offset), None)
-        if not self._in_hand:
-            self.idle.set()
-        partition = self._partitions.get(receipt.partition)
-        if partition is None or receipt.term != self._term:
-            return False
-        return partition.open.get(receipt.record.offset) is receipt.record
-
     def reclaim(self) -> None:
-        """What was handed out and never settled comes again at once."""
+        """Let records that were handed out and never settled come again at once."""
         for delivery in list(self._in_hand.values()):
-            self.repeat(delivery, 0, failed=False)
+            self.retry(delivery, 0, counts=False)
 
     def due(self, now: float) -> list[Delivery]:
-        """What is to come again by now; given once."""
-        ready = [delivery for due, delivery in self._again if due <= now]
-        self._again = [(due, delivery) for due, delivery in self._again if due > now]
+        """The deliveries to be retried by now; each is returned once."""
+        ready = [delivery for due, delivery in self._retries if due <= now]
+        self._retries = [(due, delivery) for due, delivery in self._retries if due > now]
         return ready
 
     def pause(self, now: float, longest: float) -> float:
-        """Seconds until something is due, `longest` at most."""
-        return min((max(due - now, 0.0) for due, _ in self._again), default=longest)
+        """Seconds until the next retry is due, at most `longest`."""
+        return min((max(due - now, 0.0) for due, _ in self._retries), default=longest)
 
-    def owed(self) -> dict[TopicPartition, int]:
-        """The offsets that are to be committed."""
+    def to_commit(self) -> dict[TopicPartition, int]:
+        """For each partition that has one, the offset that may be committed and is not yet."""
         return {
             name: partition.done_before
             for name, partition in self._partitions.items()
@@ -124,20 +116,32 @@ class Progress:
         }
 
     def committed(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Note that the broker has these offsets."""
         for name, offset in offsets.items():
             if name in self._partitions:
                 self._partitions[name].committed = max(offset, self._partitions[name].committed)
 
     def forget(self) -> None:
-        """The assignment is over: what comes next begins at the committed offsets."""
-        self._term += 1
-        self._partitions, self._in_hand, self._again = {}, {}, []
+        """The assignment is over; the next one begins at the committed offsets."""
+        self._assignment += 1
+        self._partitions, self._in_hand, self._retries = {}, {}, []
         self.idle.set()
 
-    def _seen(self, record: Record) -> _Partition:
+    def _release(self, delivery: Delivery) -> bool:
+        """Take the delivery out of hand; False if its record is no longer this consumer's, or is finished."""
+        receipt: Receipt = delivery.receipt
+        self._in_hand.pop((receipt.partition, receipt.record.offset), None)
+        if not self._in_hand:
+            self.idle.set()
+        partition = self._partitions.get(receipt.partition)
+        if partition is None or receipt.assignment != self._assignment:
+            return False
+        return partition.open.get(receipt.record.offset) is receipt.record
+
+    def _advance(self, record: Record) -> _Partition:
         name = TopicPartition(record.topic, record.partition)
         partition = self._partitions.get(name)
-        if partition is None or record.offset < partition.following:  # new, or a log that began anew
+        if partition is None or record.offset < partition.following:  # new, or deleted and created again
             partition = self._partitions[name] = _Partition(record.offset, record.offset)
         partition.following = record.offset + 1
         return partition

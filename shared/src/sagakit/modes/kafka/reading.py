@@ -1,8 +1,8 @@
-"""Records as deliveries, also those that the client library cannot read.
+"""Records as deliveries, including records that the client library cannot read.
 
-The library raises over such a record or batch, each time anew, and what it had read with it is lost. So it is read
-again one record at a time, from the place that had been come to. An offset over which it raises twice, the second time
-over bytes that were fetched once more, is a delivery too: `broken` says why, the body which one it was.
+The library raises over such a record or batch each time it comes to it, and loses what it had read in the same call.
+So records are then read one at a time, from the last known offset. An offset over which the library raises twice, the
+second time over bytes fetched anew, becomes a delivery too: `broken` says why, the body says which offset it was.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from sagakit.ports import Delivery
 
 log = logging.getLogger(__name__)
 
-# All that the library raises over the bytes of a batch; nothing that an outage of the broker could raise
+# What the library raises over the bytes of a batch. None of these may be raised by an outage of the broker.
 UNREADABLE: Final = (
     CorruptRecordException,
     UnsupportedCodecError,
@@ -31,14 +31,17 @@ UNREADABLE: Final = (
     cramjam.DecompressionError,
     gzip.BadGzipFile,
     zlib.error,
-    SystemError,  # of lengths below zero
+    SystemError,  # of a negative length
 )
-CAREFUL: Final = 5.0  # seconds of reading one by one after the last such record: more of them may follow
-LOOK: Final = 0.05
+CAREFUL: Final = 5.0  # seconds of reading one by one after the last unreadable record, since more may follow
+LOOK: Final = 0.05  # seconds between two looks while reading one by one
 
 
 class Reader:
-    """`types`: for each topic the types that are wanted, others are passed over; records without a type are wanted."""
+    """Reads batches of records, and passes over those whose type is not in `types` of their topic.
+
+    Records without a type are delivered.
+    """
 
     def __init__(self, progress: Progress, types: Mapping[str, set[bytes]], batch: int) -> None:
         self._progress, self._types, self._batch = progress, types, batch
@@ -46,19 +49,20 @@ class Reader:
         self._suspect: tuple[TopicPartition, int] | None = None
 
     async def read(self, consumer: AIOKafkaConsumer, seconds: float) -> list[Delivery]:
-        """A batch, in hand of `progress`; waits at most so long for the first, and for the end of a rebalance.
+        """A batch of deliveries, which are in hand of `progress`; waits at most `seconds` for the first.
 
-        Raises KafkaError and the like when the broker is away: the consumer is of no use then.
+        Raises:
+            KafkaError: The broker is not available; the consumer cannot be used any more. So for other errors.
         """
         if asyncio.get_running_loop().time() < self._careful_until:
             return await self._one_by_one(consumer, seconds)
         try:
-            # nothing may be awaited between here and `take`: the records belong to the present assignment
+            # nothing may be awaited from here to `take`: the records belong to the present assignment
             fetched = await consumer.getmany(timeout_ms=int(seconds * 1000), max_records=self._batch)
         except Exception as error:
             if not unreadable(error):
                 raise
-            log.warning("what came cannot be read, so records are read one by one for a while: %r", error)
+            log.warning("records cannot be read, so they are read one by one for a while: %r", error)
             self._be_careful()
             await self._go_back(consumer)
             return []
@@ -83,7 +87,7 @@ class Reader:
         return deliveries
 
     async def _broken(self, consumer: AIOKafkaConsumer, name: TopicPartition, error: Exception) -> list[Delivery]:
-        """The unreadable record at which the consumer stands, if it was that already; else it is fetched once more."""
+        """The record at the consumer's position, as broken; at the first error over it none: it is fetched again."""
         self._be_careful()
         offset = await consumer.position(name)
         if self._suspect != (name, offset):
@@ -97,7 +101,7 @@ class Reader:
         return self._progress.hand_out([self._progress.take(record, broken=f"{place} cannot be read: {cause}")])
 
     async def _go_back(self, consumer: AIOKafkaConsumer) -> None:
-        """To the place that had been come to in each partition: a call that raised lost what it had read."""
+        """Seek behind the last record received from each partition, since a call that raised lost what it had read."""
         for name in consumer.assignment():
             offset = self._progress.following(name)
             if offset is None:
@@ -118,13 +122,14 @@ class Reader:
         return self._progress.hand_out(deliveries)
 
     def _wants(self, record: Record) -> bool:
-        kind: Any = next((value for name, value in record.headers if name == "type"), None)
-        return kind is None or kind in self._types[record.topic]
+        type_: Any = next((value for name, value in record.headers if name == "type"), None)
+        return type_ is None or type_ in self._types[record.topic]
 
     def _be_careful(self) -> None:
         self._careful_until = asyncio.get_running_loop().time() + CAREFUL
 
 
 def unreadable(error: Exception) -> bool:
-    # a connection that ended is an EOFError too, of a kind of its own
+    """Whether the error is over the bytes of a record, and not an outage."""
+    # a connection that ended raises a subclass of EOFError
     return isinstance(error, UNREADABLE) or type(error) is EOFError

@@ -1,4 +1,4 @@
-"""Names of topics and groups, and how they come into being."""
+"""Names of topics and consumer groups; `ensure` creates the topics."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,40 +10,46 @@ from aiokafka.errors import for_code
 from sagakit.topology import Topology
 
 _EXISTS: Final = 36
-_COPIES: Final = 3  # of every partition, where there are as many brokers
+_REPLICAS: Final = 3  # of every partition, where there are that many brokers
 
 
 def topic_of(channel: str) -> str:
+    """The topic that carries a channel."""
     return f"quartet.{channel}"
 
 
 def group_of(service: str, style: str) -> str:
-    return f"quartet.{service}.{style}"  # one per style: each has offsets of its own
+    """The consumer group of a service; one per style, since each has its own offsets."""
+    return f"quartet.{service}.{style}"
 
 
 def dead_letters_of(consumer: str) -> str:
+    """The topic of what a consumer has given up."""
     return f"quartet.{consumer}.dead-letters"
 
 
 def topics(topology: Topology, partitions: int) -> dict[str, int]:
-    """Every topic of a topology, dead letters included, and how many partitions it is to have."""
-    wanted = {topic_of(channel): partitions for channel in topology.channels}
-    return wanted | {dead_letters_of(consumer): 1 for consumer in topology.consumers}
+    """Every topic of a topology, dead letters included, with the number of partitions to create it with."""
+    own = {topic_of(channel): partitions for channel in topology.channels}
+    return own | {dead_letters_of(consumer): 1 for consumer in topology.consumers}
 
 
-async def ensure(bootstrap: str, wanted: Mapping[str, int], timeout_ms: int) -> None:
-    """Create what is missing, and return when the broker knows all of it. A topic that exists stays as it is.
+async def ensure(bootstrap: str, partitions: Mapping[str, int], timeout_ms: int) -> None:
+    """Create the topics that are missing, and return when the broker knows all. Existing topics stay as they are.
 
-    Any number of parties may do so at the same time. Raises KafkaError, or waits: give it a time-out.
+    Any number of processes may do so at the same time. May wait for ever: give it a timeout.
+
+    Raises:
+        KafkaError: The broker is not available, or refuses a topic.
     """
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=timeout_ms)
     try:
         await admin.start()
-        missing = wanted.keys() - set(await admin.list_topics())
+        missing = partitions.keys() - set(await admin.list_topics())
         if not missing:
             return
-        copies = min(_COPIES, len((await admin.describe_cluster())["brokers"]))
-        answer = await admin.create_topics([NewTopic(name, wanted[name], copies) for name in sorted(missing)])
+        replicas = min(_REPLICAS, len((await admin.describe_cluster())["brokers"]))
+        answer = await admin.create_topics([NewTopic(name, partitions[name], replicas) for name in sorted(missing)])
         for topic, code, *_ in answer.topic_errors:  # create_topics itself raises nothing
             if code not in (0, _EXISTS):
                 raise for_code(code)(topic)

@@ -8,40 +8,42 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from sagakit.modes.connecting import until_ready
 from sagakit.modes.delayed import MOST
 from sagakit.modes.kafka.clients import REQUEST_MS, Listener, new_consumer, new_producer, stop
 from sagakit.modes.kafka.letters import letter_of
 from sagakit.modes.kafka.probe import ask_any
 from sagakit.modes.kafka.progress import Progress
 from sagakit.modes.kafka.reading import Reader
-from sagakit.modes.kafka.topology import dead_letters_of, ensure, topic_of, topics
-from sagakit.ports import Delivery, Failure, OutboxRow
+from sagakit.modes.kafka.topology import dead_letters_of, ensure, group_of, topic_of, topics
+from sagakit.ports import DeadDelivery, Delivery, OutboxRow, Retry
 from sagakit.settings import Settings
 from sagakit.tasks import Backoff
 from sagakit.topology import Topology
 
 log = logging.getLogger(__name__)
 
-POLL: Final = 0.5  # a wait for messages; it ends at once when there are any
-PUBLISH: Final = 4.0  # longer, and the outcome of a publish is unknown; below the lease of an outbox row
+POLL: Final = 0.5  # seconds of waiting for messages; the wait ends at once when there are any
+PUBLISH: Final = 4.0  # after it the outcome of a publish is unknown; below the lease of an outbox row
 COMMIT: Final = 2.0
 CONNECT: Final = 5.0
-JOIN: Final = 20.0  # to become a member of the group, while others finish what they have in hand
+JOIN: Final = 20.0  # to become a member of the group, while other members finish what they have in hand
 CLOSE: Final = 5.0
 
 Message = tuple[str, bytes | None, bytes, list[tuple[str, bytes]]]  # topic, key, body, headers
 
 
 class KafkaTransport:
-    """`consumer` names the party; its replicas share the consumer group `group`."""
+    """One service's end of Kafka. `consumer` names the service; its replicas share one consumer group."""
 
-    def __init__(self, settings: Settings, consumer: str, topology: Topology, *, group: str) -> None:
+    def __init__(self, settings: Settings, consumer: str, topology: Topology) -> None:
+        self._settings = settings
         self._bootstrap, self._session = settings.kafka_bootstrap, settings.kafka_session_timeout
-        self._batch, self._attempts = settings.batch_max, settings.delivery_attempts
-        self._pauses = settings.retry_initial, settings.retry_max
+        self._batch = settings.batch_max
+        self._backoff = Backoff(settings.retry_initial, settings.retry_max)
         self._topics = topics(topology, settings.kafka_partitions)
         self._types = {topic_of(one.channel): {t.encode() for t in one.types} for one in topology.of(consumer)}
-        self._dead_letters, self._group = dead_letters_of(consumer), group
+        self._dead_letters, self.group = dead_letters_of(consumer), group_of(consumer, topology.style)
         self._progress, self._sending = Progress(), asyncio.Lock()
         self._reader = Reader(self._progress, self._types, self._batch)
         self._ensured = False
@@ -49,36 +51,19 @@ class KafkaTransport:
         self._consumer: AIOKafkaConsumer | None = None
         self._listener: Listener | None = None
         self._committing: asyncio.Task[None] | None = None
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Wait for the broker as long as it takes, and make sure of all topics."""
-        failures, self._ensured = 0, False
-        while True:
-            try:
-                async with asyncio.timeout(CONNECT):
-                    await self._ensure()
-                    return
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("Kafka is not ready: %r", error)
-            await asyncio.sleep(self._backoff(failures := failures + 1))
+        """Wait for the broker as long as it takes, and create all topics that are missing."""
+        self._ensured = False
+        await until_ready("Kafka", self._ensure_in_time, self._settings, (KafkaError, OSError, TimeoutError))
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """Raises within PUBLISH seconds unless the broker has acknowledged all rows. One publish at a time."""
-        await self._send(
-            [
-                (
-                    topic_of(row.channel),
-                    row.key.encode(),
-                    row.body,
-                    [("type", row.type.encode()), ("id", row.id.encode())],
-                )
-                for row in rows
-            ]
-        )
+        """Raise within PUBLISH seconds unless the broker has acknowledged all rows. One publish at a time."""
+        await self._send([_message_of(row) for row in rows])
 
     async def receive(self) -> Sequence[Delivery]:
-        """A batch of this party's types. What was handed out before and not settled since comes again."""
+        """As Transport.receive. What an earlier call returned and nobody has settled comes again."""
         progress, now = self._progress, asyncio.get_running_loop().time
         progress.reclaim()
         try:
@@ -93,84 +78,82 @@ class KafkaTransport:
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("the consumer is opened anew: %r", error)
             self._drop_consumer()
-            await asyncio.sleep(self._backoff(1))
+            await asyncio.sleep(self._backoff.pause(0))
             return []
-        except Exception:  # a fault of ours, for whoever keeps this going to tell of
+        except Exception:  # a bug of ours: the caller reports it and calls again
             self._drop_consumer()
             raise
         deliveries += progress.hand_out(progress.due(now()))
         if not deliveries:
             await self._commit()
             if any(consumer.partitions_for_topic(topic) is None for topic in self._types):
-                await self._remake_topics()
+                await self._create_missing_topics()
         return deliveries
 
-    async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
-        """Never raises: what cannot be committed or given up now stays open, and comes again.
+    async def settle(self, done: Sequence[Delivery], retry: Sequence[Retry], dead: Sequence[DeadDelivery]) -> None:
+        """As Transport.settle, and never raises: a record whose offset is not committed stays open and comes again.
 
         The commit goes on while the next batch is received; `close` and a revocation wait for it.
         """
         progress, now = self._progress, asyncio.get_running_loop().time()
         for delivery in done:
             progress.finish(delivery)
-        exhausted = [f for f in failed if f.counts and (f.poison or f.delivery.attempt >= self._attempts)]
-        for failure in await self._bury(exhausted):
-            progress.finish(failure.delivery)
-        for failure in failed:
-            delivery = failure.delivery
-            again = failure.counts and failure not in exhausted
-            pause = self._backoff(delivery.attempt if again else delivery.receipt.kept + 1)
-            progress.repeat(delivery, now + pause, failed=again)
+        for delivery in await self._send_dead_letters(dead):
+            progress.finish(delivery)
+        unsent = [Retry(letter.delivery, counts=False) for letter in dead]  # no-ops for those that are finished
+        for one in (*retry, *unsent):
+            failures = one.delivery.attempt - 1 if one.counts else one.delivery.receipt.kept
+            progress.retry(one.delivery, now + self._backoff.pause(failures), counts=one.counts)
         if self._committing is None or self._committing.done():
             self._committing = asyncio.ensure_future(self._commit())
 
     async def close(self) -> None:
-        """Commit, leave the group, and close all connections, within CLOSE seconds or so."""
-        await self._commit()  # behind the one under way
+        """Commit, leave the group, and close all connections, within about CLOSE seconds."""
+        await self._commit()  # after the one under way
         self._drop_consumer()
         self._drop_producer()
-        if self._leaving:
-            await asyncio.wait(self._leaving, timeout=CLOSE)
+        if self._stopping:
+            await asyncio.wait(self._stopping, timeout=CLOSE)
 
     async def probe(self) -> None:
-        """Raises unless one of the bootstrap servers answers, on a connection of its own."""
+        """Raise unless one of the bootstrap servers answers, on a connection of its own."""
         await ask_any(self._bootstrap)
 
     async def revoked(self) -> None:
-        """Partitions are taken away: what is in hand may be finished and committed, within half a session."""
+        """Before partitions go to others: let what is in hand be finished and committed, within half a session."""
         try:
             async with asyncio.timeout(self._session / 2):
                 await self._progress.idle.wait()
         except TimeoutError:
-            log.info("partitions are taken away with deliveries in hand, which will come again")
+            log.info("partitions are revoked with deliveries in hand, which will come again")
         finally:
             await self._commit()
             self._progress.forget()
 
     async def _commit(self) -> None:
-        owed = self._progress.owed()
-        if not owed or self._consumer is None:
+        offsets = self._progress.to_commit()
+        if not offsets or self._consumer is None:
             return
         try:
             async with asyncio.timeout(COMMIT):
-                await self._consumer.commit(owed)
+                await self._consumer.commit(offsets)
         except Exception as error:
-            log.info("offsets are committed later: %r", error)
+            log.info("offsets could not be committed, they are committed later: %r", error)
         else:
-            self._progress.committed(owed)
+            self._progress.committed(offsets)
 
-    async def _bury(self, failures: Sequence[Failure]) -> Sequence[Failure]:
-        """Those that are dead letters now. One that is refused hinders no other."""
+    async def _send_dead_letters(self, dead: Sequence[DeadDelivery]) -> Sequence[Delivery]:
+        """The deliveries whose dead letters the broker has now. One that is refused holds up no other."""
         try:
-            if failures:
-                await self._send([(self._dead_letters, *letter_of(failure)) for failure in failures])
-            return failures
+            if dead:
+                await self._send([(self._dead_letters, *letter_of(letter)) for letter in dead])
+            return [letter.delivery for letter in dead]
         except MessageSizeTooLargeError as error:
-            if len(failures) > 1:
-                return [one for failure in failures for one in await self._bury([failure])]
-            log.error("a dead letter is refused, and comes again: %r", error)
+            if len(dead) > 1:
+                return [delivery for letter in dead for delivery in await self._send_dead_letters([letter])]
+            log.error("Kafka refused a dead letter, its message comes again: %r", error)
         except Exception as error:
-            log.warning("%d dead letters could not be written, and come again: %r", len(failures), error)
+            log.warning("%d dead letters could not be sent, their messages come again: %r", len(dead), error)
         return []
 
     async def _send(self, messages: Sequence[Message]) -> None:
@@ -180,7 +163,7 @@ class KafkaTransport:
                 await asyncio.gather(
                     *[await producer.send(topic, body, key, headers=headers) for topic, key, body, headers in messages]
                 )
-        except BaseException:  # whatever it was, another producer and another look at the topics is what heals
+        except BaseException:  # whatever it was, a new producer and another check of the topics is the remedy
             self._ensured = False
             self._drop_producer()
             raise
@@ -199,7 +182,7 @@ class KafkaTransport:
             async with asyncio.timeout(JOIN):
                 await self._ensure()
                 self._listener = Listener(self.revoked)
-                self._consumer = new_consumer(self._bootstrap, self._group, self._session)
+                self._consumer = new_consumer(self._bootstrap, self.group, self._session)
                 self._consumer.subscribe(list(self._types), listener=self._listener)
                 await self._consumer.start()
         return self._consumer
@@ -209,31 +192,36 @@ class KafkaTransport:
             await ensure(self._bootstrap, self._topics, REQUEST_MS)
             self._ensured = True
 
-    async def _remake_topics(self) -> None:
+    async def _ensure_in_time(self) -> None:
+        async with asyncio.timeout(CONNECT):
+            await self._ensure()
+
+    async def _create_missing_topics(self) -> None:
         self._ensured = False
         try:
-            async with asyncio.timeout(CONNECT):
-                await self._ensure()
+            await self._ensure_in_time()
         except Exception as error:
-            log.warning("topics are missing, and could not be made: %r", error)
+            log.warning("topics are missing and could not be created: %r", error)
 
     def _drop_consumer(self) -> None:
-        consumer, self._consumer = self._consumer, None
         if self._listener is not None:
             self._listener.revoked = None
         self._progress.forget()
-        self._leave(consumer)
+        self._stop_later(self._consumer)
+        self._consumer = None
 
     def _drop_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        self._leave(producer)
+        self._stop_later(self._producer)
+        self._producer = None
 
-    def _leave(self, client: Any) -> None:
-        """Stop it in the background: that may hang while the broker is away."""
+    def _stop_later(self, client: Any) -> None:
+        """Stop the client in the background, since that may hang while the broker is unavailable."""
         if client is not None:
             task = asyncio.ensure_future(stop(client, CLOSE))
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+            self._stopping.add(task)
+            task.add_done_callback(self._stopping.discard)
 
-    def _backoff(self, failures: int) -> float:
-        return Backoff(*self._pauses).pause(failures - 1)
+
+def _message_of(row: OutboxRow) -> Message:
+    headers = [("type", row.type.encode()), ("id", row.id.encode())]
+    return topic_of(row.channel), row.key.encode(), row.body, headers

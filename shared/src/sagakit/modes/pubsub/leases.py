@@ -1,4 +1,4 @@
-"""What this party has in hand: leased from Pub/Sub, kept leased, and acknowledged or given back."""
+"""The leases of received messages: extended while a message is in hand, then acknowledged or given back."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ AT_ONCE: Final = 1000  # ids in one request, which may have 512 KiB
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lease:
-    """A received message, ours until it is acknowledged or given back, or the broker has forgotten it."""
+    """A received message. It is ours until it is acknowledged or given back, or the broker has forgotten it."""
 
     subscription: str
     ack_id: str
@@ -28,88 +28,91 @@ class Lease:
 
 
 class Leases:
-    """At least once: a call that fails is logged and left, for the message comes again when its lease ends.
+    """All leases of one consumer. A call that fails is logged and left: the message comes again when its lease ends.
 
-    A lease that was forgotten is touched no more: a restarted emulator gives its ids to other messages.
+    A lease is in hand (extended, and counted by `len`), waiting (extended, not counted) or expiring (not extended).
+    A forgotten lease is never touched again, since a restarted emulator gives its id to another message.
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._held: set[Lease] = set()
-        self._resting: set[Lease] = set()
-        self._fading: dict[Lease, float] = {}  # until when
-        self._rests: set[asyncio.Task[None]] = set()
+        self._in_hand: set[Lease] = set()
+        self._waiting: set[Lease] = set()
+        self._expiring: dict[Lease, float] = {}  # until when
+        self._pauses: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        """How many are in hand, without those that rest or fade."""
-        return len(self._held)
+        """How many leases are in hand."""
+        return len(self._in_hand)
 
     def hold(self, leases: Iterable[Lease]) -> None:
-        self._held.update(leases)
+        """Take leases of messages just received in hand."""
+        self._in_hand.update(leases)
 
     def forget(self) -> None:
-        self._held.clear()
-        self._resting.clear()
-        self._fading.clear()
+        """Drop all leases, because the broker has forgotten them."""
+        self._in_hand.clear()
+        self._waiting.clear()
+        self._expiring.clear()
 
-    def fade(self, leases: Iterable[Lease]) -> None:
-        """Extended no longer: nobody may have them any more. Until they end, they can be settled as before."""
+    def expire(self, leases: Iterable[Lease]) -> None:
+        """Stop extending leases that nobody has settled. Until they end they can still be settled."""
         end = time.monotonic() + DEADLINE
-        known = self._held.intersection(leases)
-        self._held -= known
-        self._fading |= dict.fromkeys(known, end)
+        ours = self._in_hand.intersection(leases)
+        self._in_hand -= ours
+        self._expiring |= dict.fromkeys(ours, end)
 
     async def acknowledge(self, leases: Iterable[Lease]) -> None:
-        await self._each(self._let_go(leases), self._client.acknowledge)
+        """Acknowledge those of the leases that are still ours."""
+        await self._each(self._release(leases), self._client.acknowledge)
 
-    def rest(self, leases: Collection[Lease], seconds: float) -> None:
-        """They count as in hand no longer, and come again after a while."""
-        known = self._let_go(leases)
-        self._resting |= known
-        task = asyncio.create_task(self._give_back(known, seconds))
-        self._rests.add(task)
-        task.add_done_callback(self._rests.discard)
+    def give_back_after(self, leases: Collection[Lease], seconds: float) -> None:
+        """Let the leases wait for `seconds`, then give them back, so that their messages are delivered again."""
+        ours = self.set_aside(leases)
+        task = asyncio.create_task(self._give_back(ours, seconds))
+        self._pauses.add(task)
+        task.add_done_callback(self._pauses.discard)
 
     def set_aside(self, leases: Iterable[Lease]) -> set[Lease]:
-        """They count as in hand no longer, and stay leased all the same, until they are taken up. Those it could."""
-        known = self._let_go(leases)
-        self._resting |= known
-        return known
+        """Let the leases wait until they are resumed; returns those that are still ours."""
+        ours = self._release(leases)
+        self._waiting |= ours
+        return ours
 
-    def take_up(self, leases: Iterable[Lease]) -> set[Lease]:
-        """In hand again, those that were set aside and not forgotten since."""
-        known = self._resting.intersection(leases)
-        self._resting -= known
-        self._held |= known
-        return known
+    def resume(self, leases: Iterable[Lease]) -> set[Lease]:
+        """Take leases that wait in hand again; returns those that are still ours."""
+        ours = self._waiting.intersection(leases)
+        self._waiting -= ours
+        self._in_hand |= ours
+        return ours
 
-    def _let_go(self, leases: Iterable[Lease]) -> set[Lease]:
-        known = {lease for lease in leases if lease in self._held or lease in self._fading}
-        self._held -= known
-        for lease in known:
-            self._fading.pop(lease, None)
-        return known
+    def _release(self, leases: Iterable[Lease]) -> set[Lease]:
+        ours = {lease for lease in leases if lease in self._in_hand or lease in self._expiring}
+        self._in_hand -= ours
+        for lease in ours:
+            self._expiring.pop(lease, None)
+        return ours
 
     async def _give_back(self, leases: Collection[Lease], seconds: float) -> None:
         await asyncio.sleep(seconds)
-        known = self._resting.intersection(leases)
-        self._resting -= known
-        await self._extend(known, 0)
+        ours = self._waiting.intersection(leases)
+        self._waiting -= ours
+        await self._extend(ours, 0)
 
     async def keep(self) -> None:
-        """For ever: no lease ends while its message is in hand."""
+        """Extend leases until cancelled, so that none ends while its message is in hand or waits."""
         while True:
             await asyncio.sleep(DEADLINE / 3)
             now = time.monotonic()
-            self._fading = {lease: end for lease, end in self._fading.items() if end > now}
-            await self._extend(self._held | self._resting, DEADLINE)
+            self._expiring = {lease: end for lease, end in self._expiring.items() if end > now}
+            await self._extend(self._in_hand | self._waiting, DEADLINE)
 
     async def close(self) -> None:
-        """Give back whatever is left."""
-        for task in (tasks := list(self._rests)):
+        """Give back all leases that are left."""
+        for task in (tasks := list(self._pauses)):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        left = self._held | self._resting | self._fading.keys()
+        left = self._in_hand | self._waiting | self._expiring.keys()
         self.forget()
         await self._extend(left, 0)
 
@@ -132,7 +135,7 @@ class Leases:
 async def _tolerant(
     call: Callable[[str, Sequence[str]], Awaitable[None]], subscription: str, ids: Sequence[str]
 ) -> None:
-    """One id that is no longer valid fails the whole call at the emulator: then in halves."""
+    """Make the call. At the emulator one invalid id fails the whole call, which is then repeated in halves."""
     try:
         await call(subscription, ids)
     except InvalidArgument:
@@ -140,4 +143,4 @@ async def _tolerant(
             await _tolerant(call, subscription, ids[:half])
             await _tolerant(call, subscription, ids[half:])
     except GoogleAPIError as error:
-        log.info("%d messages of %s come again: %s", len(ids), subscription, error)
+        log.info("a call about %d messages of %s failed, they come again: %s", len(ids), subscription, error)

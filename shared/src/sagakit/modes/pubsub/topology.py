@@ -1,4 +1,4 @@
-"""The topology as topics and subscriptions, made in an order that loses as little as can be."""
+"""The topology as topics and subscriptions, created in an order in which as few messages as possible are lost."""
 
 import asyncio
 from contextlib import suppress
@@ -13,36 +13,38 @@ from sagakit.settings import Settings
 from sagakit.topology import Subscription, Topology
 
 DEADLINE: Final = 10  # seconds that a message stays leased unless extended: the least that Pub/Sub allows
-BACKSTOP: Final = 100  # deliveries, whatever became of them: the most that Pub/Sub allows
+BACKSTOP: Final = 100  # deliveries after which Pub/Sub gives a message up: the most that it allows
 FILTER_LIMIT: Final = 256  # bytes
 
 
 class FilterChanged(RuntimeError):
-    """A subscription exists with another filter, which cannot be changed: what it withholds would be lost."""
+    """A subscription exists with another filter, which cannot be changed: messages that it holds back would be lost."""
 
 
 def topic_of(channel: str) -> str:
+    """The topic that carries a channel."""
     return f"quartet-{channel.replace('.', '-')}"
 
 
 def subscription_of(subscription: Subscription) -> str:
+    """The Pub/Sub subscription of one consumer to one channel."""
     return f"{topic_of(subscription.channel)}-{subscription.consumer}"
 
 
 def dead_letters_of(topology: Topology, consumer: str) -> str:
-    """What a consumer gave up: the name of both the topic and its subscription; channels begin with the style."""
-    return f"quartet-{topology.channels[0].partition('.')[0]}-{consumer}-dead-letters"
+    """The topic, and its subscription of the same name, of what a consumer has given up."""
+    return f"quartet-{topology.style}-{consumer}-dead-letters"
 
 
 def undelivered_of(topology: Topology, consumer: str) -> str:
-    """What Pub/Sub itself gave up, and the consumer then writes down: topic and subscription, as above."""
-    return dead_letters_of(topology, consumer).replace("-dead-letters", "-undelivered")
+    """The same for what Pub/Sub itself has given up; the consumer receives it and makes a dead letter of it."""
+    return f"quartet-{topology.style}-{consumer}-undelivered"
 
 
 def filter_of(subscription: Subscription) -> str:
-    """By message type; empty if Pub/Sub would refuse it for its length. The consumer checks types itself."""
-    wanted = " OR ".join(f'attributes.type = "{name}"' for name in sorted(subscription.types))
-    return wanted if len(wanted.encode()) <= FILTER_LIMIT else ""
+    """The filter by message type; empty if it is too long for Pub/Sub. The consumer checks types itself, too."""
+    types_filter = " OR ".join(f'attributes.type = "{name}"' for name in sorted(subscription.types))
+    return types_filter if len(types_filter.encode()) <= FILTER_LIMIT else ""
 
 
 class Names:
@@ -52,23 +54,23 @@ class Names:
         self._project = f"projects/{project}"
 
     def topic(self, name: str) -> str:
+        """The full name of a topic."""
         return f"{self._project}/topics/{name}"
 
     def subscription(self, name: str) -> str:
+        """The full name of a subscription."""
         return f"{self._project}/subscriptions/{name}"
 
 
 async def ensure(client: Client, settings: Settings, topology: Topology) -> None:
-    """All topics and subscriptions of all parties exist afterwards; may be repeated, by all at once.
+    """Create all topics and subscriptions of all services that are missing. May be called by all at the same time.
 
-    Dead letters first, and each topic together with its subscriptions: a message that is published to a topic
-    before its subscriptions exist reaches nobody.
+    Dead-letter topics come first, and each topic comes together with its subscriptions, since a message that is
+    published to a topic without subscriptions reaches nobody.
     """
     names = Names(settings.pubsub_project)
-    dead = [name(topology, one) for one in topology.consumers for name in (dead_letters_of, undelivered_of)]
-    await asyncio.gather(
-        *(_channel(client, names.topic(name), [_dead_letters(names, name)]) for name in dead),
-    )
+    dead = [name(topology, consumer) for consumer in topology.consumers for name in (dead_letters_of, undelivered_of)]
+    await asyncio.gather(*(_channel(client, names.topic(name), [_dead_letters(names, name)]) for name in dead))
     await asyncio.gather(
         *(
             _channel(
@@ -84,20 +86,20 @@ async def ensure(client: Client, settings: Settings, topology: Topology) -> None
 async def _channel(client: Client, topic: str, subscriptions: list[dict[str, Any]]) -> None:
     with suppress(AlreadyExists):
         await client.publisher.create_topic(name=topic, timeout=CALL, retry=None)
-    await asyncio.gather(*(_subscription(client, wanted) for wanted in subscriptions))
+    await asyncio.gather(*(_subscription(client, subscription) for subscription in subscriptions))
 
 
-async def _subscription(client: Client, wanted: dict[str, Any]) -> None:
+async def _subscription(client: Client, new: dict[str, Any]) -> None:
     try:
-        await client.subscriber.create_subscription(types.Subscription(wanted), timeout=CALL, retry=None)
+        await client.subscriber.create_subscription(types.Subscription(new), timeout=CALL, retry=None)
     except AlreadyExists:
-        name, policy = wanted["name"], wanted.get("dead_letter_policy", {})
-        found = await client.subscriber.get_subscription(subscription=name, timeout=CALL, retry=None)
-        if found.filter != wanted["filter"]:
+        name, policy = new["name"], new.get("dead_letter_policy", {})
+        existing = await client.subscriber.get_subscription(subscription=name, timeout=CALL, retry=None)
+        if existing.filter != new["filter"]:
             raise FilterChanged(
-                f"{name} has the filter {found.filter!r} instead of {wanted['filter']!r}: drain and delete it"
+                f"{name} has the filter {existing.filter!r} instead of {new['filter']!r}: drain and delete it"
             ) from None
-        if found.dead_letter_policy.dead_letter_topic != policy.get("dead_letter_topic", ""):
+        if existing.dead_letter_policy.dead_letter_topic != policy.get("dead_letter_topic", ""):
             changed = {"name": name, "dead_letter_policy": policy}
             request = types.UpdateSubscriptionRequest(
                 subscription=changed, update_mask={"paths": ["dead_letter_policy"]}
@@ -114,21 +116,21 @@ def _dead_letters(names: Names, name: str) -> dict[str, Any]:
     }
 
 
-def _listener(names: Names, settings: Settings, topology: Topology, one: Subscription) -> dict[str, Any]:
+def _listener(names: Names, settings: Settings, topology: Topology, subscription: Subscription) -> dict[str, Any]:
     return {
-        "name": names.subscription(subscription_of(one)),
-        "topic": names.topic(topic_of(one.channel)),
+        "name": names.subscription(subscription_of(subscription)),
+        "topic": names.topic(topic_of(subscription.channel)),
         "ack_deadline_seconds": DEADLINE,
         "expiration_policy": {},
-        "filter": filter_of(one),
-        # The emulator spends a thread on every ordering key that an ordered subscription sees, for ever.
+        "filter": filter_of(subscription),
+        # for every ordering key that an ordered subscription sees, the emulator keeps a thread for ever
         "enable_message_ordering": settings.pubsub_emulator_host is None,
         "retry_policy": {
             "minimum_backoff": timedelta(seconds=settings.retry_initial),
             "maximum_backoff": timedelta(seconds=settings.retry_max),
         },
         "dead_letter_policy": {
-            "dead_letter_topic": names.topic(undelivered_of(topology, one.consumer)),
+            "dead_letter_topic": names.topic(undelivered_of(topology, subscription.consumer)),
             "max_delivery_attempts": BACKSTOP,
         },
     }

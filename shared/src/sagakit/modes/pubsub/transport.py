@@ -3,13 +3,14 @@
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, InvalidArgument, NotFound
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError, InvalidArgument
 from google.auth.exceptions import GoogleAuthError
 
+from sagakit.modes.connecting import until_ready
 from sagakit.modes.delayed import MOST, Delayed
 from sagakit.modes.pubsub.client import Client
 from sagakit.modes.pubsub.leases import Lease, Leases
@@ -22,114 +23,96 @@ from sagakit.modes.pubsub.topology import (
     topic_of,
     undelivered_of,
 )
-from sagakit.modes.pubsub.wire import batches, letter_of, message_of
-from sagakit.ports import Delivery, Failure, OutboxRow
+from sagakit.modes.pubsub.wire import letter_of, message_of
+from sagakit.ports import DeadDelivery, Delivery, OutboxRow, Retry
 from sagakit.settings import Settings
 from sagakit.tasks import Backoff, set_within
 from sagakit.topology import Topology
 
 log = logging.getLogger(__name__)
 
-PUBLISH: Final = 4.0  # for a whole publish; longer, and its outcome is unknown
-WAIT: Final = 5.0  # for a message; then receive comes back empty
-LEAVE: Final = 1.5  # for the last pulls to end by themselves: the emulator still feeds one that was cancelled
-GIVE_BACK: Final = 2.0
-PULLS: Final = 2  # at a time and subscription: the emulator looks every 50 ms, for each at another moment
-REMEMBERED: Final = 10_000
+WAIT: Final = 5.0  # seconds of waiting for a message; then `receive` returns none
+LEAVE: Final = 1.5  # seconds for the last pulls to end by themselves: the emulator still feeds one that was cancelled
+GIVE_BACK: Final = 2.0  # seconds
+PULLS: Final = 2  # at a time for each subscription: the emulator looks every 50 ms, for each at another moment
+REMEMBERED: Final = 10_000  # messages whose failures are counted
 KEEPER: Final = "keeper"
 UNDELIVERED: Final = "Pub/Sub gave it up: it was delivered too often and never acknowledged"
-AWAY: Final = (GoogleAPIError, GoogleAuthError, OSError)  # it heals by itself; anything else is a fault of ours
-
-T = TypeVar("T")
+OUTAGE: Final = (GoogleAPIError, GoogleAuthError, OSError)  # these end by themselves; any other error is a bug of ours
 
 
 class PubSubTransport:
-    """`consumer` names the party; its replicas share its subscriptions. No message is taken before `receive`."""
+    """One service's end of Pub/Sub. `consumer` names the service; its replicas share its subscriptions."""
 
     def __init__(self, settings: Settings, consumer: str, topology: Topology) -> None:
-        self._settings, self._consumer, self._topology = settings, consumer, topology
-        self._emulated = settings.pubsub_emulator_host is not None
-        self._names = Names(settings.pubsub_project)
-        self._undelivered = self._names.subscription(undelivered_of(topology, consumer))
-        self._client = Client(settings.pubsub_emulator_host)
+        self._settings, self._emulated = settings, settings.pubsub_emulator_host is not None
+        self._names = names = Names(settings.pubsub_project)
+        self._dead_letters = names.topic(dead_letters_of(topology, consumer))
+        self._undelivered = names.subscription(undelivered_of(topology, consumer))
+        self._types = {names.subscription(subscription_of(one)): one.types for one in topology.of(consumer)}
+        self._client = Client(settings.pubsub_emulator_host, lambda client: ensure(client, settings, topology))
         self._leases = Leases(self._client)
-        self._ready: deque[Lease] = deque()
-        self._handed: list[Lease] = []
+        self._ready: deque[Lease] = deque()  # pulled, not yet received
+        self._received: list[Lease] = []  # returned by the last `receive`, and not settled
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
-        self._failures: dict[str, int] = {}  # handler failures by the broker's message id
+        self._failures: dict[str, int] = {}  # attempts that counted, by Pub/Sub's message id
         self._delayed = Delayed(settings.retry_initial, settings.retry_max)
         self._backoff = Backoff(settings.retry_initial, settings.retry_max)
-        self._mending, self._mended = asyncio.Lock(), 0
         self._tasks: dict[str, asyncio.Task[None]] = {}  # the pulls, and the keeper of the leases
         self._away = self._closing = False
 
     async def start(self) -> None:
-        """Wait for the broker as long as it takes, and make sure of all topics and subscriptions.
+        """Wait for Pub/Sub as long as it takes, and create all topics and subscriptions that are missing.
 
-        Raises only what no waiting can help: a topology that Pub/Sub refuses.
+        Raises:
+            FilterChanged: A subscription has another filter.
+            InvalidArgument: Pub/Sub refuses the topology. No waiting can help here.
         """
-        failures = 0
-        while True:
-            try:
-                await self._client.open()
-                return await ensure(self._client, self._settings, self._topology)
-            except (FilterChanged, InvalidArgument):
-                raise
-            except Exception as error:
-                log.warning("Pub/Sub is not ready: %r", error)
-            await asyncio.sleep(self._backoff.pause(failures))
-            failures += 1
+        await until_ready("Pub/Sub", self._client.open, self._settings, fatal=(FilterChanged, InvalidArgument))
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """Raises within PUBLISH seconds unless Pub/Sub has all rows."""
-        by_topic: defaultdict[str, list[Any]] = defaultdict(list)
+        """As Transport.publish, within seconds."""
+        messages: defaultdict[str, list[Any]] = defaultdict(list)
         for row in rows:
-            by_topic[self._names.topic(topic_of(row.channel))].append(message_of(row))
-        await self._send(by_topic)
+            messages[self._names.topic(topic_of(row.channel))].append(message_of(row))
+        await self._client.publish_all(messages)
 
     async def receive(self) -> Sequence[Delivery]:
-        """What an earlier call returned and nobody has settled comes again when its lease ends.
+        """As Transport.receive. What an earlier call returned and nobody has settled comes again when its lease ends.
 
-        A pull or a keeper of leases that failed by a fault of its own fails this call; the next one begins another.
+        The error of a pull, or of the keeper of leases, that is a bug of ours is raised; the next call starts another.
         """
         now = asyncio.get_running_loop().time
-        self._leases.fade(self._handed)
-        self._delayed.drop(self._handed)
-        self._handed = []
-        self._keep_on()
+        self._leases.expire(self._received)
+        self._delayed.drop(self._received)
+        self._received = []
+        self._start_tasks()
         await set_within(self._arrived, self._delayed.wait(now(), WAIT))
-        self._check()
-        batch = [self._ready.popleft() for _ in range(min(len(self._ready), self._settings.batch_max))]
+        self._raise_failed()
+        size = min(len(self._ready), self._settings.batch_max)
+        deliveries = [self._delivery(self._ready.popleft()) for _ in range(size)]
         if not self._ready:
             self._arrived.clear()
-        deliveries = [self._delivery(lease) for lease in batch]
-        again = self._delayed.due(now())
-        known = self._leases.take_up(delivery.receipt for delivery in again)
-        deliveries += [delivery for delivery in again if delivery.receipt in known]
-        self._handed = [delivery.receipt for delivery in deliveries]
+        due = self._delayed.due(now())
+        resumed = self._leases.resume(delivery.receipt for delivery in due)
+        deliveries += [delivery for delivery in due if delivery.receipt in resumed]
+        self._received = [delivery.receipt for delivery in deliveries]
         return deliveries
 
-    async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
-        """Never raises for Pub/Sub's sake: what could not be acknowledged comes again."""
-        finished: list[Lease] = [delivery.receipt for delivery in done]
-        exhausted, again = list[Failure](), defaultdict[float, list[Lease]](list)
-        self._delay([failure.delivery for failure in failed if not failure.counts])
-        for failure in (failure for failure in failed if failure.counts):
-            attempt, message = failure.delivery.attempt, failure.delivery.receipt.message
-            self._failures[message.message_id] = attempt
-            if failure.poison or attempt >= self._settings.delivery_attempts:
-                exhausted.append(failure)
-            else:
-                pause = self._backoff.pause(attempt - 1) if self._emulated else 0.0
-                again[pause].append(failure.delivery.receipt)
-        buried = await self._bury(exhausted)
-        finished += buried
-        again[self._settings.retry_max] += [
-            one.delivery.receipt for one in exhausted if one.delivery.receipt not in buried
-        ]
-        for pause, resting in again.items():
-            self._delayed.drop(resting)
-            self._leases.rest(resting, pause)
+    async def settle(self, done: Sequence[Delivery], retry: Sequence[Retry], dead: Sequence[DeadDelivery]) -> None:
+        """As Transport.settle, and never raises for an outage: what could not be acknowledged comes again."""
+        self._delay([one.delivery for one in retry if not one.counts])
+        pauses = defaultdict[float, list[Lease]](list)
+        for delivery in (one.delivery for one in retry if one.counts):
+            self._failures[delivery.receipt.message.message_id] = delivery.attempt
+            pauses[self._backoff.pause(delivery.attempt - 1) if self._emulated else 0.0].append(delivery.receipt)
+        sent = await self._send_dead_letters(dead)
+        if unsent := [letter.delivery.receipt for letter in dead if letter.delivery.receipt not in sent]:
+            pauses[self._settings.retry_max] += unsent
+        for pause, leases in pauses.items():
+            self._delayed.drop(leases)
+            self._leases.give_back_after(leases, pause)
+        finished = [*(delivery.receipt for delivery in done), *sent]
         self._delayed.drop(finished)
         for lease in finished:
             self._failures.pop(lease.message.message_id, None)
@@ -139,7 +122,7 @@ class PubSubTransport:
         self._make_room()
 
     async def close(self) -> None:
-        """Nothing stays leased: what is in hand goes back, to be delivered again at once."""
+        """Give back all leases, so that their messages are delivered again at once, and disconnect."""
         self._closing = True
         self._room.set()
         if pulls := [task for name, task in self._tasks.items() if name != KEEPER]:
@@ -156,66 +139,52 @@ class PubSubTransport:
         await self._client.close()
 
     async def probe(self) -> None:
-        await self._client.probe(self._names.topic(dead_letters_of(self._topology, self._consumer)))
+        """Raise unless Pub/Sub answers."""
+        await self._client.probe(self._dead_letters)
 
-    async def _send(self, by_topic: dict[str, list[Any]]) -> None:
-        async with asyncio.timeout(PUBLISH):
-            sent = (self._send_to(topic, messages) for topic, messages in by_topic.items())
-            for outcome in await asyncio.gather(*sent, return_exceptions=True):
-                if isinstance(outcome, BaseException):
-                    raise outcome
-
-    async def _send_to(self, topic: str, messages: list[Any]) -> None:
-        for batch in batches(messages):
-            await self._healing(partial(self._client.publish, topic, batch))
-
-    async def _bury(self, failures: Sequence[Failure]) -> list[Lease]:
-        """Those that Pub/Sub has as dead letters now, each with its cause. One that it refuses hinders no other."""
-        if not failures:
+    async def _send_dead_letters(self, dead: Sequence[DeadDelivery]) -> list[Lease]:
+        """The leases whose dead letters Pub/Sub has now. One that it refuses holds up no other."""
+        if not dead:
             return []
         try:
-            topic = dead_letters_of(self._topology, self._consumer)
-            await self._send({self._names.topic(topic): [letter_of(failure) for failure in failures]})
-            return [failure.delivery.receipt for failure in failures]
+            await self._client.publish_all({self._dead_letters: [letter_of(letter) for letter in dead]})
+            return [letter.delivery.receipt for letter in dead]
         except InvalidArgument as error:
-            if len(failures) > 1:
-                return [lease for failure in failures for lease in await self._bury([failure])]
-            log.error("a dead letter is refused, and tried again: %r", error)
+            if len(dead) > 1:
+                return [lease for letter in dead for lease in await self._send_dead_letters([letter])]
+            log.error("Pub/Sub refused a dead letter, its message comes again: %r", error)
         except Exception as error:
-            log.error("%d dead letters are tried again: %r", len(failures), error)
+            log.error("%d dead letters could not be sent, their messages come again: %r", len(dead), error)
         return []
 
-    def _keep_on(self) -> None:
-        """Begin the tasks that are not running."""
+    def _start_tasks(self) -> None:
+        """Start the tasks that are not running."""
         self._make_room()
-        own = {self._names.subscription(subscription_of(one)): one.types for one in self._topology.of(self._consumer)}
-        limit = max(1, self._settings.batch_max // max(1, len(own) * PULLS))
+        limit = max(1, self._settings.batch_max // max(1, len(self._types) * PULLS))
         works: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {KEEPER: self._leases.keep}
-        for name, wanted in own.items():
-            for number in range(PULLS):
-                works[f"{name} {number}"] = partial(self._pull, name, wanted, limit)
-        if own:
+        for name, types in self._types.items():
+            works |= {f"{name} {number}": partial(self._pull, name, types, limit) for number in range(PULLS)}
+        if self._types:
             works[self._undelivered] = partial(self._pull, self._undelivered, None, limit)
         for name, work in works.items():
             if name not in self._tasks:
                 self._tasks[name] = asyncio.create_task(work(), name=name)
                 self._tasks[name].add_done_callback(lambda _: self._arrived.set())
 
-    def _check(self) -> None:
-        """Raise what ended a task, once for each."""
+    def _raise_failed(self) -> None:
         for name, task in list(self._tasks.items()):
             if task.done() and not self._closing:
                 del self._tasks[name]
-                if task.cancelled():  # as calls are when their channel is gone; that is not the end of this consumer
+                if task.cancelled():  # as a call is when its channel is gone; that must not end this consumer
                     raise RuntimeError(f"{name} was cancelled")
                 task.result()
 
     def _delay(self, deliveries: Sequence[Delivery]) -> None:
         now = asyncio.get_running_loop().time()
-        known = self._leases.set_aside(delivery.receipt for delivery in deliveries)
-        self._handed = [lease for lease in self._handed if lease not in known]
+        ours = self._leases.set_aside(delivery.receipt for delivery in deliveries)
+        self._received = [lease for lease in self._received if lease not in ours]
         for delivery in deliveries:
-            if delivery.receipt in known:
+            if delivery.receipt in ours:
                 self._delayed.keep(delivery.receipt, delivery, now)
 
     async def _pull(self, name: str, types: frozenset[str] | None, limit: int) -> None:
@@ -225,28 +194,27 @@ class PubSubTransport:
             if self._closing:
                 return
             try:
-                received = await self._healing(partial(self._client.pull, name, limit))
-                await self._take(name, types, received)
+                await self._take(name, types, await self._client.pull(name, limit))
                 failures = 0
                 self._away = False
             except DeadlineExceeded:
                 continue
-            except AWAY as error:
+            except OUTAGE as error:
                 self._lost(error)
                 await asyncio.sleep(self._backoff.pause(failures))
                 failures += 1
 
     async def _take(self, name: str, types: frozenset[str] | None, received: Iterable[Any]) -> None:
-        """Into the buffer; but acknowledged, if the filter should have held it back. `types` None: all are wanted."""
+        """Put messages of these types (None: of all) into the buffer; acknowledge others, which no filter held back."""
         leases = [Lease(name, one.ack_id, one.message) for one in received]
         self._leases.hold(leases)
-        wanted = [one for one in leases if types is None or one.message.attributes.get("type") in {None, *types}]
-        if wanted:
-            self._ready.extend(wanted)
+        ours = [one for one in leases if types is None or one.message.attributes.get("type") in {None, *types}]
+        if ours:
+            self._ready.extend(ours)
             self._arrived.set()
         self._make_room()
-        if len(wanted) < len(leases):
-            await self._leases.acknowledge(set(leases).difference(wanted))
+        if len(ours) < len(leases):
+            await self._leases.acknowledge(set(leases).difference(ours))
 
     def _delivery(self, lease: Lease) -> Delivery:
         broken = UNDELIVERED if lease.subscription == self._undelivered else None
@@ -259,25 +227,12 @@ class PubSubTransport:
         else:
             self._room.clear()
 
-    async def _healing(self, call: Callable[[], Awaitable[T]]) -> T:
-        """A topic or subscription that is missing is made again, with all others, by one caller for all."""
-        mended = self._mended
-        try:
-            return await call()
-        except NotFound:
-            async with self._mending:
-                if mended == self._mended:
-                    log.warning("Pub/Sub has lost topics or subscriptions: making them again")
-                    await ensure(self._client, self._settings, self._topology)
-                    self._mended += 1
-            return await call()
-
     def _lost(self, error: Exception) -> None:
-        """An emulator that went away comes back with nothing, and numbers its messages from one again."""
+        """At the first error of an outage: an emulator comes back with nothing, and numbers its messages anew."""
         if self._away:
             return
         self._away = True
-        log.warning("Pub/Sub is away: %r", error)
+        log.warning("Pub/Sub is unavailable: %r", error)
         if self._emulated:
             self._leases.forget()
             self._delayed.clear()

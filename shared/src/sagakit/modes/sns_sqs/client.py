@@ -1,4 +1,4 @@
-"""The broker's own calls: long-lived clients, a time limit on each, a topology made again when lost."""
+"""Calls to SNS and SQS: long-lived clients, a timeout on every call, and a topology that is created anew when lost."""
 
 import asyncio
 import logging
@@ -12,31 +12,32 @@ import aiohttp
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from sagakit.modes.connecting import until_ready
 from sagakit.modes.sns_sqs.topology import Addresses, QueuePlan, ensure
 from sagakit.modes.sns_sqs.wire import BATCH_ENTRIES, Packed
 from sagakit.settings import Settings
 
 log = logging.getLogger(__name__)
 
-POLL_SECONDS = 2  # a poll whose process died may still be handed messages, which then stay hidden: so not long
+POLL_SECONDS = 2  # short, since the poll of a dead process may still receive messages, which then stay hidden
 CALL_SECONDS = 5.0
 ENSURE_SECONDS = 30.0
 CONNECTIONS = 24
-CALLS = 8  # under way at a time, besides polls
+CALLS = 8  # at a time, besides polls
 
 MISSING = frozenset({"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "NotFound", "NotFoundException"})
 BROKER_ERRORS = (BotoCoreError, ClientError, aiohttp.ClientError, TimeoutError, OSError)
 
 
 class Receipt(NamedTuple):
-    """What SQS wants to be told about a message in hand: the name of its queue, and the handle of this receive."""
+    """What SQS needs to settle a received message: the name of its queue, and the handle of this receive."""
 
     queue: str
     handle: str
 
 
 class Client:
-    """SNS and SQS for one plan. Calls raise one of BROKER_ERRORS; what the broker lacks they make."""
+    """SNS and SQS for one plan. Calls raise one of BROKER_ERRORS, and create queues and topics that are missing."""
 
     def __init__(self, settings: Settings, plan: QueuePlan, visibility: int) -> None:
         self._settings, self._plan, self._visibility = settings, plan, visibility
@@ -49,27 +50,23 @@ class Client:
         self._calls = asyncio.Semaphore(CALLS)
 
     async def open(self) -> None:
-        """Open the clients once, and wait for the broker, and the topology in it, as long as it takes."""
+        """Open the clients, and wait as long as it takes until the broker is there and the topology exists."""
         if self._sqs is None:
             await self._connect()
-        pause = self._settings.retry_initial
-        while True:
-            try:
-                return await self._ensure(self._ensured)
-            except BROKER_ERRORS as error:
-                log.warning("SNS/SQS is not ready, next try in %.1f s: %r", pause, error)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, self._settings.retry_max)
+        await until_ready("SNS/SQS", lambda: self._ensure(self._ensured), self._settings, BROKER_ERRORS)
 
     async def close(self) -> None:
+        """Close the clients."""
         await self._stack.aclose()
         self._sqs = self._sns = None
 
     async def put(self, target: str, batch: Sequence[Packed]) -> Any:
-        """Publish to a topic, or send to a queue, up to ten; the answer tells of each."""
+        """Publish up to ten messages to a topic, or send them to a queue; the answer tells the fate of each."""
         is_topic = target in self._plan.topics
-        text = "Message" if is_topic else "MessageBody"
-        entries = [{"Id": str(at), text: one[0], "MessageAttributes": one[1]} for at, one in enumerate(batch)]
+        key = "Message" if is_topic else "MessageBody"
+        entries = [
+            {"Id": str(at), key: text, "MessageAttributes": attributes} for at, (text, attributes) in enumerate(batch)
+        ]
 
         def operation() -> Any:
             if is_topic:
@@ -80,7 +77,7 @@ class Client:
             return await self._call(operation)
 
     async def poll(self, queue: str) -> Sequence[Any]:
-        """Up to ten messages; none if none came for POLL_SECONDS."""
+        """Up to ten messages; none if none came within POLL_SECONDS."""
         answer = await self._call(
             lambda: self._sqs.receive_message(
                 QueueUrl=self._where.queues[queue],
@@ -95,7 +92,12 @@ class Client:
         return answer.get("Messages") or ()
 
     async def probe(self) -> None:
-        """Raises unless both services answer about a queue and a topic of ours, be it that there is none."""
+        """Return if both SNS and SQS answer about a topic and a queue of ours, even that there is none.
+
+        Raises:
+            ConnectionError: The client is not open yet.
+            ClientError: SNS or SQS answered with another error; or one of BROKER_ERRORS.
+        """
         if not (self._where.queues and self._where.topics):
             raise ConnectionError("not connected yet")
         queue, topic = next(iter(self._where.queues.values())), next(iter(self._where.topics.values()))
@@ -107,46 +109,48 @@ class Client:
                 raise
 
     async def delete(self, receipts: Iterable[Receipt]) -> None:
-        """Never fails: what could not be deleted comes again, and is known then."""
+        """Delete messages. Never raises: a message that could not be deleted comes again, and the inbox knows it."""
         await self._each_ten({receipt: {} for receipt in receipts}, lambda: self._sqs.delete_message_batch)
 
     async def hide(self, seconds: Mapping[Receipt, int]) -> None:
-        """Let each receipt's message come again in so many seconds. Never fails: else it comes later."""
-        wanted = {receipt: {"VisibilityTimeout": wait} for receipt, wait in seconds.items()}
-        await self._each_ten(wanted, lambda: self._sqs.change_message_visibility_batch)
+        """Let each message come again after its number of seconds. Never raises: if it fails it comes later."""
+        changes = {receipt: {"VisibilityTimeout": wait} for receipt, wait in seconds.items()}
+        await self._each_ten(changes, lambda: self._sqs.change_message_visibility_batch)
 
     async def _each_ten(
-        self, wanted: Mapping[Receipt, dict[str, Any]], operation: Callable[[], Callable[..., Any]]
+        self, changes: Mapping[Receipt, dict[str, Any]], operation: Callable[[], Callable[..., Any]]
     ) -> None:
-        async def one(queue: str, ten: Sequence[Receipt]) -> None:
-            entries = [{"Id": str(at), "ReceiptHandle": one.handle, **wanted[one]} for at, one in enumerate(ten)]
+        async def call(queue: str, ten: Sequence[Receipt]) -> None:
+            entries = [
+                {"Id": str(at), "ReceiptHandle": receipt.handle, **changes[receipt]} for at, receipt in enumerate(ten)
+            ]
             try:
                 async with self._calls, asyncio.timeout(CALL_SECONDS):
                     await operation()(QueueUrl=self._where.queues[queue], Entries=entries)
             except BROKER_ERRORS as error:
                 log.info("%d messages could not be settled, they come again: %r", len(ten), error)
 
-        by_queue = groupby(sorted(wanted), key=lambda receipt: receipt.queue)
-        await asyncio.gather(*(one(queue, ten) for queue, receipts in by_queue for ten in _tens(list(receipts))))
+        by_queue = groupby(sorted(changes), key=lambda receipt: receipt.queue)
+        await asyncio.gather(*(call(queue, ten) for queue, receipts in by_queue for ten in _tens(list(receipts))))
 
     async def _call(self, operation: Callable[[], Awaitable[Any]], seconds: float = CALL_SECONDS) -> Any:
-        known = self._ensured
+        version = self._ensured
         try:
             async with asyncio.timeout(seconds):
                 return await operation()
         except ClientError as error:
             if error.response["Error"]["Code"] not in MISSING:
                 raise
-        await self._ensure(known)
+        await self._ensure(version)
         async with asyncio.timeout(seconds):
             return await operation()
 
-    async def _ensure(self, known: int) -> None:
-        """Make the topology, unless somebody else did since it was the `known`-th."""
+    async def _ensure(self, version: int) -> None:
+        """Create the topology, unless another call has done so since it had that version."""
         async with self._ensuring:
-            if self._ensured == known:
-                if known:
-                    log.warning("making queues and topics again")
+            if self._ensured == version:
+                if version:
+                    log.warning("SNS/SQS has lost queues or topics, they are created again")
                 async with asyncio.timeout(ENSURE_SECONDS):
                     self._where = await ensure(self._sqs, self._sns, self._plan, self._settings)
                 self._ensured += 1
@@ -156,7 +160,7 @@ class Client:
         arguments: dict[str, Any] = {"region_name": settings.aws_default_region}
         if settings.aws_endpoint_url:
             arguments["endpoint_url"] = settings.aws_endpoint_url
-            if settings.aws_endpoint_url.startswith("http:"):  # an emulator, to which any credentials are good
+            if settings.aws_endpoint_url.startswith("http:"):  # an emulator, which takes any credentials
                 arguments |= {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
         arguments["config"] = Config(
             connect_timeout=2,

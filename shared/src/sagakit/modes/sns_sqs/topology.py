@@ -1,8 +1,8 @@
-"""What a topology becomes on SNS and SQS: names and policies, derived purely; `ensure` makes them so.
+"""What a topology becomes on SNS and SQS: names and policies are derived purely, `ensure` creates what they name.
 
-Per style one topic that carries all events, per consumer one queue with its dead-letter queue. A channel
-`{style}.{service}.events` is the style's topic, since a type tells its owner; `{style}.{service}.commands` is the
-queue of who accepts them; a channel of any other name is a topic of its own.
+Each style has one topic that carries all events; each consumer has one queue with its dead-letter queue. A channel
+`{style}.{service}.events` is the style's topic, since a message type tells its owner; `{style}.{service}.commands` is
+the queue of the service that accepts them; a channel of any other name is a topic of its own.
 Sources: the API references of SNS and SQS, "Amazon SNS message filtering", "Amazon SQS dead-letter queues".
 """
 
@@ -20,22 +20,22 @@ from sagakit.topology import Topology
 
 EVENTS, COMMANDS = "events", "commands"
 DEAD_LETTER_RETENTION = 14 * 24 * 3600  # seconds; the most that SQS allows
-LEAST_RECEIVES = 2  # one receive and out would bury whatever a crash interrupted once
+LEAST_RECEIVES = 2  # with 1, whatever a crash interrupted once would be given up
 
 
 def dead_letters(queue: str) -> str:
-    """Where a consumer puts what it gave up, with the cause."""
+    """The queue for what a consumer has given up, with the cause."""
     return f"{queue}-dead-letters"
 
 
 def undelivered(queue: str) -> str:
-    """Where the broker puts what was received too often; the consumer writes it down and gives it up from there."""
+    """The queue for what SQS itself has given up; the consumer receives it from there and makes a dead letter of it."""
     return f"{queue}-undelivered"
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """What one consumer receives: from each topic the types it subscribed to; none for a queue of commands."""
+    """A consumer's queue: from each topic the types that it receives; a queue of commands has no topics."""
 
     name: str
     types: Mapping[str, frozenset[str]]
@@ -43,7 +43,7 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class QueuePlan:
-    """All queues; by channel, the topic or queue it leads to; by consumer, the queue that it consumes."""
+    """All queues; by channel, the topic or queue to publish to; by consumer, the queue to receive from."""
 
     queues: tuple[Queue, ...]
     targets: Mapping[str, str]
@@ -51,19 +51,24 @@ class QueuePlan:
 
     @property
     def topics(self) -> frozenset[str]:
+        """The names of all topics."""
         return frozenset(topic for queue in self.queues for topic in queue.types)
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where things are, by name: URLs of queues, ARNs of topics."""
+    """By name, the URLs of queues and the ARNs of topics."""
 
     queues: Mapping[str, str]
     topics: Mapping[str, str]
 
 
 def plan(topology: Topology) -> QueuePlan:
-    """Pure. ValueError for commands with two owners, and for a consumer of two styles."""
+    """What is needed on SNS and SQS for a topology. Pure.
+
+    Raises:
+        ValueError: A command has two owners, or a consumer belongs to two styles.
+    """
     queues: dict[str, dict[str, frozenset[str]]] = {}
     targets: dict[str, str] = {}
     consumed: dict[str, str] = {}
@@ -83,20 +88,20 @@ def plan(topology: Topology) -> QueuePlan:
 
 
 def filter_policy(types: frozenset[str]) -> str:
-    """Over message attributes, which is SNS's default scope."""
+    """The filter policy for message types; its scope is message attributes, SNS's default."""
     return json.dumps({"type": sorted(types)})
 
 
 def redrive_policy(target_arn: str, attempts: int) -> str:
-    """What the broker itself gives up: messages received so often and never settled, perhaps killers.
+    """After how many receives SQS itself gives a message up that nobody settles: it may kill whoever handles it.
 
-    Twice the attempts, since a receipt by a consumer that was killed or closed counts too and is no failure.
+    A backstop at twice the attempts: a receive by a consumer that was killed or closed counts here and is no failure.
     """
     return json.dumps({"deadLetterTargetArn": target_arn, "maxReceiveCount": max(LEAST_RECEIVES, 2 * attempts)})
 
 
 def queue_policy(queue_arn: str, topic_arns: Sequence[str]) -> str:
-    """Nobody but these topics may send to the queue from outside the account's own roles."""
+    """Only these topics may send to the queue, besides the account's own roles."""
     return json.dumps(
         {
             "Version": "2012-10-17",
@@ -114,17 +119,17 @@ def queue_policy(queue_arn: str, topic_arns: Sequence[str]) -> str:
     )
 
 
-async def ensure(sqs: Any, sns: Any, wanted: QueuePlan, settings: Settings) -> Addresses:
-    """Make all exist as planned, whatever exists already. Queues first: a topic without them loses events."""
+async def ensure(sqs: Any, sns: Any, plan: QueuePlan, settings: Settings) -> Addresses:
+    """Create or update everything in the plan. Queues come first, since a topic without them loses events."""
     kinds = (str, dead_letters, undelivered)
-    names = [name(queue.name) for queue in wanted.queues for name in kinds]
-    made = await asyncio.gather(*(sqs.create_queue(QueueName=name) for name in names))
-    urls = {name: one["QueueUrl"] for name, one in zip(names, made, strict=True)}
-    found = await asyncio.gather(
+    names = [name(queue.name) for queue in plan.queues for name in kinds]
+    queues = await asyncio.gather(*(sqs.create_queue(QueueName=name) for name in names))
+    urls = {name: queue["QueueUrl"] for name, queue in zip(names, queues, strict=True)}
+    answers = await asyncio.gather(
         *(sqs.get_queue_attributes(QueueUrl=urls[name], AttributeNames=["QueueArn"]) for name in names)
     )
-    arns = {name: one["Attributes"]["QueueArn"] for name, one in zip(names, found, strict=True)}
-    topics = {name: (await sns.create_topic(Name=name))["TopicArn"] for name in sorted(wanted.topics)}
+    arns = {name: answer["Attributes"]["QueueArn"] for name, answer in zip(names, answers, strict=True)}
+    topics = {name: (await sns.create_topic(Name=name))["TopicArn"] for name in sorted(plan.topics)}
 
     async def wire(queue: Queue) -> None:
         attributes = {
@@ -132,7 +137,7 @@ async def ensure(sqs: Any, sns: Any, wanted: QueuePlan, settings: Settings) -> A
             "RedrivePolicy": redrive_policy(arns[undelivered(queue.name)], settings.delivery_attempts),
         }
         if queue.types:
-            attributes["Policy"] = queue_policy(arns[queue.name], [topics[one] for one in sorted(queue.types)])
+            attributes["Policy"] = queue_policy(arns[queue.name], [topics[topic] for topic in sorted(queue.types)])
         keep = {"MessageRetentionPeriod": str(DEAD_LETTER_RETENTION)}
         for place in (dead_letters, undelivered):
             await sqs.set_queue_attributes(QueueUrl=urls[place(queue.name)], Attributes=keep)
@@ -140,7 +145,7 @@ async def ensure(sqs: Any, sns: Any, wanted: QueuePlan, settings: Settings) -> A
         for topic, types in queue.types.items():
             await _subscribe(sns, topics[topic], arns[queue.name], filter_policy(types))
 
-    await asyncio.gather(*(wire(queue) for queue in wanted.queues))
+    await asyncio.gather(*(wire(queue) for queue in plan.queues))
     return Addresses(urls, topics)
 
 
@@ -148,12 +153,12 @@ async def _subscribe(sns: Any, topic: str, queue: str, policy: str) -> None:
     attributes = {"RawMessageDelivery": "true", "FilterPolicy": policy}
     target = {"TopicArn": topic, "Protocol": "sqs", "Endpoint": queue}
     try:
-        made = await sns.subscribe(**target, Attributes=attributes, ReturnSubscriptionArn=True)
-        subscription = made["SubscriptionArn"]
+        answer = await sns.subscribe(**target, Attributes=attributes, ReturnSubscriptionArn=True)
+        subscription = answer["SubscriptionArn"]
     except ClientError as error:
         if error.response["Error"]["Code"] != "InvalidParameter":
             raise
-        subscription = await _existing(sns, topic, queue)  # of an older deployment, with other types
+        subscription = await _existing(sns, topic, queue)  # from an older deployment, with other types
         if subscription is None:
             raise
     for name, value in attributes.items():
@@ -162,7 +167,7 @@ async def _subscribe(sns: Any, topic: str, queue: str, policy: str) -> None:
 
 async def _existing(sns: Any, topic: str, queue: str) -> str | None:
     async for page in sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic):
-        for one in page["Subscriptions"]:
-            if one["Endpoint"] == queue:
-                return str(one["SubscriptionArn"])
+        for subscription in page["Subscriptions"]:
+            if subscription["Endpoint"] == queue:
+                return str(subscription["SubscriptionArn"])
     return None

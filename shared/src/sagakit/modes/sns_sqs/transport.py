@@ -1,4 +1,4 @@
-"""The transport: polls that outlive a call of `receive`, settling in batches, a heartbeat for the slow."""
+"""The transport: polls that go on between calls of `receive`, settling in batches, a heartbeat for slow batches."""
 
 import asyncio
 import logging
@@ -10,32 +10,35 @@ from typing import Any
 from sagakit.modes.delayed import MOST, Delayed
 from sagakit.modes.sns_sqs.client import BROKER_ERRORS, POLL_SECONDS, Client, Receipt
 from sagakit.modes.sns_sqs.topology import dead_letters, plan, undelivered
-from sagakit.modes.sns_sqs.wire import Packed, cut, letter, pack, unpack
-from sagakit.ports import Delivery, Failure, OutboxRow
+from sagakit.modes.sns_sqs.wire import Packed, batches, letter_of, pack, unpack
+from sagakit.ports import DeadDelivery, Delivery, OutboxRow, Retry
 from sagakit.settings import Settings
 from sagakit.tasks import Backoff
 from sagakit.topology import Topology
 
 log = logging.getLogger(__name__)
 
-POLLS = 8  # receive calls under way at a time, ten messages each
+POLLS = 8  # receive calls at a time, ten messages each
 UNDELIVERED = "SQS gave it up: it was received too often and never settled"
 
 
 class NotPublished(Exception):
-    """The broker refused some of the messages, or may lack them: publish all of them again."""
+    """SNS or SQS refused some of the messages, or may lack them: publish all of them again."""
 
 
 @dataclass(slots=True)
 class _Held:
-    """A message in hand: hidden from others `until` then, extended while a poll or a batch has it, or it is delayed."""
+    """A received message: hidden from other consumers until `until`, which the heartbeat extends.
+
+    `in_batch`: `receive` has returned it, and it is not settled. The next `receive` then stops extending it.
+    """
 
     until: float
-    given: bool = False
+    in_batch: bool = False
 
 
 class SnsSqsTransport:
-    """One service's end of SNS and SQS; `start` and `receive` wait for the broker as long as it takes."""
+    """One service's end of SNS and SQS. `start` and `receive` wait for the broker as long as it takes."""
 
     def __init__(self, settings: Settings, consumer_name: str, topology: Topology) -> None:
         self._settings = settings
@@ -46,18 +49,25 @@ class SnsSqsTransport:
         self._polls: set[asyncio.Task[list[Delivery]]] = set()
         self._held: dict[Receipt, _Held] = {}
         self._delayed = Delayed(settings.retry_initial, settings.retry_max)
+        self._backoff = Backoff(settings.retry_initial, settings.retry_max)
         self._heartbeat: asyncio.Task[None] | None = None
         self._closing = False
 
     async def start(self) -> None:
+        """As Transport.start."""
         await self._client.open()
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
+        """As Transport.publish, within seconds.
+
+        Raises:
+            NotPublished: The broker may lack some of the rows.
+        """
         targets: dict[str, list[Packed]] = {}
         for row in rows:
             targets.setdefault(self._plan.targets[row.channel], []).append(pack(row.body, type=row.type))
         answers = await asyncio.gather(
-            *(self._client.put(target, batch) for target, packed in targets.items() for batch in cut(packed)),
+            *(self._client.put(target, batch) for target, packed in targets.items() for batch in batches(packed)),
             return_exceptions=True,
         )
         for answer in answers:
@@ -67,18 +77,21 @@ class SnsSqsTransport:
                 raise NotPublished(str(answer["Failed"]))
 
     async def receive(self) -> Sequence[Delivery]:
-        """What the polls have brought, and what is due again; polls that go on keep theirs for the next call.
+        """As Transport.receive: the messages of all polls that have some, and the retries that are due.
 
-        What an earlier call returned and nobody settled is extended no more: it comes again. A poll or a heartbeat
-        that failed by a fault of its own fails this call, and the next one begins another.
+        A message that an earlier call returned and nobody has settled is extended no longer, so that it comes again.
+
+        Raises:
+            RuntimeError: A poll or the heartbeat was cancelled; or the error with which it failed, a bug of ours. The
+                next call starts another.
         """
         if self._queue is None or self._closing:
             await asyncio.sleep(POLL_SECONDS)
             return ()
         now = asyncio.get_running_loop().time
-        self._delayed.drop(receipt for receipt, held in self._held.items() if held.given)
-        self._held = {receipt: held for receipt, held in self._held.items() if not held.given}
-        self._keep_on(self._queue)
+        self._delayed.drop(receipt for receipt, held in self._held.items() if held.in_batch)
+        self._held = {receipt: held for receipt, held in self._held.items() if not held.in_batch}
+        self._start_tasks(self._queue)
         tasks = {*self._polls, *([self._heartbeat] if self._heartbeat else [])}
         wait = self._delayed.wait(now(), POLL_SECONDS)
         done, _ = await asyncio.wait(tasks, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
@@ -86,38 +99,36 @@ class SnsSqsTransport:
             if task.cancelled() or task.exception() is not None:
                 self._forget(task)
                 raise (None if task.cancelled() else task.exception()) or RuntimeError("a poll was cancelled")
-        brought = self._polls & done
-        self._polls -= brought
-        self._keep_on(self._queue)
-        deliveries = [delivery for poll in brought for delivery in poll.result()]
-        deliveries += [one for one in self._delayed.due(now()) if one.receipt in self._held]
+        filled = self._polls & done
+        self._polls -= filled
+        self._start_tasks(self._queue)
+        deliveries = [delivery for poll in filled for delivery in poll.result()]
+        deliveries += [delivery for delivery in self._delayed.due(now()) if delivery.receipt in self._held]
         for delivery in deliveries:
-            self._held[delivery.receipt].given = True
+            self._held[delivery.receipt].in_batch = True
         return deliveries
 
-    async def settle(self, done: Sequence[Delivery], failed: Sequence[Failure]) -> None:
-        """Never fails: what the broker could not be told of comes again."""
+    async def settle(self, done: Sequence[Delivery], retry: Sequence[Retry], dead: Sequence[DeadDelivery]) -> None:
+        """As Transport.settle, and never raises: what the broker could not be told comes again."""
         if self._queue is None:
             return
-        limit, now = self._settings.delivery_attempts, asyncio.get_running_loop().time()
-        for one in (one.delivery for one in failed if not one.counts):
-            if one.receipt in self._held:
-                self._held[one.receipt].given = False
-                self._delayed.keep(one.receipt, one, now)
-        failed = [one for one in failed if one.counts]
-        exhausted = [one for one in failed if one.poison or one.delivery.attempt >= limit]
-        again = [one.delivery for one in failed if not one.poison and one.delivery.attempt < limit]
-        buried = await self._bury(self._queue, exhausted)
-        for delivery in (*done, *(one.delivery for one in failed)):
+        now = asyncio.get_running_loop().time()
+        for delivery in (one.delivery for one in retry if not one.counts):
+            if delivery.receipt in self._held:
+                self._held[delivery.receipt].in_batch = False
+                self._delayed.keep(delivery.receipt, delivery, now)
+        again = [one.delivery for one in retry if one.counts]
+        sent = await self._send_dead_letters(self._queue, dead)
+        for delivery in (*done, *again, *(letter.delivery for letter in dead)):
             self._held.pop(delivery.receipt, None)
             self._delayed.drop([delivery.receipt])
         await asyncio.gather(
-            self._client.delete([delivery.receipt for delivery in (*done, *buried)]),
-            self._client.hide({one.receipt: self._pause(one.attempt) for one in again}),
+            self._client.delete([delivery.receipt for delivery in (*done, *sent)]),
+            self._client.hide({delivery.receipt: self._pause(delivery.attempt) for delivery in again}),
         )
 
     async def close(self) -> None:
-        """Let the polls end, for what a cut-off poll is handed stays hidden; give back what is in hand."""
+        """Let the polls end, since messages for a cancelled poll would stay hidden; give back what is in hand."""
         self._closing = True
         if self._polls:
             await asyncio.wait(self._polls, timeout=POLL_SECONDS + 1)
@@ -132,9 +143,10 @@ class SnsSqsTransport:
         await self._client.close()
 
     async def probe(self) -> None:
+        """Raise unless SNS and SQS answer."""
         await self._client.probe()
 
-    def _keep_on(self, queue: str) -> None:
+    def _start_tasks(self, queue: str) -> None:
         if self._heartbeat is None:
             self._heartbeat = asyncio.create_task(self._beat())
         if len(self._delayed) < MOST * self._settings.batch_max:
@@ -148,18 +160,17 @@ class SnsSqsTransport:
             self._heartbeat = None
 
     async def _poll(self, queue: str) -> list[Delivery]:
-        """Poll until there is something, for as long as it takes: while the broker is away, at growing intervals."""
-        pause = self._settings.retry_initial
+        """Poll until there are messages, however long it takes; with growing pauses while the broker is unavailable."""
+        failures = 0
         while not self._closing:
             try:
                 messages = await self._client.poll(queue)
             except BROKER_ERRORS as error:
-                first = pause == self._settings.retry_initial
-                log.log(logging.WARNING if first else logging.DEBUG, "receiving failed, trying on: %r", error)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, self._settings.retry_max)
+                log.log(logging.DEBUG if failures else logging.WARNING, "receiving failed, it is retried: %r", error)
+                await asyncio.sleep(self._backoff.pause(failures))
+                failures += 1
             else:
-                pause = self._settings.retry_initial
+                failures = 0
                 if messages:
                     return [self._hold(queue, message) for message in messages]
         return []
@@ -167,11 +178,11 @@ class SnsSqsTransport:
     def _hold(self, queue: str, message: Any) -> Delivery:
         receipt = Receipt(queue, message["ReceiptHandle"])
         self._held[receipt] = _Held(asyncio.get_running_loop().time() + self._visibility)
-        times = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
-        return Delivery(unpack(message), receipt, times, None if queue == self._queue else UNDELIVERED)
+        attempt = int(message.get("Attributes", {}).get("ApproximateReceiveCount", 1))
+        return Delivery(unpack(message), receipt, attempt, None if queue == self._queue else UNDELIVERED)
 
     async def _beat(self) -> None:
-        """Extend the visibility of what is in hand when half of it is over."""
+        """Extend the visibility timeout of what is in hand whenever half of it is over."""
         while True:
             await asyncio.sleep(self._visibility / 4)
             now = asyncio.get_running_loop().time()
@@ -180,20 +191,19 @@ class SnsSqsTransport:
                 held.until = now + self._visibility
             await self._client.hide({receipt: self._visibility for receipt, _ in due})
 
-    async def _bury(self, queue: str, failures: Sequence[Failure]) -> list[Delivery]:
-        """Send to the dead-letter queue with the causes; returns what is there now, the rest comes again."""
-        buried: list[Delivery] = []
-        remaining = iter(failures)
-        for batch in cut([letter(one.delivery.body, one.cause) for one in failures]):
+    async def _send_dead_letters(self, queue: str, dead: Sequence[DeadDelivery]) -> list[Delivery]:
+        """The deliveries whose dead letters are in the dead-letter queue now; the others come again."""
+        sent: list[Delivery] = []
+        remaining = iter(dead)
+        for batch in batches([letter_of(one.delivery.body, one.cause) for one in dead]):
             deliveries = [next(remaining).delivery for _ in batch]
             try:
                 answer = await self._client.put(dead_letters(queue), batch)
-                buried += [deliveries[int(one["Id"])] for one in answer.get("Successful", ())]
+                sent += [deliveries[int(entry["Id"])] for entry in answer.get("Successful", ())]
             except BROKER_ERRORS as error:
-                log.warning("%d dead letters could not be sent, they come again: %r", len(batch), error)
-        return buried
+                log.warning("%d dead letters could not be sent, their messages come again: %r", len(batch), error)
+        return sent
 
     def _pause(self, attempt: int) -> int:
-        """Whole seconds, the broker knows no others: doubling from the first retry's pause to the longest."""
-        settings = self._settings
-        return ceil(Backoff(settings.retry_initial, settings.retry_max).pause(attempt - 1))
+        """The pause before the attempt after this one, in whole seconds, since SQS takes no others."""
+        return ceil(self._backoff.pause(attempt - 1))

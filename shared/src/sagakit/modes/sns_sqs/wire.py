@@ -1,24 +1,23 @@
-"""Messages as SNS and SQS want them: text of lawful characters, ten to a call, 256 KiB to a call."""
+"""Messages as SNS and SQS take them: text of allowed characters, ten messages and 256 KiB to a call."""
 
 import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-T = TypeVar("T")
 Packed: TypeAlias = tuple[str, dict[str, Any]]
 
 BATCH_ENTRIES = 10
 BATCH_BYTES = 256 * 1024
-OVERHEAD = 5 * 1024  # bytes; attributes take no more
+OVERHEAD = 5 * 1024  # bytes of a message's attributes, at most
 ATTRIBUTE_CHARACTERS = 1000
-LETTER_BYTES = 180 * 1024  # of a body that is cut: in base64 they fit into a call
+LETTER_BYTES = 180 * 1024  # of a body that is cut: as base64 it fits into a call
 _UNLAWFUL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def pack(body: bytes, **attributes: str) -> Packed:
-    """The text and the attributes that carry `body`; what is no lawful text travels in base64."""
+    """The text and the attributes that carry `body`; a body that is no allowed text travels as base64."""
     carried = {name: _attribute(value) for name, value in attributes.items()}
     try:
         text = body.decode()
@@ -29,8 +28,8 @@ def pack(body: bytes, **attributes: str) -> Packed:
     return base64.b64encode(body).decode() or "=", carried | {"encoding": _attribute("base64")}
 
 
-def letter(body: bytes, cause: str) -> Packed:
-    """As `pack`, but cut where it would be refused; the attribute `bytes` then tells the whole length."""
+def letter_of(body: bytes, cause: str) -> Packed:
+    """As `pack` with the cause; a body too large for a call is cut, and the attribute `bytes` tells its length."""
     packed = pack(body, cause=cause)
     if _weight(packed) > BATCH_BYTES:
         packed = pack(body[:LETTER_BYTES], cause=cause, bytes=str(len(body)))
@@ -38,7 +37,7 @@ def letter(body: bytes, cause: str) -> Packed:
 
 
 def unpack(message: Mapping[str, Any]) -> bytes:
-    """What `pack` was given, from a received SQS message; what a stranger sent comes as it is, and never raises."""
+    """The body that `pack` was given. A message that anybody else sent comes as it is. Never raises."""
     body = str(message.get("Body") or "").encode(errors="replace")
     with suppress(ValueError, TypeError, KeyError):
         if message["MessageAttributes"]["encoding"]["StringValue"] == "base64":
@@ -46,16 +45,16 @@ def unpack(message: Mapping[str, Any]) -> bytes:
     return body
 
 
-def cut(things: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Batches that one call may carry; a message too large for any goes alone, for the broker to refuse."""
-    batch: list[T] = []
+def batches(messages: Sequence[Packed]) -> Iterator[Sequence[Packed]]:
+    """Batches that one call may carry; a message too large for any call goes alone, for the broker to refuse."""
+    batch: list[Packed] = []
     size = 0
-    for one in things:
-        weight = _weight(one) if isinstance(one, tuple) else 0
+    for message in messages:
+        weight = _weight(message)
         if batch and (len(batch) == BATCH_ENTRIES or size + weight > BATCH_BYTES):
             yield batch
             batch, size = [], 0
-        batch.append(one)
+        batch.append(message)
         size += weight
     if batch:
         yield batch

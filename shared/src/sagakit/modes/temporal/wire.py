@@ -1,6 +1,6 @@
 """What travels through Temporal: messages by name, as JSON that its web page can show. No I/O.
 
-Guarantee: later versions read what was written, as long as fields are only added with defaults (stored histories).
+Guarantee: later versions read what earlier ones stored in histories, as long as fields are only added, with defaults.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ from sagakit.message import UNREADABLE, Event, Message, UnknownMessage, Vocabula
 from sagakit.wording import stated
 
 T = TypeVar("T")
-Letter = tuple[bytes, str, str | None]  # what nobody can read, why, and whom it is about
+DeadLetterInput = tuple[bytes, str, str | None]  # the bytes that cannot be read, why, and their subject if known
 QUEUE: Final = "quartet-{}"
-LONGEST: Final = 1e6  # seconds: the server takes no time that is none
+LONGEST: Final = 1e6  # seconds: the server takes no longer durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,49 +33,59 @@ class MessagePayload:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowInput:
+class WorkflowInput(msgspec.Struct, frozen=True):
     """What a workflow needs to know, so that a replay depends on its history alone. Durations in seconds.
 
-    `note` is None where a signal will tell. `deadline`: how long after its start it asks the pivot to give up.
+    `payload` is None where a signal brings the message; in JSON its name is `note`. `deadline` is the time from the
+    workflow's start until it asks the pivot to cancel.
     """
 
-    note: MessagePayload | None
+    payload: MessagePayload | None = msgspec.field(name="note")
     retry_initial: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
     retry_max: Annotated[float, msgspec.Meta(gt=0, le=LONGEST)]
     deadline: float | None = None
 
+    def remaining(self, waited: float) -> float | None:
+        """Seconds until the deadline, after `waited` seconds; None without a deadline."""
+        return None if self.deadline is None else min(max(self.deadline - waited, 0.001), LONGEST)
+
 
 @dataclass(frozen=True, slots=True)
 class StartWorkflow:
-    """A workflow of `service` to be started or, with a `signal` and its note, to be told, running or not."""
+    """A workflow of `service` that is to be started; with `signal`, a name and a payload, signalled whether it runs."""
 
     id: str
     service: str
     workflow: str
-    start: WorkflowInput
+    input: WorkflowInput
     signal: tuple[str, MessagePayload] | None = None
 
 
 class ParticipantRole:
-    """What a participant does in orchestration: what activities ask for, and their results are its answers."""
+    """A participant under orchestration: it runs activities, and their results are its answers."""
 
     workflows: Sequence[type[Any]] = ()
 
     def outgoing(self, event: Event, again: bool) -> Sequence[tuple[str, Message]]:
+        """As Mode.outgoing."""
         return ()
 
-    def calls(self, channel: str, envelope: Envelope, note: MessagePayload, age: float) -> Sequence[StartWorkflow]:
-        """The workflows to be started or told for a row on `channel`, written `age` seconds ago."""
+    def starts(self, channel: str, envelope: Envelope, payload: MessagePayload, age: float) -> Sequence[StartWorkflow]:
+        """The workflows to start or signal for a row on `channel`, written `age` seconds ago; none for other modes'."""
         return ()
 
 
-def note_of(wire: Vocabulary, message: Message, cause: str | None, traceparent: str | None) -> MessagePayload:
+def payload_of(wire: Vocabulary, message: Message, cause: str | None, traceparent: str | None) -> MessagePayload:
+    """The message as it travels through Temporal."""
     return MessagePayload(type(message).__name__, msgspec.Raw(wire.encode(message)), cause, traceparent)
 
 
 def read(args: Sequence[RawValue], kind: type[T]) -> T:
-    """The one argument, as that kind; UnknownMessage if it is anything else."""
+    """The one argument of a workflow, signal or activity, as that type.
+
+    Raises:
+        UnknownMessage: There is not exactly one argument, or it is of another shape.
+    """
     try:
         (arg,) = args
         return msgspec.json.decode(arg.payload.data, type=kind)
@@ -84,12 +94,12 @@ def read(args: Sequence[RawValue], kind: type[T]) -> T:
 
 
 def body_of(args: Sequence[RawValue]) -> bytes:
-    """What a dead letter shows of them."""
+    """The arguments as the body of a dead letter."""
     return b"\n".join(arg.payload.data for arg in args)
 
 
 class _Json(converter.JSONPlainPayloadConverter):
-    """Everything as `json/plain`, read by type hint."""
+    """Everything as `json/plain`, decoded by type hint."""
 
     def to_payload(self, value: Any) -> Payload:
         return Payload(metadata={"encoding": b"json/plain"}, data=msgspec.json.encode(value))
@@ -99,14 +109,14 @@ class _Json(converter.JSONPlainPayloadConverter):
 
 
 class Converter(converter.CompositePayloadConverter):
-    """Nothing as nothing, all else as JSON."""
+    """Encodes None as no data, and everything else as JSON."""
 
     def __init__(self) -> None:
         super().__init__(converter.BinaryNullPayloadConverter(), _Json())
 
 
-class _Chosen(converter.DefaultFailureConverter):
-    """Of an error its kind, code and place: a history keeps what it is told, and shows it."""
+class _SafeErrors(converter.DefaultFailureConverter):
+    """Encodes an error as its kind, its place and the words chosen for it, since histories store and show them."""
 
     def to_failure(self, exception: BaseException, payload_converter: Any, failure: Any) -> None:
         if not isinstance(exception, FailureError):
@@ -114,4 +124,4 @@ class _Chosen(converter.DefaultFailureConverter):
         super().to_failure(exception, payload_converter, failure)
 
 
-CONVERTER: Final = replace(converter.default(), payload_converter_class=Converter, failure_converter_class=_Chosen)
+CONVERTER: Final = replace(converter.default(), payload_converter_class=Converter, failure_converter_class=_SafeErrors)

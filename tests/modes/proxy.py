@@ -1,4 +1,4 @@
-"""A road between services and a server, for tests: TCP, slow or closed when it is told to be."""
+"""A TCP proxy between services and a server, for tests: it adds delay, or refuses connections."""
 
 import asyncio
 import time
@@ -11,11 +11,11 @@ HERE: Final = "127.0.0.1"
 CHUNK: Final = 65_536
 
 
-class Road:
+class TcpProxy:
     """Leads from `address` to `server` (both host:port), to be used in `async with`.
 
-    `delay`: how many seconds late the server's answers arrive. `knocks`: when somebody wanted to connect while the
-    road was closed, by the monotonic clock.
+    `delay`: how many seconds late the server's answers arrive. `refused`: when connections were refused while the proxy
+    was closed, by the monotonic clock.
     """
 
     def __init__(self, server: str) -> None:
@@ -25,11 +25,11 @@ class Road:
         self.address = f"{HERE}:{self._port}"
         self.delay = 0.0
         self.closed = False
-        self.knocks: list[float] = []
-        self._travellers: set[asyncio.Task[None]] = set()
+        self.refused: list[float] = []
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._listening = await asyncio.start_server(self._travel, HERE, self._port)
+        self._listening = await asyncio.start_server(self._connect, HERE, self._port)
         return self
 
     async def __aexit__(
@@ -39,39 +39,40 @@ class Road:
         await self.close()
 
     async def close(self) -> None:
-        """End all connections; new ones end as soon as they come."""
+        """End all connections; new ones are ended as soon as they are made."""
         self.closed = True
-        for task in self._travellers:
+        for task in self._connections:
             task.cancel()
-        await asyncio.gather(*self._travellers, return_exceptions=True)
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     def open(self) -> None:
+        """Let connections through again."""
         self.closed = False
 
-    async def _travel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.closed:
-            self.knocks.append(time.monotonic())
+            self.refused.append(time.monotonic())
             writer.transport.abort()
             return
         task = asyncio.current_task()
         assert task is not None
-        self._travellers.add(task)
+        self._connections.add(task)
         try:
-            there, back = await asyncio.open_connection(*self._server)
+            server_reader, server_writer = await asyncio.open_connection(*self._server)
             try:
-                async with asyncio.TaskGroup() as ways:
-                    ways.create_task(self._carry(reader, back, late=False))
-                    ways.create_task(self._carry(there, writer, late=True))
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._copy(reader, server_writer, late=False))
+                    group.create_task(self._copy(server_reader, writer, late=True))
             finally:
-                back.transport.abort()
+                server_writer.transport.abort()
         except* (OSError, asyncio.CancelledError):
             pass
         finally:
             writer.transport.abort()
-            self._travellers.discard(task)
+            self._connections.discard(task)
 
-    async def _carry(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, late: bool) -> None:
-        """What is read is written in its order, `delay` seconds later where it is `late`; ends the connection."""
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, late: bool) -> None:
+        """Copy bytes in order, `delay` seconds later where they are `late`; then end the connection."""
         loop, timers = asyncio.get_running_loop(), set[asyncio.TimerHandle]()
         try:
             while data := await source.read(CHUNK):

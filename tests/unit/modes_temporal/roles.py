@@ -1,4 +1,4 @@
-"""The parts that services play, without any server."""
+"""The roles of services over Temporal, without a server."""
 
 from importlib import import_module
 
@@ -15,17 +15,17 @@ SETTINGS = Settings(token_public_keys=PUBLIC_KEY, saga_deadline=30.0)
 
 
 def service(name: str) -> Service:
-    found: Service = import_module(f"{name}_service.service").SERVICE
-    return found
+    service_: Service = import_module(f"{name}_service.service").SERVICE
+    return service_
 
 
-def member(name: str) -> ChoreographyRole:
+def choreography_role(name: str) -> ChoreographyRole:
     return ChoreographyRole(SETTINGS, service(name), CHECKOUT, topology_of("choreography"))
 
 
-def owner() -> OrchestratorRole:
+def orchestrator_role() -> OrchestratorRole:
     return OrchestratorRole(SETTINGS, service("order"), CHECKOUT)
 
 
-def helper() -> ParticipantRole:
+def participant_role() -> ParticipantRole:
     return ParticipantRole()
