@@ -22,7 +22,7 @@ EXAMPLES = {
         "stack.json stack.lock secrets.json compose.env",  # as those of the line before, files that commands write
         "EventName MessageName Forward Remind",  # in the place of a name; names of before, in a decision
         "no_new_privs DynamicUser pg_rewind pg_auto_failover transaction_timeout remote_apply Idempotency",
-        "GOOGLE_APPLICATION_CREDENTIALS",
+        "GOOGLE_APPLICATION_CREDENTIALS BaseSettings max_body_size",  # other people's
         "payment.token order.kafka shipping.provider",  # a field, and two routes
     )
     for name in names.split()
