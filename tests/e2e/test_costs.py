@@ -32,15 +32,14 @@ class Cost(NamedTuple):
 
 def documented() -> dict[str, tuple[str, str, Cost]]:
     """Mode -> style, substrate and cost in the table of the page; a dash is 0."""
-    rows = [
+    head, _, *lines = [
         [cell.strip(" `") for cell in line.strip("|").split("|")]
         for line in PAGE.read_text().splitlines()
         if line.startswith("|")
     ]
-    head = rows[0]
     rows = {}
-    for row in rows[2:]:
-        cells = dict(zip(head, row, strict=True))
+    for line in lines:
+        cells = dict(zip(head, line, strict=True))
         counts = (int(cells[column].replace("–", "0")) for column in COLUMNS)
         rows[cells["mode"]] = (cells["style"], cells["carried by"], Cost(*counts))
     return rows
