@@ -1,5 +1,8 @@
-# Everything takes its settings as environment variables or as make variables of the same name:
+# Every target reads its settings from environment variables, or from make variables with the same names:
 #   make up MODE=kafka        COORDINATION_MODE=kafka make up        make up REPLICAS=2 PORT_OFFSET=100
+#
+# If a recipe fails, make exits with status 2, whatever the status of the recipe's program was; make prints that status as
+# "Error 3". A script that needs it runs the program itself: `make setup-dev`, then `.venv/bin/python -m tests.chaos`.
 
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
@@ -10,7 +13,7 @@ PY := .venv/bin/python
 BOOTSTRAP := @$(PYTHON) infra/stack/bootstrap.py
 STACK_CLI := $(PY) -m quartet_stack
 
-# MODE is a short name for COORDINATION_MODE; on the command line it wins
+# MODE is a short name for COORDINATION_MODE; on the command line, it takes precedence
 ifeq ($(origin MODE),command line)
 override COORDINATION_MODE := $(MODE)
 else ifdef MODE
@@ -20,7 +23,7 @@ ifdef COORDINATION_MODE
 export COORDINATION_MODE
 endif
 
-# A wrong value ends here, in one line and with status 2, before anything is set up
+# An invalid value ends make here, with one line and status 2, before anything is set up
 ifneq ($(filter up config,$(MAKECMDGOALS)),)
 wrong := $(shell env $(MAKEOVERRIDES) COORDINATION_MODE='$(COORDINATION_MODE)' PYTHONDONTWRITEBYTECODE=1 \
 	PYTHONPATH=infra/stack/src:shared/src $(PYTHON) -m quartet_stack check 2>&1)
@@ -47,25 +50,28 @@ endif
 
 .PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention token keys demo test simulate audit load bench chaos lint lock
 
-help: ## this list
+help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
 		printf '  make %-10s %s\n' "$$name" "$$text"; done
+	@printf '\nIf a target fails, make exits with status 2. The programs behind audit, attention, load, simulate and chaos have\n'
+	@printf 'statuses of their own, which make prints ("Error 1"); to get one as the status, run the program itself, such as\n'
+	@printf '.venv/bin/python -m tests.chaos\n'
 
 setup: ## create the virtual environment from the lock file
 	$(BOOTSTRAP) runtime
 
-setup-dev: ## the same with what tests and linters need
+setup-dev: ## the same, with the packages for tests and linters
 	$(BOOTSTRAP) dev
 
 up: ## start the full stack (MODE=..., default temporal) and wait until it is ready
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) up
 
-down: ## stop the stack, keep its data
+down: ## stop the stack and keep its data
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) down
 
-restart: ## restart the services one replica at a time (SERVICE=order for one)
+restart: ## restart the services, one replica at a time (SERVICE=order for one service)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) restart
 
@@ -73,11 +79,11 @@ promote: ## let the standby of a database take over (SERVICE=order; needs DB_STA
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) promote
 
-status: ## what runs: state, mode, ports, memory
+status: ## show what runs: state, mode, ports, memory
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) status
 
-logs: ## follow the logs (SERVICE=order for one)
+logs: ## follow the logs (SERVICE=order for one program)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) logs
 
@@ -85,15 +91,15 @@ clean: ## stop the stack and delete its data
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) clean
 
-uninstall: ## remove the system users and copies that root's make up made (refuses while a stack runs)
+uninstall: ## remove the system users and copies that make up created for root (refuses while a stack runs)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) uninstall
 
-config: ## the effective settings, and where each comes from
+config: ## show the effective settings, and where each comes from
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) config
 
-attention: ## what needs a human, in all services (RETRY=id, DISMISS=id REASON=..., RESOLVE=id OUTCOME=... REASON=..., FORMAT=json)
+attention: ## list what needs an operator, in all services (RETRY=id, DISMISS=id REASON=..., RESOLVE=id OUTCOME=... REASON=..., FORMAT=json)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) attention
 
@@ -101,15 +107,15 @@ token: ## print a token (CUSTOMER=alice, ROLE=admin for an operator)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) token
 
-keys: ## print a new pair of keys for tokens, for Kubernetes: one signs, one verifies
+keys: ## print a new pair of keys for tokens, for Kubernetes: one signs, the other verifies
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) keys
 
-demo: ## a basket of orders of every kind against the running stack, then the audit
+demo: ## place one order of every kind in the running stack, then audit it
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m loadtests.demo
 
-audit: ## check that what happened is consistent (FORMAT=json)
+audit: ## check that all that happened is consistent (FORMAT=json)
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m checkout_audit
 
@@ -117,7 +123,7 @@ load: ## load test the running stack (USERS, RATE, DURATION, SHAPE), then drain 
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m loadtests.run
 
-bench: ## compare the modes (MODES, RUNS, RATE, DURATION, PROVIDERS), on a stack of its own; a report, raw data
+bench: ## compare the modes on a stack of its own, with a report and raw data (MODES, RUNS, RATE, DURATION, PROVIDERS)
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m loadtests.bench
 
@@ -125,19 +131,19 @@ chaos: ## break a stack of its own under load, heal it, audit it (FAULTS=all, MO
 	$(BOOTSTRAP) dev
 	@exec $(PY) -m tests.chaos
 
-test: ## the test suite, on a stack of its own (FAST=1 without servers, MODE=kafka one mode, NIGHTLY=1 also what is long)
+test: ## run the test suite on a stack of its own (FAST=1 without servers, MODE=kafka for one mode, NIGHTLY=1 with long tests)
 	$(BOOTSTRAP) dev
 	@MODE='$(MODE)' FAST='$(FAST)' NIGHTLY='$(NIGHTLY)' exec tests/run
 
-simulate: ## schedules under the simulator on all cores (SCHEDULES of each STYLE, SEED), with what they reached
+simulate: ## run schedules in the simulator on all cores, and report what they covered (SCHEDULES of each STYLE, SEED)
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m tests.simulation
 
-lint: ## formatting, lint, types, import rules
+lint: ## check formatting, lint rules, types and import rules
 	$(BOOTSTRAP) dev
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports
 
-lock: ## renew the lock files from pyproject.toml (needs uv)
+lock: ## write the lock files again from pyproject.toml (needs uv)
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -24,10 +24,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from quartet_stack import folders
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
-from quartet_stack.programs import write_scripts
+from quartet_stack.ownership import folders
+from quartet_stack.processes.programs import write_scripts
 from quartet_stack.secrets_store import load_or_create
 from quartet_stack.servers import postgres as native
 from quartet_stack.settings import SERVICES

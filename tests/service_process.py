@@ -1,4 +1,4 @@
-"""One process's worth of a service on a real database, with a mode that stays in memory."""
+"""A service as one process runs it, on a real database, with a mode in memory."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -32,7 +32,7 @@ class MemoryMode:
         self.chatty = chatty
         self.published: list[OutboxRow] = []
         self.failing = False
-        self.refused: set[str] = set()  # keys of rows that no broker takes
+        self.refused: set[str] = set()  # keys of rows that cannot be published
         self.pause = 0.0
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Any]]:
@@ -60,24 +60,24 @@ class MemoryMode:
 
 
 class Replica(ServiceContext):
-    """A Host, and shortcuts for tests."""
+    """A ServiceContext, and shortcuts for tests."""
 
     mode: MemoryMode
 
     async def rows(self, statement: str, **values: Any) -> list[Any]:
-        async with self.engine.connect() as connection:
+        async with self.database.connect() as connection:
             return list(await connection.execute(text(statement), values))
 
     async def execute(self, statement: str) -> None:
-        async with self.engine.begin() as connection:
+        async with self.database.begin() as connection:
             await connection.execute(text(statement))
 
     async def until(self, statement: str, value: object, seconds: float = 15) -> None:
-        """Until the first column of the first row has that value."""
+        """Wait until the first column of the first row has that value."""
         async with asyncio.timeout(seconds):
             while True:
-                found = await self.rows(statement)
-                if found[0][0] == value:
+                rows = await self.rows(statement)
+                if rows[0][0] == value:
                     return
                 await asyncio.sleep(0.05)
 
@@ -85,8 +85,8 @@ class Replica(ServiceContext):
         await self.until("SELECT count(*) FROM outbox", 0, seconds)
 
     async def count(self, table: str) -> int:
-        found = await self.rows(f"SELECT count(*) FROM {table}")
-        return int(found[0][0])
+        rows = await self.rows(f"SELECT count(*) FROM {table}")
+        return int(rows[0][0])
 
 
 @asynccontextmanager
@@ -99,41 +99,41 @@ async def service_process(
     chatty: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Replica]:
-    """A participant over `url`; with `started` off only its door is open."""
-    chosen = Settings(
+    """A service over `url`; with `started` off only its dispatcher runs."""
+    config = Settings(
         token_public_keys=PUBLIC_KEY, service=service, database_url=url, **{"providers": "instant", **settings}
     )
-    made = definition(service)
-    engine = engine_for(url, chosen.db_pool)
-    lease, pause = chosen.outbox_lease, chosen.retry_max
-    store = SqlStore(engine, made.service.vocabulary, made.rows(chosen), lease=lease, pause=pause)
+    defined = definition(service)
+    database = engine_for(url, config.db_pool)
+    lease, pause = config.outbox_lease, config.retry_max
+    store = SqlStore(database, defined.service.vocabulary, defined.rows(config), lease=lease, pause=pause)
     mode, metrics = MemoryMode(chatty), Metrics()
-    letters, outside = SqlDeadLetters(engine), provider or InstantProvider(decide, made.opened(chosen))
-    participant = ServiceEngine(made.service, store, mode, outside, letters, chosen, metrics)
-    attention = Attention(engine, participant, made.concerns, period=0.1)
-    this = Replica(chosen, engine, store, letters, participant, attention, metrics)
-    object.__setattr__(this, "mode", mode)
-    door = asyncio.create_task(participant.dispatcher.run()) if not started else None
+    letters, outside = SqlDeadLetters(database), provider or InstantProvider(decide, defined.opened(config))
+    engine = ServiceEngine(defined.service, store, mode, outside, letters, config, metrics)
+    attention = Attention(database, engine, defined.concerns, period=0.1)
+    replica = Replica(config, database, store, letters, engine, attention, metrics)
+    object.__setattr__(replica, "mode", mode)
+    dispatching = asyncio.create_task(engine.dispatcher.run()) if not started else None
     if started:
-        await participant.start()
+        await engine.start()
     try:
-        yield this
+        yield replica
     finally:
-        if door is not None:
-            door.cancel()
-            await asyncio.gather(door, return_exceptions=True)
-        await participant.stop()
-        await engine.dispose()
+        if dispatching is not None:
+            dispatching.cancel()
+            await asyncio.gather(dispatching, return_exceptions=True)
+        await engine.stop()
+        await database.dispose()
 
 
 async def settled(service: Replica, items: Sequence[Item], seconds: float = 30) -> list[Event | BaseException | None]:
-    """The answers to all items; what is locked by another replica is sent again, as a consumer does."""
-    answers: list[Event | BaseException | None] = list(await service.participant.do_until_stored(items))
+    """The answers to all items; those whose rows another replica has locked are sent again, as a consumer does."""
+    answers: list[Event | BaseException | None] = list(await service.engine.do_until_stored(items))
     async with asyncio.timeout(seconds):
         while again := [at for at, answer in enumerate(answers) if isinstance(answer, RowsLocked)]:
             await asyncio.sleep(0.01)
             for at, answer in zip(
-                again, await service.participant.do_until_stored([items[at] for at in again]), strict=True
+                again, await service.engine.do_until_stored([items[at] for at in again]), strict=True
             ):
                 answers[at] = answer
     return answers

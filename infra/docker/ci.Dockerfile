@@ -1,4 +1,4 @@
-# Where the test suite runs, and where a devcontainer lives: what make test needs and cannot fetch by itself.
+# The image in which the test suite and the devcontainer run: it has what `make test` needs and cannot fetch itself.
 #   docker build -t quartet/ci -f infra/docker/ci.Dockerfile infra/docker
 ARG PYTHON=python:3.11-slim-bookworm
 ARG GO=golang:1.26-bookworm

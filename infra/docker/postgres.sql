@@ -1,4 +1,4 @@
--- The role and the database of one service, as the owner of nothing else. Run once, by the image, as the superuser.
+-- The role of one service, and its database, which is all that the role owns. The image runs this once, as superuser.
 \getenv service SERVICE
 \getenv password SERVICE_PASSWORD
 CREATE ROLE :"service" LOGIN PASSWORD :'password';

@@ -1,6 +1,6 @@
--- The role that may replicate, and do nothing else; asked for by each standby before it copies its primary
+-- The role that may replicate and nothing else. Each standby runs this on its primary before it copies it
 \getenv password REPLICATION_PASSWORD
-SET synchronous_commit = local; -- nobody can confirm it yet
+SET synchronous_commit = local; -- no standby can confirm it yet
 SELECT count(*) = 0 AS missing FROM pg_roles WHERE rolname = 'replicator' \gset
 \if :missing
 CREATE ROLE replicator LOGIN REPLICATION;

@@ -1,10 +1,10 @@
-# One recipe for the four services and the provider sandbox:
+# The images of the four services and the provider sandbox:
 #   docker build -f infra/docker/service.Dockerfile --build-arg SERVICE=order -t quartet/order .
-# SERVICE is order, payment, inventory, shipping or sandbox. All of them share every layer but the last few.
+# SERVICE is order, payment, inventory, shipping or sandbox. The images share all layers but the last few.
 ARG PYTHON=python:3.11-slim-bookworm
 ARG SERVICE
 
-# The interpreter with the packages of all services: one layer, which all images share
+# The interpreter with the packages of all services: one layer that all images share
 FROM ${PYTHON} AS dependencies
 RUN apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends binutils >/dev/null \
@@ -16,7 +16,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
       --require-hashes --prefix=/install --requirement /build/requirements.lock \
  && python /build/slim.py /install
 
-# What is below it
+# The operating system below it
 FROM ${PYTHON} AS system
 RUN useradd --system --uid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin quartet \
  && rm -rf /usr/local/* /usr/lib/*/gconv /usr/share/doc /usr/share/man /usr/share/info /usr/share/locale
@@ -36,7 +36,7 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=4s --start-period=60s --start-interval=1s --retries=3 \
   CMD ["python", "-S", "-c", "import http.client as h, json, os; c = h.HTTPConnection('127.0.0.1', int(os.environ['HTTP_PORT']), timeout=3); c.request('GET', '/health/ready'); raise SystemExit(json.load(c.getresponse())['status'] != 'ready')"]
 
-# The code of one service, with its migrations beside it as in the checkout
+# The code of one service, with its migrations in the same place as in the checkout
 FROM runtime AS service
 ARG SERVICE
 COPY services/${SERVICE}/src services/${SERVICE}/src
@@ -45,7 +45,7 @@ RUN python -m compileall -q services
 ENV PYTHONPATH=/app/shared/src:/app/services/${SERVICE}/src
 USER 10001:10001
 
-# An exec-form entry point takes no variables, hence one stage each
+# An entry point in exec form takes no variables, so each service has a stage
 FROM service AS order
 ENTRYPOINT ["python", "-m", "order_service"]
 

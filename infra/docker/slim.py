@@ -1,10 +1,10 @@
-"""Make an interpreter with its packages smaller, and compile what the services import of them.
+"""Make an interpreter with its packages smaller, and compile the modules that the services import.
 
     python slim.py /install        a copy of /usr/local into which the packages were installed
 
-Guarantee: nothing that a service can import is deleted but installers, test suites, editors, and AWS's descriptions of
-services other than SNS, SQS and STS. Byte code is made here, of the modules that are imported at start: the root file
-system of a container is read-only, so it could not be made later; of the rest it would be dead weight.
+Guarantee: of what a service can import, only installers, test suites, editors, and AWS's descriptions of services
+other than SNS, SQS and STS are deleted. The modules that are imported at start are compiled here, because the root file
+system of a container is read-only; byte code of the rest would only make the image larger.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# sources and declarations that compiled modules were made from
+# the suffixes of sources and declarations of compiled modules
 SOURCES = {".c", ".cc", ".cpp", ".h", ".hpp", ".pyx", ".pxd", ".pxi", ".pyi", ".rs", ".proto"}
 INSTALLERS = ("pip", "setuptools", "wheel")
 INTERPRETER = ("ensurepip", "idlelib", "lib2to3", "test", "tkinter", "turtledemo")
@@ -38,6 +38,7 @@ IMPORTED = (
     "asyncpg",
     "cryptography.fernet",
     "fastapi",
+    "fastapi_swagger",
     "google.cloud.pubsub_v1",
     "google.pubsub_v1",
     "grpc.aio",
@@ -55,7 +56,7 @@ IMPORTED = (
 
 
 def main(folder: Path) -> None:
-    """Raises CalledProcessError when a library cannot be stripped or a package cannot be imported."""
+    """Make the interpreter in a folder smaller; CalledProcessError if strip or an import fails."""
     (library,) = folder.glob("lib/python3.*")
     site = library / "site-packages"
     for path in (

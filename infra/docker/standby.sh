@@ -1,6 +1,6 @@
 #!/bin/bash
-# A server of a database that has two. FOLLOWS names the other one, and counts only while the volume is empty: then it
-# is filled with a copy of that. What is in a volume decides from then on: PostgreSQL follows where there is standby.signal.
+# Start one of the two servers of a database. If the volume is empty and FOLLOWS names the other server, the volume is
+# filled with a copy of that server. After that only the volume decides: PostgreSQL follows if it finds standby.signal.
 set -euo pipefail
 
 if [ -n "${FOLLOWS:-}" ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
@@ -13,7 +13,7 @@ if [ -n "${FOLLOWS:-}" ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
     chmod 700 "$PGDATA"
     PGPASSWORD="$REPLICATION_PASSWORD" gosu postgres pg_basebackup -D "$PGDATA/new" -R -X stream -c fast \
         -d "host=$FOLLOWS user=replicator application_name=quartet_standby connect_timeout=5"
-    # PG_VERSION comes last: a copy that was interrupted is no cluster, and is made again
+    # PG_VERSION is moved last: an interrupted copy does not count as a cluster, and is made again
     find "$PGDATA/new" -mindepth 1 -maxdepth 1 ! -name PG_VERSION -exec mv -t "$PGDATA" {} +
     mv "$PGDATA/new/PG_VERSION" "$PGDATA"
     rmdir "$PGDATA/new"

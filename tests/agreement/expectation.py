@@ -1,4 +1,4 @@
-"""How a scenario must end, said in terms of the shop alone: the independent oracle of every mode."""
+"""How a scenario must end, derived from the rules of the shop alone: what every mode is compared with."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -20,9 +20,9 @@ def expected(scenario: Scenario) -> list[End]:
     """The end of every purchase, in their order."""
     left, ends = scenario.scarce, []
     for purchase in scenario.purchases:
-        wanted = sum(line["quantity"] for line in purchase.body["lines"] if line["sku"] == SCARCE)
-        end = _end(purchase, in_stock=wanted <= left)
-        left -= wanted if end.status == "COMPLETED" else 0
+        quantity = sum(line["quantity"] for line in purchase.body["lines"] if line["sku"] == SCARCE)
+        end = _end(purchase, in_stock=quantity <= left)
+        left -= quantity if end.status == "COMPLETED" else 0
         ends.append(end)
     return ends
 

@@ -1,8 +1,8 @@
-"""What counts as the same ending, whoever brought it about: simulator or stack, whichever mode.
+"""The normal form of an ending, in which simulator and stack must agree in every mode.
 
-Absent, a tombstone and an undone hold are one: nothing. Of an order that its customer cancelled in time it is left open
-how far it had come, so a refusal on the way is nothing as well. Money and parcels are left as the providers have them,
-except that a hold and its undoing cancel out.
+An absent row, a tombstone and an undone hold count as the same: nothing. How far an order had come when its customer
+cancelled it is left open, so a refusal on the way counts as nothing as well. Effects at the providers count as they
+are, except that a hold and its undo cancel out.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ _PAIRS: Final = (("authorize", "void"), ("book", "cancel"))
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """One order: its own words, what payment and shipping have of it, and the deeds in the providers' ledger."""
+    """One order: its own state, what payment and shipping have of it, and its effects in the providers' ledger."""
 
     status: str
     reason: str | None
@@ -50,36 +50,36 @@ def end_of(
     ledger: Iterable[tuple[str, str]],
     cancel_won: bool | None,
 ) -> End:
-    """The canonical form of an order that is settled."""
-    deeds = Counter(ledger)
+    """The normal form of a settled order."""
+    effects = Counter(ledger)
     nothing: tuple[str | None, ...] = _UNDONE
     if reason == "CUSTOMER_REQUESTED":
         nothing = (*_UNDONE, *_REFUSED)
-        deeds = Counter({deed: count for deed, count in deeds.items() if deed[1] == "ok"})
+        effects = Counter({effect: count for effect, count in effects.items() if effect[1] == "ok"})
         for do, undo in _PAIRS:
-            both = min(deeds[do, "ok"], deeds[undo, "ok"])
-            deeds.subtract({(do, "ok"): both, (undo, "ok"): both})
+            both = min(effects[do, "ok"], effects[undo, "ok"])
+            effects.subtract({(do, "ok"): both, (undo, "ok"): both})
     return End(
         status,
         reason,
         total,
         NOTHING if payment in nothing else str(payment),
         NOTHING if shipment in nothing else str(shipment),
-        tuple(sorted(deeds.elements())),
+        tuple(sorted(effects.elements())),
         cancel_won,
     )
 
 
 def simulated(scenario: Scenario, style: str) -> Ending:
-    """How the simulator ends a scenario, with providers that take their time."""
+    """How the simulator ends a scenario, with providers that do not answer at once."""
     played = play(scenario, style, frozenset())
     orders = tuple(_order(played, number) for number in range(len(scenario.purchases)))
     before = {SCARCE: scenario.scarce}
-    wanted = {line.sku for command in played.commands for line in command.checkout.lines}
+    ordered = {line.sku for command in played.commands for line in command.checkout.lines}
     stock = {
         one.sku: (one.available - before.get(one.sku, PLENTY), one.reserved, one.committed)
         for one in played.world.databases["inventory"].items.values()
-        if one.sku in wanted
+        if one.sku in ordered
     }
     return Ending(orders, stock)
 

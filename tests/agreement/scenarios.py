@@ -1,7 +1,7 @@
-"""What customers do, as plain data: requests in a fixed order, some with a cancel. Every mode must end them alike.
+"""What customers do, as plain data: requests in a fixed sequence, some with a cancellation. All modes end them alike.
 
-Nothing here knows how a scenario is run. A simulator runs all of them; a driver of a real stack, which cannot stop the
-world at a point, runs those that are `steady`.
+A scenario does not say how it is run. The simulator runs all of them; a driver of a real stack, which cannot stop at a
+point, runs those that are `steady`.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ POINTS: Final = (
     "OrderCompleted",
     "CancellationSettled",
 )
-"""Where a customer may cancel: at once after this event was recorded, and before anybody hears of it."""
+"""Where a customer may cancel: right after this event was recorded, and before anybody receives it."""
 
 _STEADY: Final = ("OrderConfirmed", "OrderCompleted", "CancellationSettled")
 _TOKENS: Final = ("tok_visa",) * 6 + (
@@ -48,7 +48,7 @@ class Purchase:
 
     @property
     def steady(self) -> bool:
-        """Whether the end does not depend on who is faster: a slow card leaves time enough to cancel."""
+        """Whether the end does not depend on timing: a slow card leaves enough time to cancel."""
         slow = self.body["payment"]["token"] == "tok_slow" and self.cancel_at == "PaymentAuthorizationRequested"
         return slow or self.cancel_at is None or self.cancel_at in _STEADY
 
@@ -95,16 +95,16 @@ _KINDS: Final = {
 
 def scenarios(count: int = 240, seed: int = 1) -> tuple[Scenario, ...]:
     """Every kind of order with a cancel at every point, then mixed ones derived from `seed`, `count` in all."""
-    found = [
+    result = [
         Scenario(f"{kind}, cancelled at {point}" if point else kind, 0, (Purchase(request, point),))
         for kind, request in _KINDS.items()
         for point in (None, *POINTS)
     ]
     random = Random(seed)
-    while len(found) < count:
+    while len(result) < count:
         purchases = tuple(_purchase(random) for _ in range(random.randint(2, 5)))
-        found.append(Scenario(f"mixed {len(found)}", random.randint(0, 5), purchases))
-    return tuple(found[:count])
+        result.append(Scenario(f"mixed {len(result)}", random.randint(0, 5), purchases))
+    return tuple(result[:count])
 
 
 def _purchase(random: Random) -> Purchase:

@@ -1,4 +1,4 @@
-"""Runs a scenario in the simulator, first come first served, and says in what state everything ended."""
+"""Runs a scenario in the simulator, messages in the sequence in which they were sent, and returns its final state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _REFUSED: Final = ("REJECTED", "DECLINED", "REFUSED")
 
 @dataclass(frozen=True, slots=True)
 class OrderEnd:
-    """One order's end in all four services. Absent, tombstone and undone count as one."""
+    """One order's end in all four services. An absent row, a tombstone and an undone hold count as the same."""
 
     status: str
     reason: str | None
@@ -53,7 +53,7 @@ class Play:
 
 
 def run(scenario: Scenario, style: str, instant: frozenset[str]) -> tuple[Ending, list[Violation]]:
-    """The ending of `scenario`, and whatever invariants it broke."""
+    """Run `scenario`; return its ending, and the invariants that it violated."""
     played = play(scenario, style, instant)
     world = played.world
     ends = tuple(_end(world, command, played.answers.get(command.order_id)) for command in played.commands)
@@ -62,7 +62,7 @@ def run(scenario: Scenario, style: str, instant: frozenset[str]) -> tuple[Ending
 
 
 def play(scenario: Scenario, style: str, instant: frozenset[str]) -> Play:
-    """Every purchase to its end, one after another."""
+    """Run every purchase to its end, one after another."""
     commands = tuple(_command(f"o{number}", purchase) for number, purchase in enumerate(scenario.purchases, start=1))
     stock = {line.sku: PLENTY for command in commands for line in command.checkout.lines} | {SCARCE: scenario.scarce}
     world = World(Design(style), Orders(commands, tuple(sorted(stock.items())), instant))

@@ -1,8 +1,8 @@
-"""Scenarios that a real stack can be driven through, whose ends depend on nobody's speed.
+"""Scenarios that a real stack can be driven through, whose ends do not depend on timing.
 
-Each has stock of its own, so that its effect on the stock can be told apart though many run at the same time; those
-over SCARCE share it, and are run one after another. Where a cancel has to come at a point that would be over in a
-millisecond, the service that the order needs next is held meanwhile (`HELD`).
+Each has SKUs of its own, so that its effect on the stock is known although many run at the same time; those about
+SCARCE share it, and run one after another. Where a cancellation has to come at a point that would be over in a
+millisecond, the service that the order needs next is paused meanwhile (`HELD`).
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ from typing import Any, Final
 from tests.agreement.scenarios import SCARCE, Purchase, Scenario, body
 
 HELD: Final = {"OrderPlaced": "inventory", "StockReserved": "payment", "PaymentAuthorized": "shipping"}
-"""Where a customer cancels -> the service that is held until then."""
+"""Where a customer cancels -> the service that is paused until then."""
 
 AFTERWARDS: Final = ("OrderConfirmed", "OrderCompleted", "CancellationSettled")
 _TOKENS: Final = (
@@ -46,7 +46,7 @@ class Lanes:
         return (*self.free, *(one for held in self.held.values() for one in held), *self.scarce)
 
     def share(self, which: int, of: int) -> "Lanes":
-        """One of `of` shares, which are together all; of what happens in several scenarios, each share has some."""
+        """One of `of` shares, which together are all; each share has some scenarios of every kind."""
 
         def pick(lane: tuple[Scenario, ...]) -> tuple[Scenario, ...]:
             return tuple(sorted(lane, key=_kind)[which::of])
@@ -56,7 +56,7 @@ class Lanes:
 
 
 def lanes(seed: int = 4, free: int = 172, held: int = 8, scarce: int = 8) -> Lanes:
-    """The same for the same arguments, always."""
+    """The same arguments always give the same scenarios."""
     random = Random(f"steady {seed}")
     stock = (f"item-{number:04d}" for number in range(1, 1001))
     return Lanes(
@@ -67,7 +67,7 @@ def lanes(seed: int = 4, free: int = 172, held: int = 8, scarce: int = 8) -> Lan
 
 
 def _kind(scenario: Scenario) -> tuple[str, ...]:
-    """Where it is cancelled, where to it goes, who pays."""
+    # where it is cancelled, where it goes, how it is paid
     first = scenario.purchases[0]
     return first.cancel_at or "", first.body["shipping_address"]["country"], first.body["payment"]["token"]
 
@@ -89,7 +89,7 @@ def _held(random: Random, stock: Iterator[str], point: str, number: int) -> Scen
 
 
 def _scarce(random: Random, number: int) -> Scenario:
-    """Two or three customers want what there are up to four pieces of; some of them cannot pay."""
+    """Two or three customers order what there are up to four pieces of; some of them cannot pay."""
     tokens = [random.choice(("tok_visa", "tok_visa", "tok_declined")) for _ in range(random.choice((2, 3)))]
     purchases = tuple(Purchase(body({SCARCE: random.choice((1, 2, 3))}, token)) for token in tokens)
     return Scenario(f"scarce {number}", random.randint(0, 4), purchases)

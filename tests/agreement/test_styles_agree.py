@@ -1,4 +1,4 @@
-"""The styles differ in who turns an event into the next command, and in nothing that a customer or an auditor sees."""
+"""Both styles end every scenario alike: who turns an event into the next command, no customer or auditor can see."""
 
 from collections import Counter
 

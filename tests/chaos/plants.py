@@ -32,7 +32,7 @@ FIELDS: Final = ("bug", "simulated", "breaks", "needs")
 FORGET: Final = """
 import shutil, sys
 from pathlib import Path
-from quartet_stack import readable
+from quartet_stack.ownership import readable
 made = readable._folder("environments", Path(sys.prefix))
 shutil.rmtree(made, ignore_errors=True)
 made.with_name(f"{made.name}.lock").unlink(missing_ok=True)

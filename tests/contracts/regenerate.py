@@ -1,7 +1,7 @@
 """`python -m tests.contracts.regenerate` writes the golden file of every public type that has none yet.
 
-An existing file is a promise to parties that run an older version: it is rewritten only with `--all`, and the change
-then belongs into a new version of the type.
+An existing file is a promise to services that run an older version: it is rewritten only with `--all`, and the change
+then belongs in a new version of the type.
 """
 
 import sys
@@ -20,7 +20,7 @@ GOLDEN: Final = Path(__file__).parent / "golden"
 
 
 def sealed(message: Message) -> envelope.Envelope:
-    """`message` in an envelope of which nothing depends on the moment."""
+    """`message` in an envelope with a fixed time and trace."""
     return envelope.Envelope(
         message,
         OWNER[type(message)],

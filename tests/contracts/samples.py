@@ -1,4 +1,4 @@
-"""One message of every public type, with every field set to something that can be told apart."""
+"""One message of every public type, with a distinct value in every field."""
 
 from dataclasses import replace
 from typing import Any, Final
@@ -60,4 +60,4 @@ def _sealed(message: Any) -> Message:
 
 
 SEALED: Final = {name: _sealed(message) for name, message in SAMPLES.items() if hasattr(message, "checkout")}
-"""The same, as the order service writes them where it has keys."""
+"""The same, as the order service writes them with sealing keys."""

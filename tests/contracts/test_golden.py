@@ -1,4 +1,4 @@
-"""What is on the wire stays readable: every public type against its golden file."""
+"""Messages on the wire stay readable: every public type is compared with its golden file."""
 
 import dataclasses
 

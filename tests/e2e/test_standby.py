@@ -20,7 +20,7 @@ from quartet_stack import api, secrets_store
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.servers import replication, standby
-from quartet_stack.servers.promotion import promote, told
+from quartet_stack.servers.promotion import describe, promote
 from tests.e2e.conftest import FOLDER, OFFSET, SETTINGS
 from tests.e2e.shop import Shop, audit
 from tests.e2e.stack import Stack, basket
@@ -103,7 +103,7 @@ async def test_make_up_leaves_a_standby_alone_that_confirms_commits(standby_stac
     assert {"order-db", "order-standby"} < before.keys()
     await asyncio.to_thread(_up)
     assert api.processes(OWN) == before
-    (line,) = told(Layout(OWN))
+    (line,) = describe(Layout(OWN))
     assert line.startswith("order: order-db is the primary, order-standby its standby (streaming, ")
     assert line.endswith("each commit waits for it")
 

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import Final
 
+import httpx
 import pytest
 
 from quartet_stack import api
@@ -61,3 +62,33 @@ async def test_nothing_is_lost_while_the_mode_is_switched_under_load(
         await asyncio.sleep(STAY)
     await shop.judge(120)
     await audit(stack)
+
+
+async def test_the_services_work_in_the_old_mode_until_the_new_broker_answers(switching_stack: None) -> None:
+    old, new = "pubsub-choreography", "kafka-choreography"
+    stack = Stack(old, OWN, await asyncio.to_thread(_up, old))
+    switching = asyncio.create_task(asyncio.to_thread(_up, new))
+    answers: list[tuple[str, bool]] = []  # the mode in which the order service serves, and whether the broker answers
+    while not switching.done():
+        answers.append((await _mode(stack), await _listens(int(stack.environment["KAFKA_PORT"]))))
+        await asyncio.wait({switching}, timeout=0.05)
+    await switching
+    assert (old, True) in answers, sorted(set(answers))
+
+
+async def _mode(stack: Stack) -> str:
+    """The mode in which the order service serves; empty while it does not serve."""
+    async with stack.client() as client:
+        try:
+            return str((await client.get("/health/live")).json()["mode"])
+        except httpx.TransportError:
+            return ""
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import users
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import run_user
-from quartet_stack.supervisor import Supervisor
+from quartet_stack.ownership import users
+from quartet_stack.ownership.privileges import run_user
+from quartet_stack.processes.supervisor import Supervisor
 from tests.e2e.stack import Stack
 from tests.e2e.test_switching import ONE_OF_A_CARRIER
 

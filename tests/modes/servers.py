@@ -16,10 +16,10 @@ from random import SystemRandom
 
 import pytest
 
-from quartet_stack import folders
 from quartet_stack.errors import StackError
-from quartet_stack.programs import STOP_SECONDS, write_scripts
-from quartet_stack.readiness import HOST, wait_for
+from quartet_stack.ownership import folders
+from quartet_stack.processes.programs import STOP_SECONDS, write_scripts
+from quartet_stack.processes.readiness import HOST, wait_for
 from quartet_stack.secrets_store import load_or_create
 from quartet_stack.settings import SERVICES, resolve
 from tests.suite.choice import chosen

@@ -218,13 +218,13 @@ async def test_a_command_that_keeps_failing_is_written_down_once_and_goes_on_whe
         assert parcel.id == f"{order_id}/{command}"
         assert parcel.cause
         assert "3 attempts" in cause
-        participant = world.services[service]
-        assert participant.redeliver is not None
-        refused = await participant.redeliver(body)
+        engine = world.services[service]
+        assert engine.redeliver is not None
+        refused = await engine.redeliver(body)
         assert refused is not None
         assert "is refused" in refused
         world.stores[service].rejects.clear()
-        assert await participant.redeliver(body) is None
+        assert await engine.redeliver(body) is None
         assert await world.settled(order_id) == "COMPLETED"
         assert len(letters()) == 1
         assert world.letters[service].times[body] == 1
@@ -234,8 +234,8 @@ async def test_a_command_that_keeps_failing_is_written_down_once_and_goes_on_whe
 async def test_a_history_shows_no_words_of_an_error_that_were_not_chosen(orchestrated: World, service: str) -> None:
     """In an activity on a participant's queue, and in a local one of the workflow's own worker."""
     world, failed = orchestrated, asyncio.Event()
-    participant = world.services[service]
-    owner, name = (participant.dispatcher, "do") if service == "order" else (participant, "conclude")
+    engine = world.services[service]
+    owner, name = (engine.dispatcher, "do") if service == "order" else (engine, "conclude")
     given = getattr(owner, name)
 
     async def failing(command: Command, *rest: Any) -> Any:

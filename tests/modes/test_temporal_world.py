@@ -23,12 +23,12 @@ from checkout.topology import topology_of
 from inventory_service.domain import Reservation, StockItem, StockState
 from order_service.domain import Order
 from payment_service.domain import Payment
+from sagakit.dead_letters import MemoryDeadLetters
 from sagakit.engine.engine import ServiceEngine
 from sagakit.message import Command, Event, message_id
 from sagakit.modes.temporal import TemporalMode
 from sagakit.modes.temporal.connection import connect
 from sagakit.ports import CALLS, Changes, Claim, OutboxRow, RowRejected, StoreUnavailable
-from sagakit.postgres.dead_letters import MemoryDeadLetters
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
 from sagakit.settings import Settings
@@ -89,7 +89,7 @@ class MemoryStore:
             self.outbox[row.id] = (dataclasses.replace(row, attempts=row.attempts + 1), now + 5)
         return due
 
-    async def done(self, rows: Sequence[OutboxRow]) -> None:
+    async def delete(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             if row.id in self.outbox and self.outbox[row.id][0].token == row.token:
                 del self.outbox[row.id]

@@ -5,18 +5,8 @@ from typing import Final
 
 from checkout.messages import Money, OrderCancelled
 from checkout_audit.invariants import INVARIANTS
-from checkout_audit.snapshot import (
-    ClientObservation,
-    DeadLetterRow,
-    InboxRow,
-    JournalRow,
-    LedgerRow,
-    OrderRow,
-    OutboxRow,
-    PaymentRow,
-    Records,
-    Snapshot,
-)
+from checkout_audit.rows import DeadLetterRow, InboxRow, JournalRow, LedgerRow, OrderRow, OutboxRow, PaymentRow, Records
+from checkout_audit.snapshot import ClientObservation, Snapshot
 from sagakit.message import message_id
 from sagakit.ports import CALLS
 from tests.simulation.memory import Database

@@ -14,7 +14,7 @@ from payment_service import gateway
 from payment_service import handlers as payment_handlers
 from sagakit.message import Event
 from sagakit.provider import ProviderCall
-from sagakit.service import Handler
+from sagakit.service import Handler, ProviderPort
 from sagakit.topology import CHOREOGRAPHY
 from shipping_service import domain as shipping
 from shipping_service import handlers as shipping_handlers
@@ -149,7 +149,7 @@ def wrong_amount(design: Design) -> Design:
             return made
         return replace(made, payload={**made.payload, "amount": {"amount": 1, "currency": "EUR"}})
 
-    return design.with_service("payment", call=call)
+    return design.with_service("payment", provider=ProviderPort(call, gateway.outcome, gateway.endings))
 
 
 def hasty_completion(design: Design) -> Design:
@@ -183,7 +183,13 @@ def no_compensation_asked(design: Design) -> Design:
 
 
 def owes_nothing(design: Design, status: str) -> Design:
-    return design.with_service("order", owed=lambda state: None if state.status == status else order.owed(state))
+    progress = design.services["order"].progress
+    assert progress is not None
+
+    def owed(state: order.Order) -> Event | None:
+        return None if state.status == status else order.owed(state)
+
+    return design.with_service("order", progress=replace(progress, owed=owed))
 
 
 def commit_always_fails(design: Design) -> Design:

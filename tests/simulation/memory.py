@@ -14,7 +14,7 @@ from inventory_service.domain import Reservation, Restock, StockItem, StockState
 from order_service.domain import Order
 from payment_service.domain import Payment
 from sagakit.message import Command, Event, message_id
-from sagakit.ports import Changes, Claim, Entry, OutboxRow
+from sagakit.ports import Changes, Claim, JournalRow, OutboxRow
 from shipping_service.domain import Shipment
 
 BLANK: Final[Mapping[str, Callable[[str], Any]]] = {
@@ -29,7 +29,7 @@ BLANK: Final[Mapping[str, Callable[[str], Any]]] = {
 class Record:
     """A journal row, and the tick of the commit that wrote it."""
 
-    entry: Entry
+    entry: JournalRow
     tick: int
 
 

@@ -48,7 +48,8 @@ def test_a_stack_that_is_started_from_a_copy_is_the_copy_s(copy: Copy) -> None:
     """Where its files are, what its programs are made of, and with which environment their interpreter is made."""
     code = """
 import sys
-from quartet_stack import readable, services
+from quartet_stack import services
+from quartet_stack.ownership import readable
 from quartet_stack.settings import resolve
 print(resolve({"STACK_DIR": ".stack/chaos", "COORDINATION_MODE": "kafka"}).layout.root)
 print(readable.REPOSITORY, sys.prefix)
@@ -109,11 +110,11 @@ def test_a_patch_that_does_not_fit_is_refused(copy: Copy, tmp_path: Path) -> Non
 
 
 def test_a_planted_copy_is_gone_afterwards_and_the_tree_is_untouched() -> None:
-    door = ROOT / "shared" / "src" / "sagakit" / "door.py"
-    before = door.read_bytes()
+    changed = ROOT / "shared" / "src" / "sagakit" / "engine" / "batch.py"
+    before = changed.read_bytes()
     with planted("no-inbox") as found:
-        assert (found.folder / door.relative_to(ROOT)).read_bytes() != before
-    assert door.read_bytes() == before
+        assert (found.folder / changed.relative_to(ROOT)).read_bytes() != before
+    assert changed.read_bytes() == before
     assert not found.folder.exists()
 
 

@@ -19,6 +19,7 @@ from sagakit.message import Event, Message, UnknownMessage, message_id
 from sagakit.modes.styles import style_of
 from sagakit.ports import CALLS, Changes, Claim, Mode, OutboxRow
 from sagakit.provider import ProviderCall, ProviderOutcome, ProviderRejected
+from sagakit.service import ProviderPort
 from sagakit.work import Execute, HandlerFailed, Item, describe
 from tests.simulation.carrier import Carrier, Parcel
 from tests.simulation.design import Design
@@ -236,7 +237,7 @@ class World:
     def conclude(self, name: str, row: OutboxRow, outcome: ProviderOutcome, crash: bool = False) -> bool:
         """Bring the answer to the call in `row` to the door of `name`; whether it was handled."""
         try:
-            command = self.services[name].outcome(decode_call(row.body), outcome)
+            command = self.port(name).outcome(decode_call(row.body), outcome)
         except ProviderRejected:
             return False  # no answer: the call stands, and is made again
         item = Execute(command, row.id)
@@ -246,7 +247,14 @@ class World:
             return False
         return True
 
+    def port(self, name: str) -> ProviderPort:
+        """What the service asks of its provider."""
+        port = self.services[name].provider
+        assert port is not None
+        return port
+
     def is_recorded(self, key: str) -> bool:
         """Whether the answer to that call has gone through the door."""
-        command = self.services[self.leased[key]].outcome(decode_call(self.called(key).body), self.outside.answers[key])
-        return message_id(command) in self.databases[self.leased[key]].inbox
+        name = self.leased[key]
+        command = self.port(name).outcome(decode_call(self.called(key).body), self.outside.answers[key])
+        return message_id(command) in self.databases[name].inbox

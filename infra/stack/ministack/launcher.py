@@ -1,10 +1,10 @@
-"""MiniStack, without its scans of whole queues: `python launcher.py` instead of `python -m ministack`.
+"""MiniStack without its scans of whole queues: `python launcher.py` instead of `python -m ministack`.
 
-As released, every look of a long poll walks through the queue four times, and every delete copies it: with thousands
-of messages waiting it carries a tenth of what it carries otherwise, so that a backlog is never made up for. Here a
-look ends at the messages that it returns, a delete at the one that it deletes, sweeps run once a second, and a long
-poll looks every 20 ms instead of 100. What a client can observe is otherwise the same. The functions replaced are those
-of the pinned release; under any other this starts MiniStack as it is.
+As released, each check of a long poll scans the queue four times, and each delete copies the queue. With thousands of
+waiting messages its throughput falls to a tenth, so that it never works off a backlog. Here a check ends at the
+messages that it returns, a delete at the message that it deletes; sweeps run once a second, and a long poll checks
+every 20 ms instead of every 100. Clients can observe no other difference. The replaced functions are those of the
+pinned release; any other release is started unchanged.
 """
 
 import asyncio
@@ -18,43 +18,44 @@ from types import SimpleNamespace
 from typing import Any
 
 WRITTEN_FOR = "1.5.33"
-TICK = 0.02  # seconds between two looks of a long poll
-SWEEP_EVERY = 1.0  # seconds
+POLL_SECONDS = 0.02  # between two checks of a long poll
+SWEEP_SECONDS = 1.0  # between two sweeps of a queue
 
 Queue = dict[str, Any]
 
 
-def once_in_a_while(sweep: Callable[[Queue], None]) -> Callable[[Queue], None]:
-    """`sweep`, but of each queue at most every SWEEP_EVERY seconds."""
+def limit_rate(sweep: Callable[[Queue], None]) -> Callable[[Queue], None]:
+    """Wrap `sweep` so that it sweeps each queue at most once in SWEEP_SECONDS."""
     last: dict[str, float] = {}
 
-    def sparing(queue: Queue) -> None:
+    def limited(queue: Queue) -> None:
         now = time.monotonic()
-        if now - last.get(queue["url"], 0.0) >= SWEEP_EVERY:
+        if now - last.get(queue["url"], 0.0) >= SWEEP_SECONDS:
             last[queue["url"]] = now
             sweep(queue)
 
-    return sparing
+    return limited
 
 
 @lru_cache(maxsize=256)
-def most_receives(redrive_policy: str | None) -> int:
+def max_receive_count(redrive_policy: str | None) -> int:
+    """After how many receives a message goes to the dead letter queue; without a policy, never."""
     return int(json.loads(redrive_policy)["maxReceiveCount"]) if redrive_policy else 2**63
 
 
 def replace(sqs: Any) -> None:
-    """Put our functions into MiniStack's module."""
+    """Replace functions in MiniStack's module for SQS."""
     collect_fifo = sqs._collect_fifo
 
     def collect(queue: Queue, most: int, visibility: int) -> list[dict[str, Any]]:
         now = time.time()
         if queue["is_fifo"]:
             return list(collect_fifo(queue, most, visibility, now))
-        worn_out = most_receives(queue["attributes"].get("RedrivePolicy"))  # left to the next sweep
+        exhausted = max_receive_count(queue["attributes"].get("RedrivePolicy"))  # the next sweep moves them
         taken: list[dict[str, Any]] = []
         for message in queue["messages"]:
             sqs._ensure_msg_fields(message)
-            if message["visible_at"] > now or message["receive_count"] >= worn_out:
+            if message["visible_at"] > now or message["receive_count"] >= exhausted:
                 continue
             message["receipt_handle"] = sqs.new_uuid()
             message["visible_at"] = now + visibility
@@ -85,20 +86,20 @@ def replace(sqs: Any) -> None:
         return {"Successful": done, "Failed": failed}
 
     async def sleep(_seconds: float) -> None:
-        await asyncio.sleep(TICK)
+        await asyncio.sleep(POLL_SECONDS)
 
     sqs._collect_msgs = collect
-    sqs._expire_retained = once_in_a_while(sqs._expire_retained)
-    sqs._dlq_sweep = once_in_a_while(sqs._dlq_sweep)
+    sqs._expire_retained = limit_rate(sqs._expire_retained)
+    sqs._dlq_sweep = limit_rate(sqs._dlq_sweep)
     sqs._HANDLERS["DeleteMessageBatch"] = delete_batch
     sqs.asyncio = SimpleNamespace(sleep=sleep, iscoroutine=asyncio.iscoroutine)
 
 
 def delete(messages: list[dict[str, Any]], receipt: str) -> bool:
-    """Received messages are near the front, since a receive takes the oldest."""
-    for at, message in enumerate(messages):
+    """Delete the message with this receipt; whether it existed. It is near the front: a receive takes the oldest."""
+    for index, message in enumerate(messages):
         if receipt and message["receipt_handle"] == receipt:
-            del messages[at]
+            del messages[index]
             return True
     return False
 
@@ -111,5 +112,5 @@ if __name__ == "__main__":
 
         replace(sqs)
     else:
-        logging.getLogger("launcher").warning("not MiniStack %s: started as it is", WRITTEN_FOR)
+        logging.getLogger("launcher").warning("this is not MiniStack %s, so it is started unchanged", WRITTEN_FOR)
     app.main()

@@ -1,4 +1,4 @@
-"""Alembic's entry: the payment service's own history, in its own database."""
+"""Alembic's entry point: the migrations of the payment database."""
 
 from payment_service.store import METADATA
 from sagakit.postgres.migrations import run

@@ -1,4 +1,4 @@
-"""Alembic's entry: the shipping service's own history, in its own database."""
+"""Alembic's entry point: the migrations of the shipping database."""
 
 from sagakit.postgres.migrations import run
 from shipping_service.store import METADATA

@@ -1,1 +1,1 @@
-"""The vocabulary the four services share: messages, the saga, the subscriptions, the catalogue."""
+"""What the four services share: messages, the saga, the subscriptions, the catalogue. No I/O."""

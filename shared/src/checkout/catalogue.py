@@ -1,7 +1,7 @@
-"""The seed catalogue: what is sold, for how much, and how much of it there is at first. Version 1.
+"""The seed catalogue: products with their prices and initial stock. Version 1.
 
-Loaded by inventory (stock) and by order (prices), each into its own database, so that taking an order depends on
-no other service. Prices are integers of minor units.
+Inventory loads the stock and order the prices, each into its own database, so that placing an order depends on no
+other service.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,13 @@ from typing import Final
 
 VERSION: Final = 1
 CURRENCY: Final = "EUR"
-GENEROUS: Final = 1_000_000
+AMPLE: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Product:
+    """What is sold: `price` in minor units of CURRENCY, `stock` the pieces available at first."""
+
     sku: str
     name: str
     price: int
@@ -21,11 +23,11 @@ class Product:
 
 
 _NAMED: Final = (
-    Product("espresso-cup", "Espresso cup", 1200, GENEROUS),
-    Product("espresso-machine", "Espresso machine", 64900, GENEROUS),
-    Product("coffee-beans", "Coffee beans, 1 kg", 1890, GENEROUS),
-    Product("milk-jug", "Milk jug", 2450, GENEROUS),
-    Product("tea-pot", "Tea pot", 3900, GENEROUS),
+    Product("espresso-cup", "Espresso cup", 1200, AMPLE),
+    Product("espresso-machine", "Espresso machine", 64900, AMPLE),
+    Product("coffee-beans", "Coffee beans, 1 kg", 1890, AMPLE),
+    Product("milk-jug", "Milk jug", 2450, AMPLE),
+    Product("tea-pot", "Tea pot", 3900, AMPLE),
     Product("limited-edition", "Limited edition grinder", 19900, 100),
     Product("sold-out", "Sold out long ago", 9900, 0),
 )
@@ -39,7 +41,7 @@ def _series() -> tuple[Product, ...]:
             f"item-{number:04d}",
             f"{_MATERIALS[number % 10]} {_THINGS[number // 10 % 10]} no. {number}",
             300 + number * 37 % 9700,
-            GENEROUS,
+            AMPLE,
         )
         for number in range(1, 1001)
     )

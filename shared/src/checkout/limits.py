@@ -1,6 +1,6 @@
-"""How long and how large what one party hands to the next may be: in one place, so that what one accepts the next does.
+"""The bounds of what clients, services and providers pass on, in one place: what one accepts, the next accepts too.
 
-Lengths in characters (code points), amounts in minor units.
+Lengths are in characters (code points), amounts in minor units.
 """
 
 from typing import Final

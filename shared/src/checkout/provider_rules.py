@@ -1,4 +1,4 @@
-"""Which card and which country gives which outcome: the same for sandbox and instant provider.
+"""Which token and which country gives which outcome, in the sandbox and in the instant provider alike.
 
 Guarantee: pure; the outcome depends on the call alone.
 """
@@ -22,11 +22,11 @@ QUIRKS: Final[dict[str, Quirk]] = {
     "tok_flaky": "fail_twice",
     "tok_slow": "slow",
 }
-"""How a provider with a network behaves on the way to the outcome."""
+"""Token -> how a provider behind a network misbehaves before its outcome is known."""
 
 
 def decide(call: ProviderCall) -> ProviderOutcome:
-    """The outcome of a call that is allowed at this point of the order's life."""
+    """The outcome of a call, provided that the order's history allows the operation."""
     reference = f"{call.operation}_{blake2b(call.key.encode(), digest_size=8).hexdigest()}"
     if call.operation == "authorize":
         token = call.payload.get("token")

@@ -1,4 +1,7 @@
-"""CHECKOUT: the only place where orchestration keeps its sequence."""
+"""The checkout saga: reserve stock, authorize the payment, book the shipment; then confirm, or cancel and undo.
+
+CHECKOUT is the only place where orchestration has its sequence.
+"""
 
 from operator import attrgetter
 from typing import Final

@@ -1,4 +1,4 @@
-"""What of a checkout is sealed, and for whom: the payment token for payment, the address for shipping."""
+"""Sealing of a checkout: the payment token for the payment service, the address for the shipping service."""
 
 from dataclasses import replace
 
@@ -9,15 +9,19 @@ from sagakit.sealing import MARK, Sealer
 
 
 def seal_checkout(checkout: Checkout, payment: Sealer, shipping: Sealer) -> Checkout:
-    """The checkout as it is stored and sent. A sealer without a key leaves its part in clear."""
+    """Seal the checkout before it is stored and sent. A sealer without a key leaves its part in clear."""
     address = checkout.address
     if isinstance(address, Address):
-        written = shipping.seal(msgspec.json.encode(address).decode())
-        if written.startswith(MARK):
-            address = written
+        sealed = shipping.seal(msgspec.json.encode(address).decode())
+        if sealed.startswith(MARK):
+            address = sealed
     return replace(checkout, payment_token=payment.seal(checkout.payment_token), address=address)
 
 
 def open_address(sealed: str, shipping: Sealer) -> Address:
-    """The address that `seal_checkout` sealed; raises `CannotOpen`."""
+    """Open the address that `seal_checkout` sealed.
+
+    Raises:
+        CannotOpen: It was sealed with another key, or is no sealed text.
+    """
     return msgspec.json.decode(shipping.open(sealed), type=Address)

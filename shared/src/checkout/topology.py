@@ -1,4 +1,4 @@
-"""The wiring of both styles. A test holds the choreography against each service's own reactions table."""
+"""Who subscribes to what, in both styles. A test compares the choreography with each service's table of reactions."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,7 +8,7 @@ from checkout.saga import CHECKOUT
 from sagakit.message import Event
 from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION, Subscription, Topology, commands_channel, events_channel
 
-SUBSCRIPTIONS: Final[Mapping[str, tuple[type[Event], ...]]] = {
+SUBSCRIPTIONS: Final[Mapping[str, tuple[type[Event], ...]]] = {  # choreography: service -> the events it reacts to
     "order": (
         m.StockRejected,
         m.PaymentDeclined,
@@ -28,6 +28,7 @@ SUBSCRIPTIONS: Final[Mapping[str, tuple[type[Event], ...]]] = {
 
 
 def choreography() -> Topology:
+    """Each service subscribes to the events in SUBSCRIPTIONS. No command travels."""
     return Topology(
         tuple(
             Subscription(
@@ -42,14 +43,16 @@ def choreography() -> Topology:
 
 
 def orchestration() -> Topology:
+    """The owner of the saga subscribes to the events of all participants, and each participant to its own commands."""
     participants = [step.participant for step in CHECKOUT.steps]
-    names = {owner: frozenset(kind.__name__ for kind in kinds) for owner, kinds in m.EVENTS_OF.items()}
+    events = {owner: frozenset(kind.__name__ for kind in kinds) for owner, kinds in m.EVENTS_OF.items()}
     commands = {owner: frozenset(kind.__name__ for kind in kinds) for owner, kinds in m.COMMANDS_OF.items()}
     return Topology(
-        tuple(Subscription(CHECKOUT.owner, events_channel(ORCHESTRATION, one), names[one]) for one in participants)
-        + tuple(Subscription(one, commands_channel(one), commands[one]) for one in participants)
+        tuple(Subscription(CHECKOUT.owner, events_channel(ORCHESTRATION, name), events[name]) for name in participants)
+        + tuple(Subscription(name, commands_channel(name), commands[name]) for name in participants)
     )
 
 
 def topology_of(style: str) -> Topology:
+    """The topology of a style, CHOREOGRAPHY or ORCHESTRATION."""
     return choreography() if style == CHOREOGRAPHY else orchestration()

@@ -1,4 +1,4 @@
-"""What every service of this system is run with: its saga, its wiring, its providers' rules."""
+"""Runs a service of this system: with its saga, its topology and the rules of its providers."""
 
 import os
 import sys
@@ -13,7 +13,10 @@ from sagakit.settings import Settings, SettingsError
 
 
 def main(definition: ServiceDefinition) -> None:
-    """Serve, or `migrate` and end; a wrong setting ends with one line and exit status 2."""
+    """Serve, or migrate the database if the first argument is `migrate`.
+
+    A wrong setting ends the process with status 2 and one line that names it.
+    """
     try:
         settings = Settings.from_env(os.environ)
         if sys.argv[1:] == ["migrate"]:

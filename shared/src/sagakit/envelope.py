@@ -16,7 +16,7 @@ VERSION = ".v1"
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message under way. `cause` is the id of the message that led to it, if any."""
+    """A message as it travels. `source` is the service that sent it; `cause` the id of the message that led to it."""
 
     message: Message
     source: str
@@ -26,6 +26,7 @@ class Envelope:
 
     @property
     def id(self) -> str:
+        """The derived id of the message."""
         return message_id(self.message)
 
 
@@ -66,7 +67,11 @@ def encode(envelope: Envelope, vocabulary: Vocabulary) -> bytes:
 
 
 def decode(body: bytes, vocabulary: Vocabulary) -> Envelope:
-    """The envelope in `body`; UnknownMessage if it is none of ours, of another version, or lies about its id."""
+    """The envelope in `body`.
+
+    Raises:
+        UnknownMessage: `body` is no message of this system, or of another version, or its id is not the derived one.
+    """
     try:
         wire = _decoder.decode(body)
     except UNREADABLE as error:

@@ -1,6 +1,6 @@
-"""Named failpoints: places where this process can be made to die, to fail or to stall, on the nth time it passes.
+"""Named failpoints: places where this process can be made to die, to fail or to stall, the nth time it passes.
 
-Off unless FAULT_INJECTION=on, and then nothing but a dictionary look-up until one is set.
+They can be set only with FAULT_INJECTION=on. Until one is set, passing costs a look at an empty dictionary.
 """
 
 import asyncio
@@ -22,12 +22,12 @@ POINTS: Final = (
 
 
 class FailpointHit(Exception):
-    """Raised by a failpoint that was told to fail."""
+    """Raised by a failpoint whose action is `fail`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failpoint:
-    """`action` happens on the `hit`th passage from now; `seconds` is how long a stall takes."""
+    """`action` happens once, the `hit`th time that `point` is passed from now on; a stall takes `seconds`."""
 
     point: str
     action: Literal["kill", "fail", "stall"]
@@ -44,22 +44,26 @@ class Failpoints:
 
     def set(self, failpoints: list[Failpoint]) -> None:
         """Replace all failpoints that are set."""
-        self.armed = {one.point: one for one in failpoints}
+        self.armed = {failpoint.point: failpoint for failpoint in failpoints}
 
     async def pass_by(self, point: str) -> None:
-        """To be awaited at the point of that name."""
-        if not self.armed or (set_ := self.armed.get(point)) is None:
+        """Await this at the point of that name.
+
+        Raises:
+            FailpointHit: The failpoint is set to fail now.
+        """
+        if not self.armed or (failpoint := self.armed.get(point)) is None:
             return
-        if set_.hit > 1:
-            self.armed[point] = replace(set_, hit=set_.hit - 1)
+        if failpoint.hit > 1:
+            self.armed[point] = replace(failpoint, hit=failpoint.hit - 1)
             return
         del self.armed[point]
         self.fired[point] = self.fired.get(point, 0) + 1
-        if set_.action == "kill":
+        if failpoint.action == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if set_.action == "fail":
+        if failpoint.action == "fail":
             raise FailpointHit(point)
-        await asyncio.sleep(set_.seconds)
+        await asyncio.sleep(failpoint.seconds)
 
 
 failpoints: Final = Failpoints()

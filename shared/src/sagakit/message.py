@@ -1,7 +1,7 @@
 """Commands and events, and the ids derived from them.
 
-Every message type occurs at most once per subject, so the id of a message is a function of the message:
-two parties that derive it independently derive the same one, and a repeat can never pass for something new.
+Every message type occurs at most once per subject, so the id of a message is a function of the message: two parties
+that derive it independently derive the same one, and a repeat is never taken for a new message.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,17 +11,18 @@ import msgspec
 
 from sagakit.wording import Stated
 
-# What msgspec raises over the bytes of others: brackets a thousand deep are a RecursionError
 UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
+"""What msgspec raises for bytes that it cannot read: brackets nested a thousand deep are a RecursionError."""
 
 
 class Message:
-    """A frozen dataclass with a subject: the id of the thing it is about, here always an order or a restock."""
+    """A frozen dataclass about one subject."""
 
     __slots__ = ()
 
     @property
     def subject(self) -> str:
+        """The id of what the message is about: an order or a restock."""
         raise NotImplementedError
 
 
@@ -38,11 +39,12 @@ class Event(Message):
 
 
 def message_id(message: Message) -> str:
-    """`{subject}/{MessageName}`."""
+    """The derived id: `{subject}/{MessageName}`."""
     return id_of(message.subject, type(message))
 
 
 def id_of(subject: str, kind: type[Message]) -> str:
+    """The id of the message of that type about that subject."""
     return f"{subject}/{kind.__name__}"
 
 
@@ -57,10 +59,7 @@ def unreadable(error: Exception) -> str:
 
 
 class Vocabulary:
-    """The message types a party can read and write, by name; JSON both ways.
-
-    Unknown fields are ignored (a newer sender may add some); missing or ill-typed ones raise UnknownMessage.
-    """
+    """The message types that a service can read and write as JSON, by name."""
 
     def __init__(self, types: Iterable[type[Message]]) -> None:
         self.types: Mapping[str, type[Message]] = {kind.__name__: kind for kind in types}
@@ -70,9 +69,15 @@ class Vocabulary:
         self._encoder = msgspec.json.Encoder()
 
     def encode(self, message: Message) -> bytes:
+        """The message as JSON, without its type."""
         return self._encoder.encode(message)
 
     def decode(self, name: str, data: bytes | str | msgspec.Raw) -> Any:
+        """The message of that type. Unknown fields are ignored: a newer sender may add some.
+
+        Raises:
+            UnknownMessage: The name is not in the vocabulary, or a field is missing or of the wrong type.
+        """
         decoder = self._decoders.get(name)
         if decoder is None:
             raise UnknownMessage(f"unknown message type {name!r}")

@@ -1,10 +1,9 @@
-"""The seams to everything outside a service: at most five methods each, each with an in-memory twin."""
+"""The seams to everything outside a service: Protocols of at most five methods, each with an in-memory twin."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome
@@ -12,11 +11,12 @@ from sagakit.service import Service, WorkingSet
 from sagakit.wording import Stated
 from sagakit.work import Item
 
-CALLS = "provider"
+CALLS: Final = "provider"
+"""The channel of outbox rows that are calls to a provider."""
 
 
 class StoreUnavailable(Stated):
-    """The store could not be reached or did not answer in time: nothing was changed, or the outcome is unknown."""
+    """The store could not be reached or did not answer in time: nothing has changed, or the outcome is unknown."""
 
 
 class RowRejected(Stated):
@@ -24,9 +24,9 @@ class RowRejected(Stated):
 
 
 class RowsLocked(Stated):
-    """Somebody else holds rows that the batch needs: nothing was changed, the same may succeed a moment later.
+    """Another transaction holds rows that the batch needs: nothing has changed, and a retry may succeed soon.
 
-    `subjects`: those whose rows could not be had; empty if the store did not say which.
+    `subjects` are those whose rows are locked; empty if the store did not say which.
     """
 
     def __init__(self, subjects: frozenset[str] = frozenset(), detail: str = "") -> None:
@@ -36,10 +36,10 @@ class RowsLocked(Stated):
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """An outbox row: a message on its way to a channel, or a call on its way to a provider (channel CALLS).
+    """A message on its way to a channel, or a call on its way to a provider (channel CALLS).
 
-    `id` is the derived message id or the call's key; `key` orders related messages; `token` names the lease
-    under which the holder may publish it; `attempts` counts leases given before.
+    `id` is the derived message id or the call's key; `key` orders related messages; `token` names the lease under
+    which the row may be published and deleted; `attempts` counts how often it was postponed.
     """
 
     id: str
@@ -53,7 +53,7 @@ class OutboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An inbox row: the id of a command, what it is about, and the message that caused it."""
+    """An inbox row: the id of a command, its subject, and the id of the message that caused it."""
 
     id: str
     subject: str
@@ -61,8 +61,8 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A journal row: an event, the command that led to it, and the trace it belongs to."""
+class JournalRow:
+    """An event, the id of the command that led to it, and its trace."""
 
     event: Event
     command: str
@@ -71,7 +71,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class LedgerEntry:
-    """What an in-process provider did, kept in the service's own transaction."""
+    """What an in-process provider did, recorded in the service's own transaction."""
 
     call: ProviderCall
     outcome: ProviderOutcome
@@ -79,74 +79,48 @@ class LedgerEntry:
 
 @dataclass(slots=True)
 class Changes:
-    """All that one batch writes besides the states in the working set."""
+    """What one batch writes besides the states in the working set; outbox rows by their ids."""
 
-    journal: list[Entry] = field(default_factory=list)
+    journal: list[JournalRow] = field(default_factory=list)
     outbox: dict[str, OutboxRow] = field(default_factory=dict)
     ledger: list[LedgerEntry] = field(default_factory=list)
 
 
 class Transaction(Protocol):
-    """One local transaction of one service; leaving its context commits, an exception rolls back."""
+    """One local transaction of one service: leaving its context commits, an exception rolls back."""
 
     async def claim_and_load(
         self, claims: Sequence[Claim], commands: Sequence[Command], nudged: Sequence[str]
     ) -> tuple[set[str], WorkingSet]:
-        """Claim in the inbox, make sure that the rows exist, lock and load them: each in sorted order.
+        """Claim commands in the inbox; create missing rows, lock and load them. Each in sorted order: no deadlocks.
 
-        Returns the ids that were not in the inbox before, and the rows of what is commanded or reminded.
+        Returns the ids that were not in the inbox before, and the states of what is commanded or nudged.
         """
 
     async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
-        """Those of the events that are on record."""
+        """The events of these ids that are in the journal."""
 
     async def save(self, working: WorkingSet, changes: Changes) -> None:
         """Write the changed states, the journal, the outbox (upsert by id) and the ledger."""
 
 
 class Store(Protocol):
-    """A service's own database, as the dispatcher, the relay, the caller and the watcher see it."""
+    """A service's own database. Its methods raise StoreUnavailable or RowsLocked where that is the case."""
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a transaction. A commit that the store refuses raises RowRejected."""
 
     async def recorded(self, event_ids: Sequence[str]) -> dict[str, Event]:
-        """Those of the events that are on record, outside any transaction."""
+        """As Transaction.recorded, in a transaction of its own."""
 
     async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
         """Lease due outbox rows: provider calls, or messages."""
 
-    async def done(self, rows: Sequence[OutboxRow]) -> None:
+    async def delete(self, rows: Sequence[OutboxRow]) -> None:
         """Delete rows, each only while its lease token is still the given one."""
 
     async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
-        """Let the rows come due again after `seconds`, counting an attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that was given up: a derived id (repeats fall together), its bytes, why, since when, and about whom.
-
-    `subject` is None when nobody could tell.
-    """
-
-    id: str
-    body: bytes
-    cause: str
-    at: datetime
-    subject: str | None = None
-
-
-class DeadLetters(Protocol):
-    """Where a service writes down what it gave up, until an operator has dealt with it."""
-
-    async def add(self, body: bytes, cause: str, subject: str | None = None) -> None:
-        """Write a letter down; one that is open stays one letter, one that was resolved is open again."""
-
-    async def find(self, letter_id: str) -> DeadLetter | None:
-        """The open letter of that id."""
-
-    async def resolve(self, letter_id: str, resolution: str, by: str | None = None) -> None:
-        """Close an open letter: what was done with it, and who did it. Harmless if it is not open."""
+        """Let the rows come due again after `seconds`, and count an attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,14 +185,14 @@ class Transport(Protocol):
 
 @runtime_checkable
 class Probed(Protocol):
-    """Something outside that can be asked whether it is there: a broker, a coordinator, a provider."""
+    """A dependency that can be probed: a broker, a coordinator, a provider."""
 
     async def probe(self) -> None:
-        """Raises when it does not answer. Cheap, may be cancelled at any time, disturbs no other call."""
+        """Raise unless it answers. Cheap; may be cancelled at any time; disturbs no other call."""
 
 
 Redeliver = Callable[[bytes], Awaitable[str | None]]
-"""Handles the body of a dead letter once more: None when it went through, else why it did not."""
+"""Handles the body of a dead letter once more: None if it was handled, else why not."""
 
 
 class Inlet(Protocol):
@@ -229,7 +203,7 @@ class Inlet(Protocol):
         """What the service is: its commands, reactions and vocabulary."""
 
     async def do(self, command: Command, cause: str | None = None, traceparent: str | None = None) -> Event | None:
-        """Execute one command; its answer, once it is committed: private while a call is under way.
+        """Execute one command; its answer once it is committed: a private event while a call is under way.
 
         Raises StoreUnavailable or RowsLocked (send it again), or HandlerFailed (a bug).
         """
@@ -237,16 +211,16 @@ class Inlet(Protocol):
     async def conclude(
         self, command: Command, cause: str | None, seconds: float, traceparent: str | None = None
     ) -> Event | None:
-        """Execute `command` and wait for its public answer; None if there is none within `seconds`: send it again."""
+        """Execute `command` and wait for its public answer; None if there was none within `seconds`: send it again."""
 
     async def do_until_stored(self, items: Sequence[Item]) -> Sequence[Event | BaseException | None]:
-        """Handle all items, and hold on to them while the store is away. Failures of handlers are returned.
+        """Handle all items, and retry while the store is unavailable. Failures of handlers are returned.
 
         StoreUnavailable is returned only when the service is stopping: such an item must not be acknowledged.
         """
 
     async def dead_letter(self, body: bytes, cause: str, subject: str | None = None) -> None:
-        """Write down a message that was given up; holds on while the store is away.
+        """Record a message that was given up; retries while the store is unavailable.
 
         Raises StoreUnavailable only when the service is stopping: such a message must not be acknowledged.
         """
@@ -258,16 +232,17 @@ class Mode(Protocol):
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Any]]:
         """Pure: the (channel, message) pairs that the outbox is to carry for a public event.
 
-        `again`: the event was recorded before, and somebody may have missed it.
+        `again`: the event was recorded before, and a consumer may have missed it.
         """
 
     async def start(self, inlet: Inlet) -> Redeliver:
-        """Connect, as long as it takes; what it returns handles a dead letter that an operator gives back."""
+        """Connect, however long that takes; returns the handler of dead letters that an operator redelivers."""
 
     async def publish(self, rows: Sequence[OutboxRow]) -> None:
-        """As Transport.publish; rows whose channel this mode does not know are dropped: they are derived again."""
+        """As Transport.publish. Rows for channels of another mode are dropped: their messages are derived again."""
 
     async def run(self) -> None:
-        """Consume until cancelled; after cancellation nothing is in hand."""
+        """Consume until cancelled, and finish the deliveries in hand first."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Disconnect."""

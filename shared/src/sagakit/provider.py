@@ -1,8 +1,8 @@
 """The outside world as a service sees it: calls under a key, and definitive answers.
 
-Guarantee: whoever implements `Provider` gives the same answer to the same key for ever, and tells "no" (an outcome:
-`declined`, or `refused`, a call that will never be processed) from "nobody knows" (`OutcomeUnknown`: call again, same
-key) and from "you must not ask this" (`ProviderRejected`).
+Guarantee: a `Provider` always gives the same answer to the same key. It distinguishes a definitive "no" (an outcome:
+`declined`, or `refused` for a call that will never be processed) from an unknown outcome (`OutcomeUnknown`: call again
+under the same key) and from a call that it must not be sent (`ProviderRejected`).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,12 +12,12 @@ from typing import Any, Final, Literal, Protocol
 from sagakit.wording import Stated
 
 ENDED_BY_OPERATOR: Final = "ended_by_operator"
-"""The code of an outcome that an operator gave, where the provider gave none."""
+"""The code of an outcome that was given by an operator, because the provider gave none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall:
-    """What is asked of a provider. `key` is derived, `{subject}/{operation}`; `payload` is a JSON object."""
+    """A request to a provider. `key` is derived, `{subject}/{operation}`; `payload` is a JSON object."""
 
     key: str
     provider: str
@@ -27,7 +27,7 @@ class ProviderCall:
 
 @dataclass(frozen=True, slots=True)
 class ProviderOutcome:
-    """The definitive answer: `code` says why it is not ok, `reference` is the provider's name for it."""
+    """The definitive answer: `code` says why it is not ok, `reference` is the provider's own id of it."""
 
     outcome: Literal["ok", "declined", "refused"]
     code: str = ""
@@ -39,33 +39,33 @@ class OutcomeUnknown(Stated):
 
 
 class ProviderRejected(Stated):
-    """The provider refused to process the call, without effect: a defect or a wrong setting of ours."""
+    """The provider refused to process the call, which had no effect: a defect or a wrong setting on this side."""
 
 
 class Provider(Protocol):
     """A party in the outside world."""
 
     async def call(self, call: ProviderCall) -> ProviderOutcome:
-        """The outcome of the call; raises `OutcomeUnknown` or `ProviderRejected`."""
+        """The outcome of the call; raises OutcomeUnknown or ProviderRejected."""
 
     def decide_now(self, call: ProviderCall) -> ProviderOutcome | None:
-        """The outcome without any I/O, or None where that is impossible."""
+        """The outcome without any I/O; None if the provider has to be called."""
 
     async def close(self) -> None:
-        """Give back connections."""
+        """Close connections."""
 
 
 Opened = Callable[[ProviderCall], ProviderCall]
-"""Makes of a call as it is stored one as the provider is to get it: what is sealed in it is opened, in memory alone."""
+"""Turns a stored call into the one that the provider gets: sealed fields are opened, in memory only."""
 
 
 def as_it_is(call: ProviderCall) -> ProviderCall:
-    """For a service whose calls hold nothing sealed."""
+    """The call unchanged: for a service whose calls have no sealed fields."""
     return call
 
 
 class InstantProvider:
-    """Decides by a pure function of the call, opened: no network, no state, no failure."""
+    """Decides by a pure function of the opened call: no network, no state, no failure."""
 
     def __init__(self, rules: Callable[[ProviderCall], ProviderOutcome], opened: Opened = as_it_is) -> None:
         self._rules, self._opened = rules, opened

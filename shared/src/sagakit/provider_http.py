@@ -1,9 +1,9 @@
 """A provider behind HTTP: `POST {url}/{provider}/{operation}` with the call's key as `Idempotency-Key`.
 
-Guarantee: only a complete, well-formed 200 or a definitive refusal is an outcome. A time-out, a broken connection, a
-5xx, 408, 425 or 429 is `OutcomeUnknown`. A refusal of the call as such (400, 402, 404, 410, 413, 422 ...) had no effect
-and will never have one: it is an outcome, `refused`, with the provider's code. An answer that is about us (401, 403,
-407) or another call (409, a key used before) is `ProviderRejected`. No call lasts longer than its time-out.
+Guarantee: only a complete, well-formed 200 or a definitive refusal is an outcome. A timeout, a broken connection, a
+5xx, 408, 425 or 429 is `OutcomeUnknown`. A refusal of the call itself (400, 402, 404, 410, 413, 422 ...) had no effect
+and never will: it is an outcome, `refused`, with the provider's code. An answer about the caller (401, 403, 407) or
+about another call (409, a key used before) is `ProviderRejected`. No call lasts longer than its timeout.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ _NOT_ABOUT_THE_CALL: Final = frozenset({401, 403, 407, 409})
 _OF_ANOTHER_CALL: Final = frozenset({"key_reused", "idempotency_key_reused"})  # there may be an effect under this key
 _decode = msgspec.json.Decoder(ProviderOutcome).decode
 Post = Callable[[str, bytes, Mapping[str, str]], Awaitable[tuple[int, bytes]]]
-"""Sends a body to a path: the status and the whole body of the answer, or an error of the connection."""
+"""Sends a body with headers to a path; the status and the whole body of the answer, or a connection error."""
 
 
 class HttpProvider:
-    """Keeps a pool of connections; made once per process. `key` is what the provider knows this caller by."""
+    """Keeps a pool of connections; made once per process."""
 
     def __init__(
         self,
@@ -41,6 +41,16 @@ class HttpProvider:
         post: Post | None = None,
         opened: Opened = as_it_is,
     ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            url: Where the provider is.
+            key: Authenticates this service at the provider.
+            time_limit: Seconds for one call.
+            concurrency: Connections at most.
+            post: Replaces HTTP, for tests.
+            opened: Opens sealed fields of a call.
+        """
         self._opened = opened
         self._url, self._concurrency, self._post = url, concurrency, post or self._post_over_http
         self._session: aiohttp.ClientSession | None = None
@@ -48,9 +58,10 @@ class HttpProvider:
 
     @classmethod
     def from_settings(cls, settings: Settings, opened: Opened = as_it_is) -> Self:
-        """The provider at PROVIDER_URL, with PROVIDER_TIMEOUT and PROVIDER_CONCURRENCY.
+        """The provider at PROVIDER_URL; the first key in this service's PROVIDER_KEY_* is sent to it.
 
-        Raises SettingsError without this service's PROVIDER_KEY_*, of which the first is shown to the provider.
+        Raises:
+            SettingsError: This service has no PROVIDER_KEY_*.
         """
         name = f"provider_key_{settings.service}"
         keys: str = getattr(settings, name, "")
@@ -65,7 +76,12 @@ class HttpProvider:
         )
 
     async def call(self, call: ProviderCall) -> ProviderOutcome:
-        """The provider's definitive answer; raises `OutcomeUnknown` or `ProviderRejected`."""
+        """The provider's definitive answer.
+
+        Raises:
+            OutcomeUnknown: The call may have had its effect: call again under the same key.
+            ProviderRejected: The provider does not process the call.
+        """
         headers = {
             "Idempotency-Key": call.key,
             "Content-Type": "application/json",
@@ -92,7 +108,12 @@ class HttpProvider:
             await self._session.close()
 
     async def probe(self) -> None:
-        """Raises unless `{url}/health/live` answers, whatever it says short of an error of the server's."""
+        """Raise unless `{url}/health/live` answers.
+
+        Raises:
+            ConnectionError: The provider answers with a server error.
+            OSError: It cannot be reached.
+        """
         status, _ = await get(f"{self._url}/health/live")
         if status >= 500:
             raise ConnectionError(f"status {status}")
@@ -108,8 +129,8 @@ class HttpProvider:
 def _outcome(call: ProviderCall, status: int, body: bytes) -> ProviderOutcome:
     if status == 200:
         try:
-            told = _decode(body)
-            return ProviderOutcome(told.outcome, code_of(told.code), code_of(told.reference))
+            answer = _decode(body)
+            return ProviderOutcome(answer.outcome, code_of(answer.code), code_of(answer.reference))
         except UNREADABLE as error:
             raise OutcomeUnknown(f"{call.key}: an answer that cannot be read") from error
     if status >= 500 or status in _TRY_AGAIN:

@@ -1,7 +1,7 @@
 """The shape of a saga: ordered steps of do, settle and undo around one pivot; and `advance`, what comes next.
 
-`advance` is pure and keeps no state: what has been decided stands in the row of the saga's owner, and the event itself
-says which step it ends. So a repeated event gives the same commands again, and a late one cannot turn anything back.
+`advance` is pure and keeps no state: the decision is in the row of the saga's owner, and the event itself says which
+step it ends. So a repeated event gives the same commands again, and a late one cannot reverse anything.
 """
 
 import asyncio
@@ -14,9 +14,19 @@ from sagakit.message import Command, Event
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One participant's part: its commands, the events that answer them, and what the pivot makes of those.
+    """One participant's part. Its `do` holds something (stock, money, a parcel) until the pivot has decided.
 
-    `do` takes the snapshot that the saga carries; `ok` carries it on.
+    Attributes:
+        participant: The service that executes `do`, `settle` and `undo`.
+        do: The command that makes the hold, from the subject and the snapshot.
+        ok: The event that says that the hold is made; it carries the snapshot on.
+        refused: The event that says that there is no hold.
+        refusal: The reason with which the saga is then cancelled.
+        settle: The command that makes the hold final, once the saga is confirmed.
+        settled: The event that answers `settle`.
+        undo: The command that gives the hold back, once the saga is cancelled; harmless if there is none.
+        undone: The event that answers `undo`.
+        record: The owner's command that records `settled` or `undone`.
     """
 
     participant: str
@@ -33,9 +43,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """`started` opens it, `confirm`/`cancel` ask the pivot, `confirmed`/`cancelled` are its two answers.
+    """Steps that are done one after another, and a pivot that then confirms or cancels all of them.
 
-    `snapshot` reads from a hold's event what the next hold needs to know.
+    Attributes:
+        owner: The service whose row is the pivot; it executes `confirm`, `cancel` and each step's `record`.
+        started: The event that begins the saga.
+        confirm: The command to decide that the saga succeeds, given when every step has made its hold.
+        cancel: The command to decide that it fails, with a reason.
+        confirmed: The pivot's positive answer; every step is then settled.
+        cancelled: The pivot's negative answer; every step is then undone.
+        timed_out: The reason with which a saga is cancelled that is not decided by its deadline.
+        snapshot: What the next hold needs to know, from `started` or a step's `ok`.
+        steps: In their order.
     """
 
     owner: str
@@ -76,27 +95,30 @@ def advance(saga: Saga, event: Event) -> tuple[Command, ...]:
 
 
 class SagaRun:
-    """One run through the saga, for whoever can wait for each command's answer. Deterministic, and decides nothing.
+    """One run through the saga, for a coordinator that waits for each command's answer. Deterministic, without state.
 
-    `do(command, cause)` has a command done: its answer, None if there is none to act upon.
+    Attributes:
+        decision: The pivot's answer, once there is one.
     """
 
     def __init__(self, saga: Saga, do: Callable[[Command, Event], Awaitable[Event | None]]) -> None:
+        """`do(command, cause)` has a command executed: its answer, None if there is nothing to act upon."""
         self._saga, self._do = saga, do
         self.decision: Event | None = None
 
     def learn(self, event: Event) -> bool:
-        """Whether `event` is one of the pivot's answers; the first one counts."""
+        """Whether `event` is an answer of the pivot; the first one becomes the `decision`."""
         decides = type(event) in (self._saga.confirmed, self._saga.cancelled)
         if decides and self.decision is None:
             self.decision = event
         return decides
 
     async def follow(self, event: Event) -> None:
-        """Do all that `event` leads to, at the same time, and whatever the answers lead to."""
+        """Execute all commands that `event` leads to, concurrently, and follow their answers."""
         await asyncio.gather(*(self.step(command, event) for command in advance(self._saga, event)))
 
     async def step(self, command: Command, cause: Event) -> None:
+        """Execute one command, and follow its answer."""
         answer = await self._do(command, cause)
         if answer is not None and not self.learn(answer):
             await self.follow(answer)

@@ -1,7 +1,7 @@
-"""Sealed text: written by one party for one other, carried by everybody between, and read by nobody else.
+"""Sealed text: written by one service for one other, and unreadable to all that store and carry it.
 
-Guarantee: what a sealer wrote opens to the same text with the key that sealed it, now or after a rotation; text that
-was never sealed opens as it is, so that what was written before there were keys is still read. An error shows neither.
+Guarantee: sealed text opens to the same text with the key that sealed it, also after a rotation. Text that was never
+sealed opens unchanged, so that what was written before there were keys can still be read. Errors show neither text.
 """
 
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
@@ -12,52 +12,68 @@ KEY_BYTES: Final = 32
 
 
 class CannotOpen(ValueError):
-    """Sealed text for which there is no key here, or that was changed on the way."""
+    """Text that was sealed with a key that is not known here, or changed since."""
 
 
 class Sealer(Protocol):
-    """Of one pair of parties: what the one seals, the other opens."""
+    """Seals and opens text between one pair of services."""
 
     def seal(self, text: str) -> str:
         """Sealed text, which starts with `MARK`."""
 
     def open(self, text: str) -> str:
-        """The text that was sealed, or `text` itself where it was not; raises `CannotOpen`."""
+        """The text that was sealed, or `text` itself if it was not; raises CannotOpen."""
 
 
 class FernetSealer:
-    """AES-128-CBC with HMAC-SHA-256. The first key seals, every key opens: rotated by putting a new one in front.
+    """AES-128-CBC with HMAC-SHA-256, to other bytes each time.
 
-    The same text is sealed to other bytes each time.
+    The first key seals, every key opens: to rotate, put a new key in front.
     """
 
     def __init__(self, *keys: str) -> None:
-        from cryptography.fernet import Fernet, InvalidToken, MultiFernet  # 40 ms that a service without keys saves
+        from cryptography.fernet import (
+            Fernet,
+            InvalidToken,
+            MultiFernet,
+        )  # takes 40 ms, which a service without keys saves
 
         self._fernet, self._invalid = MultiFernet([Fernet(key) for key in keys]), InvalidToken
 
     def seal(self, text: str) -> str:
+        """See Sealer."""
         return MARK + self._fernet.encrypt(text.encode()).decode()
 
     def open(self, text: str) -> str:
+        """See Sealer.
+
+        Raises:
+            CannotOpen: No key here opens it.
+        """
         if not text.startswith(MARK):
             return text
         try:
             return self._fernet.decrypt(text[len(MARK) :]).decode()
         except self._invalid:
-            raise CannotOpen("sealed with a key that is not known here, or changed on the way") from None
+            raise CannotOpen("sealed with a key that is not known here, or changed since") from None
 
 
 class DeterministicSealer:
-    """For golden files, tests and simulation: the same text gives the same bytes. It hides nothing."""
+    """For golden files, tests and simulation: the same text gives the same bytes. It protects nothing."""
 
     def __init__(self, pair: str) -> None:
         self._mark = f"{MARK}{pair}:"
 
     def seal(self, text: str) -> str:
+        """See Sealer."""
         return self._mark + urlsafe_b64encode(text.encode()).decode()
 
     def open(self, text: str) -> str:
+        """See Sealer.
+
+        Raises:
+            CannotOpen: No key here opens it.
+        """
         if not text.startswith(MARK):
             return text
         if not text.startswith(self._mark):
@@ -66,14 +82,20 @@ class DeterministicSealer:
 
 
 class NoSealer:
-    """Of a service that was given no key: it leaves text in clear, and opens only what is."""
+    """For a service without a key: it leaves text in clear, and opens only text in clear."""
 
     def seal(self, text: str) -> str:
+        """See Sealer."""
         return text
 
     def open(self, text: str) -> str:
+        """The text itself.
+
+        Raises:
+            CannotOpen: It is sealed.
+        """
         if text.startswith(MARK):
-            raise CannotOpen("sealed, and this service was given no key")
+            raise CannotOpen("sealed, and this service has no key")
         return text
 
 
@@ -83,7 +105,11 @@ def sealer(keys: str) -> Sealer:
 
 
 def checked(keys: str) -> str:
-    """`keys` as they are if each is the base64 (URL-safe) of 32 bytes; raises ValueError otherwise."""
+    """`keys` unchanged.
+
+    Raises:
+        ValueError: One of them is not 32 bytes in URL-safe base64.
+    """
     for key in keys.split(","):
         if len(b64decode(key, altchars=b"-_", validate=True)) != KEY_BYTES:
             raise ValueError("not a key")

@@ -1,4 +1,4 @@
-"""What a service *is*, without any I/O: its command table, its reactions, its calls to the outside world."""
+"""What a service is, without any I/O: its commands, its reactions, its calls to a provider, its saga's progress."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from sagakit.wording import Stated
 
 
 class OutOfTurn(Stated, ValueError):
-    """A message that its subject's state does not expect: a bug, or there is no such subject. Names ids and states."""
+    """A message that the state of its subject does not expect: a bug, or there is no such subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """`decide(command, state) -> event`, pure; and the events that can conclude the command.
+    """`decide(command, state) -> event`, which is pure, and the events that can conclude the command.
 
-    `answers` is looked up, in this order, when the command is repeated: the first one on record is the answer.
+    When the command is repeated, the first of `answers` that is in the journal is the answer.
     """
 
     decide: Callable[[Any, Any], Event]
@@ -28,51 +28,59 @@ class WorkingSet(Protocol):
     """The locked rows of one transaction, as states."""
 
     def get(self, subject: str, command: Command | None) -> Any:
-        """The state that `command` (None: a reminder about `subject`) is decided against."""
+        """The state that `command` is decided against; None: a nudge of `subject`."""
 
     def put(self, subject: str, state: Any) -> None:
-        """The state after an event."""
+        """Replace the state, after an event."""
 
 
-def no_call(event: Event) -> ProviderCall | None:
-    return None
+@dataclass(frozen=True, slots=True)
+class ProviderPort:
+    """What a service asks of its provider, as pure functions between its events, the calls and its commands.
+
+    Attributes:
+        call: The call that a private event asks for; None if it asks for none.
+        outcome: The internal command that brings the provider's definitive answer to a call. It raises
+            ProviderRejected for an answer that only a human can deal with.
+        endings: The outcomes that an operator may give to a call without an answer, each with its command.
+    """
+
+    call: Callable[[Event], ProviderCall | None]
+    outcome: Callable[[ProviderCall, ProviderOutcome], Command]
+    endings: Callable[[ProviderCall], Mapping[str, Command]]
 
 
-def no_outcome(call: ProviderCall, outcome: ProviderOutcome) -> Command:
-    raise OutOfTurn(f"{call.key}: this service calls nobody")
+@dataclass(frozen=True, slots=True)
+class SagaProgress:
+    """How far the saga of a subject is, read from its state: for the service that owns the saga.
 
+    Attributes:
+        owed: The event that an unfinished state still owes to the other services; None if it owes nothing.
+        undecided: Whether the owed event leaves the pivot open, so that an orchestrated hold may go on.
+        finished: Whether nobody waits for an answer about the subject any longer.
+        absent: Whether there is no such subject, so that a message that presumes it cannot be handled.
+    """
 
-def no_endings(call: ProviderCall) -> Mapping[str, Command]:
-    return {}
-
-
-def nothing_owed(state: Any) -> Event | None:
-    return None
-
-
-def undecided(event: Event) -> bool:
-    return False
-
-
-def unfinished(state: Any) -> bool:
-    return False
-
-
-def present(state: Any) -> bool:
-    return False
+    owed: Callable[[Any], Event | None]
+    undecided: Callable[[Event], bool]
+    finished: Callable[[Any], bool]
+    absent: Callable[[Any], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
     """Everything that the machinery needs to run a service, as values and pure functions.
 
-    `vocabulary` reads the service's journal (public and private events), `wire` what travels between services;
-    `private` events are journaled, never published. `reactions` is all that choreography knows here. `call` turns
-    a private event into the provider call it asks for, and `outcome` the answer into an internal command; `endings` are
-    the outcomes that an operator may give to a call without answer, each with its command. `owed` names the event that
-    an unfinished state still owes to the others, and `undecided` tells from it whether an orchestrated hold may go on;
-    to a `finished` state nobody waits for an answer any more. Where the state is `absent` there is nothing of that
-    subject, and a message that takes it for granted cannot be handled.
+    Attributes:
+        name: The name in channels, logs and metrics.
+        commands: The table of handlers.
+        evolve: The state after an event.
+        vocabulary: What the journal holds: the service's own events, public and private.
+        wire: The messages that travel between services.
+        private: Events that are recorded but never published.
+        reactions: The command that a foreign event leads to; all that choreography knows.
+        provider: For a service that calls a provider.
+        progress: For the service that owns the saga.
     """
 
     name: str
@@ -82,10 +90,5 @@ class Service:
     wire: Vocabulary
     private: tuple[type[Event], ...] = ()
     reactions: Mapping[type[Event], Callable[[Any], Command]] = field(default_factory=dict)
-    call: Callable[[Event], ProviderCall | None] = no_call
-    outcome: Callable[[ProviderCall, ProviderOutcome], Command] = no_outcome
-    endings: Callable[[ProviderCall], Mapping[str, Command]] = no_endings
-    owed: Callable[[Any], Event | None] = nothing_owed
-    undecided: Callable[[Event], bool] = undecided
-    finished: Callable[[Any], bool] = unfinished
-    absent: Callable[[Any], bool] = present
+    provider: ProviderPort | None = None
+    progress: SagaProgress | None = None

@@ -1,213 +1,174 @@
 """Every setting of every service, read from the environment in one place.
 
-Guarantee: a `Settings` read by `from_env` is valid; a bad or missing value raises `SettingsError`, which
-names the variable, the value and what would be valid. Secrets appear neither in `repr` nor in the table nor
-in an error.
+Guarantee: a `Settings` is valid; `from_env` raises `SettingsError` for a bad or missing value and names the variable,
+the value and what would be valid. Secrets appear neither in `repr` nor in an error.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Literal, NamedTuple, Self
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from sagakit.sealing import checked
 
-MASK = "********"
+MASK: Final = "********"
+_DATABASES: Final = ("postgresql", "postgresql+asyncpg", "postgres")
 
 
 class SettingsError(ValueError):
-    """A setting is missing or invalid; the message is one line, fit to be shown to an operator."""
+    """A setting is missing or invalid; the message is one line that an operator can read."""
 
 
-class SettingRow(NamedTuple):
-    """One line of the table of effective settings; `value` is masked where it is secret."""
+@dataclass(frozen=True)
+class Valid:
+    """Metadata of a field's type: the values that it accepts, as an error names them."""
 
-    name: str
-    value: str
-    source: Literal["environment", "default"]
-    doc: str
+    values: str
 
 
-class Rule(NamedTuple):
-    """How a raw value is read: `parse` raises ValueError on a bad one, `valid` says what is accepted."""
-
-    parse: Callable[[str], Any]
-    valid: str
+def _switch(value: object) -> object:
+    return {"on": True, "off": False}.get(value.lower()) if isinstance(value, str) else value
 
 
-def _one_of(*choices: str, fold: Callable[[str], str] = str.lower) -> Rule:
-    def parse(raw: str) -> str:
-        if fold(raw) not in choices:
-            raise ValueError(raw)
-        return fold(raw)
-
-    return Rule(parse, "one of " + ", ".join(choices))
-
-
-def _switch() -> Rule:
-    return Rule(lambda raw: {"on": True, "off": False}[raw.lower()], "one of on, off")
-
-
-def _whole(low: int, high: int) -> Rule:
-    def parse(raw: str) -> int:
-        number = int(raw)
-        if not low <= number <= high:
-            raise ValueError(raw)
-        return number
-
-    return Rule(parse, f"a whole number from {low} to {high}")
-
-
-def _leeway() -> Rule:
-    def parse(raw: str) -> float:
-        number = float(raw)
-        if not 0 <= number <= 60:
-            raise ValueError(raw)
-        return number
-
-    return Rule(parse, "a number of seconds from 0 to 60")
-
-
-def _seconds() -> Rule:
-    def parse(raw: str) -> float:
-        number = float(raw)
-        if not math.isfinite(number) or number <= 0:
-            raise ValueError(raw)
-        return number
-
-    return Rule(parse, "a number of seconds greater than 0")
-
-
-def _text(least: int = 1) -> Rule:
-    def parse(raw: str) -> str:
-        if len(raw) < least:
-            raise ValueError(raw)
-        return raw
-
-    return Rule(parse, "any text" if least <= 1 else f"at least {least} characters")
-
-
-def _url(*schemes: str) -> Rule:
-    def parse(raw: str) -> str:
-        parts = urlsplit(raw)
+def _url(*schemes: str) -> Callable[[str], str]:
+    def check(url: str) -> str:
+        parts = urlsplit(url)
         several = parts.scheme in _DATABASES and "host" in parse_qs(parts.query)  # a primary and its standby
         if parts.scheme not in schemes or not (parts.hostname or several) or (parts.port or 1) < 1:
-            raise ValueError(raw)
-        return raw.rstrip("/")
+            raise ValueError("not such a URL")
+        return url.rstrip("/")
 
-    return Rule(parse, "a URL such as " + " or ".join(f"{scheme}://host:port" for scheme in schemes))
-
-
-def _http() -> Rule:
-    return _url("http", "https")
+    return check
 
 
-def _address() -> Rule:
-    def parse(raw: str) -> str:
-        for one in raw.split(","):
-            host, _, port = one.strip().rpartition(":")
-            if not host or not 0 < int(port) < 65536:
-                raise ValueError(raw)
-        return raw
-
-    return Rule(parse, "host:port")
+def _addresses(addresses: str) -> str:
+    for address in addresses.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not 0 < int(port) < 65536:
+            raise ValueError("not such an address")
+    return addresses
 
 
-def _keys() -> Rule:
-    return Rule(checked, "keys of 32 bytes in URL-safe base64, separated by commas")
+def _credentials(keys: str) -> str:
+    if any(len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key for key in keys.split(",")):
+        raise ValueError("not such keys")
+    return keys
 
 
-def _credentials() -> Rule:
-    def parse(raw: str) -> str:
-        if any(len(one) < 16 or not one.isascii() or not one.isprintable() or " " in one for one in raw.split(",")):
-            raise ValueError(raw)
-        return raw
+Text = Annotated[str, Field(min_length=1), Valid("any text")]
+Switch = Annotated[bool, BeforeValidator(_switch), Valid("one of on, off")]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Valid("a number of seconds greater than 0")]
+Leeway = Annotated[float, Field(ge=0, le=60), Valid("a number of seconds from 0 to 60")]
+HttpUrl = Annotated[
+    str, AfterValidator(_url("http", "https")), Valid("a URL such as http://host:port or https://host:port")
+]
+DatabaseUrl = Annotated[
+    str,
+    AfterValidator(_url(*_DATABASES)),
+    Valid("a URL such as " + " or ".join(f"{scheme}://host:port" for scheme in _DATABASES)),
+]
+Addresses = Annotated[str, AfterValidator(_addresses), Valid("host:port")]
+Keys = Annotated[str, AfterValidator(checked), Valid("keys of 32 bytes in URL-safe base64, separated by commas")]
+Credentials = Annotated[
+    str,
+    AfterValidator(_credentials),
+    Valid("at least 16 visible ASCII characters, the newest first, separated by commas"),
+]
+Role = Annotated[Literal["api", "worker", "all"], BeforeValidator(str.lower)]
+Providers = Annotated[Literal["sandbox", "instant"], BeforeValidator(str.lower)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
 
-    return Rule(parse, "at least 16 visible ASCII characters, the newest first, separated by commas")
 
-
-def _setting(rule: Rule, doc: str, default: Any = MISSING, *, secret: bool = False) -> Any:
-    return field(default=default, repr=not secret, metadata={"rule": rule, "doc": doc, "secret": secret})
-
-
-_DATABASES = ("postgresql", "postgresql+asyncpg", "postgres")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(BaseModel):
     """The settings of one process. A field's variable is its name in capitals; durations are in seconds."""
 
-    coordination_mode: str = _setting(_text(), "who coordinates the saga, and what carries it", "temporal")
-    service: str = _setting(_text(), "name of this service", "quartet")
-    role: str = _setting(_one_of("api", "worker", "all"), "what this process does", "all")
-    replicas: int = _setting(_whole(1, 64), "processes that share HTTP_PORT", 1)
-    http_host: str = _setting(_text(), "address to listen on", "127.0.0.1")
-    http_port: int = _setting(_whole(0, 65535), "port to listen on, 0 for any free one", 8000)
-    http_connections_max: int = _setting(_whole(1, 1_000_000), "connections, then the longest idle ends", 4096)
-    http_header_max: int = _setting(_whole(1024, 1_048_576), "bytes of a request's header at most, else 431", 32_768)
-    http_unfinished_max: int = _setting(
-        _whole(65_536, 2**40), "bytes kept for strangers: half requests, answers unread; then they are cut", 16_777_216
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    coordination_mode: Text = Field("temporal", description="who coordinates the saga, and what carries it")
+    service: Text = Field("quartet", description="name of this service")
+    role: Role = Field("all", description="what this process does")
+    replicas: int = Field(1, ge=1, le=64, description="processes that share HTTP_PORT")
+    http_host: Text = Field("127.0.0.1", description="address to listen on")
+    http_port: int = Field(8000, ge=0, le=65535, description="port to listen on, 0 for any free one")
+    http_connections_max: int = Field(4096, ge=1, le=1_000_000, description="connections, then the longest idle ends")
+    http_header_max: int = Field(
+        32_768, ge=1024, le=1_048_576, description="bytes of a request's header at most, else 431"
     )
-    http_headers_max: int = _setting(_whole(8, 10_000), "lines of a request's header at most, else 431", 100)
-    http_pipeline_max: int = _setting(_whole(1, 1000), "unanswered requests on a connection, then reading pauses", 8)
-    http_head_timeout: float = _setting(_seconds(), "a header that takes longer gets 408", 10.0)
-    http_body_timeout: float = _setting(_seconds(), "a body that takes longer gets 408, an answer unread is cut", 15.0)
-    streams_per_customer: int = _setting(_whole(1, 100_000), "open event streams per customer, then 429", 20)
-    order_url: str = _setting(_http(), "order service", "http://127.0.0.1:8001")
-    payment_url: str = _setting(_http(), "payment service", "http://127.0.0.1:8002")
-    inventory_url: str = _setting(_http(), "inventory service", "http://127.0.0.1:8003")
-    shipping_url: str = _setting(_http(), "shipping service", "http://127.0.0.1:8004")
-    database_url: str = _setting(_url(*_DATABASES), "the service's own database", "", secret=True)
-    standby_timeout: float | None = _setting(
-        _seconds(), "a commit that its database's standby does not confirm within it gets 503; unset: no standby", None
+    http_unfinished_max: int = Field(
+        16_777_216,
+        ge=65_536,
+        le=2**40,
+        description="bytes kept for strangers: half requests, answers unread; then they are cut",
     )
-    db_pool: int = _setting(_whole(1, 500), "database connections per process", 6)
-    token_public_keys: str = _setting(_keys(), "verify access tokens (Ed25519), one or several")
-    jwt_leeway: float = _setting(_leeway(), "how far the clocks of those who sign tokens may be off", 5.0)
-    seal_key_payment: str = _setting(_keys(), "seals payment tokens, the newest key first", "", secret=True)
-    seal_key_shipping: str = _setting(_keys(), "seals addresses, the newest key first", "", secret=True)
-    providers: str = _setting(_one_of("sandbox", "instant"), "payment provider and carrier", "sandbox")
-    provider_key_payment: str = _setting(_credentials(), "payment's at its provider", "", secret=True)
-    provider_key_shipping: str = _setting(_credentials(), "shipping's at its carrier", "", secret=True)
-    provider_url: str = _setting(_http(), "provider sandbox", "http://127.0.0.1:8005")
-    provider_timeout: float = _setting(_seconds(), "a longer call to a provider is of unknown outcome", 2.0)
-    provider_concurrency: int = _setting(_whole(1, 10_000), "calls to a provider at a time", 32)
-    saga_deadline: float = _setting(_seconds(), "an order still undecided after this is cancelled", 30.0)
-    saga_nudge_after: float = _setting(_seconds(), "an order without progress for this long is nudged", 2.0)
-    saga_nudge_rate: int = _setting(_whole(1, 100_000), "orders nudged per sweep at most", 50)
-    saga_attention_after: float = _setting(_seconds(), "an order unsettled for so long needs attention", 60.0)
-    retry_initial: float = _setting(_seconds(), "first pause before a retry", 0.1)
-    retry_max: float = _setting(_seconds(), "longest pause between retries", 5.0)
-    delivery_attempts: int = _setting(_whole(1, 1000), "failures before a message is a dead letter", 5)
-    door_timeout: float = _setting(_seconds(), "a request that waits longer for its row or its batch gets 503", 5.0)
-    batch_max: int = _setting(_whole(1, 10_000), "commands in one transaction at most", 500)
-    outbox_lease: float = _setting(_seconds(), "how long a claimed outbox row belongs to its relay", 5.0)
-    outbox_poll: float = _setting(_seconds(), "slow poll of the outbox when nothing wakes the relay", 0.5)
-    drain_timeout: float = _setting(_seconds(), "longest graceful stop", 15.0)
-    log_level: str = _setting(_one_of("DEBUG", "INFO", "WARNING", "ERROR", fold=str.upper), "logged from", "INFO")
-    fault_injection: bool = _setting(_switch(), "whether failpoints can be set", False)
-    kafka_bootstrap: str = _setting(_address(), "Kafka", "127.0.0.1:9092")
-    kafka_session_timeout: float = _setting(_seconds(), "a killed consumer's partitions go to others after it", 6.0)
-    kafka_partitions: int = _setting(_whole(1, 1000), "partitions per topic", 6)
-    aws_endpoint_url: str | None = _setting(_http(), "SNS and SQS, if not Amazon's own", None)
-    aws_default_region: str = _setting(_text(), "AWS region", "eu-west-1")
-    sqs_visibility: float = _setting(_seconds(), "how long a received SQS message stays hidden", 30.0)
-    pubsub_emulator_host: str | None = _setting(_address(), "Pub/Sub, if not Google's own", None)
-    pubsub_project: str = _setting(_text(), "Google Cloud project", "quartet")
-    temporal_address: str = _setting(_address(), "Temporal", "127.0.0.1:7233")
-    temporal_namespace: str = _setting(_text(), "Temporal namespace", "default")
+    http_headers_max: int = Field(100, ge=8, le=10_000, description="lines of a request's header at most, else 431")
+    http_pipeline_max: int = Field(
+        8, ge=1, le=1000, description="unanswered requests on a connection, then reading pauses"
+    )
+    http_head_timeout: Seconds = Field(10.0, description="a header that takes longer gets 408")
+    http_body_timeout: Seconds = Field(15.0, description="a body that takes longer gets 408, an answer unread is cut")
+    streams_per_customer: int = Field(20, ge=1, le=100_000, description="open event streams per customer, then 429")
+    order_url: HttpUrl = Field("http://127.0.0.1:8001", description="order service")
+    payment_url: HttpUrl = Field("http://127.0.0.1:8002", description="payment service")
+    inventory_url: HttpUrl = Field("http://127.0.0.1:8003", description="inventory service")
+    shipping_url: HttpUrl = Field("http://127.0.0.1:8004", description="shipping service")
+    database_url: DatabaseUrl = Field("", description="the service's own database", repr=False)
+    standby_timeout: Seconds | None = Field(
+        None, description="a commit that its database's standby does not confirm within it gets 503; unset: no standby"
+    )
+    db_pool: int = Field(6, ge=1, le=500, description="database connections per process")
+    token_public_keys: Keys = Field(description="verify access tokens (Ed25519), one or several")
+    jwt_leeway: Leeway = Field(5.0, description="how far the clocks of those who sign tokens may be off")
+    seal_key_payment: Keys = Field("", description="seals payment tokens, the newest key first", repr=False)
+    seal_key_shipping: Keys = Field("", description="seals addresses, the newest key first", repr=False)
+    providers: Providers = Field("sandbox", description="payment provider and carrier")
+    provider_key_payment: Credentials = Field("", description="payment's at its provider", repr=False)
+    provider_key_shipping: Credentials = Field("", description="shipping's at its carrier", repr=False)
+    provider_url: HttpUrl = Field("http://127.0.0.1:8005", description="provider sandbox")
+    provider_timeout: Seconds = Field(2.0, description="a longer call to a provider is of unknown outcome")
+    provider_concurrency: int = Field(32, ge=1, le=10_000, description="calls to a provider at a time")
+    saga_deadline: Seconds = Field(30.0, description="an order still undecided after this is cancelled")
+    saga_nudge_after: Seconds = Field(2.0, description="an order without progress for this long is nudged")
+    saga_nudge_rate: int = Field(50, ge=1, le=100_000, description="orders nudged per sweep at most")
+    saga_attention_after: Seconds = Field(60.0, description="an order unsettled for so long needs attention")
+    retry_initial: Seconds = Field(0.1, description="first pause before a retry")
+    retry_max: Seconds = Field(5.0, description="longest pause between retries")
+    delivery_attempts: int = Field(5, ge=1, le=1000, description="failures before a message is a dead letter")
+    door_timeout: Seconds = Field(5.0, description="a request that waits longer for its row or its batch gets 503")
+    batch_max: int = Field(500, ge=1, le=10_000, description="commands in one transaction at most")
+    outbox_lease: Seconds = Field(5.0, description="how long a claimed outbox row belongs to its relay")
+    outbox_poll: Seconds = Field(0.5, description="slow poll of the outbox when nothing wakes the relay")
+    drain_timeout: Seconds = Field(15.0, description="longest graceful stop")
+    log_level: LogLevel = Field("INFO", description="logged from")
+    fault_injection: Switch = Field(False, description="whether failpoints can be set")
+    kafka_bootstrap: Addresses = Field("127.0.0.1:9092", description="Kafka")
+    kafka_session_timeout: Seconds = Field(6.0, description="a killed consumer's partitions go to others after it")
+    kafka_partitions: int = Field(6, ge=1, le=1000, description="partitions per topic")
+    aws_endpoint_url: HttpUrl | None = Field(None, description="SNS and SQS, if not Amazon's own")
+    aws_default_region: Text = Field("eu-west-1", description="AWS region")
+    sqs_visibility: Seconds = Field(30.0, description="how long a received SQS message stays hidden")
+    pubsub_emulator_host: Addresses | None = Field(None, description="Pub/Sub, if not Google's own")
+    pubsub_project: Text = Field("quartet", description="Google Cloud project")
+    temporal_address: Addresses = Field("127.0.0.1:7233", description="Temporal")
+    temporal_namespace: Text = Field("default", description="Temporal namespace")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Self:
-        """Read all settings from `environ`; an empty variable counts as absent, unknown ones are ignored."""
-        values = {f.name: _read(f, raw) for f in fields(cls) if (raw := environ.get(f.name.upper(), ""))}
-        for f in fields(cls):
-            if f.default is MISSING and f.name not in values:
-                raise SettingsError(f"{f.name.upper()} is required: set it to {f.metadata['rule'].valid}")
-        settings = cls(**values)
+        """Read all settings from `environ`; an empty variable counts as absent, unknown ones are ignored.
+
+        Raises:
+            SettingsError: A variable is missing or has a value that is not valid.
+        """
+        values = {name: value for name in cls.model_fields if (value := environ.get(name.upper(), ""))}
+        try:
+            settings = cls.model_validate(values)
+        except ValidationError as error:
+            name = str(error.errors()[0]["loc"][0])
+            raise SettingsError(_refusal(name, cls.model_fields[name], values.get(name))) from None
         if settings.retry_max < settings.retry_initial:
             raise SettingsError(
                 f"RETRY_MAX={settings.retry_max:g} is not valid: "
@@ -215,44 +176,28 @@ class Settings:
             )
         return settings
 
-    def table(self, environ: Mapping[str, str]) -> Sequence[SettingRow]:
-        """The effective settings, one row each, in declaration order, with secrets masked."""
-        return [
-            SettingRow(
-                f.name.upper(),
-                _shown(f, getattr(self, f.name)),
-                "environment" if environ.get(f.name.upper()) else "default",
-                f.metadata["doc"],
-            )
-            for f in fields(self)
-        ]
+
+def _refusal(name: str, field: FieldInfo, value: str | None) -> str:
+    if value is None:
+        return f"{name.upper()} is required: set it to {_valid(field)}"
+    return f"{name.upper()}={value if field.repr else MASK} is not valid: expected {_valid(field)}"
 
 
-def _read(f: Field[Any], raw: str) -> Any:
-    rule: Rule = f.metadata["rule"]
-    try:
-        return rule.parse(raw)
-    except (ValueError, KeyError):
-        shown = MASK if f.metadata["secret"] else raw
-        raise SettingsError(f"{f.name.upper()}={shown} is not valid: expected {rule.valid}") from None
+def _valid(field: FieldInfo) -> str:
+    """The values that a field accepts."""
+    if get_origin(field.annotation) is Literal:
+        return "one of " + ", ".join(get_args(field.annotation))
+    for metadata in _metadata(field):
+        if isinstance(metadata, Valid):
+            return metadata.values
+    bounds = {
+        name: getattr(metadata, name) for metadata in field.metadata for name in ("ge", "le") if hasattr(metadata, name)
+    }
+    return f"a whole number from {bounds['ge']} to {bounds['le']}"
 
 
-def _shown(f: Field[Any], value: Any) -> str:
-    if value is None or value == "":
-        return ""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, float):
-        return f"{value:g}"
-    if "://" in str(value):
-        return mask_password(value)
-    return MASK if f.metadata["secret"] else str(value)
-
-
-def mask_password(url: str) -> str:
-    """The URL with its password, if any, replaced; everything else stays readable."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, place = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{MASK}@{place}"))
+def _metadata(field: FieldInfo) -> Iterator[Any]:
+    """The metadata of the field's type; where it may be None too, that of the other type."""
+    yield from field.metadata
+    for kind in get_args(field.annotation):
+        yield from getattr(kind, "__metadata__", ())

@@ -1,4 +1,4 @@
-"""Background tasks that are kept alive, pauses before another try, and waits that end."""
+"""Background tasks that are kept alive, pauses between retries, and waits that can always be ended."""
 
 import asyncio
 import logging
@@ -13,20 +13,20 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, None]]
-_DOUBLINGS: Final = 1000  # 2.0 ** 1024 is no float any more
+_DOUBLINGS: Final = 1000  # 2.0 ** 1024 is too large for a float
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Pauses that double: `initial`, 2 x `initial`, 4 x `initial`, ... seconds, and `most` seconds at most."""
+    """Exponential backoff: pauses of `initial`, 2 x `initial`, 4 x `initial`, ... seconds, `most` seconds at most."""
 
     initial: float
     most: float
 
     def pause(self, failures: int) -> float:
-        """Seconds to wait before the next try, after `failures` earlier failures and the present one.
+        """Seconds to wait before the next try: min(initial * 2 ** failures, most), for any number of failures.
 
-        min(initial * 2 ** failures, most), for any number of failures.
+        `failures`: how many there were before the present one, so that the first pause is `initial`.
         """
         return min(self.initial * 2.0 ** min(max(failures, 0), _DOUBLINGS), self.most)
 
@@ -34,14 +34,27 @@ class Backoff:
 USUAL: Final = Backoff(0.1, 5.0)  # the defaults of RETRY_INITIAL and RETRY_MAX
 
 
-async def set_within(event: asyncio.Event, seconds: float | None) -> bool:
-    """Whether the event was set within `seconds` (None: however long it takes).
+async def finish_then_cancel(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which runs to its end even if this task is cancelled.
 
-    Not `asyncio.wait_for`: in Python 3.11 it loses a cancellation that comes in the moment in which the event is set,
+    Raises:
+        CancelledError: This task was cancelled, and `work` has ended. A second cancellation ends `work` too.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
+
+
+async def set_within(event: asyncio.Event, seconds: float | None) -> bool:
+    """Whether the event was set within `seconds`; None waits without limit.
+
+    Not `asyncio.wait_for`: in Python 3.11 it loses a cancellation that comes at the moment at which the event is set,
     and whoever stops the waiting task then waits for ever (python/cpython#86296).
 
-    Whoever clears the event does so *before* looking at the state that it tells of: what comes during the look then
-    ends the wait.
+    Clear the event *before* looking at the state that it signals: a change during the look then ends the wait.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -51,8 +64,8 @@ async def set_within(event: asyncio.Event, seconds: float | None) -> bool:
     return True
 
 
-async def company(answer: Coroutine[Any, Any, T], seconds: float, beat: Callable[[], None]) -> T:
-    """The answer; `beat` is called every so many seconds until it is there."""
+async def with_heartbeat(answer: Coroutine[Any, Any, T], seconds: float, beat: Callable[[], None]) -> T:
+    """The answer; `beat` is called every `seconds` until it is there."""
     task = asyncio.ensure_future(answer)
     try:
         while not (await asyncio.wait({task}, timeout=seconds))[0]:
@@ -65,10 +78,10 @@ async def company(answer: Coroutine[Any, Any, T], seconds: float, beat: Callable
 async def work_until(
     event: asyncio.Event, work: Coroutine[Any, Any, Any], stop: Callable[[], Coroutine[Any, Any, Any]], seconds: float
 ) -> None:
-    """Let `work` go on until the event is set or we are cancelled; then `stop` it, for so many seconds at most.
+    """Run `work` until the event is set or this task is cancelled; then `stop` it, for `seconds` at most.
 
-    Returns at once when the work ends by itself, and raises its error. It counts as stopped when it or `stop` has
-    ended: each may end without the other.
+    Returns at once when the work ends by itself, and raises its error. The work counts as stopped when it or `stop`
+    has ended: each may end without the other.
     """
     working, waiting = asyncio.ensure_future(work), asyncio.ensure_future(event.wait())
     try:
@@ -81,13 +94,13 @@ async def work_until(
             stopping = asyncio.ensure_future(stop())
             stopped, _ = await asyncio.wait({working, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if not stopped:
-                log.warning("work did not stop within %g s: what it had in hand goes to whoever comes next", seconds)
+                log.warning("work did not stop within %g s: what it had in hand goes to another worker", seconds)
 
 
 class Comeback:
-    """`event` is set when something answers again that refused to for more than `patience` seconds.
+    """Sets `event` when something answers again after it has refused to for more than `patience` seconds.
 
-    Silence is no refusal: what is overloaded is not to be started anew.
+    A timeout is no refusal: a server that is only overloaded must not make its clients start anew.
     """
 
     def __init__(self, patience: float = 2.0) -> None:
@@ -96,7 +109,12 @@ class Comeback:
         self._since: float | None = None
 
     async def watch(self, answer: Awaitable[T]) -> T:
-        """The answer, or its error; an error other than TimeoutError is a refusal."""
+        """The answer; any error other than TimeoutError is a refusal.
+
+        Raises:
+            TimeoutError: There was no answer in time.
+            Exception: Whatever `answer` raises.
+        """
         clock = asyncio.get_running_loop().time
         try:
             value = await answer
@@ -111,27 +129,27 @@ class Comeback:
         return value
 
 
-FAILURES: Final = 5  # of a background task in a row, until its service is not ready
-FAILING: Final = 10.0  # or so many seconds of them
+FAILURES: Final = 5  # failures of a background task in a row, after which its service is not ready
+FAILING: Final = 10.0  # or seconds for which it has been failing
 
 
 @dataclass(slots=True)
-class _Row:
-    """Failures of a task without a good while between them. Those that are excused (`ours` off) are not counted."""
+class _Failures:
+    """Failures of a task in a row. Those that are excused (`ours` is False) are not counted."""
 
     error: BaseException
     since: float
     count: int = 0
     ours: bool = True
-    began: float | None = None  # when it was started again, if it runs
+    began: float | None = None  # when the task was restarted, if it runs
 
 
 class Background:
     """Named long-running coroutines, restarted with exponential backoff when they raise.
 
     A task started with `restart=False` that raises sets `failed` instead. A task that returns is done; one that was
-    cancelled by anybody but `stop` has failed. It is well again when it has run for longer than the longest pause.
-    `excused(error)` says that an error is not the task's own fault, because what it depends on is known to be away.
+    cancelled by anything but `stop` has failed. A task has recovered when it has run for longer than the longest pause.
+    `excused(error)` says that an error is not the task's own fault, because a dependency is known to be unavailable.
     """
 
     def __init__(
@@ -143,22 +161,26 @@ class Background:
     ) -> None:
         self._metrics, self._backoff, self._excused = metrics, backoff, excused
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._rows: dict[str, _Row] = {}
+        self._failures: dict[str, _Failures] = {}
         self.failed = asyncio.Event()
 
     def start(self, name: str, work: Work, *, restart: bool = True) -> None:
-        """Run `work()` until `stop`; names are unique among what still runs."""
+        """Run `work()` until `stop`.
+
+        Raises:
+            ValueError: A task of that name still runs.
+        """
         if name in self._tasks and not self._tasks[name].done():
-            raise ValueError(f"the background task {name} runs already")
+            raise ValueError(f"the background task {name} already runs")
         self._metrics.background_failing.labels(name).set_function(lambda: float(name in self._failing()))
         self._tasks[name] = asyncio.create_task(self._keep(name, work, restart), name=name)
 
     def ailing(self) -> dict[str, str]:
-        """The tasks that have failed and are not well again, each with the kind of its last error."""
+        """The tasks that have failed and not recovered, each with the type of its last error."""
         return {name: type(row.error).__name__ for name, row in self._failing().items()}
 
     def beyond_bound(self) -> dict[str, str]:
-        """The tasks that fail by their own fault, FAILURES times in a row or for longer than FAILING seconds."""
+        """The tasks that failed through their own fault FAILURES times in a row, or for more than FAILING seconds."""
         now = time.monotonic()
         return {
             name: f"{type(row.error).__name__}, {row.count} times in {now - row.since:.0f} s"
@@ -167,36 +189,35 @@ class Background:
         }
 
     async def stop(self) -> None:
-        """Cancel all tasks, and return when the last of them has ended."""
+        """Cancel all tasks, and return when the last one has ended."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
-        self._rows.clear()
+        self._failures.clear()
 
-    def _failing(self) -> dict[str, _Row]:
+    def _failing(self) -> dict[str, _Failures]:
         now = time.monotonic()
-        return {
-            name: row for name, row in self._rows.items() if row.began is None or now - row.began <= self._backoff.most
-        }
+        longest = self._backoff.most
+        return {name: row for name, row in self._failures.items() if row.began is None or now - row.began <= longest}
 
     async def _keep(self, name: str, work: Work, restart: bool) -> None:
         failures = 0
         while True:
             began = time.monotonic()
-            if name in self._rows:
-                self._rows[name].began = began
+            if name in self._failures:
+                self._failures[name].began = began
             try:
                 await work()
-                self._rows.pop(name, None)
+                self._failures.pop(name, None)
                 return
             except (KeyboardInterrupt, SystemExit):
                 raise
-            except BaseException as error:  # a library's own cancellation, or its panic, ends no task unseen
+            except BaseException as error:  # also a cancellation or a panic from inside a library
                 if isinstance(error, asyncio.CancelledError) and _cancelled():
                     raise
-                self._note(name, error, time.monotonic() - began > self._backoff.most)
+                self._record(name, error, time.monotonic() - began > self._backoff.most)
                 log.exception("background task failed", extra={"task": name, "restarts": restart})
             if not restart:
                 self.failed.set()
@@ -207,15 +228,15 @@ class Background:
             await asyncio.sleep(self._backoff.pause(failures))
             failures += 1
 
-    def _note(self, name: str, error: BaseException, was_well: bool) -> None:
-        before, ours = self._rows.get(name), not self._excused(error)
-        if before is None or was_well or not ours or not before.ours:
-            self._rows[name] = _Row(error, time.monotonic(), int(ours), ours)
+    def _record(self, name: str, error: BaseException, had_recovered: bool) -> None:
+        before, ours = self._failures.get(name), not self._excused(error)
+        if before is None or had_recovered or not ours or not before.ours:
+            self._failures[name] = _Failures(error, time.monotonic(), int(ours), ours)
         else:
-            self._rows[name] = _Row(error, before.since, before.count + 1)
+            self._failures[name] = _Failures(error, before.since, before.count + 1)
 
 
 def _cancelled() -> bool:
-    """Whether somebody has asked for the end of the task that runs."""
+    """Whether the current task was cancelled from outside."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

@@ -1,7 +1,7 @@
-"""The keys of access tokens: who issues them signs with a private key, who reads them has the public half only.
+"""The keys of access tokens: the issuer signs with a private key, services verify with its public half.
 
-Ed25519 (RFC 8032). A key, of either kind, is its 32 bytes in URL-safe base64: text that fits into a variable. Several,
-separated by commas, are a rotation: the first signs, each verifies.
+Ed25519 (RFC 8032). A key of either kind is written as its 32 bytes in URL-safe base64, fit for an environment variable.
+Several keys, separated by commas, are a rotation: the first signs, each verifies.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ def new_signing_key() -> str:
 
 
 def private_key(keys: str) -> Ed25519PrivateKey:
-    """The first of `keys`; raises ValueError if it is none."""
+    """The first of `keys`; ValueError if it is not a key."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     return Ed25519PrivateKey.from_private_bytes(urlsafe_b64decode(keys.split(",")[0]))
 
 
 def public_keys(keys: str) -> list[Ed25519PublicKey]:
-    """What verifies, from public keys; raises ValueError if one of them is none."""
+    """The public `keys`, each of which verifies; ValueError if one of them is not a key."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     return [Ed25519PublicKey.from_public_bytes(urlsafe_b64decode(key)) for key in keys.split(",")]
 
 
 def public_half(keys: str) -> str:
-    """The public keys of private `keys`, in their order; raises ValueError if one of them is none."""
+    """The public keys of the private `keys`, in the same order; ValueError if one of them is not a key."""
     halves = (private_key(key).public_key().public_bytes_raw() for key in keys.split(","))
     return ",".join(urlsafe_b64encode(half).decode() for half in halves)

@@ -1,4 +1,4 @@
-"""Who listens to what: the whole wiring of a mode as data, so that every party can ensure all of it."""
+"""Who receives what: the whole wiring of a mode as data, so that every process can create all of it."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,14 +18,18 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
+    """All subscriptions of one style."""
+
     subscriptions: tuple[Subscription, ...]
 
     @property
     def channels(self) -> tuple[str, ...]:
+        """The names of all channels, sorted."""
         return tuple(sorted({subscription.channel for subscription in self.subscriptions}))
 
     @property
     def consumers(self) -> tuple[str, ...]:
+        """The services that receive anything, sorted."""
         return tuple(sorted({subscription.consumer for subscription in self.subscriptions}))
 
     @property
@@ -34,7 +38,8 @@ class Topology:
         return self.channels[0].partition(".")[0]
 
     def of(self, consumer: str) -> tuple[Subscription, ...]:
-        return tuple(one for one in self.subscriptions if one.consumer == consumer)
+        """The subscriptions of one service."""
+        return tuple(subscription for subscription in self.subscriptions if subscription.consumer == consumer)
 
 
 def events_channel(style: str, service: str) -> str:

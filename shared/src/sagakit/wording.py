@@ -1,8 +1,8 @@
-"""What may be said of an error, in a log, to an operator, to a broker: words that were chosen, never values.
+"""What logs, operators and brokers may read of an error: text that was chosen by us, never values.
 
-An exception of anybody else's may hold what it choked on, and that can be a card token or a street: of it the type is
-told, where it was raised, and codes that come from a list. An exception of ours that derives from `Stated` promises
-that its message holds nothing but names, ids and numbers.
+The message of a library's exception may contain the value that caused it, such as a card token or a street. So only its
+type is shown, where it was raised, and codes of known attributes. An exception of this system that derives from
+`Stated` promises that its message has nothing but names, ids and numbers.
 """
 
 import os
@@ -13,23 +13,24 @@ from pathlib import PurePath
 from typing import Final
 
 _CODE_MAX: Final = 64
-_IN_CODES: Final = str.maketrans("", "", "_.:-")
 _FRAMES_MAX: Final = 40
-_SAID_MAX: Final = 300
-_OF_STATEMENTS: Final = "42"  # SQLSTATEs of wrong statements, of which PostgreSQL quotes names: values are parameters
+_SUMMARY_MAX: Final = 300
+_OF_STATEMENTS: Final = (
+    "42"  # SQLSTATEs of wrong statements: PostgreSQL quotes names of them, while values are parameters
+)
 # Codes by which libraries tell their errors apart: PostgreSQL, gRPC, Temporal, Kafka, HTTP
 _CODES: Final = ("sqlstate", "grpc_status_code", "status", "errno", "code")
 _PLACES: Final = ("schema_name", "table_name", "column_name", "constraint_name")
 
 
 class Stated(Exception):
-    """An error whose message may be told to everybody who may read the log."""
+    """An error whose message may be shown to everybody who may read the log."""
 
 
 def stated(error: BaseException, *, placed: bool = False) -> str:
-    """The error in words fit for a log: its own if they were chosen, else its type and its code.
+    """The error as text that is safe for a log: its message if it is `Stated`, else its type and its codes.
 
-    `placed`: and where it was raised, for those who see no traceback.
+    `placed`: also where it was raised, for readers without a traceback.
     """
     if placed and not isinstance(error, Stated) and error.__traceback__ is not None:
         *_, (frame, line) = traceback.walk_tb(error.__traceback__)
@@ -42,14 +43,14 @@ def stated(error: BaseException, *, placed: bool = False) -> str:
         return f"{kind}: {os.strerror(error.errno)}"
     source = _source(error)
     details = [f"{name}={value}" for name, value in _details(source)]
-    said = f"{kind} ({', '.join(details)})" if details else kind
+    summary = f"{kind} ({', '.join(details)})" if details else kind
     if str(getattr(source, "sqlstate", "")).startswith(_OF_STATEMENTS) and source.args:
-        said = f"{said}: {source.args[0]}".partition("\n")[0][:_SAID_MAX]
-    return said
+        summary = f"{summary}: {source.args[0]}".partition("\n")[0][:_SUMMARY_MAX]
+    return summary
 
 
 def trace_of(error: BaseException) -> str:
-    """Where the error was raised, and what it came from: frames of our code, and each error as `stated`."""
+    """The traceback of the error and of its causes: frames without source lines, each error as `stated`."""
     parts: list[str] = []
     seen: set[int] = set()
     current: BaseException | None = error
@@ -59,11 +60,11 @@ def trace_of(error: BaseException) -> str:
         if isinstance(current, BaseExceptionGroup):
             parts += [f"  of the group: {stated(inner)}" for inner in current.exceptions[:10]]
         current = current.__cause__ or (None if current.__suppress_context__ else current.__context__)
-    return "\n\nwhich came of\n\n".join(parts)
+    return "\n\ncaused by\n\n".join(parts)
 
 
 def _frames(error: BaseException) -> Iterator[str]:
-    """Where, the innermost last; without the lines of code, which may have a value in them."""
+    """The frames, the innermost last, without source lines, which may contain values."""
     places = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     if len(places) > _FRAMES_MAX:
         yield f"  … {len(places) - _FRAMES_MAX} more\n"
@@ -72,7 +73,7 @@ def _frames(error: BaseException) -> Iterator[str]:
 
 
 def code_of(value: object) -> str:
-    """A code such as `card_declined`; empty if it is anything else, for a stranger's text may hold what we sent."""
+    """`value` if it is a code such as `card_declined`, else empty: other text may repeat what was sent."""
     if (
         isinstance(value, str)
         and len(value) <= _CODE_MAX
@@ -84,7 +85,7 @@ def code_of(value: object) -> str:
 
 
 def _source(error: BaseException) -> BaseException:
-    """The server's own error behind those of SQLAlchemy and its adapter, where there is one."""
+    """The database's own error behind those of SQLAlchemy and its adapter, where there is one."""
     orig: BaseException = getattr(error, "orig", None) or error
     cause = orig.__cause__
     return cause if cause is not None and isinstance(getattr(cause, "sqlstate", None), str) else orig
@@ -100,8 +101,8 @@ def _details(error: BaseException) -> Iterator[tuple[str, object]]:
         elif isinstance(value, str) and (code := _sqlstate(value) if name == "sqlstate" else code_of(value)):
             yield name, code
     answer = getattr(error, "response", None)
-    told = answer.get("Error") if isinstance(answer, dict) else None
-    if isinstance(told, dict) and (code := code_of(told.get("Code"))):
+    aws = answer.get("Error") if isinstance(answer, dict) else None
+    if isinstance(aws, dict) and (code := code_of(aws.get("Code"))):
         yield "code", code
 
 

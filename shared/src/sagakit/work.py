@@ -1,4 +1,4 @@
-"""What a service can be asked to do, whatever carried the question: items of work for the dispatcher."""
+"""Items of work for the dispatcher: what a service can be asked to do, whatever carried the request."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class Execute:
 
 @dataclass(frozen=True, slots=True)
 class Continue:
-    """Continue a saga: a foreign event that leads to another participant's command, while the saga is undecided."""
+    """Continue a saga that is still undecided: a foreign event that leads to another participant's command."""
 
     event: Event
     traceparent: str | None = None
@@ -35,7 +35,7 @@ class Continue:
 
 @dataclass(frozen=True, slots=True)
 class Nudge:
-    """Send again whatever the state of `subject` still owes to others."""
+    """Send again the event that the state of `subject` still owes to other services."""
 
     subject: str
     traceparent: str | None = None
@@ -45,7 +45,7 @@ Item = Execute | Continue | Nudge
 
 
 class HandlerFailed(Stated):
-    """A handler raised: a bug. `item` names the culprit; nothing of its batch was kept."""
+    """A handler raised, which is a bug. `item` is the culprit; nothing of its batch was kept."""
 
     def __init__(self, item: Item, error: Exception) -> None:
         super().__init__(f"{describe(item)}: {stated(error, placed=True)}")

@@ -41,7 +41,7 @@ class Served:
 
     def __init__(self, client: httpx.AsyncClient, service_process: Replica, app: FastAPI) -> None:
         self.client, self.service_process, self.app = client, service_process, app
-        self.do = service_process.participant.dispatcher.do
+        self.do = service_process.engine.dispatcher.do
 
     async def place(self, key: str = "k1", body: Any = None, customer: str = "alice", **more: str) -> httpx.Response:
         given = headers(customer, Idempotency_Key=key, **more)
@@ -63,7 +63,7 @@ async def served(service: str, url: str, **settings: Any) -> AsyncIterator[Serve
 
         app = create_app(service, this.settings, readiness, metrics=this.metrics)
         app.include_router(definition(service).router(this))
-        this.participant.background.start("attention", this.attention.run)
+        this.engine.background.start("attention", this.attention.run)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30) as client:
             try:

@@ -9,7 +9,7 @@ import pytest
 
 from checkout.messages import AuthorizePayment, CancelOrder
 from sagakit.app.attention import Attention
-from sagakit.postgres.dead_letters import letter_id
+from sagakit.dead_letters import letter_id
 from sagakit.web.app import encode_cursor
 from tests.postgres import Server
 from tests.service_process import basket, service_process
@@ -57,7 +57,7 @@ async def counted(this: Served, kind: str, number: int, seconds: float = 5) -> N
 
 async def bury(this: Served, *bodies: bytes) -> None:
     for body in bodies:
-        await this.service_process.participant.dead_letter(body, f"cannot read {body.decode()}")
+        await this.service_process.engine.dead_letter(body, f"cannot read {body.decode()}")
 
 
 async def _failing() -> None:
@@ -84,10 +84,10 @@ async def test_the_metric_says_how_many_there_are_without_anyone_asking(calm: Se
 
 async def test_an_operators_act_is_counted_at_once(postgres: Server) -> None:
     async with service_process("order", postgres.database("order"), started=False) as this:
-        attention = Attention(this.engine, this.participant, period=3600.0)
+        attention = Attention(this.database, this.engine, period=3600.0)
         counting = asyncio.create_task(attention.run())
         for body in (b"x", b"y"):
-            await this.participant.dead_letter(body, "cannot be read")
+            await this.engine.dead_letter(body, "cannot be read")
         gauge = this.metrics.attention.labels("dead-letter")
         assert await attention.push("nothing", "root") is None
         for body, left in ((None, 2), (b"x", 1), (b"y", 0)):
@@ -121,7 +121,7 @@ async def test_all_kinds_are_in_one_list(postgres: Server) -> None:
             "SELECT u.id, 'events', 'o', 'X', '', false, 0, u.attempts, now() + interval '1 hour', '2026-01-01' "
             "FROM (VALUES ('o2/X', 5), ('o3/X', 4)) AS u(id, attempts)"
         )
-        payment.service_process.participant.background.start("broken", _failing)
+        payment.service_process.engine.background.start("broken", _failing)
         for kind in ("dead-letter", "provider-call", "unpublished", "task"):
             await counted(payment, kind, 1)
         items = await pages(payment, limit=1)
@@ -181,13 +181,13 @@ async def test_a_retry_says_what_came_of_it(calm: Served) -> None:
         "id": good,
         "retried": False,
         "outcome": "failed",
-        "detail": "this process does not consume messages",
+        "detail": "this mode stays in memory",
     }
 
     async def redeliver(body: bytes) -> str | None:
         return None if body == b"good" else "CommitStock: ValueError: still a bug"
 
-    calm.service_process.participant.redeliver = redeliver
+    calm.service_process.engine.redeliver = redeliver
     answer = await calm.post(f"/attention/{bad}/retry", ADMIN)
     assert answer.status_code == 200
     assert answer.json() == {

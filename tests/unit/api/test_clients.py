@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from checkout.messages import PlaceOrder
 from order_service.api import order_id_of
-from order_service.schemas import OrderIn, OrderShape, Unfit
+from order_service.schemas import OrderIn, OrderShape, UnacceptableOrder
 from tests.postgres import Server
 from tests.service_process import basket
 from tests.unit.api.served import Served, headers, order_body, problem, served
@@ -56,7 +56,7 @@ async def test_bounds_that_have_become_stricter_are_for_new_orders(order: Served
     ]
     once = OrderShape.model_validate(body)
     given = json.loads(once.model_dump_json())
-    fingerprint = Unfit(once, ValidationError.from_exception_data("", [])).fingerprint()
+    fingerprint = UnacceptableOrder(once, ValidationError.from_exception_data("", [])).fingerprint()
     order_id = order_id_of("alice", "k")
     placed = PlaceOrder(order_id, "k", fingerprint, basket(customer="alice"))
     await order.do(placed)
@@ -76,7 +76,7 @@ async def test_bounds_that_have_become_stricter_are_for_new_orders(order: Served
 
 def test_what_was_accepted_and_what_is_refused_have_the_same_digest() -> None:
     body = order_body()
-    shape = Unfit(OrderShape.model_validate(body), ValidationError.from_exception_data("", []))
+    shape = UnacceptableOrder(OrderShape.model_validate(body), ValidationError.from_exception_data("", []))
     assert OrderIn.model_validate(body).fingerprint() == shape.fingerprint()
 
 
@@ -92,7 +92,7 @@ async def test_names_and_addresses_of_every_script_are_taken(order: Served) -> N
     assert stored["address"] == body["shipping_address"]
 
 
-async def test_a_key_that_stands_twice_is_refused(order: Served) -> None:
+async def test_a_duplicate_key_is_refused(order: Served) -> None:
     text = json.dumps(order_body()).replace('"quantity": 2', '"quantity": 1, "quantity": 2')
     given = headers(Idempotency_Key="k", Content_Type="application/json")
     told = problem(await order.client.post("/orders", content=text, headers=given), 422, "validation")

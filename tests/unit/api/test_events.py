@@ -66,7 +66,7 @@ async def test_a_cancelled_orders_events_end_when_it_is_settled(order: Served) -
     assert names[-1] == "CancellationSettled"
 
 
-async def test_a_customer_has_so_many_streams_at_a_time(postgres: Server) -> None:
+async def test_the_streams_of_a_customer_are_limited(postgres: Server) -> None:
     async with served("order", postgres.database("order"), streams_per_customer=2) as this:
         order_id = (await this.place()).json()["order_id"]
         path = f"/orders/{order_id}/events"

@@ -13,7 +13,7 @@ PATIENCE = 1.0
 async def test_an_order_that_is_locked_is_503_to_its_customer_and_nothing_to_others(database: Database) -> None:
     async with served("order", database("order"), door_timeout=PATIENCE) as order:
         order_id = (await order.place("k1")).json()["order_id"]
-        async with order.service_process.engine.connect() as other:
+        async with order.service_process.database.connect() as other:
             await other.exec_driver_sql(f"SELECT 1 FROM orders WHERE order_id = '{order_id}' FOR UPDATE")
             began = time.monotonic()
             cancel = asyncio.create_task(order.post(f"/orders/{order_id}/cancel"))
@@ -30,7 +30,7 @@ async def test_a_restock_of_a_locked_item_is_503_and_happens_once_when_it_is_fre
     async with served("inventory", database("inventory"), door_timeout=PATIENCE) as inventory:
         before = (await inventory.get("/stock/tea-pot")).json()["available"]
         given = {**ADMIN, "Idempotency-Key": "r1"}
-        async with inventory.service_process.engine.connect() as other:
+        async with inventory.service_process.database.connect() as other:
             await other.exec_driver_sql("SELECT 1 FROM stock_items WHERE sku = 'tea-pot' FOR UPDATE")
             problem(await inventory.post("/stock/tea-pot/restock", given, {"quantity": 5}), 503, "unavailable")
             free = {**headers("root", "admin"), "Idempotency-Key": "r2"}

@@ -158,7 +158,7 @@ async def test_a_bad_body_is_422_and_names_the_field(order: Served, body: Any, f
     assert await order.service_process.count("inbox") == 0
 
 
-async def test_half_a_character_is_refused(order: Served) -> None:
+async def test_an_unpaired_surrogate_is_refused(order: Served) -> None:
     body = json.dumps(_with("\ud800", "shipping_address", "city"))
     given = headers(Idempotency_Key="k", Content_Type="application/json")
     told = problem(await order.client.post("/orders", content=body, headers=given), 422, "validation")

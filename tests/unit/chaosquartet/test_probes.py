@@ -10,7 +10,8 @@ import pytest
 
 from checkout.messages import SERVICES
 from checkout_audit import loading
-from checkout_audit.snapshot import DeadLetterRow, OutboxRow, Snapshot
+from checkout_audit.rows import DeadLetterRow, OutboxRow
+from checkout_audit.snapshot import Snapshot
 from quartet_stack.errors import StackError
 from quartet_stack.layout import layout
 from tests.chaos.stack import StackUnderTest

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from checkout.messages import Money
-from checkout_audit.snapshot import ClientObservation, LedgerRow, Snapshot
+from checkout_audit.rows import LedgerRow
+from checkout_audit.snapshot import ClientObservation, Snapshot
 from tests.unit.checkout_audit.world import change
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
@@ -134,16 +135,16 @@ def ledger(key: str, /, **changes: Any) -> Mutation:
     return mutate
 
 
-def told(**sight: Any) -> Mutation:
-    return lambda clean: replace(clean, history=(*(clean.history or ()), ClientObservation(**sight)))
+def told(**observation: Any) -> Mutation:
+    return lambda clean: replace(clean, history=(*(clean.history or ()), ClientObservation(**observation)))
 
 
-def told_only(key: str, order_id: str | None, seen: str) -> Mutation:
+def told_only(key: str, order_id: str | None, answer: str) -> Mutation:
     """All that alice was told under a key is this."""
 
     def mutate(clean: Snapshot) -> Snapshot:
         others = tuple(one for one in clean.history or () if one.key != key)
         assert others != clean.history
-        return replace(clean, history=(*others, ClientObservation(key, order_id, seen, "alice")))
+        return replace(clean, history=(*others, ClientObservation(key, order_id, answer, "alice")))
 
     return mutate

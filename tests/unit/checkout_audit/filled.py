@@ -7,7 +7,8 @@ import msgspec
 from sqlalchemy import Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from checkout_audit.snapshot import Records, Snapshot
+from checkout_audit.rows import Records
+from checkout_audit.snapshot import Snapshot
 from checkout_audit.tables import METADATA
 from inventory_service import store as inventory
 from order_service import store as order

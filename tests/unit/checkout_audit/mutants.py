@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from checkout.messages import Address, Money, StockCommitted
-from checkout_audit.snapshot import DeadLetterRow, InboxRow, JournalRow, OutboxRow, Snapshot
+from checkout_audit.rows import DeadLetterRow, InboxRow, JournalRow, OutboxRow
+from checkout_audit.snapshot import Snapshot
 from inventory_service.domain import Reservation
 from shipping_service.domain import Shipment
 from tests.unit.checkout_audit.edits import (
@@ -180,17 +181,21 @@ MUTANTS = (
     Mutant(
         "a client was told CANCELLED, it is COMPLETED",
         10,
-        told(key="key-completed", order_id="completed", seen="CANCELLED"),
+        told(key="key-completed", order_id="completed", answer="CANCELLED"),
     ),
-    Mutant("an accepted order is missing to its client", 10, told(key="key-x", order_id="x", seen="accepted")),
-    Mutant("an order accepted by key is missing", 10, told(key="key-x", order_id=None, seen="accepted")),
+    Mutant("an accepted order is missing to its client", 10, told(key="key-x", order_id="x", answer="accepted")),
+    Mutant("an order accepted by key is missing", 10, told(key="key-x", order_id=None, answer="accepted")),
     Mutant(
-        "a client was told of two orders under a key", 10, told(key="key-completed", order_id="single", seen="accepted")
+        "a client was told of two orders under a key",
+        10,
+        told(key="key-completed", order_id="single", answer="accepted"),
     ),
     Mutant(
-        "a client was told of an order of another key", 10, told(key="other", order_id="completed", seen="accepted")
+        "a client was told of an order of another key", 10, told(key="other", order_id="completed", answer="accepted")
     ),
-    Mutant("the order of a lost answer ended otherwise", 10, told(key="key-overdue", order_id=None, seen="COMPLETED")),
+    Mutant(
+        "the order of a lost answer ended otherwise", 10, told(key="key-overdue", order_id=None, answer="COMPLETED")
+    ),
     Mutant("an order that was refused exists", 10, told_only("key-declined", None, "refused")),
     Mutant(
         "a customer was told that it is too late to cancel, and it was cancelled for them",
@@ -198,6 +203,6 @@ MUTANTS = (
         told_only("key-withdrawn", "withdrawn", "not cancelled"),
     ),
     Mutant(
-        "an order that could not be cancelled is missing", 10, told(key="key-x", order_id="x", seen="not cancelled")
+        "an order that could not be cancelled is missing", 10, told(key="key-x", order_id="x", answer="not cancelled")
     ),
 )

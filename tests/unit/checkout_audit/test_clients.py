@@ -45,18 +45,18 @@ def test_the_end_of_an_operation_is_what_its_client_was_told(
     end: dict[str, Any], told: tuple[str | None, str] | None, tmp_path: Path
 ) -> None:
     begin = INVOKE | {name: end[name] for name in ("op",) if name in end}
-    sights = read_history(written(tmp_path, begin, INVOKE | end))
-    assert sights == ((ClientObservation("k", *told, "bob"),) if told else ())
+    observations = read_history(written(tmp_path, begin, INVOKE | end))
+    assert observations == ((ClientObservation("k", *told, "bob"),) if told else ())
 
 
-def test_each_thing_is_told_once_and_faults_and_readiness_tell_nothing(tmp_path: Path) -> None:
+def test_repeated_observations_count_once_and_other_lines_do_not_count(tmp_path: Path) -> None:
     fault = {"type": "fault", "phase": "start", "fault": "kill", "target": "payment"}
     ready = {"type": "ready", "service": "order", "status": "ready", "reasons": []}
     path = written(tmp_path, ready, INVOKE, fault, OK, *again("2", INVOKE, OK))
     assert read_history(path) == (ClientObservation("k", "o", "accepted", "bob"),)
 
 
-def test_what_never_ended_is_unknown_and_concurrent_operations_are_told_apart(tmp_path: Path) -> None:
+def test_an_operation_without_an_end_is_unknown_and_concurrent_ones_are_distinguished(tmp_path: Path) -> None:
     other = INVOKE | {"id": "2", "key": "l"}
     assert read_history(written(tmp_path, other, INVOKE, OK)) == (
         ClientObservation("k", "o", "accepted", "bob"),
@@ -92,6 +92,6 @@ def test_a_line_that_cannot_be_read_is_named(line: Any, tmp_path: Path) -> None:
         read_history(written(tmp_path, INVOKE, line))
 
 
-def test_a_missing_file_is_no_empty_history(tmp_path: Path) -> None:
+def test_a_missing_file_is_an_error_and_no_empty_history(tmp_path: Path) -> None:
     with pytest.raises(BadHistory, match="HISTORY="):
         read_history(tmp_path / "nothing")

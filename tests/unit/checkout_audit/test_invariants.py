@@ -9,7 +9,8 @@ import pytest
 from checkout import messages as m
 from checkout_audit.invariants import INVARIANTS
 from checkout_audit.report import judge
-from checkout_audit.snapshot import DeadLetterRow, Snapshot
+from checkout_audit.rows import DeadLetterRow
+from checkout_audit.snapshot import Snapshot
 from inventory_service.domain import Reservation
 from order_service.domain import DisownOrder, Order
 from tests.unit.checkout_audit.edits import LONG_AGO, add_row, claim, order, without
@@ -32,7 +33,7 @@ def test_a_consistent_system_has_no_violation(clean: Snapshot) -> None:
     assert problems(clean) == []
 
 
-def test_every_invariant_is_held_against_something(clean: Snapshot) -> None:
+def test_every_invariant_checks_something(clean: Snapshot) -> None:
     assert all(finding.judged and finding.checked for finding in judge(clean).findings)
 
 
@@ -72,11 +73,11 @@ def _disowned() -> World:
     return world
 
 
-def test_an_order_that_never_was_and_has_been_undone_is_consistent() -> None:
+def test_an_order_that_was_never_placed_and_is_undone_is_consistent() -> None:
     assert problems(_disowned().snapshot()) == []
 
 
-def test_an_order_that_never_was_and_still_holds_money_is_caught() -> None:
+def test_an_order_that_was_never_placed_and_still_holds_money_is_caught() -> None:
     snapshot = _disowned().snapshot()
     held = replace(snapshot, payments=change(snapshot.payments, "ghost", status="AUTHORIZED", closed=False))
     assert 4 in judge(held).violated
@@ -87,7 +88,7 @@ def test_an_order_that_was_placed_cannot_be_disowned(clean: Snapshot) -> None:
     assert 1 in judge(lost).violated
 
 
-def test_a_strangers_message_excuses_no_order_that_was_placed(clean: Snapshot) -> None:
+def test_a_missing_cause_is_excused_only_for_orders_that_were_never_placed(clean: Snapshot) -> None:
     journal = clean.services["inventory"].journal
     without_cause = tuple(row for row in journal if row.id != "completed/StockReserved")
     records = replace(clean.services["inventory"], journal=without_cause)
@@ -122,20 +123,20 @@ def test_without_a_history_the_clients_are_not_judged(clean: Snapshot) -> None:
 
 def test_entries_of_a_sandbox_that_cannot_be_read_are_not_missed(clean: Snapshot) -> None:
     instant = tuple(row for row in clean.ledger if row.source != "sandbox")
-    blind = replace(clean, ledger=instant, sandbox_seen=False)
+    blind = replace(clean, ledger=instant, sandbox_read=False)
     assert problems(blind) == []
-    assert judge(blind).tally.unseen == 11
+    assert judge(blind).tally.unread == 11
     without_capture = tuple(row for row in instant if row.key != "instant/capture")
     assert {6, 9} <= judge(replace(blind, ledger=without_capture)).violated
 
 
-def test_no_orders_are_nothing_checked() -> None:
+def test_without_orders_nothing_is_checked() -> None:
     report = judge(Snapshot())
     assert report.consistent
     assert report.vacuous
 
 
-def test_the_tally_tells_what_was_reached(clean: Snapshot) -> None:
+def test_the_tally_counts_what_there_was(clean: Snapshot) -> None:
     tally = judge(clean).tally
     assert tally.orders == {"COMPLETED": 5, "CANCELLED": 10}
     assert tally.cancelled["PAYMENT_DECLINED"] == 2

@@ -58,11 +58,11 @@ async def test_the_ledger_is_read_page_by_page_and_found_by_range() -> None:
     assert [row.order_id for row in ledger.between("0001", "0003")] == ["0001", "0002"]
 
 
-async def test_a_passing_failure_is_survived() -> None:
+async def test_a_transient_failure_is_retried() -> None:
     assert len((await sandbox(Pages(3, broken=1)).read()).between(None, None)) == 3
 
 
-async def test_a_lasting_failure_is_no_empty_ledger() -> None:
+async def test_a_lasting_failure_is_an_error_and_no_empty_ledger() -> None:
     with pytest.raises(Unreachable, match="make up"):
         await sandbox(Pages(3, broken=99, status=401)).read()
 

@@ -16,7 +16,8 @@ from checkout_audit.drain import drain
 from checkout_audit.ledger import Ledger
 from checkout_audit.loading import connections, load
 from checkout_audit.report import judge
-from checkout_audit.snapshot import DeadLetterRow, OutboxRow, Snapshot
+from checkout_audit.rows import DeadLetterRow, OutboxRow
+from checkout_audit.snapshot import Snapshot
 from checkout_audit.target import Target
 from tests.postgres import Server
 from tests.unit.checkout_audit.edits import add_row, order

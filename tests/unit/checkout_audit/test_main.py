@@ -90,7 +90,7 @@ def test_the_table_names_the_offending_orders(clean: Snapshot) -> None:
     assert "180.00 EUR" in words
 
 
-def test_an_empty_stack_is_said_loudly() -> None:
+def test_an_empty_stack_is_reported_prominently() -> None:
     assert "NOTHING WAS CHECKED" in shown(judge(Snapshot()))
 
 

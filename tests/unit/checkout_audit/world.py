@@ -8,18 +8,10 @@ from typing import Any
 from checkout import messages as m
 from checkout.provider_rules import decide
 from checkout_audit.replay import SERVICES
-from checkout_audit.snapshot import (
-    ClientObservation,
-    InboxRow,
-    JournalRow,
-    LedgerRow,
-    OrderRow,
-    PaymentRow,
-    Records,
-    Snapshot,
-)
+from checkout_audit.rows import InboxRow, JournalRow, LedgerRow, OrderRow, PaymentRow, Records
+from checkout_audit.snapshot import ClientObservation, Snapshot
 from inventory_service.domain import Reservation, Restock, StockItem, StockState
-from inventory_service.store import named
+from inventory_service.store import skus_named_by
 from order_service.domain import Order
 from payment_service.domain import Payment
 from sagakit.message import Command, Event, message_id
@@ -59,7 +51,7 @@ class World:
         return self.now
 
     def do(self, command: Command, cause: str | None = None, *, answered: bool = True) -> None:
-        """Handle a command as the door does; `answered` False leaves the call to the provider open."""
+        """Handle a command as the engine does; `answered` False leaves the call to the provider open."""
         service = next(name for name, one in SERVICES.items() if type(command) in one.commands)
         cause = message_id(command) if cause == OWN else cause
         claim = message_id(command)
@@ -71,7 +63,7 @@ class World:
         definition = SERVICES[service]
         event = definition.commands[type(command)].decide(command, self._state(service, command))
         self._evolve(service, command, event)
-        call = definition.call(event)
+        call = definition.provider.call(event) if definition.provider is not None else None
         if call is None:
             return
         self.calls[call.key] = (service, call)
@@ -97,7 +89,9 @@ class World:
                 source,
             )
         )
-        command = SERVICES[service].outcome(call, outcome)
+        port = SERVICES[service].provider
+        assert port is not None
+        command = port.outcome(call, outcome)
         if self.instant:
             self._handle(service, command, True)
         else:
@@ -108,7 +102,7 @@ class World:
         state = self.states[service].get(command.subject) or blank[service](command.subject)
         if service != "inventory":
             return state
-        skus = named(command) | set(state.lines)
+        skus = skus_named_by(command) | set(state.lines)
         return StockState(state, {sku: self.stock[sku] for sku in skus})
 
     def _evolve(self, service: str, command: Command, event: Event) -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from checkout.topology import topology_of
-from quartet_stack.docker.containers import BROKERS
+from quartet_stack.docker.environment import BROKERS
 from quartet_stack.layout import REPOSITORY
 from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES
@@ -59,9 +59,8 @@ def test_values_hold_no_secret_and_name_the_variables_that_services_read() -> No
     values = (CHART / "values.yaml").read_text()
     assert not re.search(r"^\s*\w*(password|secret|token)\w*: \S", values.replace("existingSecret: quartet", ""), re.I)
     helpers = (CHART / "templates" / "_helpers.tpl").read_text()
-    from dataclasses import fields
 
-    known = {field.name.upper() for field in fields(Settings)}
+    known = {name.upper() for name in Settings.model_fields}
     named = set(re.findall(r"\{name: ([A-Z_]+), value", helpers)) | set(
         re.findall(r"- name: ([A-Z_]+)$", helpers, re.M)
     )

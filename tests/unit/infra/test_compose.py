@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import toxics
-from quartet_stack.docker import containers as docker
-from quartet_stack.docker.containers import BROKERS, COMPOSE_FILE
+from quartet_stack.docker.compose import COMPOSE_FILE
+from quartet_stack.docker.environment import BROKERS, routes
 from quartet_stack.layout import REPOSITORY
+from quartet_stack.servers import toxiproxy
 from quartet_stack.settings import PORTS, SERVICES, resolve
 from sagakit.modes import MODES
 
@@ -105,10 +105,10 @@ def test_every_port_inside_is_the_one_that_the_services_listen_to() -> None:
 def test_chaos_leads_through_proxies_that_exist() -> None:
     proxies = json.loads(PROXIES.read_text())
     ports = {proxy["listen"].rpartition(":")[2] for proxy in proxies}
-    routes = docker.routes()
-    assert {route.rpartition(":")[2] for route in routes.values()} == ports
-    assert all(f"${{{name}:-" in TEXT for name in routes)
-    assert all(f"${{{name}:-{proxy['upstream']}}}" in TEXT for name, proxy in zip(routes, proxies, strict=True))
+    given = routes()
+    assert {route.rpartition(":")[2] for route in given.values()} == ports
+    assert all(f"${{{name}:-" in TEXT for name in given)
+    assert all(f"${{{name}:-{proxy['upstream']}}}" in TEXT for name, proxy in zip(given, proxies, strict=True))
 
 
 def test_each_service_has_a_proxy_for_each_thing_that_it_stands_on_named_as_in_the_quartet_stack(
@@ -118,7 +118,7 @@ def test_each_service_has_a_proxy_for_each_thing_that_it_stands_on_named_as_in_t
     native = set[str]()
     for mode in MODES:
         settings = resolve({"TOXICS": "on", "COORDINATION_MODE": mode, "STACK_DIR": str(tmp_path)})
-        native |= {link.name for link in toxics.links(settings)}
+        native |= {link.name for link in toxiproxy.links(settings)}
     assert names == native
 
 

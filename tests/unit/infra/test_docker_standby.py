@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from quartet_stack.docker import containers as docker
+from quartet_stack.docker import environment as docker_environment
 from quartet_stack.docker import standby as docker_standby
 from quartet_stack.docker.compose import STANDBY_FILE, Compose, written_settings
-from quartet_stack.docker.standby import Place
+from quartet_stack.docker.standby import ContainerLayout
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY, Layout
 from quartet_stack.secrets_store import load_or_create
@@ -38,7 +38,7 @@ def settings(place: Path, **values: str) -> Settings:
 
 
 def environment(chosen: Settings) -> dict[str, str]:
-    return docker.environment_of(chosen, load_or_create(chosen.layout, SERVICES))
+    return docker_environment.variables(chosen, load_or_create(chosen.layout, SERVICES))
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -66,7 +66,7 @@ def test_no_secret_has_a_default() -> None:
 
 def test_without_a_standby_the_file_is_not_read_and_nothing_is_handed_on(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    docker._prepare(chosen)
+    docker_environment.prepare(chosen)
     assert str(STANDBY_FILE) not in Compose(Layout(tmp_path))._words
     assert environment(chosen)["DB_STANDBY"] == "off"
     assert "REPLICATION_PASSWORD" not in environment(chosen)
@@ -74,7 +74,7 @@ def test_without_a_standby_the_file_is_not_read_and_nothing_is_handed_on(tmp_pat
 
 def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -> None:
     chosen = settings(tmp_path, DB_STANDBY="order", STANDBY_TIMEOUT="3")
-    docker._prepare(chosen)
+    docker_environment.prepare(chosen)
     words = Compose(Layout(tmp_path))._words
     assert words[: words.index("--env-file")].count("--file") == 2
     given = environment(chosen)
@@ -91,7 +91,7 @@ def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -
                 "STANDBY_TIMEOUT": "",
             }
         )
-    standby.write(Place(tmp_path), "order", Mark("standby", confirmed=True))
+    standby.write(ContainerLayout(tmp_path), "order", Mark("standby", confirmed=True))
     given = environment(chosen)
     assert (given["ORDER_DB_FOLLOWS"], given["ORDER_STANDBY_FOLLOWS"]) == ("order-standby", "")
     with pytest.raises(StackError, match="DB_STANDBY has to name order"):
@@ -99,16 +99,16 @@ def test_with_one_both_servers_are_named_to_those_who_use_them(tmp_path: Path) -
 
 
 def test_what_is_written_down_of_containers_is_not_of_the_quartet_stack(tmp_path: Path) -> None:
-    standby.write(Place(tmp_path), "order", Mark("standby"))
+    standby.write(ContainerLayout(tmp_path), "order", Mark("standby"))
     assert standby.mark(Layout(tmp_path), "order") == Mark()
 
 
 def test_a_promotion_kills_marks_deletes_promotes_and_makes_anew_in_this_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen, place = settings(tmp_path, DB_STANDBY="order"), Place(tmp_path)
-    docker._prepare(chosen)
-    docker._record(chosen)
+    chosen, place = settings(tmp_path, DB_STANDBY="order"), ContainerLayout(tmp_path)
+    docker_environment.prepare(chosen)
+    docker_environment.record(chosen)
     standby.write(place, "order", Mark("db", confirmed=True))
     seen: list[str] = []
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack.docker import containers as docker
-from quartet_stack.docker import images
+from quartet_stack.docker import containers, images
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY
 from quartet_stack.settings import resolve
@@ -18,8 +17,8 @@ GOOD, BAD = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
 
 def test_every_image_that_is_used_is_listed_and_no_other() -> None:
     assert images.problems(images.LOCK.read_text()) == [], "renew it: .venv/bin/python -m quartet_stack.docker.images"
-    assert {"postgres:17", "apache/kafka:4.3.1"} <= images.used()
-    assert any(image.startswith("python:") for image in images.used())
+    assert {"postgres:17", "apache/kafka:4.3.1"} <= images.used_images()
+    assert any(image.startswith("python:") for image in images.used_images())
 
 
 def test_images_are_used_nowhere_but_where_they_are_looked_for() -> None:
@@ -49,18 +48,18 @@ def test_an_image_that_is_not_listed_or_not_used_is_named() -> None:
 
 @pytest.mark.parametrize("line", ["postgres:17", "postgres:17 latest", f"postgres:17 {GOOD[:-1]}"])
 def test_a_line_that_says_no_digest_is_refused(line: str) -> None:
-    with pytest.raises(StackError, match="is no image with its digest"):
-        images.locked(line)
+    with pytest.raises(StackError, match="is not an image with its digest"):
+        images.listed_digests(line)
 
 
 def test_another_digest_than_the_listed_one_is_refused() -> None:
     lock = f"postgres:17 {GOOD}\nother:1 -\n"
-    images.refuse_another("postgres:17", [f"postgres@{GOOD}", f"mirror.example.org/postgres@{BAD}"], lock)
-    images.refuse_another("other:1", [f"other@{BAD}"], lock)
-    images.refuse_another("of-the-caller:1", [], lock)
+    images.refuse_other_digest("postgres:17", [f"postgres@{GOOD}", f"mirror.example.org/postgres@{BAD}"], lock)
+    images.refuse_other_digest("other:1", [f"other@{BAD}"], lock)
+    images.refuse_other_digest("of-the-caller:1", [], lock)
     for digests in ([f"postgres@{BAD}"], []):
-        with pytest.raises(StackError, match=r"the image postgres:17 has the digest .*, not sha256:a{64}"):
-            images.refuse_another("postgres:17", digests, lock)
+        with pytest.raises(StackError, match=r"the image postgres:17 has .* digest.*; images\.lock lists sha256:a{64}"):
+            images.refuse_other_digest("postgres:17", digests, lock)
 
 
 def pretend(folder: Path, monkeypatch: pytest.MonkeyPatch, digest: str) -> None:
@@ -84,10 +83,10 @@ def test_make_up_takes_the_listed_image_and_no_other(tmp_path: Path, monkeypatch
     monkeypatch.setattr(images, "LOCK", lock)
     settings = resolve({"STACK_DIR": str(tmp_path / "stack")})
     pretend(tmp_path, monkeypatch, GOOD)
-    docker.images(settings, lambda what, how_far: None)
+    containers.images(settings, lambda what, how_far: None)
     pretend(tmp_path, monkeypatch, BAD)
     with pytest.raises(StackError, match="the image postgres:17 has the digest sha256:bbb"):
-        docker.images(settings, lambda what, how_far: None)
+        containers.images(settings, lambda what, how_far: None)
 
 
 def test_the_lock_is_filled_from_the_registries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +94,7 @@ def test_the_lock_is_filled_from_the_registries(tmp_path: Path, monkeypatch: pyt
     pretend(tmp_path, monkeypatch, GOOD)
     assert images.main([]) == 0
     assert images.main(["--check"]) == 0
-    assert set(images.locked(images.LOCK.read_text()).values()) == {GOOD}
+    assert set(images.listed_digests(images.LOCK.read_text()).values()) == {GOOD}
 
 
 def test_a_registry_that_does_not_answer_leaves_the_lock_as_it_is(

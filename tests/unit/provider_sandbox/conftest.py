@@ -39,7 +39,7 @@ class HangingUp(httpx.ASGITransport):
 
 @dataclass
 class Sandbox:
-    """The application and a client that speaks for nobody."""
+    """The application, and a client without credentials."""
 
     transport: httpx.ASGITransport
     client: httpx.AsyncClient

@@ -103,7 +103,7 @@ async def test_a_booking_ends_alike(provider: Provider, country: str, outcome: s
 
 
 @pytest.mark.parametrize("end", [("capture", "dispatch"), ("void", "cancel")])
-async def test_whole_lives_end_alike(provider: Provider, end: tuple[str, str]) -> None:
+async def test_all_sequences_of_operations_end_alike(provider: Provider, end: tuple[str, str]) -> None:
     steps = [call("authorize", amount=EUR, token="tok_visa"), call("book", country="LV")]
     steps += [call(operation, amount=EUR) for operation in end]
     outcomes = [await answer(provider, step) for step in steps]
@@ -180,7 +180,7 @@ async def test_a_definitive_refusal_is_an_outcome(status: int, content: bytes, c
     ("status", "code"),
     [(401, "unauthenticated"), (403, "forbidden"), (407, "proxy"), (409, "busy"), (422, "key_reused"), (302, "moved")],
 )
-async def test_what_is_about_us_or_another_call_is_rejected(status: int, code: str) -> None:
+async def test_an_answer_about_the_caller_or_another_call_is_rejected(status: int, code: str) -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(status, json={"code": code}))
     provider = HttpProvider("http://sandbox", "x" * 32, post=over(transport))
     with pytest.raises(ProviderRejected, match=f"status {status} {code}"):
@@ -205,7 +205,9 @@ def order(token: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("unit", [*CHARACTERS, "\x00", "\n", "\x7f", "\ud800", "\uffff", " ", "\u200d"])
 @pytest.mark.parametrize("more", [0, 1])
-async def test_a_token_that_is_let_in_is_answered_for_good(sandbox: Sandbox, unit: str, more: int) -> None:
+async def test_every_token_that_the_order_service_accepts_gets_a_definitive_answer(
+    sandbox: Sandbox, unit: str, more: int
+) -> None:
     token = (unit * limits.TOKEN)[: limits.TOKEN + more] if len(unit) > 1 else unit * (limits.TOKEN + more)
     provider = HttpProvider("http://sandbox", PAYMENT_KEY, post=over(sandbox.transport))
     try:
@@ -217,7 +219,7 @@ async def test_a_token_that_is_let_in_is_answered_for_good(sandbox: Sandbox, uni
     await provider.close()
 
 
-async def test_the_largest_amount_and_every_country_are_answered_for_good(sandbox: Sandbox) -> None:
+async def test_the_largest_amount_and_every_country_get_a_definitive_answer(sandbox: Sandbox) -> None:
     provider = HttpProvider("http://sandbox", PAYMENT_KEY, post=each_with_its_own_key(over(sandbox.transport)))
     most = {"amount": limits.AMOUNT, "currency": "EUR"}
     assert (await provider.call(call("authorize", amount=most, token="tok_visa"))).outcome == "ok"

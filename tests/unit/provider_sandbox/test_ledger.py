@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from provider_sandbox.ledger import Ledger
-from sagakit.web.app import Problem
+from sagakit.web.app import Unavailable
 
 
 class Failing(sqlite3.Connection):
@@ -62,19 +62,19 @@ async def test_a_ledger_that_could_not_be_written_or_rolled_back_works_again(
         failing.broken = broken
         for _ in range(3):
             answers = await asyncio.gather(*(ledger.run(note) for _ in range(3)), return_exceptions=True)
-            assert [type(answer) for answer in answers] == [Problem] * 3
+            assert [type(answer) for answer in answers] == [Unavailable] * 3
         failing.broken = ()
         assert await ledger.run(note) == 2, "nothing of what failed was kept"
     await ledger.close()
     assert not [one for one in threading.enumerate() if one.name == "ledger"]
 
 
-async def test_a_rollback_that_fails_takes_the_connection_with_it(tmp_path: Path, failing: type[Failing]) -> None:
+async def test_a_failed_rollback_closes_the_connection(tmp_path: Path, failing: type[Failing]) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
     await ledger.open()
     failing.broken = ("COMMIT", "ROLLBACK")
     async with asyncio.timeout(5):
-        with pytest.raises(Problem):
+        with pytest.raises(Unavailable):
             await ledger.run(lambda db: None)
         failing.broken = ()
         await ledger.run(lambda db: None)

@@ -85,7 +85,7 @@ async def ledger(process: Process, headers: dict[str, str]) -> list[str]:
     return keys
 
 
-async def test_what_was_answered_survives_a_kill_and_nothing_is_doubled(
+async def test_answered_calls_survive_a_kill_and_have_one_effect(
     process: Process, as_role: Callable[[Any], dict[str, str]]
 ) -> None:
     provider = HttpProvider(process.url, PAYMENT_KEY, time_limit=20)
@@ -124,14 +124,14 @@ async def test_a_lost_answer_is_a_timeout_and_the_repeat_is_answered(process: Pr
     await provider.close()
 
 
-async def test_a_patient_client_is_hung_up_on(process: Process) -> None:
+async def test_the_connection_of_a_waiting_client_is_closed(process: Process) -> None:
     provider = HttpProvider(process.url, PAYMENT_KEY, time_limit=10)
     with pytest.raises(OutcomeUnknown, match=r"ClientPayloadError|ServerDisconnected"):
         await provider.call(authorize(1, "tok_timeout"))
     await provider.close()
 
 
-async def test_a_graceful_stop_hangs_up_at_once_and_ends_with_0(process: Process) -> None:
+async def test_a_graceful_stop_closes_held_connections_and_exits_with_0(process: Process) -> None:
     provider = HttpProvider(process.url, PAYMENT_KEY, time_limit=10)
     call = asyncio.create_task(provider.call(authorize(1, "tok_timeout")))
     await asyncio.sleep(0.3)

@@ -72,7 +72,7 @@ def test_the_reference_is_derived_from_the_key() -> None:
         ("cancel", done("book", "dispatch"), "already_dispatched"),
     ],
 )
-def test_what_the_history_forbids_is_refused(operation: str, history: dict[str, Record], code: str) -> None:
+def test_a_call_that_the_history_forbids_is_refused(operation: str, history: dict[str, Record], code: str) -> None:
     with pytest.raises(NotAllowed) as caught:
         judge(call(operation, amount=EUR), history)
     assert caught.value.code == code
@@ -88,7 +88,7 @@ def test_a_capture_of_another_amount_is_refused(amount: dict[str, Any] | None) -
     ("operation", "before"),
     [("capture", "authorize"), ("void", "authorize"), ("dispatch", "book"), ("cancel", "book")],
 )
-def test_what_the_history_allows_is_done(operation: str, before: str) -> None:
+def test_a_call_that_the_history_allows_is_made(operation: str, before: str) -> None:
     assert judge(call(operation, amount=EUR), done(before)).outcome == "ok"
 
 

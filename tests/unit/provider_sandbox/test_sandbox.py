@@ -68,7 +68,7 @@ async def test_a_key_that_is_not_derived_is_refused(sandbox: Sandbox, as_role: A
     assert (answer.status_code, answer.json()["code"]) == (422, "idempotency_key_invalid")
 
 
-async def test_what_makes_no_sense_is_409_and_leaves_no_trace_but_a_count(sandbox: Sandbox) -> None:
+async def test_a_call_that_the_history_forbids_is_409_and_only_counted(sandbox: Sandbox) -> None:
     answer = await sandbox.call("payment", "void")
     assert (answer.status_code, answer.json()["code"]) == (409, "nothing_to_void")
     assert await sandbox.ledger() == []
@@ -188,7 +188,7 @@ async def test_the_ledger_is_paged_without_gaps_or_repeats(sandbox: Sandbox, as_
         ("PUT", "/faults", "admin"),
     ],
 )
-async def test_each_call_is_for_those_whose_it_is(
+async def test_each_route_admits_its_own_caller_alone(
     sandbox: Sandbox, as_role: AsRole, method: str, path: str, allowed: str
 ) -> None:
     """A key opens the calls of one provider, and nothing that is a person's; a token of a person opens no provider."""
@@ -207,7 +207,7 @@ async def test_each_call_is_for_those_whose_it_is(
 
 
 @pytest.mark.parametrize("shown", ["", "x", PAYMENT_KEY[:-1], PAYMENT_KEY + "x", PAYMENT_KEY.upper(), "\xff" * 32])
-async def test_a_key_that_is_almost_right_is_none(sandbox: Sandbox, shown: str) -> None:
+async def test_a_key_that_is_almost_right_is_refused(sandbox: Sandbox, shown: str) -> None:
     headers = {"Authorization": f"Bearer {shown}".encode("latin-1"), "Idempotency-Key": b"o1/authorize"}
     answer = await sandbox.client.post("/payment/authorize", json={"order_id": "o1", "amount": EUR}, headers=headers)
     assert (answer.status_code, await sandbox.ledger()) == (401, [])
@@ -256,7 +256,7 @@ async def test_unknown_faults_are_refused(sandbox: Sandbox, as_role: AsRole) -> 
 
 @pytest.mark.parametrize("how", ["no key", "malformed", "too large", "not json", "invalid", "twice"])
 @pytest.mark.parametrize("path", ["/payment/authorize", "/carrier/book", "/payment/nonsense", "/faults"])
-async def test_who_may_not_call_is_told_that_before_anything_else(
+async def test_authorization_is_checked_before_anything_else(
     sandbox: Sandbox, as_role: AsRole, path: str, how: str
 ) -> None:
     content = {"malformed": b"{", "too large": b" " * 70_000, "not json": b"x", "twice": b'{"order_id":1,"order_id":2}'}
@@ -271,7 +271,7 @@ async def test_who_may_not_call_is_told_that_before_anything_else(
         assert answer.status_code == status, answer.text
 
 
-async def test_a_key_that_stands_twice_is_refused(sandbox: Sandbox, as_role: AsRole) -> None:
+async def test_a_repeated_json_key_is_refused(sandbox: Sandbox, as_role: AsRole) -> None:
     headers = {"Content-Type": "application/json", "Idempotency-Key": "o1/book", **as_role("shipping")}
     body = '{"order_id": "o1", "more": {"a": 1, "a": 2}, "country": "LV"}'
     answer = await sandbox.client.post("/carrier/book", content=body, headers=headers)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import folders, readable, uninstall, users
 from quartet_stack import layout as places
+from quartet_stack.commands import uninstall
+from quartet_stack.ownership import folders, readable, users
 
 STRANGER = 54321
 # in CI, which runs as root, they fail instead of being left out

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from quartet_stack import services
-from quartet_stack.components import Component
-from quartet_stack.programs import Program
+from quartet_stack.processes.programs import Program
 from quartet_stack.secrets_store import load_or_create
 from quartet_stack.servers import kafka, postgres, pubsub, sns_sqs, temporal
+from quartet_stack.servers.components import Component
 from quartet_stack.settings import SERVICES, Settings, resolve
 
 HERE = "127.0.0.1"

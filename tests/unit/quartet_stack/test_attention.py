@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from quartet_stack import attention
 from quartet_stack.__main__ import main
+from quartet_stack.commands import attention
 from quartet_stack.settings import SERVICES
 from tests.keys import SIGNING_KEY
 
@@ -154,7 +154,7 @@ def test_a_retry_finds_its_service_and_says_what_came_of_it(run: Run, stack: Sta
     assert (status, out) == (1, "payment: odd id?#: failed: still a bug\n")
     status, out, err = run(RETRY="o1/authorize")
     assert (status, out) == (2, "")
-    assert "nothing of the id o1/authorize needs attention" in err
+    assert "no service that answers has an open item with the id o1/authorize" in err
 
 
 def test_a_dismissal_takes_its_reason_along(run: Run, stack: Stack) -> None:

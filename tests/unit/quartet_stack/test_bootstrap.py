@@ -38,7 +38,7 @@ def test_nothing_is_installed_without_hashes_but_the_project_itself() -> None:
     """Every call of pip in what sets up a machine or an image; the editable project brings no dependency along."""
     calls = {
         "infra/stack/bootstrap.py": (r'\*LOCKED|"install"', '"--no-deps", "--no-build-isolation", "-e"'),
-        "infra/stack/src/quartet_stack/components.py": (r'"install"', None),
+        "infra/stack/src/quartet_stack/servers/components.py": (r'"install"', None),
         "infra/docker/service.Dockerfile": (r"pip install", None),
     }
     for name, (call, exempt) in calls.items():

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import components, services
-from quartet_stack.components import Component, Report
-from quartet_stack.docker import containers as docker
+from quartet_stack import services
+from quartet_stack.docker import choice
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.secrets_store import load_or_create, read, write_private
-from quartet_stack.servers import kafka, pubsub
+from quartet_stack.servers import components, kafka, pubsub
+from quartet_stack.servers.components import Component, Report
 from quartet_stack.settings import SERVICES, is_secret, resolve
 from sagakit.sealing import checked
 
@@ -79,7 +79,9 @@ def test_a_jar_that_was_changed_is_named_and_never_used(tmp_path: Path, monkeypa
     monkeypatch.setattr(kafka.shutil, "which", lambda name: "mvn")
     monkeypatch.setattr(kafka, "run", lambda command, *_: jars(Path(command[5].removeprefix("-DoutputDirectory="))))
     first = kafka.DIGESTS.read_text().split()[1]
-    with pytest.raises(StackError, match=rf"(?s)Kafka was fetched and is not what .*jars\.sha256.*{first} has sha256"):
+    with pytest.raises(
+        StackError, match=rf"(?s)Kafka was fetched, but its files differ from .*jars\.sha256.*{first} has sha256"
+    ):
         kafka.COMPONENT.ensure(Shelf(tmp_path), quiet)
     assert not kafka.COMPONENT.folder(Shelf(tmp_path)).exists()
 
@@ -123,7 +125,7 @@ def test_a_failing_installer_is_quoted_with_what_to_do() -> None:
     command = [sys.executable, "-c", "print('no such host'); raise SystemExit(3)"]
     with pytest.raises(StackError) as failed:
         components.run(command, "Kafka", quiet)
-    assert all(word in str(failed.value) for word in ("Kafka", "ended with 3", "no such host", "try again"))
+    assert all(word in str(failed.value) for word in ("Kafka", "ended with status 3", "no such host", "try again"))
 
 
 def test_secrets_are_made_once_and_are_private(tmp_path: Path) -> None:
@@ -181,12 +183,12 @@ def test_without_an_emulator_the_error_names_how_to_get_one(monkeypatch: pytest.
         pubsub.find_jar()
 
 
-def test_docker_that_cannot_be_had_is_a_usage_error_and_auto_goes_native(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker, "why_not", lambda: "no Docker engine answers")
+def test_docker_that_is_not_possible_is_a_usage_error_and_auto_goes_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "why_not", lambda: "no Docker engine answers")
     with pytest.raises(StackError) as refused:
-        docker.choose("docker")
+        choice.choose("docker")
     assert refused.value.status == 2
-    choice = docker.choose("auto")
-    assert not choice.docker
-    assert "no Docker engine answers" in choice.said
-    assert "STACK=docker" in choice.said
+    decision = choice.choose("auto")
+    assert not decision.in_containers
+    assert "no Docker engine answers" in decision.explanation
+    assert "STACK=docker" in decision.explanation

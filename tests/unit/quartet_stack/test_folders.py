@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import folders, services, stack
+from quartet_stack import services, stack
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout, locked
+from quartet_stack.ownership import folders
 from quartet_stack.secrets_store import load_or_create, read
 from quartet_stack.settings import SERVICES
 from tests.unit.quartet_stack.conftest import STRANGER, needs_root
@@ -99,7 +100,7 @@ def test_links_that_the_former_user_left_are_followed_by_nobody(
         folders.home(former, "kafka")
 
     if name.startswith("data"):
-        with pytest.raises(StackError, match=f"{link} is no folder, or a link"):
+        with pytest.raises(StackError, match=f"{link} is a link or not a folder"):
             up()
     else:
         up()
@@ -117,7 +118,7 @@ def test_a_stack_in_a_closed_folder_moves_to_where_its_users_can_enter(former: L
     assert read(former) == secrets
     folders.prepare(former, lambda text: None)  # again: nothing changes
     assert (former.root / "data").readlink() == former.elsewhere / "data"
-    assert folders.known() == {former.elsewhere: former.root}
+    assert folders.started_by_root() == {former.elsewhere: former.root}
     folders.delete(former)
     assert not os.path.lexists(former.root / "data")
     assert not former.elsewhere.exists()

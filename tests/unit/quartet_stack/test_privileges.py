@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import users
 from quartet_stack.errors import StackError
-from quartet_stack.privileges import RunUser, enterable, reachable, run_user
+from quartet_stack.ownership import users
+from quartet_stack.ownership.privileges import RunUser, enterable, reachable, run_user
 from tests.unit.quartet_stack.conftest import STRANGER
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import folders
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import RunUser
-from quartet_stack.programs import Program, configuration, script, write_scripts
-from quartet_stack.readiness import Check
+from quartet_stack.ownership import folders
+from quartet_stack.ownership.privileges import RunUser
+from quartet_stack.processes.programs import Program, configuration, script, write_scripts
+from quartet_stack.processes.readiness import Check
 from tests.unit.quartet_stack.conftest import STRANGER
 
 ME = RunUser("me")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import readable
-from quartet_stack.privileges import RunUser, reachable
+from quartet_stack.ownership import readable
+from quartet_stack.ownership.privileges import RunUser, reachable
 from tests.unit.quartet_stack.conftest import STRANGER, needs_root
 
 pytestmark = needs_root

@@ -9,9 +9,9 @@ import pytest
 
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY
-from quartet_stack.ports import refuse_taken_ports
-from quartet_stack.programs import Program
-from quartet_stack.readiness import Check, wait_for
+from quartet_stack.processes.ports import refuse_taken_ports
+from quartet_stack.processes.programs import Program
+from quartet_stack.processes.readiness import Check, wait_for
 
 HTTP_READY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 HTTP_NOT_READY = b"HTTP/1.1 503 Unavailable\r\nContent-Length: 14\r\n\r\nbroker is away"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from quartet_stack import quick
+from quartet_stack.commands import quick
 from quartet_stack.errors import StackError
 from quartet_stack.secrets_store import given_secrets
 from quartet_stack.settings import PORTS, SERVICES, is_secret, resolve, stack_environment

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect
 
-from quartet_stack import commands
+from quartet_stack.commands import lifecycle
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.secrets_store import load_or_create
@@ -109,7 +109,7 @@ def test_services_and_tools_know_both_servers_and_take_only_a_primary(tmp_path: 
         {"TOKEN_PUBLIC_KEYS": PUBLIC_KEY, "DATABASE_URL": url, "STANDBY_TIMEOUT": "3", "SERVICE": "order"}
     )
     assert (read.database_url, read.standby_timeout) == (url, 3.0)
-    assert secrets["order"] not in str(read.table({}))
+    assert secrets["order"] not in repr(read)
     assert "STANDBY_TIMEOUT" not in service(chosen, secrets, "payment", tmp_path).environment
 
 
@@ -186,7 +186,7 @@ def test_the_cluster_of_a_fenced_primary_is_deleted_and_no_other(tmp_path: Path)
 @pytest.mark.parametrize(
     ("values", "known", "said"),
     [
-        ({}, Mark(), "has no standby; give it one with: make up DB_STANDBY=order"),
+        ({}, Mark(), "has no standby; to create one: make up DB_STANDBY=order"),
         ({"DB_STANDBY": "payment"}, Mark(confirmed=True), "has no standby"),
         ({"DB_STANDBY": "order"}, Mark(), "may lack orders"),
     ],
@@ -201,5 +201,5 @@ def test_a_standby_that_may_lack_something_is_not_promoted(
 @pytest.mark.parametrize("given", ["", "orders", "all"])
 def test_promote_names_the_services_it_can_be_asked_for(tmp_path: Path, given: str) -> None:
     with pytest.raises(StackError, match=r"valid: order, payment, inventory, shipping") as refused:
-        commands.promote({"SERVICE": given, "STACK_DIR": str(tmp_path)})
+        lifecycle.promote({"SERVICE": given, "STACK_DIR": str(tmp_path)})
     assert refused.value.status == 2

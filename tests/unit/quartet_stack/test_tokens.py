@@ -1,9 +1,9 @@
-"""Tokens are what the services accept, although they are made without PyJWT."""
+"""Tokens of the stack are those that the services accept."""
 
 import jwt
 import pytest
 
-from quartet_stack import quick
+from quartet_stack.commands import quick
 from quartet_stack.errors import StackError
 from quartet_stack.tokens import LIFETIME, make_token
 from sagakit.tokens import new_signing_key, private_key

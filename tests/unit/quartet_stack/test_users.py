@@ -10,9 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from quartet_stack import folders, privileges, uninstall, users
+from quartet_stack.commands import uninstall
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
+from quartet_stack.ownership import folders, privileges, users
 from quartet_stack.settings import SERVICES
 from quartet_stack.stack import SUBSTRATES
 from tests.unit.quartet_stack.conftest import needs_root
@@ -76,7 +77,7 @@ def test_uninstall_refuses_while_something_runs_and_then_leaves_nothing(made: li
         assert not any(line.startswith(f"{name}:") for file in ("passwd", "group") for line in _lines(file))
     assert any(all(name in line for name in made) for line in told)
     assert {place.run.stat().st_mode & 0o777, place.data.stat().st_mode & 0o777} == {0o700}, "ids may be given again"
-    assert sum("kept, for root alone" in line for line in told) == 2
+    assert sum("readable by root only" in line for line in told) == 2
     assert not users.MACHINE.exists()
 
 
@@ -105,7 +106,7 @@ def test_somebody_elses_user_of_such_a_name_is_neither_used_nor_removed(
 ) -> None:
     monkeypatch.setattr(users, "PREFIX", "")
     monkeypatch.setattr(users, "name_of", lambda program: "daemon")
-    with pytest.raises(StackError, match="there is a user daemon that make up did not make"):
+    with pytest.raises(StackError, match="make up did not create the user daemon"):
         users.ensure()
     assert users.processes() == {}
     assert pwd.getpwnam("daemon")
@@ -154,7 +155,7 @@ def test_where_no_user_can_be_made_it_says_what_to_do(
     monkeypatch.setattr(users, "ETC", tmp_path / "missing")
     monkeypatch.setattr(users, "MACHINE", tmp_path / "machine")
     monkeypatch.setattr(users.shutil, "which", lambda name: None)
-    with pytest.raises(StackError, match=r"none can be made here: .*; run make up as an ordinary user"):
+    with pytest.raises(StackError, match=r"cannot create one here: .*; run make up as an ordinary user"):
         users.ensure()
 
 

@@ -58,7 +58,7 @@ async def until(condition: Callable[[], object]) -> None:
 async def test_until_it_has_answered_a_thing_counts_as_away() -> None:
     dependencies = Dependencies(Metrics())
     dependencies.watch("kafka", Thing().probe)
-    assert dependencies.away() == {"kafka": "not asked yet"}
+    assert dependencies.away() == {"kafka": "not probed yet"}
 
 
 async def test_what_refuses_is_away_with_its_reason_until_it_answers_again() -> None:
@@ -119,7 +119,7 @@ async def test_a_reason_is_the_kind_and_the_code_and_none_of_its_words(error: Ex
     broker = Thing()
     broker.error = error
     async with watched(kafka=broker) as (dependencies, _):
-        await until(lambda: dependencies.away().get("kafka") != "not asked yet")
+        await until(lambda: dependencies.away().get("kafka") != "not probed yet")
         assert dependencies.away() == {"kafka": told}
 
 

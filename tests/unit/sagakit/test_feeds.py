@@ -127,7 +127,7 @@ async def test_what_the_reader_raises_all_followers_raise_and_the_next_one_reads
     assert got == [[1], []]
 
 
-async def test_a_customer_has_so_many_streams_and_another_has_its_own() -> None:
+async def test_the_stream_limit_counts_each_customer_alone() -> None:
     limit = StreamLimit(2)
     leave = limit.admit("alice")
     limit.admit("alice")

@@ -1,4 +1,4 @@
-"""The web side: every error is a problem, every limit holds, whoever may not does not."""
+"""The web side: every error is a problem, every limit holds, and only permitted callers get through."""
 
 from __future__ import annotations
 
@@ -185,14 +185,14 @@ async def test_a_body_at_the_limit_is_accepted(client: httpx.AsyncClient) -> Non
 
 
 @pytest.mark.parametrize("how", ["store", "locked", "refused", "late"])
-async def test_a_store_out_of_reach_is_503_with_retry_after(client: httpx.AsyncClient, how: str) -> None:
+async def test_an_unavailable_store_is_503_with_retry_after(client: httpx.AsyncClient, how: str) -> None:
     answer = await client.get(f"/shop/fail/{how}")
     assert_problem(answer, 503, "unavailable")
     assert int(answer.headers["retry-after"]) >= 1
 
 
 @pytest.mark.parametrize("how", ["bug", "untranslated", "file"])
-async def test_a_bug_is_500_and_tells_nothing(client: httpx.AsyncClient, how: str) -> None:
+async def test_a_bug_is_500_and_reveals_nothing(client: httpx.AsyncClient, how: str) -> None:
     answer = await client.get(f"/shop/fail/{how}")
     assert_problem(answer, 500, "internal")
     assert "tok_visa" not in answer.text
@@ -252,8 +252,23 @@ async def test_live_ready_and_docs_answer(client: httpx.AsyncClient) -> None:
     assert answer.status_code == 200
     about = {"status": "ready", "ready": True, "service": "order", "mode": "kafka-choreography", "pid": os.getpid()}
     assert answer.json() == {**about, "digest": "abc"}
-    assert (await client.get("/docs")).status_code == 200
     assert "application/problem+json" in (await client.get("/openapi.json")).text
+
+
+async def test_the_documentation_loads_nothing_from_another_host(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.status_code == 200
+    assert "//" not in page.text
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+    sources = re.findall(r'(?:src|href)="(docs/[^"]+)"', page.text)
+    assert len(sources) == 3
+    for source in sources:
+        asset = await client.get(f"/{source}")
+        assert (asset.status_code, bool(asset.content)) == (200, True)
+    script = (await client.get("/docs/swagger-ui-bundle.js")).headers["content-type"]
+    assert script == "text/javascript; charset=utf-8"
+    assert (await client.get("/docs/nothing.js")).status_code == 404
 
 
 async def test_a_stopping_process_is_live_and_not_ready(app: FastAPI, client: httpx.AsyncClient) -> None:
@@ -276,7 +291,7 @@ async def test_requests_are_counted_under_their_route_template(client: httpx.Asy
     assert "http_in_flight 1.0" in text
 
 
-async def test_answers_carry_modest_security_headers_and_the_request_id(client: httpx.AsyncClient) -> None:
+async def test_answers_carry_security_headers_and_the_request_id(client: httpx.AsyncClient) -> None:
     answer = await client.get("/shop/baskets", headers={"X-Request-ID": "mine-1"})
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"

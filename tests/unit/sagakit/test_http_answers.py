@@ -1,4 +1,4 @@
-"""What a wrong request is told: all methods, who may not first, each key once, and nothing of what was sent."""
+"""How a bad request is answered: permission comes first, and the answer repeats nothing that was sent."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def test_head_is_answered_as_get_without_its_body(client: httpx.AsyncClien
         assert head.headers["content-length"] == got.headers["content-length"]
 
 
-async def test_head_of_what_is_wrong_has_the_same_status(client: httpx.AsyncClient) -> None:
+async def test_head_of_a_bad_request_has_the_status_of_get(client: httpx.AsyncClient) -> None:
     assert (await client.head("/nowhere")).status_code == 404
     assert (await client.head("/things/x")).status_code == 422
     assert (await client.head("/mine")).status_code == 405
@@ -176,7 +176,7 @@ async def test_head_of_a_stream_ends_at_once(client: httpx.AsyncClient, closed: 
         ('{"\\u0007": 1, "\\u0007": 2}', "(a field of another name)"),
     ],
 )
-async def test_a_key_that_stands_twice_is_refused(client: httpx.AsyncClient, body: str, field: str | None) -> None:
+async def test_a_duplicate_key_is_refused(client: httpx.AsyncClient, body: str, field: str | None) -> None:
     for method in ("POST", "PUT"):
         answer = await client.request(method, "/things", content=body, headers={"Content-Type": "application/json"})
         if field is None:
@@ -237,7 +237,9 @@ async def test_nothing_that_was_sent_is_repeated(client: httpx.AsyncClient, body
 
 
 @pytest.mark.parametrize("how", ["400", "413", "413 in pieces", "415", "422", "twice", "no key", "bad key", "not json"])
-async def test_who_may_not_is_told_that_before_anything_else(client: httpx.AsyncClient, how: str) -> None:
+async def test_a_caller_without_permission_is_refused_before_any_other_error(
+    client: httpx.AsyncClient, how: str
+) -> None:
     async def much() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" " * 1024
@@ -319,6 +321,6 @@ async def test_what_cannot_be_a_name_is_refused(names: httpx.AsyncClient, name: 
 
 
 @pytest.mark.parametrize("name", ['"\\ud800"', '"a\\udfff"', '"\\udfff\\ud800"'])
-async def test_half_a_character_is_refused(names: httpx.AsyncClient, name: str) -> None:
+async def test_an_unpaired_surrogate_is_refused(names: httpx.AsyncClient, name: str) -> None:
     answer = await names.post("/names", content=f'{{"name": {name}}}', headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "name")

@@ -1,4 +1,4 @@
-"""Who calls: whatever is no token of ours is 401, clocks may differ a little, and roles are kept apart."""
+"""Authentication: only our own valid tokens are accepted, clocks may differ a little, roles are kept apart."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def signed(body: Any, key: Any = SIGNING_KEY, algorithm: str = "EdDSA") -> str:
         signed(b'{"sub":"a","role":"customer","iss":"quartet","aud":"quartet","exp":1e999}'),
     ],
 )
-async def test_whatever_is_no_token_is_401(client: httpx.AsyncClient, token: str) -> None:
+async def test_a_value_that_is_not_a_token_is_401(client: httpx.AsyncClient, token: str) -> None:
     answer = await client.get("/shop/baskets/1", headers={"Authorization": f"Bearer {token}".encode("latin-1")})
     assert_problem(answer, 401, "unauthenticated")
 
@@ -78,7 +78,7 @@ async def test_clocks_may_differ_by_a_few_seconds(client: httpx.AsyncClient, cha
 
 
 @pytest.mark.parametrize("changed", [{"iat": 7}, {"nbf": 7}, {"exp": -7}])
-async def test_but_not_by_more(client: httpx.AsyncClient, changed: dict[str, float]) -> None:
+async def test_a_token_beyond_the_leeway_is_refused(client: httpx.AsyncClient, changed: dict[str, float]) -> None:
     token = signed(claims(**{name: time.time() + by for name, by in changed.items()}))
     answer = await client.get("/shop/baskets/1", headers={"Authorization": f"Bearer {token}"})
     assert_problem(answer, 401, "unauthenticated")
@@ -124,12 +124,12 @@ async def test_a_bad_token_is_401(client: httpx.AsyncClient, changed: dict[str, 
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
-async def test_a_verified_token_is_believed_only_until_it_expires(app: FastAPI, client: httpx.AsyncClient) -> None:
+async def test_a_cached_token_is_accepted_only_until_it_expires(app: FastAPI, client: httpx.AsyncClient) -> None:
     now = time.time()
     token = {"Authorization": f"Bearer {issue_token(SIGNING_KEY, 'alice', ttl=10, now=now)}"}
     app.state.verifier = Verifier(PUBLIC_KEY, lambda: now, leeway=2)
     assert (await client.get("/shop/baskets/1", headers=token)).json() == {"ident": "1", "subject": "alice"}
-    assert app.state.verifier._known
+    assert app.state.verifier._cache
     now += 11
     assert (await client.get("/shop/baskets/1", headers=token)).status_code == 200
     now += 2
@@ -153,7 +153,7 @@ def spki() -> bytes:
 @pytest.mark.parametrize(
     "material", [PUBLIC_KEY.encode(), base64.urlsafe_b64decode(PUBLIC_KEY), spki(), spki().strip()]
 )
-async def test_what_verifies_does_not_sign_as_a_shared_secret(
+async def test_a_public_key_is_not_accepted_as_a_shared_secret(
     client: httpx.AsyncClient, material: bytes, algorithm: str
 ) -> None:
     for body in (claims(), claims(role="admin")):
@@ -163,7 +163,7 @@ async def test_what_verifies_does_not_sign_as_a_shared_secret(
 
 
 @pytest.mark.parametrize("name", ["none", "None", "NONE", "nOnE", ""])
-async def test_a_token_that_nobody_signed_is_none(client: httpx.AsyncClient, name: str) -> None:
+async def test_an_unsigned_token_is_refused(client: httpx.AsyncClient, name: str) -> None:
     head, body = (json.dumps(part).encode() for part in ({"alg": name, "typ": "JWT"}, claims(role="admin")))
     text = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (head, body)).decode()
     for signature in ("", signed(claims()).rpartition(".")[2]):
@@ -171,7 +171,7 @@ async def test_a_token_that_nobody_signed_is_none(client: httpx.AsyncClient, nam
         assert_problem(answer, 401, "unauthenticated")
 
 
-async def test_a_key_that_the_token_itself_brings_is_not_used(client: httpx.AsyncClient) -> None:
+async def test_a_key_embedded_in_the_token_is_not_used(client: httpx.AsyncClient) -> None:
     mine = new_signing_key()
     half = public_half(mine).rstrip("=")
     for more in (
@@ -195,14 +195,14 @@ def test_keys_are_rotated_by_a_second_one() -> None:
             verifier.verify(issue_token(key, "alice"))
 
 
-def test_what_is_remembered_is_bounded_and_holds_no_token() -> None:
-    verifier = Verifier(PUBLIC_KEY, remembered=3)
+def test_the_cache_is_bounded_and_holds_no_token() -> None:
+    verifier = Verifier(PUBLIC_KEY, cache_max=3)
     tokens = [issue_token(SIGNING_KEY, name) for name in ("a", "b", "c", "d")]
     assert [verifier.verify(token).subject for token in tokens] == ["a", "b", "c", "d"]
-    assert [caller.subject for caller, _ in verifier._known.values()] == ["b", "c", "d"]
-    assert not any(token.encode() in key or key in token.encode() for token in tokens for key in verifier._known)
+    assert [caller.subject for caller, _ in verifier._cache.values()] == ["b", "c", "d"]
+    assert not any(token.encode() in key or key in token.encode() for token in tokens for key in verifier._cache)
     for token in tokens:
         forged = token[:-8] + ("AAAAAAAA" if token[-8:] != "AAAAAAAA" else "BBBBBBBB")
         with pytest.raises(Problem):
             verifier.verify(forged)
-    assert len(verifier._known) == 3, "what was refused is not remembered"
+    assert len(verifier._cache) == 3, "a refused token is not cached"

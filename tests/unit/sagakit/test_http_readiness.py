@@ -84,7 +84,7 @@ class World:
         return await Readiness(this, this, this, "kafka", {"mode": "kafka-choreography"})()
 
 
-async def test_the_rule() -> None:
+async def test_a_dependency_that_is_away_degrades_a_service_and_keeps_it_ready() -> None:
     world = World()
     assert await world.tells() == {
         "ready": True,

@@ -45,7 +45,7 @@ def test_prefer_wait_follows_the_rfc_and_ignores_what_is_malformed(values: list[
 
 
 @given(st.text())
-def test_no_preference_whatsoever_raises(value: str) -> None:
+def test_no_preference_raises(value: str) -> None:
     seconds = parse_prefer_wait([value])
     assert seconds is None or 0 <= seconds <= 60
 

@@ -65,7 +65,7 @@ async def test_events_are_sent_in_order_and_the_stream_ends_with_its_source() ->
     assert source.closed
 
 
-async def test_silence_is_filled_with_comments() -> None:
+async def test_a_silent_stream_sends_heartbeats() -> None:
     source, client, drain = Source(), Client(), ShutdownSignal()
     streaming = asyncio.create_task(drive(source, client, drain, heartbeat=0.01))
     await until(lambda: client.body.count(b": still here\n\n") >= 3)

@@ -18,14 +18,14 @@ from typing import Any, Final
 import pytest
 
 from quartet_stack.layout import REPOSITORY
-from sagakit import telemetry
+from sagakit import logs, telemetry
 from sagakit.modes.sns_sqs import wire
 from sagakit.web import middleware as http_middleware
 from sagakit.web import protocol as http_protocol
 from sagakit.web import requests as http_requests
 from sagakit.web.app import Problem, decode_cursor, parse_prefer_wait
 from sagakit.web.auth import Verifier
-from sagakit.web.bodies import twice
+from sagakit.web.bodies import duplicate_key
 from tests.keys import PUBLIC_KEY
 
 LARGEST: Final = 65_536  # bytes of a body, and of all headers together
@@ -36,8 +36,8 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "shared/src/sagakit/web/middleware.py:_REQUEST_ID": ("a", "a.", ":"),
     "shared/src/sagakit/web/requests.py:_WAIT": ("wait=1 ", "wait=1;", "wait", "wait = ", " ", 'wait="1', "1"),
     "shared/src/sagakit/web/requests.py:_WAIT_NAME": ("wait ", " ", "wait"),
-    "shared/src/sagakit/telemetry.py:_SECRET_KEY": ("toke", "secre", "passwor", "jw"),
-    "shared/src/sagakit/telemetry.py:_SECRET_TEXT": (
+    "shared/src/sagakit/logs.py:_SECRET_KEY": ("toke", "secre", "passwor", "jw"),
+    "shared/src/sagakit/logs.py:_SECRET_TEXT": (
         "bearer ",
         "Bearer a",
         "eyJ-",
@@ -58,12 +58,11 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "shared/src/sagakit/modes/sns_sqs/wire.py:_UNLAWFUL": ("\x00", "a", "\ufffe"),
     "shared/src/sagakit/web/protocol.py:_HOST": ("a", "a.", "[", ":", "%"),
     "shared/src/sagakit/app/readiness.py:_REVISION": (),
-    "infra/stack/src/quartet_stack/docker/containers.py:match": (),
+    "infra/stack/src/quartet_stack/docker/choice.py:match": (),
     "infra/stack/src/quartet_stack/docker/images.py:DIGEST": (),
     "infra/stack/src/quartet_stack/docker/images.py:findall": (),
     "infra/stack/src/quartet_stack/servers/postgres.py:search": (),
-    "infra/stack/src/quartet_stack/memory.py:search": (),
-    "infra/stack/src/quartet_stack/toxics.py:search": (),
+    "infra/stack/src/quartet_stack/servers/toxiproxy.py:search": (),
     "infra/docker/lock.py:split": (),
 }
 READERS: Final[Mapping[str, Callable[[str], Any]]] = {
@@ -71,8 +70,8 @@ READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "shared/src/sagakit/web/protocol.py:_HOST": lambda text: http_protocol._HOST.fullmatch(text.encode()),
     "shared/src/sagakit/web/requests.py:_WAIT": http_requests._WAIT.fullmatch,
     "shared/src/sagakit/web/requests.py:_WAIT_NAME": http_requests._WAIT_NAME.match,
-    "shared/src/sagakit/telemetry.py:_SECRET_KEY": telemetry._SECRET_KEY.search,
-    "shared/src/sagakit/telemetry.py:_SECRET_TEXT": telemetry.redact,
+    "shared/src/sagakit/logs.py:_SECRET_KEY": logs._SECRET_KEY.search,
+    "shared/src/sagakit/logs.py:_SECRET_TEXT": logs.redact,
     "shared/src/sagakit/telemetry.py:_TRACEPARENT": telemetry._TRACEPARENT.fullmatch,
     "shared/src/sagakit/modes/sns_sqs/wire.py:_UNLAWFUL": lambda text: wire._UNLAWFUL.sub("", text),
 }
@@ -147,7 +146,7 @@ PARSERS: Final[Mapping[str, tuple[Callable[[str], Any], tuple[str, ...]]]] = {
     "bearer token": (_token, ("a", ".", "a.", "eyJhbGciOiJFZERTQSJ9.", "=")),
     "traceparent": (telemetry.child_traceparent, ("0", "00-")),
     "JSON without repeated keys": (
-        lambda text: twice(text.encode()),
+        lambda text: duplicate_key(text.encode()),
         ("[", '{"a":', '"', "\\", "1", " ", '{"a":1,"a":1},', '"\\u'),
     ),
 }
@@ -167,5 +166,5 @@ def test_the_header_that_froze_the_loop() -> None:
 
 def test_a_log_line_is_bounded(caplog: pytest.LogCaptureFixture) -> None:
     record = logging.makeLogRecord({"name": "x", "msg": "a" * 10_000_000})
-    line = telemetry.JsonFormatter("order", "kafka").format(record)
+    line = logs.JsonFormatter("order", "kafka").format(record)
     assert len(line) < 50_000

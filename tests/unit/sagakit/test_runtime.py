@@ -25,7 +25,7 @@ from fastapi import APIRouter, Depends
 from sagakit.web.app import create_app, drain_of
 from sagakit.app.server import Background, run, serve
 from sagakit.settings import Settings
-from sagakit.telemetry import configure_logging
+from sagakit.logs import configure_logging
 
 def say(text):
     print(text, flush=True)

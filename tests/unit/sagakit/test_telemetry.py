@@ -17,16 +17,11 @@ import asyncpg
 import httpx
 import msgspec
 import pytest
+from opentelemetry import trace
 
+from sagakit.logs import RateLimit, configure_logging, redact
 from sagakit.ports import StoreUnavailable
-from sagakit.telemetry import (
-    Metrics,
-    RateLimit,
-    child_traceparent,
-    configure_logging,
-    new_traceparent,
-    redact,
-)
+from sagakit.telemetry import Metrics, child_traceparent, new_traceparent, request_traceparent
 
 
 @pytest.fixture
@@ -90,7 +85,7 @@ VALUES: tuple[Any, ...] = (
 
 
 @pytest.mark.parametrize("value", VALUES, ids=lambda value: type(value).__name__)
-def test_of_an_object_or_an_error_the_kind_is_logged_and_no_value(log: io.StringIO, value: Any) -> None:
+def test_an_object_or_an_error_is_logged_by_its_type_and_no_value(log: io.StringIO, value: Any) -> None:
     logger = logging.getLogger("x")
     for text in ("it was %s", "it was %r"):
         logger.warning(text, value, extra={"thing": value})
@@ -125,7 +120,7 @@ def test_our_own_words_and_codes_are_logged(log: io.StringIO) -> None:
     ]
 
 
-async def test_what_asyncio_says_of_a_task_names_no_value(log: io.StringIO) -> None:
+async def test_a_message_of_asyncio_about_a_task_shows_no_value(log: io.StringIO) -> None:
     task = asyncio.ensure_future(_fails())
     await asyncio.wait({task})
     said = f"Task exception was never retrieved\nfuture: {task!r}"
@@ -145,7 +140,7 @@ async def test_what_asyncio_says_of_a_task_names_no_value(log: io.StringIO) -> N
 )
 def test_an_error_that_nobody_handles_is_logged_like_any_other(end: str, status: int) -> None:
     program = (
-        "from sagakit.telemetry import configure_logging\n"
+        "from sagakit.logs import configure_logging\n"
         "configure_logging('order', 'kafka')\n"
         "def fails():\n"
         "    raise ValueError(' '.join(['4', 'Elm', 'Street']))\n"
@@ -162,7 +157,7 @@ def test_a_value_that_json_cannot_hold_does_not_lose_the_line(log: io.StringIO) 
     assert json.loads(log.getvalue())["message"] == "odd"
 
 
-def test_a_noisy_logger_is_limited_and_says_how_often_it_was_silenced() -> None:
+def test_a_noisy_logger_is_limited_and_reports_how_many_lines_were_suppressed() -> None:
     now = [0.0]
     limit = RateLimit(("aiokafka",), burst=2, period=10, clock=lambda: now[0])
 
@@ -191,6 +186,17 @@ def test_a_child_span_stays_in_its_trace() -> None:
 def test_a_malformed_parent_starts_a_new_trace(bad: str | None) -> None:
     assert len(child_traceparent(bad)) == 55
     assert "0" * 32 not in child_traceparent(bad)
+
+
+def test_a_request_continues_the_span_of_the_framework() -> None:
+    context = trace.SpanContext(0xA, 0xB, is_remote=False, trace_flags=trace.TraceFlags(1))
+    with trace.use_span(trace.NonRecordingSpan(context)):
+        assert request_traceparent(new_traceparent()) == f"00-{'a':0>32}-{'b':0>16}-01"
+
+
+def test_a_request_without_a_tracer_continues_the_header() -> None:
+    parent = new_traceparent()
+    assert request_traceparent(parent)[:36] == parent[:36]
 
 
 def test_entropy_can_be_injected() -> None:

@@ -39,7 +39,7 @@ class Rows:
         self.due |= {row.id: now + 60 for row in taken}
         return taken
 
-    async def done(self, rows: Sequence[OutboxRow]) -> None:
+    async def delete(self, rows: Sequence[OutboxRow]) -> None:
         for row in rows:
             self.rows.pop(row.id, None)
         self.changed.set()
@@ -124,7 +124,7 @@ async def test_rows_that_cannot_be_published_do_not_keep_their_neighbours(bad: l
         assert broker.got == Counter(set(names(100)) - set(bad))
 
 
-async def test_the_culprit_is_put_off_ever_longer_by_itself_and_published_when_it_can_be() -> None:
+async def test_the_culprit_is_postponed_ever_longer_by_itself_and_published_when_it_can_be() -> None:
     store, broker = Rows(), Broker({"row007"})
     async with relay(store, broker, backoff=Backoff(0.02, 0.1)) as made:
         made.offer(store.add(*names(20)))

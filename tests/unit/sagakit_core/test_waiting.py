@@ -10,7 +10,7 @@ from sagakit.engine.provider_calls import ProviderCaller
 from sagakit.engine.relay import Relay
 from sagakit.engine.watcher import Watcher
 from sagakit.ports import Mode, Store
-from sagakit.service import Service
+from sagakit.service import ProviderPort
 from sagakit.tasks import Backoff, Comeback, set_within, work_until
 from sagakit.telemetry import Metrics
 from tests.waits import ENDS
@@ -36,12 +36,12 @@ def watcher() -> tuple[Callable[[], Coroutine[Any, Any, None]], asyncio.Event]:
 
 def relay() -> tuple[Callable[[], Coroutine[Any, Any, None]], asyncio.Event]:
     made = Relay(STORE, cast(Mode, None), Metrics(), poll=60)
-    return made.run, made._wake
+    return made.run, made._leases.wake
 
 
 def caller() -> tuple[Callable[[], Coroutine[Any, Any, None]], asyncio.Event]:
-    made = ProviderCaller(cast(Service, None), STORE, cast(Any, None), cast(Any, None), Metrics(), poll=60)
-    return made.run, made._wake
+    made = ProviderCaller(cast(ProviderPort, None), STORE, cast(Any, None), cast(Any, None), Metrics(), poll=60)
+    return made.run, made._leases.wake
 
 
 @pytest.mark.parametrize("moment", range(6))

@@ -48,7 +48,7 @@ class Busy:
         await self.during.pop("recorded", _nothing)()
         return found
 
-    async def done(self, rows: Sequence[OutboxRow]) -> None:
+    async def delete(self, rows: Sequence[OutboxRow]) -> None:
         self.ended |= {row.id for row in rows}
         self.changed.set()
 
@@ -116,8 +116,9 @@ class Door:
 
 
 def caller(store: Busy, shop: Shop) -> ProviderCaller:
+    assert SERVICE.provider is not None
     return ProviderCaller(
-        SERVICE,
+        SERVICE.provider,
         cast(Store, store),
         cast(Any, shop),
         cast(Any, Door()),

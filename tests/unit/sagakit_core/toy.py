@@ -11,7 +11,7 @@ from sagakit.engine.batch import apply_batch, candidates, claims
 from sagakit.message import Command, Event, Message, Vocabulary, message_id
 from sagakit.ports import Changes, Mode
 from sagakit.provider import ProviderCall, ProviderOutcome
-from sagakit.service import Handler, Service
+from sagakit.service import Handler, ProviderPort, SagaProgress, Service
 from sagakit.work import Execute, Item
 
 
@@ -96,14 +96,21 @@ SERVICE = Service(
     vocabulary=Vocabulary((Counted, BuyRequested, Bought, NotBought)),
     wire=Vocabulary((Count, Counted, Bought, NotBought)),
     private=(BuyRequested,),
-    call=lambda event: (
-        ProviderCall(f"{event.subject}/buy", "shop", "buy", {"thing": event.subject})
-        if isinstance(event, BuyRequested)
-        else None
+    provider=ProviderPort(
+        call=lambda event: (
+            ProviderCall(f"{event.subject}/buy", "shop", "buy", {"thing": event.subject})
+            if isinstance(event, BuyRequested)
+            else None
+        ),
+        outcome=lambda call, outcome: RecordBuy(str(call.payload["thing"]), outcome.outcome),
+        endings=lambda call: {},
     ),
-    outcome=lambda call, outcome: RecordBuy(str(call.payload["thing"]), outcome.outcome),
-    owed=lambda state: Counted("a", state.count) if state.count else None,
-    undecided=lambda event: isinstance(event, Counted) and event.by < 10,
+    progress=SagaProgress(
+        owed=lambda state: Counted("a", state.count) if state.count else None,
+        undecided=lambda event: isinstance(event, Counted) and event.by < 10,
+        finished=lambda state: False,
+        absent=lambda state: False,
+    ),
 )
 
 

@@ -64,10 +64,10 @@ async def _drained(payment: Replica) -> None:
     await payment.until("SELECT count(*) FROM outbox WHERE is_call", 0, 10)
 
 
-async def test_an_unknown_outcome_is_asked_for_again_under_the_same_key(database: Database) -> None:
+async def test_an_unknown_outcome_is_retried_under_the_same_key(database: Database) -> None:
     provider = Scripted(OutcomeUnknown("lost"), ProviderRejected("wrong"), OutcomeUnknown("lost"))
     async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
-        answer = await payment.participant.conclude(authorize("o1"), None, 5)
+        answer = await payment.engine.conclude(authorize("o1"), None, 5)
         assert isinstance(answer, PaymentAuthorized)
         await _drained(payment)
         assert provider.calls == {"o1/authorize": 4}
@@ -89,7 +89,7 @@ class Refusing(Scripted):
 async def test_a_refusal_to_authorize_declines_the_payment(database: Database) -> None:
     provider = Refusing("authorize")
     async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
-        answer = await payment.participant.conclude(authorize("o1"), None, 5)
+        answer = await payment.engine.conclude(authorize("o1"), None, 5)
         assert answer == PaymentDeclined("o1", "token_too_long")
         await _drained(payment)
         assert provider.calls == {"o1/authorize": 1}
@@ -98,7 +98,7 @@ async def test_a_refusal_to_authorize_declines_the_payment(database: Database) -
 async def test_a_refusal_to_book_refuses_the_shipment(database: Database) -> None:
     provider = Refusing("book")
     async with service_process("shipping", database("shipping"), provider=provider, **CALLING) as shipping:
-        answer = await shipping.participant.conclude(BookShipment("o1", basket()), None, 5)
+        answer = await shipping.engine.conclude(BookShipment("o1", basket()), None, 5)
         assert answer == ShipmentRefused("o1", "token_too_long")
 
 
@@ -108,8 +108,8 @@ async def test_any_other_refusal_waits_for_a_human_and_is_asked_for_again(databa
     after = CapturePayment("o1") if operation == "capture" else VoidPayment("o1")
     settings = {**CALLING, "saga_attention_after": 0.1}
     async with service_process("payment", database("payment"), provider=provider, **settings) as payment:
-        await payment.participant.conclude(authorize("o1"), None, 5)
-        await payment.participant.dispatcher.do(after)
+        await payment.engine.conclude(authorize("o1"), None, 5)
+        await payment.engine.dispatcher.do(after)
         await payment.until("SELECT count(*) > 0 FROM outbox WHERE is_call AND attempts > 1", True, 10)
         items = [(row.id, row.kind) for row in await payment.attention.page(None, 10)]
         assert items == [(f"o1/{operation}", "provider-call")]
@@ -121,11 +121,11 @@ async def test_a_crash_between_call_and_record_repeats_the_key_and_records_once(
     url = database("payment")
     crashing, working = Scripted(pause=2), Scripted()
     async with service_process("payment", url, provider=crashing, **CALLING) as payment:
-        assert isinstance(await payment.participant.dispatcher.do(authorize("o1")), PaymentAuthorizationRequested)
+        assert isinstance(await payment.engine.dispatcher.do(authorize("o1")), PaymentAuthorizationRequested)
         await until(lambda: crashing.calls)
     assert crashing.calls == {"o1/authorize": 1}
     async with service_process("payment", url, provider=working, **CALLING) as payment:
-        answer = await payment.participant.conclude(authorize("o1"), None, 5)
+        answer = await payment.engine.conclude(authorize("o1"), None, 5)
         assert isinstance(answer, PaymentAuthorized)
         await _drained(payment)
         assert working.calls == {"o1/authorize": 1}
@@ -135,7 +135,7 @@ async def test_a_crash_between_call_and_record_repeats_the_key_and_records_once(
 async def test_an_answer_waits_for_the_database(postgres: Server, database: Database) -> None:
     provider = Scripted(pause=0.3)
     async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
-        await payment.participant.dispatcher.do(authorize("o1"))
+        await payment.engine.dispatcher.do(authorize("o1"))
         await asyncio.sleep(0.1)
         await asyncio.to_thread(postgres.kill)
         await asyncio.sleep(0.8)
@@ -145,11 +145,11 @@ async def test_an_answer_waits_for_the_database(postgres: Server, database: Data
         assert [(row.status, row.open) for row in rows] == [("AUTHORIZED", False)]
 
 
-async def test_a_late_authorization_is_voided_before_that_is_told(database: Database) -> None:
+async def test_a_late_authorization_is_voided_before_that_is_recorded(database: Database) -> None:
     provider = Scripted(pause=0.2)
     async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
-        await payment.participant.dispatcher.do(authorize("o1"))
-        answer = await payment.participant.conclude(VoidPayment("o1"), None, 5)
+        await payment.engine.dispatcher.do(authorize("o1"))
+        answer = await payment.engine.conclude(VoidPayment("o1"), None, 5)
         assert isinstance(answer, PaymentVoided)
         assert list(provider.calls) == ["o1/authorize", "o1/void"]
         events = [row.name for row in await payment.rows("SELECT name FROM journal ORDER BY seq")]
@@ -166,7 +166,7 @@ async def test_calls_are_bounded_and_none_is_forgotten(database: Database) -> No
     async with service_process(
         "payment", database("payment"), provider=provider, **{**CALLING, "provider_concurrency": 5, "outbox_lease": 5}
     ) as payment:
-        await asyncio.gather(*(payment.participant.dispatcher.do(authorize(f"o{n}")) for n in range(100)))
+        await asyncio.gather(*(payment.engine.dispatcher.do(authorize(f"o{n}")) for n in range(100)))
         await _drained(payment)
         assert provider.most == 5
         assert sum(provider.calls.values()) == 130
@@ -184,7 +184,7 @@ async def test_two_replicas_make_each_call_once_while_leases_hold(database: Data
         service_process("payment", url, provider=two_provider, **lasting) as two,
     ):
         await asyncio.gather(
-            *((one, two)[n % 2].participant.dispatcher.do(authorize(f"o{n // 2}")) for n in range(count * 2))
+            *((one, two)[n % 2].engine.dispatcher.do(authorize(f"o{n // 2}")) for n in range(count * 2))
         )
         await _drained(one)
         assert set((one_provider.calls + two_provider.calls).values()) == {1}
@@ -206,10 +206,10 @@ async def test_a_call_whose_task_fails_is_logged_and_comes_again_when_its_lease_
             await postpone(rows, seconds)
 
         monkeypatch.setattr(payment.store, "postpone", failing)
-        answer = await payment.participant.conclude(authorize("o1"), None, 10)
+        answer = await payment.engine.conclude(authorize("o1"), None, 10)
         assert isinstance(answer, PaymentAuthorized)
         await _drained(payment)
-        assert "caller" not in payment.participant.ailing()
+        assert "caller" not in payment.engine.ailing()
     assert provider.calls == {"o1/authorize": 2}
     (record,) = [one for one in caplog.records if one.name == "sagakit.engine.provider_calls" and one.exc_info]
-    assert record.getMessage() == "call o1/authorize failed, it comes again when its lease ends"
+    assert record.getMessage() == "call o1/authorize failed, it is repeated when its lease ends"

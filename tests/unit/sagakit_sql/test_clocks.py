@@ -57,7 +57,7 @@ def clock(postgres: Server) -> Callable[[str], Clock]:
 
 
 def sweeper(order: Replica, deadline: float = 30, nudge_after: float = 2) -> Sweeper:
-    return Sweeper(order.engine, order.participant, deadline=deadline, nudge_after=nudge_after, rate=200, period=0.05)
+    return Sweeper(order.database, order.engine, deadline=deadline, nudge_after=nudge_after, rate=200, period=0.05)
 
 
 @asynccontextmanager
@@ -71,11 +71,11 @@ async def sweeping(swept: Sweeper) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_what_the_service_asks_for_the_time_is_the_clock_that_is_set(clock: Callable[[str], Clock]) -> None:
+async def test_the_service_reads_the_clock_that_is_set(clock: Callable[[str], Clock]) -> None:
     shifted = clock("order")
     shifted.step(HOUR)
     async with service_process("order", shifted.url, started=False) as order:
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         for table, columns in (
             ("orders", ("created_at", "updated_at", "nudge_at")),
             ("outbox", ("created_at", "leased_until")),
@@ -95,7 +95,7 @@ async def test_leased_messages_whose_relay_died_are_published_within_a_bound(
 ) -> None:
     shifted = clock("order")
     async with service_process("order", shifted.url, started=False, outbox_lease=5.0) as dying:
-        await dying.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(20)])
+        await dying.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(20)])
     shifted.step(step)
     began = time.monotonic()
     async with service_process("order", shifted.url, outbox_lease=5.0, retry_max=5.0) as order:
@@ -111,7 +111,7 @@ async def test_what_could_not_be_published_is_tried_again_within_a_bound(
     shifted = clock("order")
     async with service_process("order", shifted.url, outbox_lease=1.0, retry_max=1.0) as order:
         order.mode.failing = True
-        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(5)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(5)])
         await order.until("SELECT count(*) > 0 FROM outbox WHERE attempts > 1", True)
         shifted.step(step)
         order.mode.failing = False
@@ -125,7 +125,7 @@ async def test_a_call_that_is_under_way_is_made_again_within_a_bound(
     shifted, provider = clock("payment"), Scripted(pause=0.05)
     settings = {"providers": "sandbox", "outbox_lease": 1.0, "retry_max": 0.5}
     async with service_process("payment", shifted.url, provider=provider, started=False, **settings) as dying:
-        await dying.participant.dispatcher.do(AuthorizePayment("o1", basket()))
+        await dying.engine.dispatcher.do(AuthorizePayment("o1", basket()))
     shifted.step(step)
     async with service_process("payment", shifted.url, provider=provider, **settings) as payment:
         await payment.until("SELECT count(*) FROM outbox WHERE is_call", 0, 15)
@@ -137,7 +137,7 @@ async def test_an_order_without_progress_is_nudged_within_a_bound(clock: Callabl
     shifted = clock("order")
     settings = {"saga_nudge_after": 0.2}
     async with service_process("order", shifted.url, **settings) as order, sweeping(sweeper(order, nudge_after=0.2)):
-        await order.participant.dispatcher.do_all([Execute(place("o1")), Execute(ConfirmOrder("o1"))])
+        await order.engine.dispatcher.do_all([Execute(place("o1")), Execute(ConfirmOrder("o1"))])
         await order.until("SELECT nudges > 0 FROM orders", True)
         shifted.step(step)
         (before,) = await order.rows("SELECT nudges FROM orders")
@@ -151,15 +151,15 @@ async def test_a_step_forward_cancels_no_order_before_its_time_and_the_overdue_i
     async with service_process("order", shifted.url) as order:
         swept = sweeper(order, deadline=4)
         await swept.sweep()
-        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
         began = time.monotonic()
         shifted.step(HOUR)
         async with sweeping(swept):
-            await order.participant.dispatcher.do(place("late"))
+            await order.engine.dispatcher.do(place("late"))
             while time.monotonic() - began < 3.5:
                 assert await order.rows("SELECT 1 FROM orders WHERE status = 'CANCELLED'") == []
                 await asyncio.sleep(0.1)
-            assert not isinstance(await order.participant.dispatcher.do(ConfirmOrder("o0")), OrderCancelled)
+            assert not isinstance(await order.engine.dispatcher.do(ConfirmOrder("o0")), OrderCancelled)
             await order.until("SELECT count(*) FROM orders WHERE status = 'CANCELLED'", 10, 6)
 
 
@@ -168,14 +168,14 @@ async def test_a_step_back_postpones_no_deadline_by_it_and_cancels_no_good_order
 ) -> None:
     shifted = clock("order")
     async with service_process("order", shifted.url) as order, sweeping(sweeper(order, deadline=3)):
-        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
         began = time.monotonic()
         shifted.step(-HOUR)
-        await order.participant.dispatcher.do(place("after"))
+        await order.engine.dispatcher.do(place("after"))
         while time.monotonic() - began < 2.5:
             assert await order.rows("SELECT 1 FROM orders WHERE status = 'CANCELLED'") == []
             await asyncio.sleep(0.1)
-        assert not isinstance(await order.participant.dispatcher.do(ConfirmOrder("o0")), OrderCancelled)
+        assert not isinstance(await order.engine.dispatcher.do(ConfirmOrder("o0")), OrderCancelled)
         await order.until("SELECT count(*) FROM orders WHERE status = 'CANCELLED'", 10, 2 * 3 + 3)
         rows = await order.rows("SELECT status FROM orders WHERE order_id = 'o0'")
         assert [row.status for row in rows] == ["CONFIRMED"]

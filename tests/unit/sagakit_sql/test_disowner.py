@@ -1,4 +1,4 @@
-"""An order that was never placed is disowned once its time is over, and nobody is shown it."""
+"""An order that was never placed is disowned after its deadline, and never shown."""
 
 from collections.abc import Callable
 
@@ -15,18 +15,18 @@ LETTER = (
 
 
 def disowner(order: Replica) -> Disowner:
-    return Disowner(order.engine, order.participant.dispatcher, deadline=30)
+    return Disowner(order.database, order.engine.dispatcher, deadline=30)
 
 
 async def _write(order: Replica, *letters: tuple[str, int]) -> None:
-    async with order.engine.begin() as connection:
+    async with order.database.begin() as connection:
         for subject, age in letters:
             await connection.exec_driver_sql(LETTER.format(subject, age))
 
 
 async def test_only_an_order_that_is_not_here_after_the_deadline_is_disowned(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do(place("placed"))
+        await order.engine.dispatcher.do(place("placed"))
         await _write(order, ("ghost", 31), ("fresh", 5), ("placed", 31))
         assert await disowner(order).look() == 1
         assert await disowner(order).look() == 0
@@ -38,8 +38,6 @@ async def test_only_an_order_that_is_not_here_after_the_deadline_is_disowned(dat
 
 async def test_a_foreign_event_about_an_order_that_is_not_here_fails(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        answers = await order.participant.dispatcher.do_all(
-            [Continue(StockReserved("ghost", basket())), Nudge("ghost")]
-        )
+        answers = await order.engine.dispatcher.do_all([Continue(StockReserved("ghost", basket())), Nudge("ghost")])
         assert names(answers) == ["HandlerFailed", "NoneType"]
         assert "unknown here" in str(answers[0])

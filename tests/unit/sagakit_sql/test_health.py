@@ -46,7 +46,7 @@ async def writes(order: Replica, order_id: str) -> None:
     async with asyncio.timeout(RECOVERY):
         while True:
             try:
-                assert isinstance(await order.participant.dispatcher.do(place(order_id)), OrderPlaced)
+                assert isinstance(await order.engine.dispatcher.do(place(order_id)), OrderPlaced)
                 return
             except StoreUnavailable:
                 await asyncio.sleep(0.05)
@@ -63,7 +63,7 @@ async def pooled_read_only(order: Replica, postgres: Server, url: str) -> None:
 @asynccontextmanager
 async def probing(order: Replica) -> AsyncIterator[DatabaseProbe]:
     made = definition("order")
-    probe = DatabaseProbe(order.engine, made.metadata, revisions(folder_of(made)), fresh=0.0)
+    probe = DatabaseProbe(order.database, made.metadata, revisions(folder_of(made)), fresh=0.0)
     try:
         yield probe
     finally:
@@ -74,9 +74,9 @@ async def test_the_first_refused_write_drops_every_read_only_session(postgres: S
     async with service_process("order", url := database("order"), started=False) as order:
         await pooled_read_only(order, postgres, url)
         with pytest.raises(StoreUnavailable, match="25006"):
-            await order.participant.dispatcher.do(place("first"))
+            await order.engine.dispatcher.do(place("first"))
         for number in range(8):
-            assert isinstance(await order.participant.dispatcher.do(place(f"o{number}")), OrderPlaced)
+            assert isinstance(await order.engine.dispatcher.do(place(f"o{number}")), OrderPlaced)
         assert [row[0] for row in await asyncio.gather(*(_read_only(order) for _ in range(6)))] == ["off"] * 6
 
 
@@ -97,9 +97,9 @@ async def test_ended_sessions_cost_a_second_at_most(postgres: Server, database: 
 
 
 async def test_sessions_do_not_grow_old(database: Database) -> None:
-    engine = engine_for(database("order"), 1)
-    assert 60 <= engine.pool._recycle <= 3600  # type: ignore[attr-defined]
-    await engine.dispose()
+    pooled = engine_for(database("order"), 1)
+    assert 60 <= pooled.pool._recycle <= 3600  # type: ignore[attr-defined]
+    await pooled.dispose()
 
 
 async def test_readiness_sees_a_read_only_database_and_its_end(postgres: Server, database: Database) -> None:
@@ -112,7 +112,7 @@ async def test_readiness_sees_a_read_only_database_and_its_end(postgres: Server,
         read_only(postgres, url, "RESET default_transaction_read_only")
         assert await said(probe, lambda problem: problem == "")
         # ready means that it can write: what is pooled from before is gone, nobody has to fail for it
-        assert isinstance(await order.participant.dispatcher.do(place("first")), OrderPlaced)
+        assert isinstance(await order.engine.dispatcher.do(place("first")), OrderPlaced)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ async def test_an_older_revision_is_not_migrated_and_a_newer_one_is(postgres: Se
     """While a stack is rolled over to a newer version, its migrations come before its code."""
     async with service_process("order", url := database("order"), started=False) as order:
         known = ("0000", *revisions(folder_of(definition("order"))))
-        probe = DatabaseProbe(order.engine, definition("order").metadata, known, fresh=0.0)
+        probe = DatabaseProbe(order.database, definition("order").metadata, known, fresh=0.0)
         assert await probe.problem() == ""
         postgres.query(url, "UPDATE alembic_version SET version_num = '0000'")
         assert await probe.problem() == f"not migrated: at 0000 instead of {known[-1]}"
@@ -168,7 +168,7 @@ async def test_a_pool_that_is_busy_is_no_outage(database: Database) -> None:
     async with service_process("order", url, started=False, db_pool=1) as order, probing(order) as probe:
         hogs = [asyncio.create_task(order.rows("SELECT pg_sleep(4)")) for _ in range(3)]
         async with asyncio.timeout(3):
-            while order.engine.pool.checkedout() < 3:  # type: ignore[attr-defined]  # noqa: ASYNC110 - it tells nobody
+            while order.database.pool.checkedout() < 3:  # type: ignore[attr-defined]  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.01)
         async with asyncio.timeout(3):
             assert await probe.problem() == ""
@@ -178,7 +178,7 @@ async def test_a_pool_that_is_busy_is_no_outage(database: Database) -> None:
 async def test_a_verdict_is_good_for_a_while_and_asked_for_once(postgres: Server, database: Database) -> None:
     async with service_process("order", url := database("order"), started=False) as order:
         made = definition("order")
-        probe = DatabaseProbe(order.engine, made.metadata, revisions(folder_of(made)), fresh=60.0)
+        probe = DatabaseProbe(order.database, made.metadata, revisions(folder_of(made)), fresh=60.0)
         assert set(await asyncio.gather(*(probe.problem() for _ in range(20)))) == {""}
         end_sessions(postgres, url)
         postgres.query(url, "DROP TABLE dead_letter")
@@ -195,21 +195,21 @@ def failing(error: Exception) -> Callable[[], Coroutine[None, None, None]]:
 
 async def test_what_is_not_a_tasks_own_fault_does_not_count(database: Database) -> None:
     async with service_process("order", database("order"), retry_initial=0.01, retry_max=0.1) as order:
-        participant, refused = order.participant, ConnectionRefusedError(111, "refused")
+        engine, refused = order.engine, ConnectionRefusedError(111, "refused")
 
         async def away() -> None:
             raise refused
 
-        participant.dependencies.watch("kafka", away)
+        engine.dependencies.watch("kafka", away)
         for name, error in {
             "store": StoreUnavailable("away"),
             "rows": RowsLocked(frozenset({"o1"})),
             "broker": refused,
             "bug": KeyError("bug"),
         }.items():
-            participant.background.start(name, failing(error))
+            engine.background.start(name, failing(error))
         async with asyncio.timeout(5):
-            while not participant.beyond_bound():  # noqa: ASYNC110 - the pauses of what is watched are real time
+            while not engine.beyond_bound():  # noqa: ASYNC110 - the pauses of what is watched are real time
                 await asyncio.sleep(0.05)
-        assert participant.ailing().keys() == {"store", "rows", "broker", "bug"}
-        assert participant.beyond_bound().keys() == {"bug"}
+        assert engine.ailing().keys() == {"store", "rows", "broker", "bug"}
+        assert engine.beyond_bound().keys() == {"bug"}

@@ -1,4 +1,4 @@
-"""A row that somebody else holds stops nothing but what needs that row."""
+"""A row that another transaction has locked delays only what needs that row."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ QUICKLY = 1.0  # seconds within which the rest of a batch goes on
 @asynccontextmanager
 async def held(service: Replica, statement: str) -> AsyncIterator[None]:
     """Another session's transaction, in which `statement` has locked something."""
-    async with service.engine.connect() as connection:
+    async with service.database.connect() as connection:
         await connection.exec_driver_sql(statement)
         yield
         await connection.rollback()
@@ -29,11 +29,11 @@ async def held(service: Replica, statement: str) -> AsyncIterator[None]:
 
 async def timed(service: Replica, items: list[Item]) -> tuple[list[object], float]:
     began = time.monotonic()
-    answers: list[object] = list(await service.participant.dispatcher.do_all(items))
+    answers: list[object] = list(await service.engine.dispatcher.do_all(items))
     return answers, time.monotonic() - began
 
 
-async def test_a_locked_stock_item_holds_up_only_the_orders_that_want_it(database: Database) -> None:
+async def test_a_locked_stock_item_delays_only_the_orders_that_need_it(database: Database) -> None:
     async with service_process("inventory", database("inventory"), started=False) as inventory:
         items: list[Item] = [
             Execute(reserve(f"o{n}", "limited-edition" if n % 50 == 7 else "tea-pot")) for n in range(200)
@@ -48,9 +48,9 @@ async def test_a_locked_stock_item_holds_up_only_the_orders_that_want_it(databas
         assert names(again) == ["StockReserved"] * 4
 
 
-async def test_ten_locked_orders_hold_up_nobody_else(database: Database) -> None:
+async def test_ten_locked_orders_delay_no_other_order(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(10)])
         async with held(order, "SELECT 1 FROM orders FOR UPDATE"):
             items: list[Item] = [Execute(CancelOrder(f"o{n}", "TIMED_OUT")) for n in range(10)]
             answers, seconds = await timed(order, [*items, *(Execute(place(f"p{n}")) for n in range(300))])
@@ -58,7 +58,7 @@ async def test_ten_locked_orders_hold_up_nobody_else(database: Database) -> None
             assert seconds < QUICKLY
 
 
-async def test_what_a_frozen_transaction_has_claimed_holds_up_nothing_else_for_long(database: Database) -> None:
+async def test_the_claims_of_a_frozen_transaction_delay_nothing_else_for_long(database: Database) -> None:
     """A claim that is not committed is seen by no query: only waiting for it tells, so the batch is halved."""
     async with service_process("order", database("order"), started=False) as order:
         async with held(order, "INSERT INTO inbox (id) VALUES ('o17/PlaceOrder')"):
@@ -66,7 +66,7 @@ async def test_what_a_frozen_transaction_has_claimed_holds_up_nothing_else_for_l
             while waiting - {"o17"}:
                 for subject, answer in zip(
                     sorted(waiting),
-                    await order.participant.dispatcher.do_all([Execute(place(one)) for one in sorted(waiting)]),
+                    await order.engine.dispatcher.do_all([Execute(place(one)) for one in sorted(waiting)]),
                     strict=True,
                 ):
                     if isinstance(answer, OrderPlaced):
@@ -75,12 +75,12 @@ async def test_what_a_frozen_transaction_has_claimed_holds_up_nothing_else_for_l
                         assert isinstance(answer, RowsLocked)
                 assert time.monotonic() - began < 5
             assert waiting == {"o17"}
-        assert isinstance(await order.participant.dispatcher.do(place("o17")), OrderPlaced)
+        assert isinstance(await order.engine.dispatcher.do(place("o17")), OrderPlaced)
 
 
 async def test_a_request_behind_a_locked_row_ends_and_others_do_not_notice(database: Database) -> None:
     async with service_process("order", database("order"), started=False, door_timeout=1.0) as order:
-        do = order.participant.dispatcher.do
+        do = order.engine.dispatcher.do
         await do(place("o1"))
         async with held(order, "SELECT 1 FROM orders WHERE order_id = 'o1' FOR UPDATE"):
             began = time.monotonic()
@@ -100,28 +100,28 @@ async def test_a_request_behind_a_locked_row_ends_and_others_do_not_notice(datab
 async def test_a_request_whose_row_is_freed_in_time_goes_through(database: Database) -> None:
     async with service_process("inventory", database("inventory"), started=False) as inventory:
         async with held(inventory, "SELECT 1 FROM stock_items WHERE sku = 'tea-pot' FOR UPDATE"):
-            waiting = asyncio.create_task(inventory.participant.dispatcher.do(reserve("o1", "tea-pot")))
-            await inventory.participant.dispatcher.do(reserve("o2", "milk-jug"))
+            waiting = asyncio.create_task(inventory.engine.dispatcher.do(reserve("o1", "tea-pot")))
+            await inventory.engine.dispatcher.do(reserve("o2", "milk-jug"))
             assert not waiting.done()
         assert isinstance(await waiting, StockReserved)
 
 
 async def test_a_request_behind_a_batch_that_does_not_end_gets_an_answer(postgres: Server, database: Database) -> None:
     async with service_process("order", database("order"), started=False, door_timeout=0.5) as order:
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         postgres.signal(signal.SIGSTOP)
         began = time.monotonic()
         with pytest.raises(StoreUnavailable, match="no answer within"):
-            await order.participant.dispatcher.do(place("o2"))
+            await order.engine.dispatcher.do(place("o2"))
         assert time.monotonic() - began < 2
         postgres.signal(signal.SIGCONT)
-        assert isinstance(await order.participant.dispatcher.do(place("o2")), OrderPlaced)
+        assert isinstance(await order.engine.dispatcher.do(place("o2")), OrderPlaced)
 
 
 async def test_a_cancelled_statement_is_tried_again_and_costs_its_neighbours_nothing(database: Database) -> None:
     async with service_process("inventory", database("inventory"), started=False) as inventory:
         async with held(inventory, "LOCK TABLE stock_items IN ACCESS EXCLUSIVE MODE"):
-            task = asyncio.create_task(inventory.participant.dispatcher.do(reserve("o1")))
+            task = asyncio.create_task(inventory.engine.dispatcher.do(reserve("o1")))
             async with asyncio.timeout(5):
                 while True:
                     cancelled = await inventory.rows(

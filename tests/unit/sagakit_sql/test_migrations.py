@@ -1,4 +1,4 @@
-"""What the migrations make is what the code expects, in every service."""
+"""In every service, the migrations create the tables that the code expects."""
 
 import asyncio
 

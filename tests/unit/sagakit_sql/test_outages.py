@@ -24,7 +24,7 @@ async def _steady(order: Replica, count: int = 300) -> list[object]:
 
     async def one(number: int) -> None:
         await asyncio.sleep(number * 0.005)
-        answers.extend(await order.participant.do_until_stored([Execute(place(f"o{number}"))]))
+        answers.extend(await order.engine.do_until_stored([Execute(place(f"o{number}"))]))
 
     await asyncio.gather(*(one(number) for number in range(count)))
     return answers
@@ -43,10 +43,10 @@ async def test_nothing_is_lost_or_doubled_when_the_server_is_killed(postgres: Se
         await asyncio.sleep(0.6)
         await asyncio.to_thread(postgres.kill)
         with pytest.raises(StoreUnavailable):
-            await order.participant.dispatcher.do(place("refused"))
+            await order.engine.dispatcher.do(place("refused"))
         await asyncio.to_thread(postgres.start)
         began = time.monotonic()
-        assert isinstance(await order.participant.dispatcher.do(place("first")), OrderPlaced)
+        assert isinstance(await order.engine.dispatcher.do(place("first")), OrderPlaced)
         assert time.monotonic() - began < 2 + 10 * _connecting(postgres)
         answers = await work
         assert len(answers) == 300
@@ -61,21 +61,21 @@ async def test_stale_connections_cost_no_command(postgres: Server, database: Dat
         await asyncio.gather(*(order.count("orders") for _ in range(6)))
         await asyncio.to_thread(postgres.kill)
         await asyncio.to_thread(postgres.start)
-        assert isinstance(await order.participant.dispatcher.do(place("first")), OrderPlaced)
+        assert isinstance(await order.engine.dispatcher.do(place("first")), OrderPlaced)
         assert await asyncio.gather(*(order.count("orders") for _ in range(6))) == [1] * 6
 
 
 async def test_a_frozen_server_is_an_outage_with_an_end(postgres: Server, database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do(place("before"))
+        await order.engine.dispatcher.do(place("before"))
         postgres.signal(signal.SIGSTOP)
         began = time.monotonic()
         with pytest.raises(StoreUnavailable):
-            await order.participant.dispatcher.do(place("during"))
+            await order.engine.dispatcher.do(place("during"))
         assert time.monotonic() - began < ENDS
         postgres.signal(signal.SIGCONT)
         began = time.monotonic()
-        assert isinstance(await order.participant.dispatcher.do(place("during")), OrderPlaced)
+        assert isinstance(await order.engine.dispatcher.do(place("during")), OrderPlaced)
         assert time.monotonic() - began < 2 + 10 * _connecting(postgres)
         assert await order.count("journal") == 2
 
@@ -88,38 +88,38 @@ async def test_cancelled_readers_poison_no_connection(database: Database) -> Non
             for reader in readers:
                 reader.cancel()
             await asyncio.gather(*readers, return_exceptions=True)
-            assert isinstance(await order.participant.dispatcher.do(place(f"o{round_}")), OrderPlaced)
-        assert order.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+            assert isinstance(await order.engine.dispatcher.do(place(f"o{round_}")), OrderPlaced)
+        assert order.database.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
 async def test_an_exhausted_pool_is_an_outage(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     async with service_process("order", database("order"), started=False, db_pool=1) as order:
-        monkeypatch.setattr(order.engine.pool, "_timeout", 0.2)
+        monkeypatch.setattr(order.database.pool, "_timeout", 0.2)
         hogs = [asyncio.create_task(order.rows("SELECT pg_sleep(1)")) for _ in range(3)]
         await asyncio.sleep(0.1)
         with pytest.raises(StoreUnavailable):
-            await order.participant.dispatcher.do(place("o1"))
+            await order.engine.dispatcher.do(place("o1"))
         await asyncio.gather(*hogs)
-        assert isinstance(await order.participant.dispatcher.do(place("o1")), OrderPlaced)
+        assert isinstance(await order.engine.dispatcher.do(place("o1")), OrderPlaced)
 
 
 async def test_an_error_that_nobody_foresaw_is_a_defect_of_the_command_and_not_an_outage(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        async with order.engine.begin() as connection:
+        async with order.database.begin() as connection:
             await connection.exec_driver_sql("ALTER TABLE orders RENAME COLUMN fingerprint TO digest")
-        answers = await order.participant.do_until_stored([Execute(place("o1")), Execute(place("o2"))])
+        answers = await order.engine.do_until_stored([Execute(place("o1")), Execute(place("o2"))])
         assert [type(answer) for answer in answers] == [HandlerFailed, HandlerFailed]
         assert "digest" in str(answers[0]) or "fingerprint" in str(answers[0])
-        async with order.engine.begin() as connection:
+        async with order.database.begin() as connection:
             await connection.exec_driver_sql("ALTER TABLE orders RENAME COLUMN digest TO fingerprint")
-        assert isinstance(await order.participant.dispatcher.do(place("o1")), OrderPlaced)
+        assert isinstance(await order.engine.dispatcher.do(place("o1")), OrderPlaced)
 
 
 async def test_an_error_of_the_database_shows_no_values(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        async with order.engine.begin() as connection:
+        async with order.database.begin() as connection:
             await connection.exec_driver_sql("ALTER TABLE journal RENAME COLUMN data TO content")
-        (answer,) = await order.participant.do_until_stored([Execute(place("o1"))])
+        (answer,) = await order.engine.do_until_stored([Execute(place("o1"))])
         assert isinstance(answer, HandlerFailed)
         shown = "".join(traceback.format_exception(answer))
         assert "content" in shown or "data" in shown

@@ -22,34 +22,34 @@ async def _row(order: Replica) -> object:
 
 async def test_a_committed_row_is_leased_until_the_lease_ends(database: Database) -> None:
     async with service_process("order", database("order"), started=False, outbox_lease=0.4) as order:
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         assert await order.store.lease_due(calls=False, limit=10) == []
         await asyncio.sleep(0.5)
         taken = await order.store.lease_due(calls=False, limit=10)
         assert [row.id for row in taken] == [ID]
         assert await order.store.lease_due(calls=False, limit=10) == []
         assert await order.store.lease_due(calls=True, limit=10) == []
-        await order.store.done(taken)
+        await order.store.delete(taken)
         assert await order.count("outbox") == 0
 
 
 async def test_a_row_renewed_during_a_publish_outlives_the_old_token(database: Database) -> None:
     async with service_process("order", database("order"), started=False, outbox_lease=0.5) as order:
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         await asyncio.sleep(0.6)
         taken = await order.store.lease_due(calls=False, limit=10)
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         before = await _row(order)
-        await order.store.done(taken)
+        await order.store.delete(taken)
         await order.store.postpone(taken, 60)
         assert await _row(order) == before
         await asyncio.sleep(0.6)
         assert len(await order.store.lease_due(calls=False, limit=10)) == 1
 
 
-async def test_a_row_put_off_counts_an_attempt_and_comes_due_again(database: Database) -> None:
+async def test_a_postponed_row_counts_an_attempt_and_comes_due_again(database: Database) -> None:
     async with service_process("order", database("order"), started=False, outbox_lease=0.1) as order:
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         await asyncio.sleep(0.2)
         await order.store.postpone(await order.store.lease_due(calls=False, limit=10), 0.6)
         assert await order.store.lease_due(calls=False, limit=10) == []
@@ -57,9 +57,9 @@ async def test_a_row_put_off_counts_an_attempt_and_comes_due_again(database: Dat
         assert [row.attempts for row in await order.store.lease_due(calls=False, limit=10)] == [1]
 
 
-async def test_a_taker_gets_no_more_than_it_asked_for(database: Database) -> None:
+async def test_a_lease_returns_no_more_rows_than_its_limit(database: Database) -> None:
     async with service_process("order", database("order"), started=False, outbox_lease=0.5) as order:
-        await order.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(50)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(50)])
         await asyncio.sleep(0.6)
         first, second = await asyncio.gather(*(order.store.lease_due(calls=False, limit=20) for _ in range(2)))
         assert len({row.id for row in (*first, *second)}) == 40
@@ -68,20 +68,20 @@ async def test_a_taker_gets_no_more_than_it_asked_for(database: Database) -> Non
 async def test_what_failed_is_published_however_busy_the_relay_is(database: Database) -> None:
     async with service_process("order", database("order")) as order:
         order.mode.failing = True
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         await asyncio.sleep(0.1)
         order.mode.failing = False
         for number in range(100):
-            await order.participant.dispatcher.do(place(f"busy{number}"))
+            await order.engine.dispatcher.do(place(f"busy{number}"))
             await asyncio.sleep(0.02)
         assert ID in [row.id for row in order.mode.published]
 
 
-async def test_a_row_that_no_broker_takes_stays_and_keeps_nobody(database: Database) -> None:
+async def test_a_row_that_no_broker_accepts_stays_and_delays_no_other(database: Database) -> None:
     async with service_process("order", database("order"), outbox_poll=0.1, retry_initial=0.05, retry_max=0.2) as order:
         order.mode.refused = {"o42"}
         began = time.monotonic()
-        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(100)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(100)])
         await order.until("SELECT count(*) FROM outbox", 1)
         assert time.monotonic() - began < 2
         await order.until("SELECT attempts > 6 FROM outbox", True)
@@ -95,11 +95,11 @@ async def test_what_was_published_is_counted_with_its_bytes_and_what_failed_is_n
     async with service_process("order", database("order"), outbox_lease=0.1) as order:
         count = order.metrics.registry.get_sample_value
         order.mode.failing = True
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         await order.until("SELECT attempts > 0 FROM outbox", True)
         assert count("saga_outbox_published_bytes_total", {"name": "OrderPlaced"}) is None
         order.mode.failing = False
-        await order.participant.dispatcher.do(place("o2"))
+        await order.engine.dispatcher.do(place("o2"))
         await order.drained()
         bodies = [len(row.body) for row in order.mode.published]
         assert len(bodies) == 2
@@ -110,7 +110,7 @@ async def test_what_was_published_is_counted_with_its_bytes_and_what_failed_is_n
 async def test_a_relay_survives_its_database_while_publishing_fails(postgres: Server, database: Database) -> None:
     async with service_process("order", database("order"), outbox_lease=0.5) as order:
         order.mode.failing, order.mode.pause = True, 0.3
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         await asyncio.sleep(0.1)
         await asyncio.to_thread(postgres.kill)
         await asyncio.sleep(1)
@@ -127,18 +127,18 @@ async def test_an_offered_row_whose_lease_is_over_is_left_to_whoever_took_it(dat
         service_process("order", url, outbox_lease=5) as quick,
     ):
         slow.mode.pause = 1.0
-        await slow.participant.dispatcher.do(place("o0"))
+        await slow.engine.dispatcher.do(place("o0"))
         await asyncio.sleep(0.05)
-        await slow.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(1, 20)])
+        await slow.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(1, 20)])
         await slow.drained(10)
         await asyncio.sleep(1.1)
         assert len(quick.mode.published) >= 19
         assert [row.key for row in slow.mode.published] == ["o0"]
 
 
-async def test_an_outgoing_row_is_what_was_committed(database: Database) -> None:
+async def test_a_leased_row_is_what_was_committed(database: Database) -> None:
     async with service_process("order", database("order"), started=False, outbox_lease=0.1) as order:
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         await asyncio.sleep(0.2)
         (row,) = await order.store.lease_due(calls=False, limit=1)
         assert (row.id, row.channel, row.key, row.type) == (ID, "events", "o1", "OrderPlaced")

@@ -42,7 +42,7 @@ async def test_the_same_commands_at_two_replicas_have_one_effect_each(database: 
 async def test_two_replicas_race_for_the_pivot_and_one_decision_wins(database: Database) -> None:
     url = database("order")
     async with service_process("order", url) as one, service_process("order", url) as two:
-        await one.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(100)])
+        await one.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(100)])
         confirm = settled(one, [Execute(ConfirmOrder(f"o{n}")) for n in range(100)])
         cancel = settled(two, [Execute(CancelOrder(f"o{n}", "TIMED_OUT")) for n in reversed(range(100))])
         confirmed, cancelled = await asyncio.gather(confirm, cancel)
@@ -92,33 +92,33 @@ async def test_large_batches_in_opposite_order_never_deadlock(database: Database
         assert await one.count("journal") == 6000
 
 
-async def test_a_relay_and_a_door_never_deadlock_over_repeats(database: Database) -> None:
+async def test_a_relay_and_a_dispatcher_never_deadlock_over_repeats(database: Database) -> None:
     url = database("order")
     async with service_process("order", url, started=False) as one, service_process("order", url, started=False) as two:
         items: list[Item] = [Execute(place(f"o{n}")) for n in range(500)]
-        await one.participant.dispatcher.do_all(items)
+        await one.engine.dispatcher.do_all(items)
         for _ in range(15):
             random.shuffle(items)
             held = await two.rows("SELECT id, token FROM outbox ORDER BY md5(id || random()::text)")
             rows = [OutboxRow(row.id, "", "", "", b"", row.token) for row in held]
             answers, *_ = await asyncio.gather(
-                one.participant.dispatcher.do_all(items),
+                one.engine.dispatcher.do_all(items),
                 two.store.postpone(rows, 1),
                 two.store.postpone(rows[::-1], 1),
-                two.store.done(rows[:250]),
+                two.store.delete(rows[:250]),
             )
             assert set(names(answers)) == {"OrderPlaced"}
         assert await one.count("journal") == 500
 
 
-async def test_a_waiter_hears_what_another_replica_records(database: Database) -> None:
+async def test_a_waiter_is_notified_of_what_another_replica_records(database: Database) -> None:
     url = database("order")
     async with service_process("order", url) as one, service_process("order", url) as two:
-        await one.participant.dispatcher.do(place("o1"))
+        await one.engine.dispatcher.do(place("o1"))
         ids = [id_of("o1", OrderConfirmed), id_of("o1", OrderCancelled)]
-        waiting = [asyncio.create_task(two.participant.watcher.wait(ids, 5)) for _ in range(3)]
+        waiting = [asyncio.create_task(two.engine.watcher.wait(ids, 5)) for _ in range(3)]
         await asyncio.sleep(0.3)
-        await one.participant.dispatcher.do(ConfirmOrder("o1"))
+        await one.engine.dispatcher.do(ConfirmOrder("o1"))
         assert await asyncio.gather(*waiting) == [OrderConfirmed("o1")] * 3
-        assert await two.participant.watcher.wait(ids, 5) == OrderConfirmed("o1")
-        assert await two.participant.watcher.wait([id_of("o2", OrderConfirmed)], 0.3) is None
+        assert await two.engine.watcher.wait(ids, 5) == OrderConfirmed("o1")
+        assert await two.engine.watcher.wait([id_of("o2", OrderConfirmed)], 0.3) is None

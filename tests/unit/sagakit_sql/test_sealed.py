@@ -1,4 +1,4 @@
-"""Card token and street of an order stand nowhere in the four databases, in what is published, or in the log."""
+"""Card tokens and streets appear nowhere in the four databases, in published messages, or in the log."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -112,9 +112,9 @@ async def _run(system: System) -> set[str]:
     assert isinstance(placed, OrderPlaced)
     holds = {"inventory": ReserveStock, "payment": AuthorizePayment, "shipping": BookShipment}
     for name, hold in holds.items():
-        participant = system.services[name].participant
-        await participant.dispatcher.do(hold(placed.order_id, placed.checkout), cause=message_id(placed))
-        await participant.dead_letter(body, "cannot be handled", placed.order_id)
+        engine = system.services[name].engine
+        await engine.dispatcher.do(hold(placed.order_id, placed.checkout), cause=message_id(placed))
+        await engine.dead_letter(body, "cannot be handled", placed.order_id)
     for name in ("payment", "shipping"):
         await system.services[name].until("SELECT count(*) FROM outbox WHERE is_call AND attempts > 0", 1)
     open_calls = await system.places_of(TOKEN, STREET)
@@ -126,7 +126,9 @@ async def _run(system: System) -> set[str]:
     return open_calls | await system.places_of(TOKEN, STREET)
 
 
-async def test_token_and_street_stand_nowhere_in_clear(database: Database, caplog: pytest.LogCaptureFixture) -> None:
+async def test_tokens_and_streets_are_stored_nowhere_in_clear(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     system = System(KEYS)
     async with AsyncExitStack() as stack:
@@ -162,7 +164,7 @@ async def test_orders_from_before_there_were_keys_are_read_with_them(database: D
     system = System(KEYS)
     async with AsyncExitStack() as stack:
         await system.start(stack, database)
-        await system.services["order"].participant.stop()
+        await system.services["order"].engine.stop()
         system.services["order"] = await stack.enter_async_context(service_process("order", database("order")))
         await _run(system)
         assert {asked["token"] for asked in system.outside.got["/payment/authorize"]} == {TOKEN}
@@ -179,7 +181,7 @@ async def test_a_service_without_the_key_asks_again_and_takes_it_for_no_refusal(
         return HttpProvider("http://provider", PAYMENT_KEY, post=outside.post, opened=opened)
 
     async with service_process("payment", url, provider=provider({}), retry_max=0.2) as payment:
-        await payment.participant.dispatcher.do(AuthorizePayment("o1", sealed))
+        await payment.engine.dispatcher.do(AuthorizePayment("o1", sealed))
         await payment.until("SELECT count(*) FROM outbox WHERE is_call AND attempts > 2", 1)
         assert [row.status for row in await payment.rows("SELECT status FROM payments")] == ["AUTHORIZING"]
     assert not outside.got
@@ -201,7 +203,7 @@ async def test_instant_providers_decide_by_what_is_opened(
     sealed = seal_checkout(clear, sealer(KEYS["seal_key_payment"]), sealer(KEYS["seal_key_shipping"]))
     given: dict[str, Any] = {key: KEYS[key] for key in OWN[name]}
     async with service_process(name, database(name), **given) as this:
-        await this.participant.dispatcher.do(hold("o1", sealed))
+        await this.engine.dispatcher.do(hold("o1", sealed))
         assert [row.status for row in await this.rows(f"SELECT status FROM {table}")] == [status]
         stored = repr(
             [tuple(row) for of in (table, "journal", "ledger") for row in await this.rows(f"SELECT * FROM {of}")]

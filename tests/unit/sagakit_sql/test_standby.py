@@ -17,7 +17,7 @@ from sagakit.app.host import folder_of
 from sagakit.app.readiness import DatabaseProbe, revisions
 from sagakit.ports import StoreUnavailable
 from sagakit.postgres.connection import connected, engine_for
-from sagakit.postgres.standby import SAID, Standby
+from sagakit.postgres.standby import NOT_CONFIRMED, Standby
 from tests.postgres import Server, definition
 
 Database = Callable[[str], str]
@@ -137,7 +137,7 @@ async def test_a_commit_whose_task_is_cancelled_is_not_cancelled_at_the_server(
         assert waiting(postgres) >= 1
 
 
-async def test_who_waited_in_vain_is_not_followed_by_others_until_a_commit_comes_through(
+async def test_after_a_timeout_no_write_begins_until_a_commit_is_confirmed(
     postgres: Server, url: str, dead: Callable[[bool], None]
 ) -> None:
     async with opened(url) as (engine, standby):
@@ -147,13 +147,13 @@ async def test_who_waited_in_vain_is_not_followed_by_others_until_a_commit_comes
             await write(engine, 2)
         await until(lambda: refused(standby))
         for _ in range(20):
-            with pytest.raises(StoreUnavailable, match=SAID):
+            with pytest.raises(StoreUnavailable, match=NOT_CONFIRMED):
                 standby.check()
-            with pytest.raises(StoreUnavailable, match=SAID):
+            with pytest.raises(StoreUnavailable, match=NOT_CONFIRMED):
                 await write(engine, 3)  # no session is opened for it either
         assert 1 <= waiting(postgres) <= 2  # the one that was given up, and the one that asks
         dead(False)
-        await until(lambda: standby._asked is not None and standby._asked.done())
+        await until(lambda: standby._probe is not None and standby._probe.done())
         standby.check()
         await write(engine, 4)
         assert await noted(engine) == [1, 2, 4]
@@ -165,7 +165,7 @@ async def test_a_session_begins_only_when_the_standby_has_what_can_be_read_in_it
     """A primary that was started again shows what is on its own disk."""
     dead(True)
     async with opened(url) as (engine, _):
-        with pytest.raises(StoreUnavailable, match=SAID):
+        with pytest.raises(StoreUnavailable, match=NOT_CONFIRMED):
             await noted(engine)
         dead(False)
         async with asyncio.timeout(RECOVERY):
@@ -190,7 +190,7 @@ async def test_a_statement_that_ends_early_for_another_reason_costs_its_session_
         await asyncio.gather(sleeping, return_exceptions=True)
         assert not refused(standby)
         await write(engine, 2)
-        await until(lambda: not refused(standby) and (standby._asked is None or standby._asked.done()))
+        await until(lambda: not refused(standby) and (standby._probe is None or standby._probe.done()))
         assert visible(postgres, url) == [1, 2]
 
 
@@ -203,7 +203,7 @@ async def test_readiness_says_that_the_standby_is_dead_and_when_it_is_back(
     try:
         assert await probe.problem() == ""
         dead(True)
-        await said(probe, lambda problem: SAID in problem)
+        await said(probe, lambda problem: NOT_CONFIRMED in problem)
         dead(False)
         await said(probe, lambda problem: problem == "")
     finally:

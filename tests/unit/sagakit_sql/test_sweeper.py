@@ -1,4 +1,4 @@
-"""The sweeper: the overdue are cancelled once, the forgotten are nudged ever more rarely, sweepers share."""
+"""The sweeper: overdue orders are cancelled once, stalled ones are nudged ever more rarely, sweepers share."""
 
 import asyncio
 import time
@@ -15,12 +15,12 @@ Database = Callable[[str], str]
 
 
 def sweeper(order: Replica, deadline: float = 30, nudge_after: float = 2, rate: int = 200) -> Sweeper:
-    return Sweeper(order.engine, order.participant, deadline=deadline, nudge_after=nudge_after, rate=rate)
+    return Sweeper(order.database, order.engine, deadline=deadline, nudge_after=nudge_after, rate=rate)
 
 
 async def _age(order: Replica, seconds: float, columns: str = "created_at updated_at nudge_at") -> None:
     moves = ", ".join(f"{name} = {name} - make_interval(secs => {seconds})" for name in columns.split())
-    async with order.engine.begin() as connection:
+    async with order.database.begin() as connection:
         await connection.exec_driver_sql(f"UPDATE orders SET {moves}")
 
 
@@ -31,9 +31,7 @@ async def _next_nudge(order: Replica) -> float:
 
 async def test_an_overdue_order_is_timed_out_exactly_once(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all(
-            [Execute(place("o1")), Execute(place("o2")), Execute(ConfirmOrder("o2"))]
-        )
+        await order.engine.dispatcher.do_all([Execute(place("o1")), Execute(place("o2")), Execute(ConfirmOrder("o2"))])
         await _age(order, 31)
         assert await sweeper(order).sweep() == 2
         assert await sweeper(order).sweep() == 0
@@ -46,7 +44,7 @@ async def test_an_overdue_order_is_timed_out_exactly_once(database: Database) ->
 async def test_two_sweepers_time_out_each_order_once(database: Database) -> None:
     url = database("order")
     async with service_process("order", url) as one, service_process("order", url) as two:
-        await one.participant.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(300)])
+        await one.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(300)])
         await _age(one, 31)
         async with asyncio.timeout(20):
             while (await one.rows("SELECT count(*) FROM orders WHERE status = 'PENDING'"))[0][0]:
@@ -56,7 +54,7 @@ async def test_two_sweepers_time_out_each_order_once(database: Database) -> None
 
 async def test_nudges_grow_rarer_up_to_a_bound_and_progress_resets_them(database: Database) -> None:
     async with service_process("order", database("order"), started=False, saga_nudge_after=2.0) as order:
-        await order.participant.dispatcher.do_all([Execute(place("o1")), Execute(ConfirmOrder("o1"))])
+        await order.engine.dispatcher.do_all([Execute(place("o1")), Execute(ConfirmOrder("o1"))])
         assert await _next_nudge(order) == 2
         assert await sweeper(order).sweep() == 0
         gaps = []
@@ -67,14 +65,14 @@ async def test_nudges_grow_rarer_up_to_a_bound_and_progress_resets_them(database
             gaps.append(await _next_nudge(order))
         assert gaps == [4, 8, 8, 8, 8, 8]
         assert await sweeper(order).sweep() == 0
-        await order.participant.dispatcher.do(RecordStockSettled("o1"))
+        await order.engine.dispatcher.do(RecordStockSettled("o1"))
         assert await _next_nudge(order) == 2
         assert (await order.rows("SELECT nudges FROM orders"))[0].nudges == 0
 
 
 async def test_a_nudge_sends_what_is_owed_and_records_nothing(database: Database) -> None:
     async with service_process("order", database("order")) as order:
-        await order.participant.dispatcher.do_all([Execute(place("o1")), Execute(ConfirmOrder("o1"))])
+        await order.engine.dispatcher.do_all([Execute(place("o1")), Execute(ConfirmOrder("o1"))])
         await order.drained()
         order.mode.published.clear()
         await _age(order, 3, "nudge_at")
@@ -87,16 +85,16 @@ async def test_a_nudge_sends_what_is_owed_and_records_nothing(database: Database
 async def test_a_sweep_is_bounded_and_takes_the_oldest_first(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
         for number in range(30):
-            await order.participant.dispatcher.do(place(f"o{number:02}"))
+            await order.engine.dispatcher.do(place(f"o{number:02}"))
         await _age(order, 5, "nudge_at")
         assert await sweeper(order, rate=10).sweep() == 10
         rows = await order.rows("SELECT order_id FROM orders WHERE nudges = 1 ORDER BY 1")
         assert [row.order_id for row in rows] == [f"o{number:02}" for number in range(10)]
 
 
-async def test_reminders_grow_rarer_while_late_orders_do_not_become_fewer(database: Database) -> None:
+async def test_nudges_grow_rarer_while_late_orders_do_not_become_fewer(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(40)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(40)])
         await _age(order, 10, "created_at")
         swept = sweeper(order, rate=40)
         found = []
@@ -107,10 +105,10 @@ async def test_reminders_grow_rarer_while_late_orders_do_not_become_fewer(databa
         assert sum(found[6:]) < 20
 
 
-async def test_those_reminded_least_come_first(database: Database) -> None:
+async def test_those_nudged_least_come_first(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Execute(place("old")), Execute(place("new"))])
-        async with order.engine.begin() as connection:
+        await order.engine.dispatcher.do_all([Execute(place("old")), Execute(place("new"))])
+        async with order.database.begin() as connection:
             await connection.exec_driver_sql("UPDATE orders SET nudges = 3 WHERE order_id = 'old'")
         await _age(order, 60, "nudge_at")
         assert await sweeper(order, rate=1).sweep() == 1
@@ -123,7 +121,7 @@ async def test_a_sweeper_outlives_its_database(postgres: Server, database: Datab
         running = sweeper(order, deadline=0.5)
         running.period = 0.1
         task = asyncio.create_task(running.run())
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         await asyncio.to_thread(postgres.kill)
         await asyncio.sleep(0.5)
         await asyncio.to_thread(postgres.start)
@@ -136,15 +134,15 @@ async def test_a_sweeper_outlives_its_database(postgres: Server, database: Datab
 async def _locked(order: Replica, *order_ids: str) -> AsyncIterator[None]:
     """Rows held as a door holds them, by a transaction that does not end."""
     ids = ", ".join(f"'{one}'" for one in order_ids)
-    async with order.engine.connect() as connection:
+    async with order.database.connect() as connection:
         await connection.exec_driver_sql(f"SELECT 1 FROM orders WHERE order_id IN ({ids}) FOR UPDATE")
         yield
         await connection.rollback()
 
 
-async def test_a_row_that_somebody_holds_keeps_no_sweeper_from_starting(database: Database) -> None:
+async def test_a_locked_row_keeps_no_sweeper_from_starting(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
         await _age(order, -60, "nudge_at")
         async with _locked(order, "o2"):
             began = time.monotonic()
@@ -157,17 +155,17 @@ async def test_a_row_that_somebody_holds_keeps_no_sweeper_from_starting(database
 async def test_the_start_waits_for_no_lock_while_it_holds_others(database: Database) -> None:
     """A door that holds the last row and wants the first: whoever took them in another order would deadlock."""
     async with service_process("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
         await _age(order, -60, "nudge_at")
-        async with order.engine.begin() as connection:
+        async with order.database.begin() as connection:
             await connection.exec_driver_sql("SELECT 1 FROM orders WHERE order_id = 'o4' FOR UPDATE")
             await sweeper(order).begin()
             await connection.exec_driver_sql("SELECT 1 FROM orders WHERE order_id = 'o0' FOR UPDATE")
 
 
-async def test_overdue_orders_whose_rows_somebody_holds_keep_no_others_waiting(database: Database) -> None:
+async def test_overdue_orders_with_locked_rows_delay_no_others(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        await order.participant.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
+        await order.engine.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(5)])
         await _age(order, 31)
         async with _locked(order, "o0", "o1"):
             began = time.monotonic()
@@ -182,7 +180,7 @@ async def test_a_sweeper_whose_database_is_down_at_the_start_begins_when_it_is_b
     postgres: Server, database: Database
 ) -> None:
     async with service_process("order", database("order")) as order:
-        await order.participant.dispatcher.do(place("o1"))
+        await order.engine.dispatcher.do(place("o1"))
         await _age(order, -60, "nudge_at")
         await asyncio.to_thread(postgres.kill)
         running = sweeper(order)

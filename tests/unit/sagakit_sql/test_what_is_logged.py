@@ -17,12 +17,12 @@ from checkout.provider_rules import decide
 from payment_service import handlers
 from payment_service.service import SERVICE
 from sagakit import envelope
+from sagakit.logs import configure_logging
 from sagakit.message import Command, UnknownMessage
 from sagakit.modes.failures import cause_of
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome
 from sagakit.provider_http import HttpProvider
 from sagakit.service import Handler
-from sagakit.telemetry import configure_logging
 from sagakit.work import Execute
 from tests.keys import PAYMENT_KEY
 from tests.postgres import Server
@@ -103,9 +103,9 @@ async def test_a_handler_that_fails(
 ) -> None:
     monkeypatch.setitem(handlers.COMMANDS, AuthorizePayment, Handler(decide_, ()))
     async with service_process("payment", database("payment")) as payment:
-        (answer,) = await payment.participant.do_until_stored([Execute(authorize())])
+        (answer,) = await payment.engine.do_until_stored([Execute(authorize())])
         assert isinstance(answer, Exception)
-        await payment.participant.dead_letter(b"", cause_of(answer), "o1")
+        await payment.engine.dead_letter(b"", cause_of(answer), "o1")
         await clean_list(payment)
     log.clean("AuthorizePayment failed", decide_.__name__, "dead letter")
 
@@ -132,11 +132,11 @@ async def test_a_row_that_is_rejected(database: Callable[[str], str], log: Log, 
     provider = Scripted()
     async with service_process("payment", database("payment"), provider=provider, started=False, **CALLING) as payment:
         await payment.execute(change)
-        answers = await payment.participant.do_until_stored([Execute(authorize("o1")), Execute(authorize("o2"))])
+        answers = await payment.engine.do_until_stored([Execute(authorize("o1")), Execute(authorize("o2"))])
         failed = [answer for answer in answers if isinstance(answer, Exception)]
         assert failed
         for answer in failed:
-            await payment.participant.dead_letter(b"", cause_of(answer), "o1")
+            await payment.engine.dead_letter(b"", cause_of(answer), "o1")
         await clean_list(payment)
     log.clean("AuthorizePayment failed", "sqlstate=", *(["constraint_name=no_elm"] if "no_elm" in change else []))
 
@@ -170,7 +170,7 @@ async def test_a_provider_that_fails(database: Callable[[str], str], log: Log, p
     provider = HttpProvider("http://nowhere", PAYMENT_KEY, post=post)
     settings = {**CALLING, "saga_attention_after": 0.1}
     async with service_process("payment", database("payment"), provider=provider, **settings) as payment:
-        await payment.participant.dispatcher.do(authorize())
+        await payment.engine.dispatcher.do(authorize())
         ended = "SELECT count(*) FROM outbox WHERE is_call AND attempts < 2"
         await payment.until(ended, 0)
         assert not [
@@ -193,7 +193,7 @@ async def test_a_call_that_raises_what_it_was_given(database: Callable[[str], st
             return decide(call)
 
     async with service_process("payment", database("payment"), provider=Raising(), **CALLING) as payment:
-        await payment.participant.dispatcher.do(authorize())
+        await payment.engine.dispatcher.do(authorize())
         await payment.until("SELECT count(*) FROM outbox WHERE is_call", 0)
     log.clean("o1/authorize", "RuntimeError")
 
@@ -206,7 +206,7 @@ async def test_a_task_that_fails(database: Callable[[str], str], log: Log) -> No
         raise ValueError(f"{CHECKOUT!r}")
 
     async with service_process("payment", database("payment")) as payment:
-        payment.participant.background.start("odd", work)
+        payment.engine.background.start("odd", work)
         await failed.wait()
         await asyncio.sleep(0)
         await clean_list(payment)

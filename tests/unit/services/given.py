@@ -1,4 +1,4 @@
-"""Given these events, expect that answer: rules are tested as the door applies them."""
+"""Given these events, expect that event: the rules of a service, tested without a database."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ def given(service: Service, state: Any, *events: Event) -> Any:
 
 
 def expect(service: Service, state: Any, command: Command, event: Event) -> Any:
-    """`command` is answered with `event`; the state after it."""
+    """Check that `command` is decided with `event`; return the state after it."""
     assert service.commands[type(command)].decide(command, state) == event
     return service.evolve(state, event)
 

@@ -39,7 +39,7 @@ def test_an_unknown_sku_counts_as_missing() -> None:
     expect(SERVICE, stock(cup=2), RESERVE, m.StockRejected(ORDER, ("beans",), "alice"))
 
 
-def test_lines_of_one_sku_are_added_up_before_stock_is_looked_at() -> None:
+def test_lines_of_one_sku_are_added_up_before_stock_is_checked() -> None:
     line = m.Line("cup", 1, m.Money(1200, "EUR"))
     twice = m.Checkout("alice", (line, line), m.Money(2400, "EUR"), "tok_visa", ADDRESS)
     command = m.ReserveStock(ORDER, twice)
@@ -85,7 +85,7 @@ def test_a_commit_moves_reserved_to_committed() -> None:
         (given(SERVICE, HELD, RELEASED), m.CommitStock(ORDER)),
     ],
 )
-def test_what_the_inbox_or_the_pivot_rules_out_is_a_bug(state: StockState, command: Command) -> None:
+def test_a_command_that_the_inbox_or_the_pivot_rules_out_is_a_bug(state: StockState, command: Command) -> None:
     expect_bug(SERVICE, state, command, ORDER)
 
 

@@ -45,7 +45,9 @@ def test_a_pending_order_can_be_cancelled_for_every_reason(reason: str) -> None:
 
 @pytest.mark.parametrize("command", [m.ConfirmOrder(ORDER), m.CancelOrder(ORDER, "TIMED_OUT")])
 @pytest.mark.parametrize("decision", [CONFIRMED, CANCELLED])
-def test_who_asks_after_the_decision_hears_the_decision_and_changes_nothing(command: Command, decision: Event) -> None:
+def test_a_command_after_the_decision_is_answered_with_it_and_changes_nothing(
+    command: Command, decision: Event
+) -> None:
     decided = given(SERVICE, PENDING, decision)
     assert expect(SERVICE, decided, command, decision) == decided
 
@@ -69,7 +71,7 @@ def test_an_order_that_does_not_exist_cannot_be_decided(command: Command) -> Non
         (CANCELLED, m.CancellationSettled(ORDER), "CANCELLED"),
     ],
 )
-def test_the_third_answer_settles_the_order_in_whatever_order_they_come(
+def test_the_third_settlement_settles_the_order_in_any_sequence(
     first: int, backwards: bool, decision: Event, last: Event, status: str
 ) -> None:
     order = given(SERVICE, PENDING, decision)
@@ -85,13 +87,13 @@ def test_the_third_answer_settles_the_order_in_whatever_order_they_come(
 
 
 @pytest.mark.parametrize("command", [command for command, _ in ANSWERS])
-def test_an_answer_before_the_decision_or_a_second_one_is_a_bug(command: Command) -> None:
+def test_a_settlement_before_the_decision_or_a_second_one_is_a_bug(command: Command) -> None:
     expect_bug(SERVICE, PENDING, command, "expects no such answer")
     done = replace(given(SERVICE, PENDING, CONFIRMED, m.OrderCompleted(ORDER)))
     expect_bug(SERVICE, done, command, "expects no such answer")
 
 
-def test_an_unfinished_order_owes_the_event_that_the_others_may_have_missed() -> None:
+def test_an_unsettled_order_owes_the_event_that_participants_may_have_missed() -> None:
     assert owed(NEW) is None
     assert owed(PENDING) == PLACED
     assert owed(given(SERVICE, PENDING, CONFIRMED)) == CONFIRMED
@@ -122,7 +124,7 @@ def test_an_order_that_was_never_placed_is_disowned_and_owes_that_it_is_cancelle
     assert expect(SERVICE, disowned, m.ConfirmOrder(ORDER), told) == disowned
 
 
-def test_an_order_that_was_disowned_is_not_placed_any_more() -> None:
+def test_an_order_that_was_disowned_cannot_be_placed() -> None:
     told = m.OrderCancelled(ORDER, "UNKNOWN_ORDER")
     disowned = given(SERVICE, NEW, told)
     assert expect(SERVICE, disowned, m.PlaceOrder(ORDER, "key", "digest", CHECKOUT), told) == disowned

@@ -30,12 +30,12 @@ def test_an_authorization_is_requested_before_the_provider_is_called() -> None:
     assert (after.status, after.open) == ("AUTHORIZING", True)
 
 
-def test_the_providers_yes_authorizes() -> None:
+def test_an_ok_of_the_provider_authorizes_the_payment() -> None:
     after = expect(SERVICE, UNDER_WAY, OK, AUTHORIZED)
     assert (after.status, after.open) == ("AUTHORIZED", False)
 
 
-def test_the_providers_no_declines_with_its_code() -> None:
+def test_a_refusal_of_the_provider_declines_the_payment_with_its_code() -> None:
     after = expect(SERVICE, UNDER_WAY, DECLINED, m.PaymentDeclined(ORDER, "card_declined"))
     assert (after.status, after.open) == ("DECLINED", False)
 
@@ -93,13 +93,13 @@ def test_an_operator_ends_an_authorization_without_answer_as_declined() -> None:
     assert (undone.status, undone.closed) == ("DECLINED", True)
 
 
-def test_and_as_voided_where_the_order_is_cancelled_already() -> None:
+def test_an_ended_authorization_is_voided_if_the_order_is_cancelled_already() -> None:
     after = expect(SERVICE, DOUBTFUL, END, VOIDED)
     assert (after.status, after.open, after.closed) == ("VOIDED", False, True)
 
 
 @pytest.mark.parametrize("state", [ENDED, given(SERVICE, ENDED, VOIDED), given(SERVICE, DOUBTFUL, VOIDED)])
-def test_what_the_provider_has_authorized_after_all_is_voided_there(state: Payment) -> None:
+def test_an_ended_authorization_that_the_provider_makes_after_all_is_voided_there(state: Payment) -> None:
     voiding = expect(SERVICE, state, OK, LATE_VOID)
     assert (voiding.status, voiding.open, voiding.closed) == (state.status, True, state.closed)
     assert expect(SERVICE, voiding, d.RecordVoid(ORDER, "ok"), LATE_VOIDED) == state
@@ -113,12 +113,12 @@ def test_the_undo_of_the_order_may_come_while_a_late_authorization_is_being_void
 
 
 @pytest.mark.parametrize("state", [ENDED, given(SERVICE, ENDED, VOIDED)])
-def test_what_the_provider_has_not_authorized_either_changes_nothing(state: Payment) -> None:
+def test_an_ended_authorization_that_the_provider_declines_as_well_changes_nothing(state: Payment) -> None:
     late = d.RecordAuthorization(ORDER, "declined", "card_declined")
     assert expect(SERVICE, state, late, d.LateAuthorizationDeclined(ORDER, "card_declined")) == state
 
 
-def test_an_operator_may_end_an_authorization_alone_and_as_declined_alone() -> None:
+def test_an_operator_may_only_end_an_authorization_and_only_as_declined() -> None:
     made = call(REQUESTED)
     assert made is not None
     assert endings(made) == {"declined": END}
@@ -155,7 +155,7 @@ CAPTURED = given(SERVICE, HELD, d.PaymentCaptureRequested(ORDER, 3300, "EUR"), m
         (HELD, d.RecordCapture(ORDER, "declined")),
     ],
 )
-def test_what_the_inbox_or_the_pivot_rules_out_is_a_bug(state: Payment, command: Command) -> None:
+def test_a_command_that_the_inbox_or_the_pivot_rules_out_is_a_bug(state: Payment, command: Command) -> None:
     expect_bug(SERVICE, state, command, ORDER)
 
 
@@ -176,7 +176,7 @@ def test_a_request_becomes_a_call_under_a_derived_key(event: Event, key: str, pa
 @pytest.mark.parametrize(
     "event", [AUTHORIZED, VOIDED, LATE_VOIDED, d.PaymentVoidDeferred(ORDER), m.PaymentCaptured(ORDER)]
 )
-def test_other_events_call_nobody(event: Event) -> None:
+def test_other_events_cause_no_call(event: Event) -> None:
     assert call(event) is None
 
 

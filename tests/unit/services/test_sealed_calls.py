@@ -56,19 +56,19 @@ def test_a_provider_gets_of_a_sealed_checkout_what_it_got_of_a_clear_one(
     ("event", "sealer"),
     [(PaymentCaptureRequested(ORDER, 3300, "EUR"), PAYMENT), (ShipmentDispatchRequested(ORDER), SHIPPING)],
 )
-def test_other_calls_go_as_they_are(event: Event, sealer: Sealer) -> None:
+def test_other_calls_are_not_changed(event: Event, sealer: Sealer) -> None:
     module = gateway if isinstance(event, PaymentCaptureRequested) else carrier
     assert module.opened(made(event), sealer) == made(event)
 
 
-def test_the_address_goes_whole_to_the_carriers_port_alone() -> None:
+def test_the_stored_call_has_the_whole_address_sealed() -> None:
     stored = made(ShipmentBookingRequested(ORDER, SEALED))
     assert stored.payload == {"order_id": ORDER, "address": SEALED.address}
     assert isinstance(CHECKOUT.address, m.Address)
     assert SHIPPING.open(str(SEALED.address)).count(CHECKOUT.address.line1) == 1
 
 
-def test_nobody_else_opens_what_is_sealed() -> None:
+def test_only_the_two_provider_modules_open_what_is_sealed() -> None:
     opening = re.compile(r"\b(?:sealer|payment|shipping)\.open\(|\bopen_address\(")
     sources = [path for top in ("services", "shared/src", "infra") for path in (REPOSITORY / top).rglob("*.py")]
     found = {path.name for path in sources if opening.search(path.read_text())}

@@ -31,12 +31,12 @@ def test_a_booking_is_requested_before_the_carrier_is_called() -> None:
     assert (after.status, after.open) == ("BOOKING", True)
 
 
-def test_the_carriers_yes_books() -> None:
+def test_an_ok_of_the_carrier_books_the_shipment() -> None:
     after = expect(SERVICE, UNDER_WAY, OK, BOOKED)
     assert (after.status, after.open) == ("BOOKED", False)
 
 
-def test_the_carriers_no_refuses_with_its_code() -> None:
+def test_a_refusal_of_the_carrier_refuses_the_shipment_with_its_code() -> None:
     after = expect(SERVICE, UNDER_WAY, REFUSED, m.ShipmentRefused(ORDER, "not_served"))
     assert (after.status, after.open) == ("REFUSED", False)
 
@@ -87,7 +87,7 @@ def test_an_operator_ends_a_booking_without_answer_as_refused() -> None:
 
 
 @pytest.mark.parametrize("state", [ENDED, given(SERVICE, ENDED, CANCELLED), given(SERVICE, DOUBTFUL, CANCELLED)])
-def test_what_the_carrier_has_booked_after_all_is_cancelled_there(state: Shipment) -> None:
+def test_an_ended_booking_that_the_carrier_makes_after_all_is_cancelled_there(state: Shipment) -> None:
     cancelling = expect(SERVICE, state, OK, LATE_CANCEL)
     assert (cancelling.status, cancelling.open, cancelling.closed) == (state.status, True, state.closed)
     assert expect(SERVICE, cancelling, d.RecordCancellation(ORDER, "ok"), LATE_CANCELLED) == state
@@ -100,7 +100,7 @@ def test_the_undo_of_the_order_may_come_while_a_late_booking_is_being_cancelled(
     assert not expect(SERVICE, cancelling, d.RecordCancellation(ORDER, "ok"), LATE_CANCELLED).open
 
 
-def test_an_operator_may_end_a_booking_alone_and_as_refused_alone() -> None:
+def test_an_operator_may_only_end_a_booking_and_only_as_refused() -> None:
     made = call(REQUESTED)
     assert made is not None
     assert endings(made) == {"refused": END}
@@ -141,7 +141,7 @@ def test_a_dispatch_is_requested_and_then_done() -> None:
         (HELD, d.RecordDispatch(ORDER, "refused")),
     ],
 )
-def test_what_the_inbox_or_the_pivot_rules_out_is_a_bug(state: Shipment, command: Command) -> None:
+def test_a_command_that_the_inbox_or_the_pivot_rules_out_is_a_bug(state: Shipment, command: Command) -> None:
     expect_bug(SERVICE, state, command, ORDER)
 
 
@@ -159,7 +159,7 @@ def test_a_request_becomes_a_call_under_a_derived_key(event: Event, key: str, pa
 
 
 @pytest.mark.parametrize("event", [BOOKED, CANCELLED, d.ShipmentCancellationDeferred(ORDER)])
-def test_other_events_call_nobody(event: Event) -> None:
+def test_other_events_cause_no_call(event: Event) -> None:
     assert call(event) is None
 
 

@@ -59,7 +59,7 @@ def test_in_choreography_no_command_is_on_the_wire() -> None:
     assert not {name for name in on_the_wire if issubclass(m.PUBLIC.types[name], Command)}
 
 
-def test_in_orchestration_participants_hear_commands_and_only_the_owner_hears_events() -> None:
+def test_in_orchestration_participants_receive_commands_and_only_the_owner_receives_events() -> None:
     for one in orchestration().subscriptions:
         commands = {name for name in one.types if issubclass(m.PUBLIC.types[name], Command)}
         assert commands == (set() if one.consumer == "order" else one.types)

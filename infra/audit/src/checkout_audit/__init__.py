@@ -1,4 +1,4 @@
-"""The auditor: it reads, and says whether what it finds is consistent.
+"""The auditor: it reads the databases of all services, and says whether they are consistent.
 
-The only code that may look into all four databases.
+No other code may read two databases. It never writes.
 """

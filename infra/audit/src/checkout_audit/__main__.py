@@ -1,7 +1,7 @@
 """`python -m checkout_audit`: exit status 0 consistent, 1 violated, 2 no verdict (one line says what to do).
 
 Settings, all from the environment: AUDIT_WAIT (seconds to wait until nothing is in flight, 60), FORMAT (table, json),
-HISTORY (a file of what clients saw), and those of `Target.from_environment`.
+HISTORY (a file of what clients were told), and those of `Target.from_environment`.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ from checkout_audit.target import Target
 
 
 def main(environ: Mapping[str, str]) -> int:
-    """The exit status."""
+    """Audit, print the report, and return the exit status."""
     try:
         as_json = _format(environ) == "json"
-        question = AuditOptions(history=read_history(Path(environ["HISTORY"])) if environ.get("HISTORY") else None)
-        report = asyncio.run(_with_progress(Target.from_environment(environ), question, _wait(environ)))
+        options = AuditOptions(history=read_history(Path(environ["HISTORY"])) if environ.get("HISTORY") else None)
+        report = asyncio.run(_with_progress(Target.from_environment(environ), options, _wait(environ)))
     except (Unreachable, BadHistory, ValueError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
@@ -41,20 +41,20 @@ def main(environ: Mapping[str, str]) -> int:
     return 0 if report.consistent else 1
 
 
-async def _with_progress(target: Target, question: AuditOptions, wait: float) -> Report:
-    """Progress goes to standard error, and only where somebody is watching."""
+async def _with_progress(target: Target, options: AuditOptions, wait: float) -> Report:
+    """Audit, and show progress on standard error if that is a terminal."""
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("waiting until nothing is in flight", total=None)
 
-        def waiting(found: InFlight) -> None:
-            progress.update(task, description=f"waiting: {found}" if found else "nothing is in flight")
+        def on_wait(in_flight: InFlight) -> None:
+            progress.update(task, description=f"waiting: {in_flight}" if in_flight else "nothing is in flight")
 
-        def reading(done: int, of: int) -> None:
-            progress.update(task, description="reading and judging", completed=done, total=of)
+        def on_slice(done: int, total: int) -> None:
+            progress.update(task, description="reading and judging", completed=done, total=total)
 
-        return await examine(target, question, wait, waiting, reading)
+        return await examine(target, options, wait, on_wait, on_slice)
 
 
 def _wait(environ: Mapping[str, str]) -> float:
@@ -77,5 +77,5 @@ def _format(environ: Mapping[str, str]) -> str:
 
 if __name__ == "__main__":
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)  # a slice is many small values that live and die together
+    gc.set_threshold(100_000, 50, 100)  # a slice is many small values that are freed together
     sys.exit(main(os.environ))

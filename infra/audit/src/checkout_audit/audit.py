@@ -1,4 +1,4 @@
-"""The audit: drain, look, judge; and where something is wrong, look once more before saying so."""
+"""The audit: drain, read, judge; and where something is wrong, read once more before saying so."""
 
 import asyncio
 import time
@@ -7,20 +7,27 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from checkout_audit.drain import InFlight, drain
-from checkout_audit.invariant import Scope
+from checkout_audit.invariants import Scope
 from checkout_audit.loading import SLICE, Reader, connections, ranges
 from checkout_audit.report import Report
 from checkout_audit.snapshot import ClientObservation
 from checkout_audit.target import Target
 
 WAIT: Final = 60.0
-SECOND_LOOK: Final = 1.0
-"""A redelivered message may pass through an outbox at any time: what is gone after so long was in flight."""
+"""Seconds to wait until nothing is in flight."""
+PAUSE_BEFORE_RECHECK: Final = 1.0
+"""Seconds before a second look: what is gone by then was a redelivered message on its way through an outbox."""
+RECHECK_WAIT: Final = 10.0
+"""Seconds to wait until nothing is in flight before a second look."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditOptions:
-    """What is audited besides the stack: what clients saw, and the dead letters that a run is known to have made."""
+    """What is known besides the databases.
+
+    `history` is what clients were told, if that is known; `accounted` the ids of dead letters that are expected;
+    `slice_size` the number of orders that are held in memory at a time.
+    """
 
     history: tuple[ClientObservation, ...] | None = None
     accounted: frozenset[str] = frozenset()
@@ -29,51 +36,57 @@ class AuditOptions:
 
 async def examine(
     target: Target,
-    question: AuditOptions = AuditOptions(),
+    options: AuditOptions = AuditOptions(),
     wait: float = WAIT,
-    waiting: Callable[[InFlight], None] = lambda found: None,
-    reading: Callable[[int, int], None] = lambda done, of: None,
+    on_wait: Callable[[InFlight], None] = lambda in_flight: None,
+    on_slice: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
-    """Wait at most `wait` seconds until nothing is in flight, then judge. Raises Unreachable."""
+    """Wait at most `wait` seconds until nothing is in flight, then judge.
+
+    `on_wait` is told what is in flight, `on_slice` how many slices of how many are judged.
+
+    Raises:
+        Unreachable: A database or the sandbox's ledger cannot be read.
+    """
     started = time.monotonic()
-    left = await drain(target.databases, wait, waiting)
-    report = await _look(target, question, reading)
-    if not report.consistent and not left:
-        await asyncio.sleep(SECOND_LOOK)
-        left = await drain(target.databases, min(wait, 10.0), waiting)
-        first, report = report, await _look(target, question, reading)
+    in_flight = await drain(target.databases, wait, on_wait)
+    report = await _judge(target, options, on_slice)
+    if not report.consistent and not in_flight:
+        await asyncio.sleep(PAUSE_BEFORE_RECHECK)
+        in_flight = await drain(target.databases, min(wait, RECHECK_WAIT), on_wait)
+        first, report = report, await _judge(target, options, on_slice)
         if report.consistent:
             numbers = ", ".join(map(str, sorted(first.violated)))
             report.notes.append(f"a first look found something in flight (invariants {numbers}); a second one did not")
-    if left:
+    if in_flight:
         report.drained = False
-        report.notes.append(f"not drained within {wait:g} s: {left}")
+        report.notes.append(f"not drained within {wait:g} s: {in_flight}")
     report.seconds = time.monotonic() - started
     return report
 
 
-def audit(target: Target, question: AuditOptions = AuditOptions(), wait: float = WAIT) -> Report:
+def audit(target: Target, options: AuditOptions = AuditOptions(), wait: float = WAIT) -> Report:
     """`examine` for callers without an event loop."""
-    return asyncio.run(examine(target, question, wait))
+    return asyncio.run(examine(target, options, wait))
 
 
-async def _look(target: Target, question: AuditOptions, reading: Callable[[int, int], None]) -> Report:
+async def _judge(target: Target, options: AuditOptions, on_slice: Callable[[int, int], None]) -> Report:
     report = Report()
     ledger = await target.ledger()
-    async with connections(target.databases) as at:
-        reader = Reader(at, ledger)
-        parts = ranges(await reader.subjects(), question.slice_size)
-        reading(0, len(parts) + 1)
-        for number, part in enumerate(parts, 1):
-            snapshot = await reader.slice(part)
-            report.add(replace(snapshot, accounted=question.accounted), Scope.SLICE)
-            reading(number, len(parts) + 1)
-        whole = replace(await reader.whole(), history=question.history)
-        report.add(whole, Scope.WHOLE)
-        reading(len(parts) + 1, len(parts) + 1)
-    if report.tally.unseen:
+    async with connections(target.databases) as databases:
+        reader = Reader(databases, ledger)
+        slices = ranges(await reader.subjects(), options.slice_size)
+        total = len(slices) + 1
+        on_slice(0, total)
+        for number, id_range in enumerate(slices, 1):
+            snapshot = await reader.slice(id_range)
+            report.add(replace(snapshot, accounted=options.accounted), Scope.SLICE)
+            on_slice(number, total)
+        report.add(replace(await reader.whole(), history=options.history), Scope.WHOLE)
+        on_slice(total, total)
+    if report.tally.unread:
         report.notes.append(
-            f"{report.tally.unseen} orders were served by the provider sandbox, whose ledger cannot be read now: "
+            f"{report.tally.unread} orders were served by the provider sandbox, whose ledger cannot be read now: "
             "for them the ledger was not checked"
         )
     return report

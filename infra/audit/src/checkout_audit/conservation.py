@@ -5,32 +5,33 @@ from collections.abc import Iterator
 from typing import Final
 
 from checkout.provider_rules import OPERATIONS
-from checkout_audit.invariant import Violation
-from checkout_audit.snapshot import LedgerRow, OrderEvidence, Snapshot
+from checkout_audit.rows import LedgerRow
+from checkout_audit.snapshot import OrderEvidence, Snapshot, Violation
 from inventory_service.domain import COMMITTED, RESERVED, StockItem, StockReceived
 from order_service.domain import COMPLETED
 
 OUTCOMES: Final = {"authorize": ("ok", "declined"), "book": ("ok", "refused")}
+"""Operation -> its possible outcomes; those of other operations are ok."""
 
 
 def stock_is_conserved(snapshot: Snapshot) -> list[Violation]:
     """5: per SKU, what came in is available, reserved or committed, and the reservations say the same."""
-    held: dict[str, Counter[str]] = {RESERVED: Counter(), COMMITTED: Counter()}
+    quantities: dict[str, Counter[str]] = {RESERVED: Counter(), COMMITTED: Counter()}
     for reservation in snapshot.reservations:
-        if reservation.status in held:
-            held[reservation.status].update(reservation.lines)
+        if reservation.status in quantities:
+            quantities[reservation.status].update(reservation.lines)
     received: Counter[str] = Counter(snapshot.initial)
     for row in snapshot.services["inventory"].journal:
         if isinstance(row.event, StockReceived):
             received[row.event.sku] += row.event.quantity
-    found: list[Violation] = []
+    violations: list[Violation] = []
     for item in snapshot.stock:
-        expected = (received[item.sku], held[RESERVED][item.sku], held[COMMITTED][item.sku])
-        found += [Violation(item.sku, what) for what in _unbalanced(item, *expected)]
-    known = {item.sku for item in snapshot.stock}
-    nowhere = (set(received) | set(held[RESERVED]) | set(held[COMMITTED])) - known
-    found += [Violation(sku, "is sold, held or received, but has no stock item") for sku in sorted(nowhere)]
-    return found
+        expected = (received[item.sku], quantities[RESERVED][item.sku], quantities[COMMITTED][item.sku])
+        violations += [Violation(item.sku, what) for what in _unbalanced(item, *expected)]
+    missing = set(received) | set(quantities[RESERVED]) | set(quantities[COMMITTED])
+    missing -= {item.sku for item in snapshot.stock}
+    violations += [Violation(sku, "is sold, held or received, but has no stock item") for sku in sorted(missing)]
+    return violations
 
 
 def _unbalanced(item: StockItem, received: int, reserved: int, committed: int) -> Iterator[str]:
@@ -49,15 +50,15 @@ def _unbalanced(item: StockItem, received: int, reserved: int, committed: int) -
 def money_is_conserved(snapshot: Snapshot) -> list[Violation]:
     """6: the provider's ledger shows the order's total, captured once, if COMPLETED, and otherwise nothing."""
     return [
-        Violation(case.subject, what)
-        for case in snapshot.cases.values()
-        for look in (_well_formed, _once, _balanced)
-        for what in look(case)
+        Violation(evidence.subject, what)
+        for evidence in snapshot.evidence.values()
+        for check in (_well_formed, _once, _balanced)
+        for what in check(evidence)
     ]
 
 
-def _well_formed(case: OrderEvidence) -> Iterator[str]:
-    for row in case.ledger:
+def _well_formed(evidence: OrderEvidence) -> Iterator[str]:
+    for row in evidence.ledger:
         if row.operation not in OPERATIONS.get(row.provider, ()):
             yield f"the ledger has an entry {row.provider}/{row.operation}, which is no operation"
         elif row.outcome not in OUTCOMES.get(row.operation, ("ok",)):
@@ -66,30 +67,30 @@ def _well_formed(case: OrderEvidence) -> Iterator[str]:
             yield f"{row.operation} was called under the key {row.key}, which is not the derived one"
 
 
-def _once(case: OrderEvidence) -> Iterator[str]:
+def _once(evidence: OrderEvidence) -> Iterator[str]:
     for operation in OPERATIONS["payment"]:
-        if (count := len(case.effects("payment", operation, None))) > 1:
+        if (count := len(evidence.effects("payment", operation, None))) > 1:
             yield f"the provider's ledger has {count} x {operation}"
 
 
-def _balanced(case: OrderEvidence) -> Iterator[str]:
-    if case.order is None or case.order.state.checkout is None or "payment" in case.unseen:
+def _balanced(evidence: OrderEvidence) -> Iterator[str]:
+    if evidence.order is None or evidence.order.state.checkout is None or "payment" in evidence.unread:
         return
-    total = case.order.state.checkout.total
+    total = evidence.order.state.checkout.total
     for operation in OPERATIONS["payment"]:
-        for row in case.effects("payment", operation, None):
+        for row in evidence.effects("payment", operation, None):
             if row.amount != total:
                 yield f"the order's total is {total.amount} {total.currency}, but {operation} is of {_money(row)}"
-    authorized, captures, voids = (case.effects("payment", operation) for operation in OPERATIONS["payment"])
+    authorized, captures, voids = (evidence.effects("payment", operation) for operation in OPERATIONS["payment"])
     captured = sum(row.amount.amount for row in captures if row.amount)
-    expected = total.amount if case.status == COMPLETED else 0
+    expected = total.amount if evidence.status == COMPLETED else 0
     if captured != expected:
-        yield f"is {case.status}: {expected} should have been captured, the ledger says {captured}"
+        yield f"is {evidence.status}: {expected} should have been captured, the ledger says {captured}"
     if (captures or voids) and not authorized:
         yield "was captured or voided at the provider without an authorization"
     if captures and voids:
         yield "was both captured and voided at the provider"
-    if case.order.state.settled and authorized and not captures and not voids:
+    if evidence.order.state.settled and authorized and not captures and not voids:
         yield "is settled, but its authorization is still open at the provider"
 
 

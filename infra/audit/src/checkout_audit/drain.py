@@ -1,4 +1,4 @@
-"""Draining: wait until nothing is in flight, as far as the four databases know."""
+"""Draining: waiting until the four databases show nothing in flight."""
 
 import asyncio
 import time
@@ -11,16 +11,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.messages import SERVICES
-from checkout_audit.errors import Unreachable
-from checkout_audit.loading import engine_of, unreachable
+from checkout_audit.commands import ENDED_CALL
+from checkout_audit.errors import DatabaseUnreachable, Unreachable
+from checkout_audit.loading import engine_of
 from checkout_audit.snapshot import PLACEHOLDER
-from checkout_audit.state_machines import ENDED_CALL
 from checkout_audit.tables import METADATA
 from order_service.store import ORDERS
 
-PAUSE: Final = 0.25
+PAUSE: Final = 0.25  # seconds
 QUIET_LOOKS: Final = 2
-"""So many looks in a row must find nothing: between two outboxes a message is in neither."""
+"""Looks in a row that must find nothing, for a message on its way between two outboxes is in neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,8 @@ def _statement(service: str) -> Select[Any]:
     outbox, inbox = METADATA[service].tables["outbox"].c, METADATA[service].tables["inbox"].c
     subject = func.split_part(outbox.id, "/", 1)
     ends = [and_(outbox.type == operation, inbox.id == subject + f"/{name}") for name, operation in ENDED_CALL.items()]
-    wanted = and_(outbox.is_call, ~exists().where(or_(*ends)))
-    waiting = select(func.count().filter(~outbox.is_call), func.count().filter(wanted)).subquery()
+    open_calls = and_(outbox.is_call, ~exists().where(or_(*ends)))
+    waiting = select(func.count().filter(~outbox.is_call), func.count().filter(open_calls)).subquery()
     open_orders: Any = literal(0)
     if service == "order":
         unsettled = select(func.count()).where(~ORDERS.c.settled, ORDERS.c.status != PLACEHOLDER)
@@ -59,28 +59,32 @@ async def _look(service: str, engine: AsyncEngine) -> InFlight:
         async with engine.connect() as connection:
             return InFlight(*(await connection.execute(_statement(service))).one())
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        raise unreachable(service, error) from error
+        raise DatabaseUnreachable(f"the {service} database", error) from error
 
 
 async def drain(
-    databases: Mapping[str, str], seconds: float, progress: Callable[[InFlight], None] = lambda found: None
+    databases: Mapping[str, str], seconds: float, on_wait: Callable[[InFlight], None] = lambda in_flight: None
 ) -> InFlight:
-    """Wait, at most `seconds`; what was in flight at the last look, falsy if nothing. Raises Unreachable."""
+    """Wait, at most `seconds`, until nothing is in flight; return what was in flight at the last look.
+
+    Raises:
+        Unreachable: A database cannot be read.
+    """
     if missing := [service for service in SERVICES if service not in databases]:
         raise Unreachable(
             f"the address of the {missing[0]} database is not known; set {missing[0].upper()}_DATABASE_URL"
         )
     engines = {service: engine_of(databases[service]) for service in SERVICES}
-    give_up = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
     quiet = 0
     try:
         while True:
             looks = await asyncio.gather(*(_look(service, engine) for service, engine in engines.items()))
-            found = sum(looks, InFlight())
-            progress(found)
-            quiet = 0 if found else quiet + 1
-            if quiet >= QUIET_LOOKS or time.monotonic() >= give_up:
-                return found
+            in_flight = sum(looks, InFlight())
+            on_wait(in_flight)
+            quiet = 0 if in_flight else quiet + 1
+            if quiet >= QUIET_LOOKS or time.monotonic() >= deadline:
+                return in_flight
             await asyncio.sleep(PAUSE)
     finally:
         for engine in engines.values():

@@ -5,22 +5,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from checkout.messages import OrderCancelled
-from checkout_audit.invariant import Violation
+from checkout_audit.commands import ANSWERED_CALL, CAUSES, COMMANDS, EVENTS_OF_COMMAND, PROVIDER_OF, SPONTANEOUS, Effect
 from checkout_audit.replay import SERVICES, differences, replay, stored
-from checkout_audit.snapshot import InboxRow, JournalRow, OrderEvidence, Snapshot, name_of, subject_of
-from checkout_audit.state_machines import (
-    ANSWERED_CALL,
-    CAUSES,
-    COMMANDS,
-    EVENTS_OF_COMMAND,
-    MACHINES,
-    PROVIDER_OF,
-    SPONTANEOUS,
-    START,
-)
+from checkout_audit.rows import InboxRow, JournalRow, name_of, subject_of
+from checkout_audit.snapshot import OrderEvidence, Snapshot, Violation
+from checkout_audit.state_machines import MACHINES, START
 from order_service import domain as order
 
-REFUSALS: Final = {
+REFUSALS: Final = {  # cancellation reason -> the service that refused, and its event
     order.OUT_OF_STOCK: ("inventory", "StockRejected"),
     order.PAYMENT_DECLINED: ("payment", "PaymentDeclined"),
     order.SHIPPING_UNAVAILABLE: ("shipping", "ShipmentRefused"),
@@ -29,25 +21,25 @@ REFUSALS: Final = {
 
 def history_is_a_path(snapshot: Snapshot) -> list[Violation]:
     """9: no event twice, each step legal, each row where its history leads, each step after its cause."""
-    found: list[Violation] = []
-    for case in snapshot.cases.values():
+    violations: list[Violation] = []
+    for evidence in snapshot.evidence.values():
         for service in SERVICES:
-            rows = case.journal.get(service, [])
-            problems = [*_malformed(rows), *_path(service, rows)] or [*_row(service, case, rows)]
-            problems += _steps(service, case, rows, snapshot.tolerance)
-            for claim in case.inbox.get(service, ()):
-                problems += _claim(service, claim, case, snapshot.tolerance)
-            found += [Violation(case.subject, f"{service}: {what}") for what in problems]
-        found += [Violation(case.subject, f"order: {what}") for what in _reason(case, snapshot.tolerance)]
-    return found
+            rows = evidence.journal.get(service, [])
+            problems = [*_malformed(rows), *_path(service, rows)] or [*_row(service, evidence, rows)]
+            problems += _steps(service, evidence, rows, snapshot.tolerance)
+            for claim in evidence.inbox.get(service, ()):
+                problems += _claim(service, claim, evidence, snapshot.tolerance)
+            violations += [Violation(evidence.subject, f"{service}: {what}") for what in problems]
+        violations += [Violation(evidence.subject, f"order: {what}") for what in _reason(evidence, snapshot.tolerance)]
+    return violations
 
 
 def _malformed(rows: Sequence[JournalRow]) -> Iterator[str]:
-    seen: set[str] = set()
+    names: set[str] = set()
     for row in rows:
-        if row.name in seen:
+        if row.name in names:
             yield f"{row.name} is on record twice"
-        seen.add(row.name)
+        names.add(row.name)
         if row.id != f"{row.subject}/{row.name}":
             yield f"{row.name} is on record under the id {row.id}"
         if row.event is None:
@@ -66,8 +58,8 @@ def _path(service: str, rows: Sequence[JournalRow]) -> Iterator[str]:
         state = after
 
 
-def _row(service: str, case: OrderEvidence, rows: Sequence[JournalRow]) -> Iterator[str]:
-    row = stored(service, case)
+def _row(service: str, evidence: OrderEvidence, rows: Sequence[JournalRow]) -> Iterator[str]:
+    row = stored(service, evidence)
     if row is None:
         if rows and rows[0].name != "StockReceived":
             yield f"there is a history that ends with {rows[-1].name}, but no row"
@@ -76,7 +68,7 @@ def _row(service: str, case: OrderEvidence, rows: Sequence[JournalRow]) -> Itera
         yield f"there is a row ({row.status}), but no history"
         return
     try:
-        replayed = replay(service, case.subject, rows)
+        replayed = replay(service, evidence.subject, rows)
     except Exception as error:
         yield f"the history cannot be replayed: {type(error).__name__}: {error}"
         return
@@ -84,8 +76,8 @@ def _row(service: str, case: OrderEvidence, rows: Sequence[JournalRow]) -> Itera
         yield f"the row has {differences(replayed, row)}"
 
 
-def _steps(service: str, case: OrderEvidence, rows: Sequence[JournalRow], tolerance: timedelta) -> Iterator[str]:
-    claims = {claim.id: claim for claim in case.inbox.get(service, ())}
+def _steps(service: str, evidence: OrderEvidence, rows: Sequence[JournalRow], tolerance: timedelta) -> Iterator[str]:
+    claims = {claim.id: claim for claim in evidence.inbox.get(service, ())}
     for row in rows:
         command = name_of(row.command)
         events = EVENTS_OF_COMMAND.get(command, {}) if command in COMMANDS[service] else {}
@@ -95,54 +87,58 @@ def _steps(service: str, case: OrderEvidence, rows: Sequence[JournalRow], tolera
         claim = claims.get(row.command)
         if claim is not None and _late(claim.claimed_at, row.recorded_at, tolerance):
             yield f"{row.name} was recorded before its command {command} was claimed"
-        if claim is None and not _answered_at_once(command, case):
+        if claim is None and not _answered_at_once(command, evidence):
             yield f"{row.name} is the effect of {command}, which was never claimed"
         effect = events[row.name]
-        if effect and PROVIDER_OF[service] not in case.unseen and not case.effects(PROVIDER_OF[service], *effect):
+        if effect and not _is_on_ledger(PROVIDER_OF[service], effect, evidence):
             yield f"{row.name} is on record, but the provider's ledger has no {effect[0]} {effect[1]}"
 
 
-def _answered_at_once(command: str, case: OrderEvidence) -> bool:
+def _is_on_ledger(provider: str, effect: Effect, evidence: OrderEvidence) -> bool:
+    return provider in evidence.unread or bool(evidence.effects(provider, *effect))
+
+
+def _answered_at_once(command: str, evidence: OrderEvidence) -> bool:
     """An instant provider answers inside the transaction that asks, so its answer needs no claim."""
     operation = ANSWERED_CALL.get(command)
-    return any(row.operation == operation and row.source != "sandbox" for row in case.ledger)
+    return any(row.operation == operation and row.source != "sandbox" for row in evidence.ledger)
 
 
-def _claim(service: str, claim: InboxRow, case: OrderEvidence, tolerance: timedelta) -> Iterator[str]:
+def _claim(service: str, claim: InboxRow, evidence: OrderEvidence, tolerance: timedelta) -> Iterator[str]:
     command, cause = name_of(claim.id), claim.cause
     if command in ANSWERED_CALL:
-        seen = PROVIDER_OF.get(service) not in case.unseen
-        yield from _answer(claim, case, ANSWERED_CALL[command], tolerance) if seen else ()
+        if PROVIDER_OF.get(service) not in evidence.unread:
+            yield from _answer(claim, evidence, ANSWERED_CALL[command], tolerance)
     elif cause is None:
         if command not in SPONTANEOUS:
             yield f"{command} was claimed without a cause"
-        elif command == "CancelOrder" and not _before("order", "OrderPlaced", claim, case, tolerance):
+        elif command == "CancelOrder" and not _before("order", "OrderPlaced", claim, evidence, tolerance):
             yield "CancelOrder was claimed before the order was placed"
     elif cause == claim.id and command in CAUSES:
-        if not _led_to(CAUSES[command], claim, case, tolerance):
+        if not _led_to(CAUSES[command], claim, evidence, tolerance):
             yield f"{command} was claimed before any of {', '.join(CAUSES[command])} was on record"
-    elif subject_of(cause) == case.subject and name_of(cause) in CAUSES.get(command, {}):
+    elif subject_of(cause) == evidence.subject and name_of(cause) in CAUSES.get(command, {}):
         event = name_of(cause)
-        if not _led_to({event: CAUSES[command][event]}, claim, case, tolerance):
+        if not _led_to({event: CAUSES[command][event]}, claim, evidence, tolerance):
             yield f"{command} was claimed before its cause {event} was on record"
     else:
         yield f"{command} was claimed because of {cause}, which cannot lead to it"
 
 
-def _led_to(causes: Mapping[str, str], claim: InboxRow, case: OrderEvidence, tolerance: timedelta) -> bool:
+def _led_to(causes: Mapping[str, str], claim: InboxRow, evidence: OrderEvidence, tolerance: timedelta) -> bool:
     """Whether one of the events was on record before the claim.
 
-    What led to a command for an order that was never placed may be a message of a stranger, which is on no record.
+    A command for an order that was never placed may have been caused by a message from outside, which nobody recorded.
     """
-    if any(_before(owner, event, claim, case, tolerance) for event, owner in causes.items()):
+    if any(_before(owner, event, claim, evidence, tolerance) for event, owner in causes.items()):
         return True
-    disowned = case.order is not None and case.order.state.disowned
-    return disowned and not any(case.recorded(owner, event) for event, owner in causes.items())
+    disowned = evidence.order is not None and evidence.order.state.disowned
+    return disowned and not any(evidence.recorded(owner, event) for event, owner in causes.items())
 
 
-def _answer(claim: InboxRow, case: OrderEvidence, operation: str, tolerance: timedelta) -> Iterator[str]:
-    key = f"{case.subject}/{operation}"
-    entries = [row for row in case.ledger if row.key == key]
+def _answer(claim: InboxRow, evidence: OrderEvidence, operation: str, tolerance: timedelta) -> Iterator[str]:
+    key = f"{evidence.subject}/{operation}"
+    entries = [row for row in evidence.ledger if row.key == key]
     if claim.cause != key:
         yield f"{name_of(claim.id)} was claimed because of {claim.cause}, not of the answer to {key}"
     elif not entries:
@@ -151,8 +147,8 @@ def _answer(claim: InboxRow, case: OrderEvidence, operation: str, tolerance: tim
         yield f"{name_of(claim.id)} was claimed before the provider's ledger had {operation}"
 
 
-def _before(service: str, event: str, claim: InboxRow, case: OrderEvidence, tolerance: timedelta) -> bool:
-    row = case.recorded(service, event)
+def _before(service: str, event: str, claim: InboxRow, evidence: OrderEvidence, tolerance: timedelta) -> bool:
+    row = evidence.recorded(service, event)
     return row is not None and not _late(row.recorded_at, claim.claimed_at, tolerance)
 
 
@@ -160,16 +156,16 @@ def _late(cause: datetime, effect: datetime, tolerance: timedelta) -> bool:
     return cause > effect + tolerance
 
 
-def _reason(case: OrderEvidence, tolerance: timedelta) -> Iterator[str]:
-    """A refusal that is given as the reason was on record before; a person or the deadline gives no refusal."""
-    row = case.recorded("order", "OrderCancelled")
+def _reason(evidence: OrderEvidence, tolerance: timedelta) -> Iterator[str]:
+    """Check that a refusal named as the reason was on record before, and that its event caused the cancellation."""
+    row = evidence.recorded("order", "OrderCancelled")
     if row is None or not isinstance(row.event, OrderCancelled):
         return
     refusal = REFUSALS.get(row.event.reason)
     if refusal is None:
         return
-    refused = case.recorded(*refusal)
+    refused = evidence.recorded(*refusal)
     if refused is None or _late(refused.recorded_at, row.recorded_at, tolerance):
         yield f"cancelled as {row.event.reason} before {refusal[1]} was on record"
-    if any(claim.id == row.command and claim.cause is None for claim in case.inbox.get("order", ())):
+    if any(claim.id == row.command and claim.cause is None for claim in evidence.inbox.get("order", ())):
         yield f"cancelled as {row.event.reason} by a command without a cause"

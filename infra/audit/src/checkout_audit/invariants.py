@@ -1,18 +1,37 @@
-"""The ten invariants: the table of contents of the audit."""
+"""The ten invariants, each with its number, name, meaning and check: the table of contents of the audit."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from checkout_audit.clients import clients_were_told_the_truth
 from checkout_audit.conservation import money_is_conserved, stock_is_conserved
 from checkout_audit.history import history_is_a_path
-from checkout_audit.invariant import Invariant, Scope, Violation
 from checkout_audit.leftovers import no_orphans, nothing_left
 from checkout_audit.orders import accepted, ended, exist_once, placed
 from checkout_audit.outcomes import cancelled_means_undone, completed_means_done
-from checkout_audit.snapshot import Snapshot
+from checkout_audit.snapshot import Snapshot, Violation
 from order_service.domain import CANCELLED, COMPLETED
 
-__all__ = ["INVARIANTS", "Invariant", "Scope", "Violation"]
+
+class Scope(Enum):
+    """What a snapshot must hold for an invariant to be judged on it."""
+
+    SLICE = "everything about some subjects"
+    WHOLE = "the rows of all orders and reservations, and all stock"
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """`check` finds the violations, and is pure; `population` counts what it checks, for 0 checked proves nothing."""
+
+    number: int
+    name: str
+    meaning: str
+    scope: Scope
+    check: Callable[[Snapshot], list[Violation]]
+    population: Callable[[Snapshot], int]
 
 
 def _with_status(snapshot: Snapshot, status: str) -> int:
@@ -21,7 +40,7 @@ def _with_status(snapshot: Snapshot, status: str) -> int:
 
 def _belongings(snapshot: Snapshot) -> int:
     rows = (snapshot.reservations, snapshot.payments, snapshot.shipments, snapshot.ledger)
-    return sum(len(one) for one in rows)
+    return sum(map(len, rows))
 
 
 INVARIANTS: Final = (

@@ -1,4 +1,4 @@
-"""The independent oracle: what the provider sandbox says that was done."""
+"""The providers' ledger: what the sandbox, which shares no code with the services' databases, says was done."""
 
 import asyncio
 from bisect import bisect_left
@@ -13,17 +13,17 @@ import httpx
 
 from checkout.messages import Money
 from checkout_audit.errors import Unreachable
-from checkout_audit.snapshot import LedgerRow
+from checkout_audit.rows import LedgerRow
 from sagakit.web.auth import issue_token
 
 PAGE: Final = 200
 ATTEMPTS: Final = 3
-TIME_LIMIT: Final = 15.0
+TIME_LIMIT: Final = 15.0  # seconds per request
 _order_id: Final = attrgetter("order_id")
 
 
 class Ledger:
-    """Entries by order, so that a range of orders finds its own."""
+    """The entries of the sandbox, sorted by order."""
 
     def __init__(self, entries: Iterable[LedgerRow] = ()) -> None:
         self._entries = sorted(entries, key=_order_id)
@@ -37,14 +37,18 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """Where the sandbox's ledger is read, and the key that makes an operator's token."""
+    """The address of the sandbox, and the key that signs an operator's token."""
 
     url: str
     signing_key: str
     transport: httpx.AsyncBaseTransport | None = None
 
     async def read(self) -> Ledger:
-        """The whole ledger, page by page. Raises Unreachable."""
+        """Read the whole ledger, page by page.
+
+        Raises:
+            Unreachable: The sandbox did not answer, or refused.
+        """
         token = issue_token(self.signing_key, "auditor", "admin")
         client = httpx.AsyncClient(
             base_url=self.url,
@@ -64,10 +68,10 @@ class Sandbox:
                     return Ledger(entries)
 
     async def _page(self, client: httpx.AsyncClient, cursor: str | None) -> Mapping[str, Any]:
-        asked: dict[str, str | int] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
+        params: dict[str, str | int] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                answer = await client.get("/ledger", params=asked)
+                answer = await client.get("/ledger", params=params)
                 answer.raise_for_status()
                 page: Mapping[str, Any] = answer.json()
                 return page

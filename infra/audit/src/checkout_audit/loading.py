@@ -1,4 +1,4 @@
-"""Loading: each database in one REPEATABLE READ READ ONLY transaction, as a whole or in slices of bounded size."""
+"""Loading: each database in one REPEATABLE READ READ ONLY transaction, in slices of bounded size."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -15,13 +15,14 @@ from sqlalchemy.pool import NullPool
 from checkout.catalogue import CATALOGUE
 from checkout.messages import SERVICES
 from checkout_audit import tables
-from checkout_audit.errors import Unreachable
+from checkout_audit.errors import DatabaseUnreachable, Unreachable
 from checkout_audit.ledger import Ledger
-from checkout_audit.snapshot import Records, Snapshot
+from checkout_audit.rows import Records
+from checkout_audit.snapshot import Snapshot
 from checkout_audit.tables import ALL, Range
 
-SLICE: Final = 2500
-_MOST_SLICES: Final = 4096
+SLICE: Final = 2500  # orders
+_MAX_SLICES: Final = 4096
 _SERVER_SETTINGS: Final = {
     "application_name": "checkout_audit",
     "idle_in_transaction_session_timeout": "0",
@@ -30,47 +31,46 @@ _SERVER_SETTINGS: Final = {
 
 
 def ranges(subjects: int, size: int = SLICE) -> list[Range]:
-    """Ranges that cover all ids, each with about `size` of so many evenly spread hexadecimal subjects."""
-    count = max(1, min(ceil(subjects / size), _MOST_SLICES))
+    """Ranges that cover all ids, each with about `size` of the `subjects`, whose hexadecimal ids are spread evenly."""
+    count = max(1, min(ceil(subjects / size), _MAX_SLICES))
     bounds = [format(number * 0x10000 // count, "04x") for number in range(1, count)]
     return [Range(low, high) for low, high in zip([None, *bounds], [*bounds, None], strict=True)]
 
 
 @asynccontextmanager
 async def connections(databases: Mapping[str, str]) -> AsyncIterator[Mapping[str, AsyncConnection]]:
-    """One connection per service, in a transaction that only reads and sees one moment. Raises Unreachable."""
+    """One connection per service, in a transaction that only reads and sees one moment.
+
+    Raises:
+        DatabaseUnreachable: A database cannot be read, now or while the connections are in use.
+        Unreachable: The address of a database is not known, or not valid.
+    """
     async with AsyncExitStack() as stack:
-        found: dict[str, AsyncConnection] = {}
+        opened: dict[str, AsyncConnection] = {}
         for service in SERVICES:
             try:
                 engine = engine_of(databases[service])
                 stack.push_async_callback(engine.dispose)
-                found[service] = await stack.enter_async_context(engine.connect())
-                await found[service].execute(text("SELECT 1"))
+                opened[service] = await stack.enter_async_context(engine.connect())
+                await opened[service].execute(text("SELECT 1"))
             except KeyError:
                 raise Unreachable(
                     f"the address of the {service} database is not known; set {service.upper()}_DATABASE_URL"
                 ) from None
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                raise unreachable(service, error) from error
+                raise DatabaseUnreachable(f"the {service} database", error) from error
         try:
-            yield found
+            yield opened
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise unreachable("a", error) from error
-
-
-def unreachable(service: str, error: BaseException) -> Unreachable:
-    """In one line: which database, why, and what to do about it."""
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()
-    article = "" if service == "a" else "the "
-    return Unreachable(
-        f"{article}{service} database cannot be read ({reason[0] if reason else type(error).__name__}); "
-        "start the stack with: make up"
-    )
+            raise DatabaseUnreachable("a database", error) from error
 
 
 def engine_of(url: str) -> AsyncEngine:
-    """An engine without a pool, whose transactions see one moment and cannot write. Raises Unreachable."""
+    """An engine without a pool, whose transactions see one moment and cannot write.
+
+    Raises:
+        Unreachable: The URL is not valid.
+    """
     try:
         return create_async_engine(
             make_url(url).set(drivername="postgresql+asyncpg"),
@@ -87,13 +87,13 @@ def engine_of(url: str) -> AsyncEngine:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Reads snapshots from one moment of the four databases, and the sandbox's ledger (None: it is not to be had)."""
+    """Reads snapshots of one moment of the four databases, with the sandbox's ledger, which is None if it is unread."""
 
     at: Mapping[str, AsyncConnection]
     ledger: Ledger | None
 
     async def subjects(self) -> int:
-        """How many there are, about: the most rows that any service has."""
+        """About how many subjects there are: the greatest number of rows of any service."""
 
         async def count(service: str) -> int:
             statement = select(func.count()).select_from(tables.ENTITIES[service])
@@ -102,7 +102,7 @@ class Reader:
         return max(await asyncio.gather(*(count(service) for service in SERVICES)))
 
     async def whole(self) -> Snapshot:
-        """Of all orders what concerns them together: that they were accepted, their keys, and the stock they hold."""
+        """What concerns all orders together: which were accepted, their keys, and the stock that they hold."""
         orders, inventory = self.at["order"], self.at["inventory"]
         accepted = Records(
             inbox=await tables.inbox(orders, "order", ALL, name="PlaceOrder"),
@@ -118,10 +118,10 @@ class Reader:
         )
 
     async def slice(self, among: Range) -> Snapshot:
-        """Everything about the subjects in a range, and the dead letters whose ids lie in it."""
+        """Everything about the subjects in a range, and the dead letters whose ids are in it."""
         at = self.at
         records = dict(
-            zip(SERVICES, await asyncio.gather(*(self._records(one, among) for one in SERVICES)), strict=True)
+            zip(SERVICES, await asyncio.gather(*(self._records(service, among) for service in SERVICES)), strict=True)
         )
         orders, reservations, payments, shipments = await asyncio.gather(
             tables.orders(at["order"], among),
@@ -129,7 +129,7 @@ class Reader:
             tables.payments(at["payment"], among),
             tables.shipments(at["shipping"], among),
         )
-        written = [await tables.ledger(at[service], service, among) for service in tables.WITH_LEDGER]
+        instant = [await tables.ledger(at[service], service, among) for service in tables.WITH_LEDGER]
         sandbox = self.ledger.between(among.low, among.high) if self.ledger else ()
         return Snapshot(
             orders=orders,
@@ -137,8 +137,8 @@ class Reader:
             payments=payments,
             shipments=shipments,
             services=records,
-            ledger=(*sandbox, *(row for rows in written for row in rows)),
-            sandbox_seen=self.ledger is not None,
+            ledger=(*sandbox, *(row for rows in instant for row in rows)),
+            sandbox_read=self.ledger is not None,
         )
 
     async def _records(self, service: str, among: Range) -> Records:
@@ -152,7 +152,7 @@ class Reader:
 
 
 async def load(databases: Mapping[str, str], ledger: Ledger | None) -> Snapshot:
-    """Everything in one snapshot: for stacks whose data fit into memory (some 30 KB per order). Raises Unreachable."""
+    """Everything in one snapshot, if the data fit into memory (some 30 KB per order)."""
     async with connections(databases) as at:
         reader = Reader(at, ledger)
         everything = await reader.slice(ALL)

@@ -1,10 +1,11 @@
 """Invariants 1 and 2: every accepted order exists exactly once, and has come to an end."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
-from checkout_audit.invariant import Violation
-from checkout_audit.snapshot import PLACEHOLDER, OrderRow, Snapshot, name_of, subject_of
+from checkout_audit.rows import OrderRow, name_of, subject_of
+from checkout_audit.snapshot import PLACEHOLDER, Snapshot, Violation
 from order_service import domain
 
 FINAL: Final = (domain.COMPLETED, domain.CANCELLED)
@@ -21,43 +22,47 @@ REASONS: Final = frozenset(
 
 
 def accepted(snapshot: Snapshot) -> dict[str, str]:
-    """The orders that were accepted, by what says so."""
+    """The ids of the orders that were accepted, each with the id of the record that says so."""
     records = snapshot.services["order"]
     claimed = {subject_of(row.id): row.id for row in records.inbox if name_of(row.id) == "PlaceOrder"}
     return claimed | {row.subject: row.id for row in records.journal if row.name == "OrderPlaced"}
 
 
 def placed(snapshot: Snapshot) -> list[OrderRow]:
-    """The rows that are orders, and not placeholders of one."""
+    """The rows that are orders, not placeholders."""
     return [row for row in snapshot.orders if row.status != PLACEHOLDER]
 
 
 def exist_once(snapshot: Snapshot) -> list[Violation]:
     """1: accepted = existing, one order per key, one key per order."""
-    found: list[Violation] = []
-    orders, evidence = placed(snapshot), accepted(snapshot)
-    for order_id, count in Counter(row.order_id for row in orders).items():
-        if count > 1:
-            found.append(Violation(order_id, f"exists {count} times"))
-    existing = {row.order_id for row in orders}
-    for order_id, source in evidence.items():
-        if order_id not in existing:
-            found.append(Violation(order_id, f"was accepted ({source}) and does not exist"))
-    owner: dict[tuple[str | None, str], str] = {}
-    for row in orders:
-        if row.state.disowned:
-            if row.order_id in evidence or row.customer is not None or row.status != domain.CANCELLED:
-                found.append(Violation(row.order_id, "was placed, and yet disowned as unknown"))
-            continue
-        if row.order_id not in evidence:
-            found.append(Violation(row.order_id, "exists without ever having been accepted"))
-        if not row.state.idempotency_key or row.customer is None:
-            found.append(Violation(row.order_id, "has no Idempotency-Key, or no customer"))
-            continue
-        first = owner.setdefault((row.customer, row.state.idempotency_key), row.order_id)
-        if first != row.order_id:
-            found.append(Violation(row.order_id, f"has the same customer and Idempotency-Key as {first}"))
-    return found
+    rows, sources = placed(snapshot), accepted(snapshot)
+    counts = Counter(row.order_id for row in rows)
+    violations = [Violation(order_id, f"exists {count} times") for order_id, count in counts.items() if count > 1]
+    violations += [
+        Violation(order_id, f"was accepted ({source}) and does not exist")
+        for order_id, source in sources.items()
+        if order_id not in counts
+    ]
+    owners: dict[tuple[str, str], str] = {}
+    for row in rows:
+        violations += [Violation(row.order_id, what) for what in _origin(row, row.order_id in sources, owners)]
+    return violations
+
+
+def _origin(row: OrderRow, is_accepted: bool, owners: dict[tuple[str, str], str]) -> Iterator[str]:
+    """Check where an order comes from; `owners` maps a customer and a key to the first order that has them."""
+    if row.state.disowned:
+        if is_accepted or row.customer is not None or row.status != domain.CANCELLED:
+            yield "was placed, and yet disowned as unknown"
+        return
+    if not is_accepted:
+        yield "exists without ever having been accepted"
+    if not row.state.idempotency_key or row.customer is None:
+        yield "has no Idempotency-Key, or no customer"
+        return
+    first = owners.setdefault((row.customer, row.state.idempotency_key), row.order_id)
+    if first != row.order_id:
+        yield f"has the same customer and Idempotency-Key as {first}"
 
 
 def ended(snapshot: Snapshot) -> list[Violation]:
@@ -65,11 +70,10 @@ def ended(snapshot: Snapshot) -> list[Violation]:
     return [Violation(row.order_id, what) for row in placed(snapshot) for what in _unfinished(row)]
 
 
-def _unfinished(row: OrderRow) -> list[str]:
-    found: list[str] = []
+def _unfinished(row: OrderRow) -> Iterator[str]:
     state = row.state
     if state.status not in FINAL:
-        found.append(f"is still {state.status}")
+        yield f"is still {state.status}"
     flags = {
         "inventory": state.stock_settled,
         "payment": state.payment_settled,
@@ -77,11 +81,10 @@ def _unfinished(row: OrderRow) -> list[str]:
     }
     missing = [participant for participant, settled in flags.items() if not settled]
     if state.status in FINAL and missing:
-        found.append(f"is {state.status}, but has no answer from {', '.join(missing)}")
+        yield f"is {state.status}, but has no answer from {', '.join(missing)}"
     if row.settled is not state.settled:
-        found.append(f"says settled={row.settled}, its answers say {state.settled}")
+        yield f"says settled={row.settled}, its answers say {state.settled}"
     if state.status == domain.CANCELLED and state.cancellation_reason not in REASONS:
-        found.append(f"is CANCELLED for no known reason: {state.cancellation_reason}")
+        yield f"is CANCELLED for no known reason: {state.cancellation_reason}"
     if state.status != domain.CANCELLED and state.cancellation_reason is not None:
-        found.append(f"is {state.status}, but has the cancellation reason {state.cancellation_reason}")
-    return found
+        yield f"is {state.status}, but has the cancellation reason {state.cancellation_reason}"

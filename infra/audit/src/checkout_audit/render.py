@@ -1,4 +1,4 @@
-"""The report for people: a table of invariants, what there was to check, and the offending orders."""
+"""The report for a terminal: a table of the invariants, what there was to check, and what violates them."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -9,17 +9,17 @@ from rich.table import Table
 
 from checkout_audit.report import Finding, Report
 
-SHOWN: Final = 20
+SHOWN: Final = 20  # subjects per invariant
 
 
 def show(report: Report, console: Console) -> None:
-    """Print everything."""
+    """Print the report."""
     console.print(_table(report))
     console.print(_counts(report))
     for note in report.notes:
         console.print(f"[yellow]note:[/] {escape(note)}")
     for finding in report.findings:
-        _offenders(finding, console)
+        _violations(finding, console)
     if report.vacuous:
         console.print("[bold yellow]0 orders: NOTHING WAS CHECKED. Place some, then audit again.[/]")
     elif report.consistent:
@@ -67,7 +67,7 @@ def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in sorted(counts.items())) or "none"
 
 
-def _offenders(finding: Finding, console: Console) -> None:
+def _violations(finding: Finding, console: Console) -> None:
     if not finding.violated:
         return
     console.print(f"\n[bold red]{finding.invariant.number}. {finding.invariant.name}[/]: {finding.invariant.meaning}")

@@ -1,24 +1,29 @@
-"""The verdict: per invariant how much was looked at and what contradicts it; and what there was to look at."""
+"""The verdict: per invariant how much was checked and what violates it, and a tally of what there was to check."""
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from checkout_audit.invariants import INVARIANTS, Invariant, Scope, Violation
+from checkout_audit.commands import CONTESTED
+from checkout_audit.invariants import INVARIANTS, Invariant, Scope
 from checkout_audit.orders import placed
-from checkout_audit.snapshot import OrderEvidence, Snapshot, name_of
-from checkout_audit.state_machines import CONTESTED
+from checkout_audit.rows import name_of
+from checkout_audit.snapshot import OrderEvidence, Snapshot, Violation
 from order_service.domain import CANCELLED
 
 _UNDOS: Final = {"inventory": "StockReleased", "payment": "PaymentVoided", "shipping": "ShipmentCancelled"}
 KEPT: Final = 1000
-"""Violations of one invariant that are kept; all are counted."""
+"""The number of violations of one invariant that are kept; all are counted."""
 
 
 @dataclass(slots=True)
 class Finding:
-    """An invariant, how many things it was held against, and what contradicts it. `judged`: whether it was at all."""
+    """What the check of one invariant has found.
+
+    `judged` says whether it was checked at all, `checked` against how many things; `violated` counts all violations, of
+    which `violations` keeps the first KEPT.
+    """
 
     invariant: Invariant
     judged: bool = False
@@ -26,18 +31,21 @@ class Finding:
     violated: int = 0
     violations: list[Violation] = field(default_factory=list)
 
-    def hold_against(self, snapshot: Snapshot) -> None:
-        """Judge one more snapshot."""
-        found = self.invariant.check(snapshot)
+    def check(self, snapshot: Snapshot) -> None:
+        """Check one more snapshot."""
+        violations = self.invariant.check(snapshot)
         self.judged = True
         self.checked += self.invariant.population(snapshot)
-        self.violated += len(found)
-        self.violations += found[: KEPT - len(self.violations)]
+        self.violated += len(violations)
+        self.violations += violations[: KEPT - len(self.violations)]
 
 
 @dataclass(slots=True)
 class Tally:
-    """What there was: a verdict over nothing proves nothing."""
+    """What there was to check, for a verdict over nothing proves nothing.
+
+    `unread` counts the orders that a sandbox served whose ledger could not be read.
+    """
 
     orders: Counter[str] = field(default_factory=Counter)
     cancelled: Counter[str] = field(default_factory=Counter)
@@ -45,7 +53,7 @@ class Tally:
     captured: Counter[str] = field(default_factory=Counter)
     compensations: Counter[str] = field(default_factory=Counter)
     races: Counter[str] = field(default_factory=Counter)
-    unseen: int = 0
+    unread: int = 0
 
     def add(self, snapshot: Snapshot) -> None:
         """Count one more slice."""
@@ -58,41 +66,37 @@ class Tally:
         for entry in snapshot.ledger:
             if (entry.operation, entry.outcome) == ("capture", "ok") and entry.amount:
                 self.captured[entry.amount.currency] += entry.amount.amount
-        for case in snapshot.cases.values():
-            self.compensations.update(_compensated(case))
-            self.races.update(_raced(case))
-            self.unseen += bool(case.unseen)
+        for evidence in snapshot.evidence.values():
+            self.compensations.update(_compensated(evidence))
+            self.races.update(_raced(evidence))
+            self.unread += bool(evidence.unread)
 
 
-def _compensated(case: OrderEvidence) -> Iterable[str]:
-    if case.recorded("inventory", "StockReserved") and case.recorded("inventory", "StockReleased"):
+def _compensated(evidence: OrderEvidence) -> Iterable[str]:
+    if evidence.recorded("inventory", "StockReserved") and evidence.recorded("inventory", "StockReleased"):
         yield "stock released"
-    if case.recorded("payment", "PaymentVoidRequested"):
+    if evidence.recorded("payment", "PaymentVoidRequested"):
         yield "payment voided"
-    if case.recorded("shipping", "ShipmentCancellationRequested"):
+    if evidence.recorded("shipping", "ShipmentCancellationRequested"):
         yield "shipment cancelled"
 
 
-def _raced(case: OrderEvidence) -> Iterable[str]:
-    if {name_of(claim.id) for claim in case.inbox.get("order", ())} >= CONTESTED:
+def _raced(evidence: OrderEvidence) -> Iterable[str]:
+    if {name_of(claim.id) for claim in evidence.inbox.get("order", ())} >= CONTESTED:
         yield "confirmation against cancellation"
-    for service, undo in (
-        ("inventory", "StockReleased"),
-        ("payment", "PaymentVoided"),
-        ("shipping", "ShipmentCancelled"),
-    ):
-        rows = case.journal.get(service, ())
+    for service, undo in _UNDOS.items():
+        rows = evidence.journal.get(service, ())
         if rows and rows[0].name == undo:
             yield "undo of nothing" if len(rows) == 1 else "do after undo, refused"
-    if case.recorded("payment", "PaymentVoidDeferred"):
+    if evidence.recorded("payment", "PaymentVoidDeferred"):
         yield "void during an authorization"
-    if case.recorded("shipping", "ShipmentCancellationDeferred"):
+    if evidence.recorded("shipping", "ShipmentCancellationDeferred"):
         yield "cancellation during a booking"
 
 
 @dataclass(slots=True)
 class Report:
-    """`drained`: whether nothing was in flight before looking. `notes`: what a reader must know besides."""
+    """The report. `drained` says whether nothing was in flight; `notes` hold what else a reader must know."""
 
     findings: list[Finding] = field(default_factory=lambda: [Finding(invariant) for invariant in INVARIANTS])
     tally: Tally = field(default_factory=Tally)
@@ -107,7 +111,7 @@ class Report:
 
     @property
     def vacuous(self) -> bool:
-        """Whether there was no order to look at."""
+        """Whether there was no order to check."""
         return not self.tally.orders
 
     @property
@@ -116,10 +120,10 @@ class Report:
         return frozenset(finding.invariant.number for finding in self.findings if finding.violated)
 
     def add(self, snapshot: Snapshot, *scopes: Scope) -> None:
-        """Hold against a snapshot every invariant that can be judged on what it holds; 10 only with a history."""
+        """Check every invariant with one of the `scopes` against a snapshot; invariant 10 only with a history."""
         for finding in self.findings:
             if finding.invariant.scope in scopes and (finding.invariant.number != 10 or snapshot.history is not None):
-                finding.hold_against(snapshot)
+                finding.check(snapshot)
         if Scope.SLICE in scopes:
             self.tally.add(snapshot)
 
@@ -140,7 +144,7 @@ class Report:
                     "judged": finding.judged,
                     "checked": finding.checked,
                     "violations": finding.violated,
-                    "found": [{"subject": one.subject, "what": one.what} for one in finding.violations],
+                    "found": [asdict(violation) for violation in finding.violations],
                 }
                 for finding in self.findings
             ],

@@ -1,4 +1,4 @@
-"""From rows of the services' own tables to the values of a snapshot. Reads, and nothing else."""
+"""Reads the services' own tables as the values of a snapshot."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -10,15 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checkout.messages import Money
 from checkout_audit.replay import SERVICES
-from checkout_audit.snapshot import (
-    DeadLetterRow,
-    InboxRow,
-    JournalRow,
-    LedgerRow,
-    OrderRow,
-    OutboxRow,
-    PaymentRow,
-)
+from checkout_audit.rows import DeadLetterRow, InboxRow, JournalRow, LedgerRow, OrderRow, OutboxRow, PaymentRow
 from inventory_service import store as inventory
 from inventory_service.domain import Reservation, StockItem
 from order_service import store as order
@@ -48,14 +40,14 @@ _CHUNK: Final = 2000
 class Range:
     """Ids from `low` up to, not including, `high`, compared as bytes; None is no bound.
 
-    A bound of hexadecimal digits sorts alike against `{subject}` and `{subject}/{Name}`.
+    A bound of hexadecimal digits sorts the same against `{subject}` and `{subject}/{Name}`.
     """
 
     low: str | None = None
     high: str | None = None
 
     def of(self, column: ColumnElement[str]) -> list[ColumnElement[bool]]:
-        """The conditions on a column."""
+        """The conditions that keep a column within the range."""
         conditions = []
         if self.low is not None:
             conditions.append(column >= self.low)
@@ -68,8 +60,8 @@ ALL: Final = Range()
 
 
 async def rows(connection: AsyncConnection, statement: Select[Any], make: Callable[[Any], T]) -> tuple[T, ...]:
-    """All rows of a statement as values; streamed, so that no row is in memory twice."""
-    return tuple([made async for made in _streamed(connection, statement, make)])
+    """All rows of a statement as values, streamed, so that no row is in memory twice."""
+    return tuple([value async for value in _streamed(connection, statement, make)])
 
 
 async def _streamed(connection: AsyncConnection, statement: Select[Any], make: Callable[[Any], T]) -> AsyncIterator[T]:
@@ -80,10 +72,10 @@ async def _streamed(connection: AsyncConnection, statement: Select[Any], make: C
 
 
 async def orders(connection: AsyncConnection, among: Range, brief: bool = False) -> tuple[OrderRow, ...]:
-    """Orders; `brief`: without what was ordered."""
+    """Orders; `brief` leaves out what was ordered."""
     table = order.ORDERS
     left_out = ("checkout", "fingerprint") if brief else ()
-    columns = [null().label(one.name) if one.name in left_out else one for one in table.columns]
+    columns = [null().label(column.name) if column.name in left_out else column for column in table.columns]
     return await rows(
         connection,
         select(*columns).where(*among.of(table.c.order_id)),
@@ -92,17 +84,20 @@ async def orders(connection: AsyncConnection, among: Range, brief: bool = False)
 
 
 async def reservations(connection: AsyncConnection, among: Range) -> tuple[Reservation, ...]:
+    """Reservations by order."""
     table = inventory.RESERVATIONS
     return await rows(connection, select(table).where(*among.of(table.c.order_id)), inventory.read)
 
 
 async def stock(connection: AsyncConnection) -> tuple[StockItem, ...]:
+    """All stock items."""
     table = inventory.STOCK.c
     columns = (table.sku, table.received, table.available, table.reserved, table.committed)
     return await rows(connection, select(*columns), lambda row: StockItem(*row))
 
 
 async def payments(connection: AsyncConnection, among: Range) -> tuple[PaymentRow, ...]:
+    """Payments by order."""
     table = payment.PAYMENTS
     return await rows(
         connection,
@@ -112,12 +107,13 @@ async def payments(connection: AsyncConnection, among: Range) -> tuple[PaymentRo
 
 
 async def shipments(connection: AsyncConnection, among: Range) -> tuple[Shipment, ...]:
+    """Shipments by order."""
     table = shipping.SHIPMENTS
     return await rows(connection, select(table).where(*among.of(table.c.order_id)), shipping.read)
 
 
 async def ledger(connection: AsyncConnection, service: str, among: Range) -> tuple[LedgerRow, ...]:
-    """What an instant provider wrote down in this service's database."""
+    """The effects that an instant provider recorded in this service's database."""
     table = METADATA[service].tables["ledger"]
 
     def make(row: Any) -> LedgerRow:
@@ -128,7 +124,7 @@ async def ledger(connection: AsyncConnection, service: str, among: Range) -> tup
 
 
 async def inbox(connection: AsyncConnection, service: str, among: Range, name: str = "") -> tuple[InboxRow, ...]:
-    """Claims; with `name`, those of one command."""
+    """Claims of commands; with `name`, of one kind of command."""
     table = METADATA[service].tables["inbox"]
     statement = select(table).where(*among.of(table.c.id))
     if name:
@@ -139,7 +135,7 @@ async def inbox(connection: AsyncConnection, service: str, among: Range, name: s
 async def journal(
     connection: AsyncConnection, service: str, among: Range, name: str = "", brief: bool = False
 ) -> tuple[JournalRow, ...]:
-    """Recorded events; with `name`, those of one kind; `brief`: without their data."""
+    """Recorded events; with `name`, of one kind; `brief` leaves out their data."""
     table = METADATA[service].tables["journal"]
     vocabulary = SERVICES[service].vocabulary
     data = null().label("data") if brief else table.c.data
@@ -164,13 +160,14 @@ def _decoded(vocabulary: Vocabulary, name: str, data: str) -> Any:
 
 
 async def outbox(connection: AsyncConnection, service: str, among: Range) -> tuple[OutboxRow, ...]:
+    """Messages and calls that are waiting."""
     table: Table = METADATA[service].tables["outbox"]
     columns = (table.c.id, table.c.channel, table.c.is_call, table.c.attempts, table.c.created_at)
     return await rows(connection, select(*columns).where(*among.of(table.c.id)), lambda row: OutboxRow(*row))
 
 
 async def dead_letters(connection: AsyncConnection, service: str, among: Range) -> tuple[DeadLetterRow, ...]:
-    """Those that nobody has dealt with."""
+    """Dead letters that are not resolved."""
     table = METADATA[service].tables["dead_letter"].c
     statement = select(table.id, table.cause, table.at).where(
         table.resolved_at.is_(None), *among.of(collate(table.id, "C"))

@@ -1,4 +1,4 @@
-"""Which stack is audited: from the environment, or else the stack that was brought up last."""
+"""Which stack is audited: the one in the environment, or else the native stack that was started last."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ DEFAULT_SANDBOX = "http://127.0.0.1:8005"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`databases` by service; `instant`: providers are in-process now, so the sandbox may be down."""
+    """A stack: its databases by service, and its sandbox, which may be down if providers are `instant`."""
 
     databases: Mapping[str, str] = field(repr=False)
     provider_url: str = DEFAULT_SANDBOX
@@ -21,9 +21,10 @@ class Target:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Target":
-        """ORDER_DATABASE_URL (and the other three), PROVIDER_URL, TOKEN_SIGNING_KEY, PROVIDERS; Raises Unreachable.
+        """Read ORDER_DATABASE_URL (and the other three), PROVIDER_URL, TOKEN_SIGNING_KEY and PROVIDERS.
 
-        Where a database is not named, everything that is not named comes from the native stack.
+        If a database is not named, the settings of the native stack stand in for all that is not named. Raises
+        Unreachable if there is no such stack.
         """
         names = {service: f"{service.upper()}_DATABASE_URL" for service in SERVICES}
         values = {name: value for name, value in environ.items() if value}
@@ -37,7 +38,11 @@ class Target:
         )
 
     async def ledger(self) -> Ledger | None:
-        """The sandbox's ledger; None where it is not to be had and need not be. Raises Unreachable."""
+        """Read the sandbox's ledger; None if it cannot be read and providers are instant.
+
+        Raises:
+            Unreachable: The ledger cannot be read, and providers are not instant.
+        """
         try:
             if not self.signing_key:
                 raise Unreachable("the provider sandbox's ledger cannot be read without TOKEN_SIGNING_KEY; set it")

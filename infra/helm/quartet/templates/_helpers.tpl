@@ -11,7 +11,7 @@
 {{- with $registry }}{{ . }}/{{ end }}quartet/{{ .service }}:{{ .root.Values.image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 
-{{- /* what selects the pods of a service and a role, and must never change */ -}}
+{{- /* the labels that select the pods of a service and a role; they must never change */ -}}
 {{- define "quartet.selector" -}}
 app.kubernetes.io/name: {{ .service }}
 app.kubernetes.io/component: {{ .role }}
@@ -26,7 +26,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 
-{{- /* defaults of a role, overlaid by those of the service, as YAML */ -}}
+{{- /* the values of a role: the defaults, overridden by those of the service, as YAML */ -}}
 {{- define "quartet.role" -}}
 {{- $own := get (get .root.Values.services .service | default dict) .role | default dict -}}
 {{- mergeOverwrite (deepCopy (get .root.Values.defaults .role)) $own | toYaml -}}

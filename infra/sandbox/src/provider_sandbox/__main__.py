@@ -1,4 +1,4 @@
-"""`python -m provider_sandbox`: exit status 2 and one line when a setting is wrong."""
+"""`python -m provider_sandbox` runs the sandbox; a wrong setting exits with status 2 and one line."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""The HTTP face of the two providers.
+"""The two providers over HTTP.
 
-Guarantee: an effect is recorded before anything is answered; whoever hears nothing may call again with the
+Guarantee: an effect is on disk before the call is answered; a caller without an answer may repeat the call with the
 same key.
 """
 
@@ -27,27 +27,79 @@ from sagakit.web.app import (
     VISIBLE,
     Cursor,
     IdempotencyKey,
+    Invalid,
     JsonResponse,
     Limit,
-    Principal,
+    NotFound,
     Problem,
     ShutdownSignal,
     decode_cursor,
     drain_of,
     encode_cursor,
-    invalid,
-    not_found,
     page,
     require_admin,
 )
 
 log = logging.getLogger(__name__)
 
-HOLD: Final = 3.0
+HOLD: Final = 3.0  # seconds for which a lost answer keeps the connection
+
+Draining = Annotated[ShutdownSignal, Depends(drain_of)]
+
+
+def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, keys: Keys, hold: float = HOLD) -> APIRouter:
+    """The routes on which the services call the providers, and the one that tells what became of a call."""
+    handlers = Calls(provider, faults, metrics, hold)
+    may_pay, may_carry = [Depends(keys.only("payment"))], [Depends(keys.only("carrier"))]
+    router = APIRouter(tags=["calls"])
+    router.add_api_route("/payment/{operation}", handlers.payment, methods=["POST"], dependencies=may_pay)
+    router.add_api_route("/carrier/{operation}", handlers.carrier, methods=["POST"], dependencies=may_carry)
+    router.add_api_route("/calls/{key:path}", handlers.recorded, methods=["GET"], dependencies=[Depends(require_admin)])
+    return router
+
+
+def oracle(ledger: Ledger) -> APIRouter:
+    """The route on which the auditor reads the ledger."""
+    router = APIRouter(tags=["ledger"], dependencies=[Depends(require_admin)])
+
+    async def entries(
+        order_id: Annotated[Annotated[str, PRINTABLE] | None, Query(max_length=limits.ORDER_ID)] = None,
+        cursor: Cursor = None,
+        limit: Limit = DEFAULT_LIMIT,
+    ) -> Response:
+        """List the effects, oldest first, in pages."""
+        after = decode_cursor(cursor, int)
+        rows = await ledger.run(lambda db: records.entries(db, order_id, after[0] if after else 0, limit + 1))
+        following = encode_cursor(rows[limit - 1].seq) if len(rows) > limit else None
+        return JsonResponse(page([record.entry() for record in rows[:limit]], following))
+
+    router.add_api_route("/ledger", entries, methods=["GET"])
+    return router
+
+
+def fault_control(faults: Faults) -> APIRouter:
+    """The routes that show and set the faults."""
+    router = APIRouter(tags=["faults"], dependencies=[Depends(require_admin)])
+
+    def state() -> dict[str, Any]:
+        return {**faults.settings.model_dump(), "fired": dict(faults.fired)}
+
+    async def read() -> Response:
+        """Show the faults that are set, and how often each has fired."""
+        return JsonResponse(state())
+
+    async def write(settings: FaultSettings) -> Response:
+        """Replace the faults that are set; an empty object removes them."""
+        faults.set(settings)
+        return JsonResponse(state())
+
+    router.add_api_route("/faults", read, methods=["GET"])
+    router.add_api_route("/faults", write, methods=["PUT"])
+    return router
 
 
 class Amount(BaseModel):
-    """Minor units of a currency."""
+    """An amount in minor units of a currency."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -56,7 +108,7 @@ class Amount(BaseModel):
 
 
 class CallBody(BaseModel):
-    """What a provider is asked; further members are kept for comparison and otherwise ignored."""
+    """The body of a call. Further members are ignored, except that a repeat must have the same."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -67,16 +119,16 @@ class CallBody(BaseModel):
 
 
 class Silence(Response):
-    """No answer: holds the connection until the client leaves or `seconds` pass, then hangs up."""
+    """No answer: keep the connection until the client disconnects or `seconds` have passed, then close it."""
 
     def __init__(self, seconds: float, drain: ShutdownSignal) -> None:
         super().__init__()
         self._seconds, self._drain = seconds, drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hold, and leave the answer incomplete, which makes the server close the connection."""
-        gone = await self._drain.race(_disconnected(receive), self._seconds)
-        if not gone:
+        """Wait, then leave the answer incomplete, which makes the server close the connection."""
+        disconnected = await self._drain.race(_disconnected(receive), self._seconds)
+        if not disconnected:
             await send({"type": "http.response.start", "status": 504, "headers": [(b"content-length", b"1")]})
             await send({"type": "http.response.body", "body": b"", "more_body": True})
 
@@ -87,111 +139,47 @@ async def _disconnected(receive: Receive) -> bool:
     return True
 
 
-def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, keys: Keys, hold: float = HOLD) -> APIRouter:
-    """The calls of the services, and the question what became of one."""
-    router = APIRouter(tags=["calls"])
-    may_pay, may_carry = keys.only("payment"), keys.only("carrier")
+class Calls:
+    """The handlers of the providers' routes. Their docstrings are shown in the interface's documentation."""
 
-    async def call(
-        body: CallBody,
-        key: IdempotencyKey,
-        operation: str,
-        party: str,
-        drain: ShutdownSignal,
-    ) -> Response:
-        if operation not in OPERATIONS[party]:
-            raise not_found(f"The operations of {party}: {', '.join(OPERATIONS[party])}.")
-        if key != f"{body.order_id}/{operation}":
-            raise invalid("Idempotency-Key", "must be {order_id}/{operation}", "idempotency_key_invalid")
-        if body.amount is None and operation in ("authorize", "capture"):
-            raise invalid("amount", "is required to authorize and to capture")
-        asked = ProviderCall(key, party, operation, body.model_dump(exclude_none=True))
-        count = metrics.provider_calls
+    def __init__(self, provider: SandboxProvider, faults: Faults, metrics: Metrics, hold: float) -> None:
+        self._provider, self._faults, self._count, self._hold = provider, faults, metrics.provider_calls, hold
+
+    async def payment(self, body: CallBody, key: IdempotencyKey, operation: str, drain: Draining) -> Response:
+        """Authorize, capture (exactly what was authorized) or void. 409 is a defect of the caller."""
+        return await self._call("payment", operation, key, body, drain)
+
+    async def carrier(self, body: CallBody, key: IdempotencyKey, operation: str, drain: Draining) -> Response:
+        """Book, dispatch or cancel. 409 is a defect of the caller."""
+        return await self._call("carrier", operation, key, body, drain)
+
+    async def recorded(self, key: Annotated[str, Path(max_length=255), PRINTABLE]) -> Response:
+        """Show the effect under a key. 404 is not an answer: the call may still be under way."""
+        return JsonResponse((await self._provider.recorded(key)).answer())
+
+    async def _call(self, party: str, operation: str, key: str, body: CallBody, drain: ShutdownSignal) -> Response:
+        _check(party, operation, key, body)
+        call = ProviderCall(key, party, operation, body.model_dump(exclude_none=True))
         try:
-            await faults.before(operation)
-            record, made = await provider.call(asked)
+            await self._faults.before(operation)
+            record, is_new = await self._provider.call(call)
         except Problem as problem:
-            count.labels(party, operation, problem.code).inc()
+            self._count.labels(party, operation, problem.code).inc()
             if problem.status in (409, 422):
-                log.warning("the caller must not ask this", extra={"key": key, "code": problem.code})
+                log.warning("the caller must not make this call", extra={"key": key, "code": problem.code})
             raise
-        count.labels(party, operation, record.outcome if made else "repeat").inc()
-        if made and QUIRKS.get(body.token or "") == "lose_first_answer":
-            return Silence(hold, drain)
-        if faults.loses_answer():
+        self._count.labels(party, operation, record.outcome if is_new else "repeat").inc()
+        if is_new and QUIRKS.get(body.token or "") == "lose_first_answer":
+            return Silence(self._hold, drain)
+        if self._faults.loses_answer():
             return Silence(0, drain)
         return JsonResponse(record.answer())
 
-    async def payment(
-        body: CallBody,
-        key: IdempotencyKey,
-        operation: str,
-        drain: Annotated[ShutdownSignal, Depends(drain_of)],
-        _: Annotated[Principal, Depends(may_pay)],
-    ) -> Response:
-        """authorize, capture (exactly what was authorized) or void. 409 is a defect of the caller."""
-        return await call(body, key, operation, "payment", drain)
 
-    async def carrier(
-        body: CallBody,
-        key: IdempotencyKey,
-        operation: str,
-        drain: Annotated[ShutdownSignal, Depends(drain_of)],
-        _: Annotated[Principal, Depends(may_carry)],
-    ) -> Response:
-        """book, dispatch or cancel. 409 is a defect of the caller."""
-        return await call(body, key, operation, "carrier", drain)
-
-    async def recorded(
-        key: Annotated[str, Path(max_length=255), PRINTABLE],
-        _: Annotated[Principal, Depends(require_admin)],
-    ) -> Response:
-        """What is on record under a key; 404 is no answer: the call may still be under way."""
-        return JsonResponse((await provider.recorded(key)).answer())
-
-    router.add_api_route("/payment/{operation}", payment, methods=["POST"])
-    router.add_api_route("/carrier/{operation}", carrier, methods=["POST"])
-    router.add_api_route("/calls/{key:path}", recorded, methods=["GET"])
-    return router
-
-
-def oracle(ledger: Ledger) -> APIRouter:
-    """The ledger, for auditors."""
-    router = APIRouter(tags=["ledger"], dependencies=[Depends(require_admin)])
-
-    async def entries(
-        order_id: Annotated[Annotated[str, PRINTABLE] | None, Query(max_length=limits.ORDER_ID)] = None,
-        cursor: Cursor = None,
-        limit: Limit = DEFAULT_LIMIT,
-    ) -> Response:
-        """One entry per effect, oldest first."""
-        after = decode_cursor(cursor, int)
-        found = await ledger.run(
-            lambda db: records.entries(db, order_id, after[0] if after else 0, limit + 1),
-        )
-        more = encode_cursor(found[limit - 1].seq) if len(found) > limit else None
-        return JsonResponse(page([record.entry() for record in found[:limit]], more))
-
-    router.add_api_route("/ledger", entries, methods=["GET"])
-    return router
-
-
-def fault_control(faults: Faults) -> APIRouter:
-    """Reading and setting the faults in force."""
-    router = APIRouter(tags=["faults"], dependencies=[Depends(require_admin)])
-
-    def shown() -> dict[str, Any]:
-        return {**faults.settings.model_dump(), "fired": dict(faults.fired)}
-
-    async def read() -> Response:
-        """The faults in force, and how often each fired."""
-        return JsonResponse(shown())
-
-    async def write(settings: FaultSettings) -> Response:
-        """Replace the faults in force; an empty object ends them."""
-        faults.set(settings)
-        return JsonResponse(shown())
-
-    router.add_api_route("/faults", read, methods=["GET"])
-    router.add_api_route("/faults", write, methods=["PUT"])
-    return router
+def _check(party: str, operation: str, key: str, body: CallBody) -> None:
+    if operation not in OPERATIONS[party]:
+        raise NotFound(f"The operations of {party}: {', '.join(OPERATIONS[party])}.")
+    if key != f"{body.order_id}/{operation}":
+        raise Invalid("Idempotency-Key", "must be {order_id}/{operation}", "idempotency_key_invalid")
+    if body.amount is None and operation in ("authorize", "capture"):
+        raise Invalid("amount", "is required to authorize and to capture")

@@ -1,6 +1,6 @@
-"""Who may call the providers: each of our services has a key of its own, and each key opens one provider.
+"""Who may call the providers: payment and shipping have keys of their own, and each key admits to one provider.
 
-Guarantee: a key says nothing about people, and a token of people opens no provider. Keys are compared in constant time.
+Guarantee: a key admits to nothing else, and no user's token admits to a provider. Keys are compared in constant time.
 """
 
 import hmac
@@ -11,24 +11,29 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.requests import Request
 
 from sagakit.settings import Settings, SettingsError
-from sagakit.web.auth import Credentials, Principal, unauthenticated
+from sagakit.web.auth import Credentials, Principal, Unauthenticated
 from sagakit.web.problems import Problem
 
 Guard = Callable[[Request, HTTPAuthorizationCredentials | None], Awaitable[Principal]]
 
 
 class Keys:
-    """Keys by provider: to rotate one, a caller's setting holds several, separated by commas."""
+    """The keys of each provider's caller. A setting may hold several, separated by commas, to rotate them."""
 
     def __init__(self, payment: str, carrier: str) -> None:
-        given = {"payment": ("payment", payment), "carrier": ("shipping", carrier)}
+        callers = {"payment": ("payment", payment), "carrier": ("shipping", carrier)}
         self._callers: Mapping[str, tuple[str, list[bytes]]] = {
-            provider: (caller, [_digest(key) for key in keys.split(",")]) for provider, (caller, keys) in given.items()
+            provider: (caller, [_digest(key) for key in keys.split(",")])
+            for provider, (caller, keys) in callers.items()
         }
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "Keys":
-        """PROVIDER_KEY_PAYMENT, PROVIDER_KEY_SHIPPING; raises SettingsError if one is missing or they share a key."""
+        """Read PROVIDER_KEY_PAYMENT and PROVIDER_KEY_SHIPPING.
+
+        Raises:
+            SettingsError: One of them is missing, or they share a key.
+        """
         payment, shipping = settings.provider_key_payment, settings.provider_key_shipping
         for name, keys in (("PROVIDER_KEY_PAYMENT", payment), ("PROVIDER_KEY_SHIPPING", shipping)):
             if not keys:
@@ -38,18 +43,18 @@ class Keys:
         return cls(payment, shipping)
 
     def only(self, provider: str) -> Guard:
-        """A dependency that admits the caller of `provider`; the other one gets 403, everybody else 401."""
+        """A dependency that admits the caller of `provider`. The other caller gets 403, anybody else 401."""
 
         async def dependency(request: Request, credentials: Credentials) -> Principal:
             if credentials is None:
-                raise unauthenticated("Send the header Authorization: Bearer <key>.")
-            shown = _digest(credentials.credentials)
-            known = [one for one, (_, keys) in self._callers.items() if _is_any(shown, keys)]
-            if not known:
-                raise unauthenticated("The key is not known.", "invalid_token")
-            caller = Principal(self._callers[known[0]][0], "service")
-            request.state.caller = caller  # the connection is a stranger's no more
-            if known != [provider]:
+                raise Unauthenticated("Send the header Authorization: Bearer <key>.")
+            digest = _digest(credentials.credentials)
+            providers = [name for name, (_, keys) in self._callers.items() if _is_any(digest, keys)]
+            if not providers:
+                raise Unauthenticated("The key is not known.", "invalid_token")
+            caller = Principal(self._callers[providers[0]][0], "service")
+            request.state.caller = caller  # from now on the connection counts as authenticated
+            if providers != [provider]:
                 raise Problem(403, "forbidden", f"The key of {caller.subject} opens no call of this provider.")
             return caller
 
@@ -60,7 +65,7 @@ def _digest(key: str) -> bytes:
     return sha256(key.encode(errors="surrogatepass")).digest()
 
 
-def _is_any(shown: bytes, keys: list[bytes]) -> bool:
-    """Whether it is one of them; takes as long whichever it is."""
-    equal = [hmac.compare_digest(shown, key) for key in keys]
+def _is_any(digest: bytes, keys: list[bytes]) -> bool:
+    """Whether it is one of them; the time this takes does not depend on which."""
+    equal = [hmac.compare_digest(digest, key) for key in keys]
     return any(equal)

@@ -1,22 +1,22 @@
-"""Faults that an operator can switch on: the provider is slow, fails, or loses its answers.
+"""Faults that an operator can set: the provider is slow, fails, or loses its answers.
 
-Guarantee: a failure injected before the effect has none; an answer lost is an effect that was recorded. Every
-fault that fires is counted.
+Guarantee: a call that fails has no effect; a call whose answer is lost has its effect on record. Every fault that
+fires is counted.
 """
 
 import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from sagakit.web.app import unavailable
+from sagakit.web.app import Unavailable
 
 
 class FaultSettings(BaseModel):
-    """What is to go wrong; the default is nothing."""
+    """What goes wrong; by default nothing."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,31 +28,33 @@ class FaultSettings(BaseModel):
 
 
 class Faults:
-    """The faults in force, and how often each has fired since they were set."""
+    """The faults that are set, and how often each has fired since."""
 
     def __init__(self) -> None:
         self.set(FaultSettings())
 
     def set(self, settings: FaultSettings) -> None:
-        """Put these faults in force, in place of those before."""
+        """Replace the faults that are set, and their counts."""
         self.settings, self.fired = settings, Counter[str]()
         self._random = random.Random(settings.seed)
 
     async def before(self, operation: str) -> None:
-        """Called before the effect: waits, or raises a 503."""
+        """Delay the call before its effect, or fail it with a 503 problem."""
         faults = self.settings
         if faults.latency_ms:
             self.fired["latency_ms"] += 1
             await asyncio.sleep(faults.latency_ms / 1000)
         if operation in faults.fail_operations:
-            self.fired["fail_operations"] += 1
-            raise unavailable(f"Injected: {operation} fails.")
+            self._fail("fail_operations", f"Injected: {operation} fails.")
         if faults.error_rate and self._random.random() < faults.error_rate:
-            self.fired["error_rate"] += 1
-            raise unavailable("Injected: an error.")
+            self._fail("error_rate", "Injected: an error.")
 
     def loses_answer(self) -> bool:
-        """Whether the answer to the effect just recorded is to be lost."""
+        """Decide whether the answer to the effect just recorded is lost."""
         lost = self.settings.lose_answers > 0 and self._random.random() < self.settings.lose_answers
         self.fired["lose_answers"] += lost
         return lost
+
+    def _fail(self, fault: str, detail: str) -> NoReturn:
+        self.fired[fault] += 1
+        raise Unavailable(detail)

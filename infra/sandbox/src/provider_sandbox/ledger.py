@@ -1,8 +1,7 @@
-"""One thread that owns the database, and commits all that arrives while it commits together.
+"""The ledger's database: one thread owns it, and commits in one batch all work that arrived during the last commit.
 
-Guarantee: `run` returns after the commit that holds the work is on disk; a killed process loses nothing that
-was answered. Work is done one piece at a time, so a piece sees all that came before it. The thread outlives every
-error of the database.
+Guarantee: `run` returns after the commit of its work is on disk, so a killed process loses nothing that was answered.
+Work runs one piece at a time, so each sees all that came before it. No error of the database ends the thread.
 """
 
 import asyncio
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from provider_sandbox.records import SCHEMA
-from sagakit.web.app import unavailable
+from sagakit.web.app import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ _BATCH: Final = 500
 
 
 class Ledger:
-    """Runs pieces of work on the database of the sandbox. Open it in the loop that uses it."""
+    """Runs work on the sandbox's database. Open it in the event loop that uses it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -36,7 +35,7 @@ class Ledger:
         self._thread: threading.Thread | None = None
 
     async def open(self) -> None:
-        """Open the database, creating it where there is none; raises `sqlite3.Error` or `OSError`."""
+        """Open the database, and create it if there is none. Raises `sqlite3.Error` or `OSError` if that fails."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
         opened: asyncio.Future[None] = loop.create_future()
@@ -45,18 +44,21 @@ class Ledger:
         await opened
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """What `work` returns or raises, after the commit; what it wrote before it raised is kept.
+        """Run `work` and return, or raise, its result after the commit. What it wrote before it raised is kept.
 
-        Raises `Problem` 503 when the database fails: then nothing of the batch has happened.
+        If the database fails, or is closed, this raises the problem 503, and nothing of the batch has happened.
         """
-        if self._thread is None:
-            raise unavailable("The ledger is closed.")
+        self._check_open()
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._queue.put((work, future))
         return await future
 
+    def _check_open(self) -> None:
+        if self._thread is None:
+            raise Unavailable("The ledger is closed.")
+
     async def close(self) -> None:
-        """Finish the work under way and close the database."""
+        """Finish the work under way, then close the database."""
         thread, self._thread = self._thread, None
         if thread is not None:
             self._queue.put(None)
@@ -66,9 +68,9 @@ class Ledger:
         try:
             db: sqlite3.Connection | None = self._connect()
         except (sqlite3.Error, OSError) as error:
-            _tell(loop, [(opened, error)])
+            _resolve(loop, [(opened, error)])
             return
-        _tell(loop, [(opened, None)])
+        _resolve(loop, [(opened, None)])
         last = False
         while not last and (first := self._queue.get()) is not None:
             batch = [first]
@@ -81,12 +83,12 @@ class Ledger:
             try:
                 db = db or self._connect()
                 results = _commit(db, batch)
-            except Exception as error:  # what cannot even be rolled back is closed, and opened for the next batch
-                log.error("the ledger is opened anew: %r", error)
+            except Exception as error:  # it could not even roll back: close it, open it for the next batch
+                log.error("the ledger failed and is opened again: %r", error)
                 results = _refuse(batch, error)
                 _close(db)
                 db = None
-            _tell(loop, results)
+            _resolve(loop, results)
         _close(db)
 
     def _connect(self) -> sqlite3.Connection:
@@ -102,7 +104,7 @@ class Ledger:
 
 
 def _commit(db: sqlite3.Connection, batch: Sequence[Item]) -> list[Result]:
-    """What came of each piece of work; raises when the database is in a state that nobody knows."""
+    # raises only if the rollback fails as well, which leaves the database in an unknown state
     results: list[Result] = []
     try:
         db.execute("BEGIN IMMEDIATE")
@@ -122,20 +124,20 @@ def _commit(db: sqlite3.Connection, batch: Sequence[Item]) -> list[Result]:
 
 
 def _refuse(batch: Sequence[Item], error: Exception) -> list[Result]:
-    problem = unavailable("The ledger cannot be written.")
+    problem = Unavailable("The ledger cannot be written.")
     problem.__cause__ = error
     return [(future, problem) for _, future in batch]
 
 
 def _close(db: sqlite3.Connection | None) -> None:
-    """Without a commit, which leaves the transaction that is open undone."""
+    # without a commit, so that an open transaction is rolled back
     if db is not None:
         with contextlib.suppress(sqlite3.Error):
             db.close()
 
 
-def _tell(loop: asyncio.AbstractEventLoop, results: Sequence[Result]) -> None:
-    def tell() -> None:
+def _resolve(loop: asyncio.AbstractEventLoop, results: Sequence[Result]) -> None:
+    def resolve() -> None:
         for future, result in results:
             if future.done():
                 continue
@@ -145,4 +147,4 @@ def _tell(loop: asyncio.AbstractEventLoop, results: Sequence[Result]) -> None:
                 future.set_result(result)
 
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(tell)
+        loop.call_soon_threadsafe(resolve)

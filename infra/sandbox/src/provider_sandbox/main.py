@@ -1,4 +1,4 @@
-"""Composition root: settings -> sandbox.
+"""The composition root of the sandbox.
 
 Guarantee: the ledger is open before the first call is taken, and closed after the last was answered.
 """
@@ -16,8 +16,9 @@ from provider_sandbox.faults import Faults
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
 from sagakit.app.server import serve
+from sagakit.logs import configure_logging
 from sagakit.settings import Settings
-from sagakit.telemetry import Metrics, configure_logging
+from sagakit.telemetry import Metrics
 from sagakit.web.app import create_app
 
 DEFAULTS: Final = {
@@ -30,7 +31,7 @@ DEFAULTS: Final = {
 def build(
     settings: Settings, ledger: Ledger, *, slow: float = 3.0, hold: float = HOLD
 ) -> tuple[FastAPI, SandboxProvider]:
-    """The application over a ledger that somebody else opens and closes; raises SettingsError without its keys."""
+    """Build the application. The caller opens and closes the ledger. Raises SettingsError without the callers' keys."""
     metrics, faults = Metrics(), Faults()
     provider = SandboxProvider(ledger, slow=slow)
 
@@ -46,7 +47,7 @@ def build(
 
 
 async def main() -> int:
-    """Run the sandbox until a signal; the exit status."""
+    """Run the sandbox until a signal ends it; return the exit status."""
     environ = {**DEFAULTS, **{name: value for name, value in os.environ.items() if value}}
     settings = Settings.from_env(environ)
     configure_logging(settings.service, settings.coordination_mode, settings.log_level)

@@ -1,4 +1,4 @@
-"""The ledger in SQLite: one row per effect, found by key, by order, or in the order it was made.
+"""The ledger in SQLite: one row per effect, found by key, by order, or in the order of the effects.
 
 Guarantee: rows are only ever added. All functions run inside a transaction of the writer.
 """
@@ -31,7 +31,7 @@ _COLUMNS: Final = "key, order_id, provider, operation, fingerprint, outcome, cod
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One effect; `seq` is its place in the ledger."""
+    """One effect; `seq` is its position in the ledger, `fingerprint` a digest of the call's content."""
 
     key: str
     order_id: str
@@ -51,11 +51,11 @@ class Record:
         return None if self.amount is None else {"amount": self.amount, "currency": self.currency}
 
     def answer(self) -> dict[str, Any]:
-        """What the caller is told, today and ever after."""
+        """The answer to the call and to all its repeats."""
         return {"outcome": self.outcome, "code": self.code, "reference": self.reference}
 
     def entry(self) -> dict[str, Any]:
-        """What the ledger shows."""
+        """The entry as the API shows it."""
         return {
             "order_id": self.order_id,
             "provider": self.provider,
@@ -69,7 +69,7 @@ class Record:
 
 
 def find(db: sqlite3.Connection, key: str) -> Record | None:
-    """The effect under the key."""
+    """The effect under the key, or None."""
     row = db.execute(f"SELECT {_COLUMNS} FROM effects WHERE key = ?", (key,)).fetchone()
     return None if row is None else Record(*row)
 
@@ -101,13 +101,13 @@ def add(db: sqlite3.Connection, record: Record) -> None:
 
 
 def count_failure(db: sqlite3.Connection, key: str) -> int:
-    """Count one more deliberate failure of the key; how many there were, this one included."""
+    """Count one more deliberate failure of the key; return how many there were, this one included."""
     statement = "INSERT INTO failures VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET count = count + 1 RETURNING count"
     return int(db.execute(statement, (key,)).fetchone()[0])
 
 
 def entries(db: sqlite3.Connection, order_id: str | None, after: int, limit: int) -> Sequence[Record]:
-    """A page of the ledger, oldest first, beginning after the place `after`."""
+    """At most `limit` effects after the position `after`, oldest first, of one order or of all."""
     condition, values = ("order_id = ? AND ", [order_id]) if order_id is not None else ("", [])
     statement = f"SELECT {_COLUMNS} FROM effects WHERE {condition}seq > ? ORDER BY seq LIMIT ?"
     return [Record(*row) for row in db.execute(statement, (*values, after, limit))]

@@ -1,7 +1,7 @@
-"""What a real provider insists on: the order in which the operations of one order are allowed.
+"""In which sequence a provider allows the operations of one order.
 
-Guarantee: pure. Money is captured at most once, in full, and only while an authorization is open;
-parcels likewise.
+Guarantee: pure. Money is captured at most once, in full, and only while an authorization is open; a parcel is
+dispatched at most once, and only while a booking is open.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from checkout.provider_rules import decide
 from provider_sandbox.records import Record
 from sagakit.provider import ProviderCall, ProviderOutcome
 
-# operation -> (what must have been done, why not; what must not have been done, why not)
+# operation -> (operation required before, code if it is missing, operation excluded before, code if it was done)
 _PRECONDITIONS: Final = {
     "capture": ("authorize", "not_authorized", "void", "already_voided"),
     "void": ("authorize", "nothing_to_void", "capture", "already_captured"),
@@ -21,7 +21,7 @@ _PRECONDITIONS: Final = {
 
 
 class NotAllowed(Exception):
-    """The call makes no sense at this point: a defect of the caller. `code` says which rule it breaks."""
+    """The order's history does not allow the call: a defect of the caller. `code` says which rule it breaks."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
@@ -29,24 +29,25 @@ class NotAllowed(Exception):
 
 
 def judge(call: ProviderCall, history: Mapping[str, Record]) -> ProviderOutcome:
-    """The outcome of a call with a new key; `history` holds what was done for the order, by operation.
+    """Decide the outcome of a call with a new key; `history` holds the effects of the order by operation.
 
-    Raises `NotAllowed` when the order's history forbids it.
+    Raises:
+        NotAllowed: The history does not allow the call.
     """
     if call.operation in _PRECONDITIONS:
-        needed, missing, excluded, taken = _PRECONDITIONS[call.operation]
-        before = history.get(needed)
+        required, missing, excluded, excluding = _PRECONDITIONS[call.operation]
+        before = history.get(required)
         if before is None or before.outcome != "ok":
-            raise NotAllowed(missing, f"{call.operation} needs a successful {needed} before it.")
+            raise NotAllowed(missing, f"{call.operation} needs a successful {required} before it.")
         if excluded in history:
-            raise NotAllowed(taken, f"{call.operation} is impossible after {excluded}.")
+            raise NotAllowed(excluding, f"{call.operation} is impossible after {excluded}.")
         if call.operation == "capture" and call.payload.get("amount") != before.money():
             raise NotAllowed("amount_mismatch", "capture must have exactly the authorized amount.")
     return decide(call)
 
 
 def amount_of(call: ProviderCall, history: Mapping[str, Record]) -> tuple[int | None, str | None]:
-    """The amount and currency of the effect: the call's own, or those of the authorization it undoes."""
+    """The amount and currency of the effect: the call's own, or for a void those of its authorization."""
     money = call.payload.get("amount")
     if money is None and call.operation == "void":
         money = history["authorize"].money()

@@ -1,4 +1,4 @@
-"""`python -m quartet_stack <command>`: what the Makefile calls."""
+"""`python -m quartet_stack <command>`: the commands that the Makefile runs."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import sys
 
 from quartet_stack.errors import StackError
 
-# command -> the function that does it, and may return an exit status; imported only when asked for
+# command -> its function, which may return an exit status; a module is imported only for its own command
 COMMANDS = {
-    "up": "quartet_stack.commands:up",
-    "down": "quartet_stack.commands:down",
-    "clean": "quartet_stack.commands:clean",
-    "promote": "quartet_stack.commands:promote",
-    "restart": "quartet_stack.rolling:main",
-    "status": "quartet_stack.status:main",
-    "logs": "quartet_stack.logs:main",
-    "config": "quartet_stack.config:main",
-    "attention": "quartet_stack.attention:main",
-    "uninstall": "quartet_stack.uninstall:main",
-    "token": "quartet_stack.quick:token",
-    "keys": "quartet_stack.quick:keys",
-    "check": "quartet_stack.quick:check",
+    "up": "quartet_stack.commands.lifecycle:up",
+    "down": "quartet_stack.commands.lifecycle:down",
+    "clean": "quartet_stack.commands.lifecycle:clean",
+    "promote": "quartet_stack.commands.lifecycle:promote",
+    "restart": "quartet_stack.commands.restart:main",
+    "status": "quartet_stack.commands.status:main",
+    "logs": "quartet_stack.commands.logs:main",
+    "config": "quartet_stack.commands.config:main",
+    "attention": "quartet_stack.commands.attention:main",
+    "uninstall": "quartet_stack.commands.uninstall:main",
+    "token": "quartet_stack.commands.quick:token",
+    "keys": "quartet_stack.commands.quick:keys",
+    "check": "quartet_stack.commands.quick:check",
 }
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command; a `StackError` becomes its message on standard error and its status."""
+    """Run one command and return its exit status; a `StackError` is printed on standard error."""
     if len(arguments) != 1 or arguments[0] not in COMMANDS:
         print(f"usage: python -m quartet_stack {'|'.join(COMMANDS)}", file=sys.stderr)
         return 2
@@ -38,7 +38,10 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return error.status
     except PermissionError as error:
-        print(f"{error.filename}: {error.strerror}; did another user start this stack?", file=sys.stderr)
+        print(
+            f"{error.filename}: {error.strerror}; if another user started this stack, run the command as that user",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The stack as functions, for tests and experiments that start it, break it, and mend it.
+"""The stack as functions, for tests and experiments that start it, break it, and repair it.
 
 from quartet_stack import api
 api.up("kafka", stack_dir=".stack/test", port_offset=10000)
@@ -12,12 +12,13 @@ import signal as signals
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet_stack import rolling, stack
+from quartet_stack import stack
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout, layout
+from quartet_stack.processes import rolling
+from quartet_stack.processes.supervisor import Process, Supervisor
 from quartet_stack.servers import promotion
 from quartet_stack.settings import resolve, stack_environment
-from quartet_stack.supervisor import Process, Supervisor
 
 __all__ = [
     "StackError",
@@ -42,10 +43,12 @@ def up(
     port_offset: int | None = None,
     env: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Bring a native stack up, or change it to these settings, and wait until it is ready.
+    """Start a native stack, or change it to these settings, and wait until it is ready; `StackError` if it fails.
 
-    What is not given comes from `env`, then from the environment, then from the defaults. Returns the
-    environment of the stack (see `stack_environment`); raises `StackError` when it does not become ready.
+    Settings that are not arguments come from `env`, then from the environment, then from the defaults.
+
+    Returns:
+        The environment of the stack, see `stack_environment`.
     """
     environ = {**os.environ, **(env or {})}
     given = {"COORDINATION_MODE": mode, "STACK_DIR": stack_dir, "PORT_OFFSET": port_offset}
@@ -55,20 +58,26 @@ def up(
 
 
 def down(stack_dir: StackDir = None, delete_data: bool = False) -> None:
-    """Stop the stack; with `delete_data` nothing of it is left."""
+    """Stop the stack; with `delete_data`, delete its data too."""
     (stack.clean if delete_data else stack.down)(_place(stack_dir))
 
 
 def processes(stack_dir: StackDir = None) -> dict[str, int]:
-    """Names of the running processes to their ids: `order` (with replicas `order-1`, `order-2`), `order-db`,
-    `order-standby`, `provider`, `kafka`, `temporal`, `ministack`, `pubsub`."""
+    """The running processes: name -> process id.
+
+    Names are those of programs, such as `order`, `order-db`, `order-standby`, `provider`, `kafka`, `temporal`,
+    `ministack` and `pubsub`; replicas are `order-1`, `order-2`.
+    """
     return {process.name: process.pid for process in Supervisor(_place(stack_dir)).processes() if process.pid}
 
 
 def kill(name: str, signal: int = signals.SIGKILL, stack_dir: StackDir = None) -> int:
-    """Send a signal to one process, or to all replicas of a program; returns how many got it.
+    """Send a signal to one process, or to all replicas of a program; returns how many processes got it.
 
-    What dies is started again by itself. KeyError when nothing of that name runs.
+    supervisord starts each process again that ends because of it.
+
+    Raises:
+        KeyError: No process with that name runs.
     """
     pids = [process.pid for process in _named(name, stack_dir) if process.pid]
     if not pids:
@@ -79,7 +88,7 @@ def kill(name: str, signal: int = signals.SIGKILL, stack_dir: StackDir = None) -
 
 
 def stop(name: str, stack_dir: StackDir = None) -> None:
-    """Stop a program gracefully, and keep it stopped until `start`."""
+    """Stop a program gracefully; it stays stopped until `start`."""
     Supervisor(_place(stack_dir)).stop(name)
 
 
@@ -94,20 +103,21 @@ def restart(name: str, stack_dir: StackDir = None) -> None:
 
 
 def roll(*services: str, stack_dir: StackDir = None) -> None:
-    """A rolling restart: one replica of each of these services at a time, each when the one before is ready."""
+    """Restart the replicas of these services one at a time per service, each once the previous one is ready."""
     rolling.restart(_place(stack_dir), services)
 
 
 def promote(service: str, stack_dir: StackDir = None) -> None:
-    """Let the standby of a service's database take over, fence the old primary, and make a new standby of it.
+    """Let the standby of a service's database take over, fence the old primary, and make it the new standby.
 
-    Raises `StackError`, before anything is changed, when there is no standby that has all that was answered.
+    `StackError`, before anything is changed, unless there is a standby that has every answered commit.
     """
     promotion.promote(_place(stack_dir), service)
 
 
 def _named(name: str, stack_dir: StackDir) -> list[Process]:
-    return [found for found in Supervisor(_place(stack_dir)).processes() if name in (found.name, found.program)]
+    processes = Supervisor(_place(stack_dir)).processes()
+    return [process for process in processes if name in (process.name, process.program)]
 
 
 def _place(stack_dir: StackDir) -> Layout:

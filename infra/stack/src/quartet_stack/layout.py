@@ -1,4 +1,4 @@
-"""Where a stack keeps its files. Standard library only: `make up` asks before anything is installed."""
+"""Where a stack keeps its files. Standard library only: `make up` needs this before it installs anything."""
 
 from __future__ import annotations
 
@@ -14,42 +14,44 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[4]
 PRIVATE = 0o600
-MACHINE = Path("/var/lib/quartet")  # what stacks that root starts share, and what cannot stay in closed folders
-SOCKET_PATH_LIMIT = 90  # sun_path holds 107 characters, and supervisord appends its process id for a while
+MACHINE = Path("/var/lib/quartet")  # files that stacks of root share, and copies of files from closed folders
+SOCKET_PATH_LIMIT = 90  # sun_path holds 107 characters, and supervisord appends its process id at first
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders of one stack; downloads are shared by all stacks of a checkout."""
+    """The folders and files of one stack."""
 
     root: Path
 
     @property
     def run(self) -> Path:
-        """Generated configuration, logs and state of what runs."""
+        """Generated configuration, logs, and the state of what runs."""
         return _followed(self.root / "run")
 
     @property
     def data(self) -> Path:
-        """What `make clean` deletes and a change of mode keeps."""
+        """Databases, brokers and secrets: kept by a change of mode, deleted by `make clean`."""
         return _followed(self.root / "data")
 
     @property
     def logs(self) -> Path:
+        """One log per process, and that of supervisord."""
         return self.run / "logs"
 
     @property
     def scripts(self) -> Path:
+        """One script per program, as supervisord runs it."""
         return self.run / "programs"
 
     @property
     def program_secrets(self) -> Path:
-        """One file per program, with its own secrets only."""
+        """One file per program, with only its own secrets."""
         return self.run / "secrets"
 
     @property
     def elsewhere(self) -> Path:
-        """Where root keeps `run` and `data` when the users of the programs cannot enter `root`; they become links."""
+        """Where root keeps `run` and `data` if the users of the programs cannot enter `root`, which then has links."""
         return MACHINE / "stacks" / self._digest
 
     @property
@@ -58,12 +60,16 @@ class Layout:
 
     @property
     def components(self) -> Path:
+        """Downloads, shared by all stacks of this checkout."""
         return REPOSITORY / ".stack" / "components"
 
     @property
     def supervisor_socket(self) -> Path:
-        """In the run folder, or where that path is too long for a socket: root's in a folder that is root's alone,
-        for what answers there is believed; anybody else's in the temporary folder."""
+        """The socket of supervisord: in the run folder, unless that path is too long for a socket.
+
+        Then it is in the temporary folder; that of root is in `/run`, where only root can create one, because root
+        trusts what answers there.
+        """
         inside = self.run / "supervisor.sock"
         if len(str(inside)) <= SOCKET_PATH_LIMIT:
             return inside
@@ -72,16 +78,17 @@ class Layout:
 
     @property
     def secrets(self) -> Path:
+        """The generated secrets, see `secrets_store.py`."""
         return self.data / "secrets.json"
 
     @property
     def standbys(self) -> Path:
-        """What is written down of databases that have a standby."""
+        """The file that says which server of a database is the primary."""
         return self.data / "standbys.json"
 
     @property
     def record(self) -> Path:
-        """What the last `up` brought up."""
+        """What the last `up` started: the environment of the stack, its programs and ports."""
         return self.run / "stack.json"
 
 
@@ -97,9 +104,9 @@ def layout(environ: Mapping[str, str]) -> Layout:
 
 @contextmanager
 def locked(path: Path, waiting_for: str) -> Iterator[None]:
-    """Hold an exclusive lock on a file, saying so when another process has it.
+    """Hold an exclusive lock on a file; if another process has it, print what is waited for, and wait.
 
-    Whoever can read the file can hold its lock, so nobody else can.
+    Only the owner can read the file, because whoever can read it can lock it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_CREAT | os.O_RDWR, PRIVATE)

@@ -1,4 +1,4 @@
-"""Random secrets of a stack, made at its first `up` and kept beside its data."""
+"""The random secrets of a stack, generated at its first `up` and stored with its data."""
 
 from __future__ import annotations
 
@@ -16,33 +16,36 @@ from quartet_stack.tokens import checked
 
 SEALED_FOR = ("payment", "shipping")
 PROVIDER_CALLERS = ("payment", "shipping")
-NO_LONGER = ("jwt",)  # signed and verified tokens, and every service had it
+OBSOLETE = ("jwt",)  # of older versions: a secret of all services that both signed and verified tokens
 
 
 def seal_keys(secrets: Mapping[str, str], service: str) -> dict[str, str]:
-    """The variables with keys that a service gets: the order service, which seals, all; a participant its own."""
+    """The keys for sealed data, as variables: the order service, which seals, gets all, others their own."""
     names = SEALED_FOR if service == "order" else tuple(name for name in SEALED_FOR if name == service)
     return {f"SEAL_KEY_{name.upper()}": secrets[f"seal_{name}"] for name in names}
 
 
 def provider_keys(secrets: Mapping[str, str], program: str) -> dict[str, str]:
-    """The variables with keys for calls to providers: a caller gets its own; the sandbox, which compares them, each."""
+    """The keys for calls to providers, as variables: a caller gets its own, the sandbox, which checks them, all."""
     names = PROVIDER_CALLERS if program == "provider" else tuple(name for name in PROVIDER_CALLERS if name == program)
     return {f"PROVIDER_KEY_{name.upper()}": secrets[f"provider_{name}"] for name in names}
 
 
 def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
-    """Names to values: `postgres` (the superuser), `replication` (standbys), `kafka_cluster`, one password per service;
-    and keys: `tokens`, which signs those of people and which no process of the stack gets, `seal_payment` and
-    `seal_shipping`, `provider_payment` and `provider_shipping`. A key may be several, separated by commas, of which the
-    first is used and all are known: to rotate, put a new one in front.
+    """Read the secrets, and generate those that are missing.
 
-    The file can be read by its owner alone. Values once made stay, so data and secrets live and die together.
+    Only the owner can read the file. Existing values never change: data and secrets belong together.
+
+    Returns:
+        Name -> value. Passwords: `postgres` (the superuser), `replication` (standbys), and one per service.
+        `kafka_cluster` is an id. Keys: `tokens` signs access tokens of people, and no process of the stack gets it;
+        `seal_payment`, `seal_shipping`; `provider_payment`, `provider_shipping`. A key may be several keys, separated
+        by commas: the first is used, all are accepted; to rotate, put a new one in front.
     """
     path = layout.secrets
-    found = read(layout)
-    wanted = {name: secrets.token_urlsafe(24) for name in services}
-    wanted |= {
+    existing = read(layout)
+    generated = {name: secrets.token_urlsafe(24) for name in services}
+    generated |= {
         "tokens": _key(),
         "postgres": secrets.token_urlsafe(24),
         "replication": secrets.token_urlsafe(24),
@@ -50,55 +53,63 @@ def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
         **{f"seal_{name}": _key() for name in SEALED_FOR},
         **{f"provider_{name}": secrets.token_urlsafe(32) for name in PROVIDER_CALLERS},
     }
-    if wanted.keys() <= found.keys() and not any(name in found for name in NO_LONGER):
-        return found
-    found = {name: value for name, value in (wanted | found).items() if name not in NO_LONGER}
-    write_private(path.parent, path.name, json.dumps(found, indent=1))
-    return found
+    if generated.keys() <= existing.keys() and not any(name in existing for name in OBSOLETE):
+        return existing
+    complete = {name: value for name, value in (generated | existing).items() if name not in OBSOLETE}
+    write_private(path.parent, path.name, json.dumps(complete, indent=1))
+    return complete
 
 
 def given_secrets(signing_key: str) -> dict[str, str]:
-    """What the environment gives instead of a secret that was made; `StackError` with status 2 if it is no key."""
+    """The secrets that the environment sets instead of generated ones; `UsageError` if the key is not valid."""
     return {"tokens": checked(signing_key)} if signing_key else {}
 
 
 def read(layout: Layout) -> dict[str, str]:
-    """The secrets made before; empty when there are none, or the caller may not read them.
+    """The stored secrets; empty if there are none, or the caller may not read them.
 
-    `StackError` when a link is in their place: root would hand on what it points to.
+    Raises:
+        StackError: The file is a link or has a second name: root would pass on the contents of another file.
     """
     try:
-        held = os.open(layout.secrets, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(layout.secrets, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (FileNotFoundError, PermissionError):
         return {}
     except OSError as error:
         raise StackError(f"{layout.secrets} cannot be read: {error.strerror}") from None
-    with open(held) as file:
-        status = os.fstat(held)
+    with open(descriptor) as file:
+        status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-            raise StackError(f"{layout.secrets} is no file of its own; take it away")
-        found: dict[str, str] = json.load(file)
-    return found
+            raise StackError(f"{layout.secrets} is a link, or another name of a file; remove it")
+        values: dict[str, str] = json.load(file)
+    return values
 
 
 def write_private(
     folder: os.PathLike[str], name: str, text: str, mode: int = 0o600, owner: tuple[int, int] | None = None
 ) -> None:
-    """Write a file as a whole, never readable by others, not even for a moment; `owner` is whose user and group it
-    becomes."""
+    """Replace a file with a complete new one, which other users cannot read at any moment.
+
+    Args:
+        folder: Created if it does not exist.
+        name: Of the file. A link with this name is replaced.
+        text: The contents.
+        mode: The permissions.
+        owner: The user id and group id that the file gets; by default the caller's.
+    """
     os.makedirs(folder, exist_ok=True)
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    draft = f".{name}.{secrets.token_hex(4)}.new"  # a name that nobody can have put a link under
+    directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    draft = f".{name}.{secrets.token_hex(4)}.new"  # an unpredictable name: nobody can have put a link there
     try:
-        made = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, mode, dir_fd=held)
-        with open(made, "w") as file:
+        descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, mode, dir_fd=directory)
+        with open(descriptor, "w") as file:
             file.write(text)
             if owner:
-                os.fchown(made, *owner)
-                os.fchmod(made, mode)
-        os.replace(draft, name, src_dir_fd=held, dst_dir_fd=held)
+                os.fchown(descriptor, *owner)
+                os.fchmod(descriptor, mode)
+        os.replace(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
     finally:
-        os.close(held)
+        os.close(directory)
 
 
 def _key() -> str:

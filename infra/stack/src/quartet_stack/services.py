@@ -1,4 +1,4 @@
-"""Our own processes: the four services, the provider sandbox, and the console."""
+"""Descriptions of our own programs: the four services, the provider sandbox, and the console."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
-from quartet_stack import folders, toxics
 from quartet_stack.layout import REPOSITORY
-from quartet_stack.programs import PROVIDER, SERVICE, Program
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership import folders
+from quartet_stack.processes.programs import PROVIDER, SERVICE, Program
+from quartet_stack.processes.readiness import HOST, Check
 from quartet_stack.secrets_store import provider_keys, seal_keys
-from quartet_stack.servers import standby
+from quartet_stack.servers import standby, toxiproxy
 from quartet_stack.settings import DEFAULTS, PORTS, SERVICES, Settings
 from quartet_stack.tokens import SIGNING_KEY
 from sagakit.tokens import public_half
@@ -25,9 +25,9 @@ SHARED_PACKAGES = ("sagakit", "checkout")
 
 
 def common_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
-    """What every process of ours gets."""
+    """The variables that every program of ours gets."""
     return {
-        "KAFKA_SESSION_TIMEOUT": "3",  # brokers accept no less than 6 by default; ours does
+        "KAFKA_SESSION_TIMEOUT": "3",  # less than 6, the default minimum of brokers; ours accepts it
         **settings.passed_on,
         "COORDINATION_MODE": settings.mode,
         "PROVIDERS": settings["PROVIDERS"],
@@ -50,24 +50,25 @@ def common_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[s
 
 
 def recorded_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
-    """What tools of a running stack get from `stack_environment()`."""
+    """The variables that tools of a running stack get from `stack_environment()`."""
     return {
         **common_environment(settings, secrets),
         **{name: settings[name] for name in (*PORTS, *DEFAULTS)},
         SIGNING_KEY: secrets["tokens"],
         "STACK_DIR": settings["STACK_DIR"],
         "CONSOLE_URL": url(settings, CONSOLE),
-        **toxics.recorded(settings),
+        **toxiproxy.recorded(settings),
         **{f"{name.upper()}_DATABASE_URL": standby.database_url(settings, secrets, name) for name in SERVICES},
     }
 
 
 def url(settings: Settings, name: str) -> str:
+    """The base URL of a service, the sandbox or the console."""
     return f"http://{HOST}:{settings[f'{name.upper()}_PORT']}"
 
 
 def programs(settings: Settings, secrets: Mapping[str, str], python: Path) -> list[Program]:
-    """The services, and the sandbox and the console where there is one to start; `python` is what they run with."""
+    """The services, the sandbox if it is used, and the console if it is installed; `python` is their interpreter."""
     return [
         *([sandbox(settings, secrets, python)] if settings["PROVIDERS"] == "sandbox" else []),
         *(service(settings, secrets, name, python) for name in SERVICES),
@@ -76,12 +77,12 @@ def programs(settings: Settings, secrets: Mapping[str, str], python: Path) -> li
 
 
 def service(settings: Settings, secrets: Mapping[str, str], name: str, python: Path) -> Program:
-    """One of the four, with its own database and nobody else's."""
+    """One of the four services, which gets access to its own database only."""
     environment = {
         **common_environment(settings, secrets),
-        **toxics.detours(settings, name),
+        **toxiproxy.detours(settings, name),
         "SERVICE": name,
-        "DATABASE_URL": standby.database_url(settings, secrets, name, toxics.database_port(settings, name)),
+        "DATABASE_URL": standby.database_url(settings, secrets, name, toxiproxy.database_port(settings, name)),
         **({"STANDBY_TIMEOUT": settings["STANDBY_TIMEOUT"]} if name in settings.standbys else {}),
         **seal_keys(secrets, name),
         **provider_keys(secrets, name),
@@ -90,7 +91,7 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str, python: P
 
 
 def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:
-    """The payment provider and the carrier: outside of the system, so a change of mode leaves it alone."""
+    """The payment provider and the carrier: outside of the system, so a change of mode does not restart it."""
     home = folders.home(settings.layout, SANDBOX)[0]
     environment = {
         **{name: value for name, value in settings.passed_on.items() if not name.startswith("SAGA_")},
@@ -125,7 +126,7 @@ def _program(
         name=name,
         kind=kind,
         command=(str(python), "-m", package),
-        directory=Path("/"),  # they keep nothing but what is in their databases
+        directory=Path("/"),  # they store data in their databases only
         check=Check("ready", port),
         environment={**environment, "HTTP_HOST": HOST, "HTTP_PORT": str(port)},
         ports={variable: port},
@@ -136,12 +137,12 @@ def _program(
 
 @cache
 def fingerprint(package: str) -> str:
-    """A digest of the code behind a package, so that changed code counts as a different program."""
+    """A digest of the code that a package runs, so that changed code counts as a different program."""
     return _digest(path for name in (package, *SHARED_PACKAGES) for path in _sources(name))
 
 
 def migrations_fingerprint(name: str) -> str:
-    """A digest of what decides how the tables of a service look: its migrations and its own package."""
+    """A digest of all that determines the tables of a service: its migrations and its own package."""
     migrations = sorted((REPOSITORY / "services" / name / "migrations").rglob("*.py"))
     return _digest([*migrations, *_sources(f"{name}_service")])
 
@@ -155,6 +156,6 @@ def _digest(paths: Iterable[Path]) -> str:
 
 
 def _sources(package: str) -> Iterator[Path]:
-    found = importlib.util.find_spec(package)
-    for folder in found.submodule_search_locations or () if found else ():
+    spec = importlib.util.find_spec(package)
+    for folder in spec.submodule_search_locations or () if spec else ():
         yield from sorted(path for path in Path(folder).rglob("*") if path.suffix in (".py", ".sql", ".json", ".html"))

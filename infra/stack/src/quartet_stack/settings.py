@@ -1,6 +1,6 @@
-"""Settings of a stack: names, defaults, checks, and what a running stack was started with.
+"""Settings of a stack: names, defaults, checks, and the settings that a running stack was started with.
 
-Standard library only, so that a wrong value is reported before anything is installed.
+Standard library only, so that an invalid value is reported before anything is installed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from quartet_stack.errors import StackError, usage
+from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import Layout, layout
 
 SERVICES = ("order", "payment", "inventory", "shipping")
@@ -39,8 +39,8 @@ PORTS = {
     "SHIPPING_STANDBY_PORT": 5454,
 }
 
-# Of TOXICS=on alone: Toxiproxy's interface, its listener for each service and what that stands on, and Kafka's
-# listener for each service. No two differ by a multiple of 100, so that stacks side by side do not meet
+# Used with TOXICS=on only: Toxiproxy's own interface, its listener for each dependency of each service, and Kafka's
+# listener for each service. No two differ by a multiple of 100, so that stacks whose offsets are do not collide
 TOXIC_PORTS = {
     "TOXIPROXY_PORT": 8474,
     **{f"{name.upper()}_DB_TOXIC_PORT": 5461 + number for number, name in enumerate(SERVICES)},
@@ -73,7 +73,7 @@ DEFAULTS = {
     "STANDBY_TIMEOUT": "5",
 }
 
-# Settings that the services understand and this package does not: handed on as they are
+# Settings of the services that this package does not know: passed on unchanged
 PASSED_ON_PREFIXES = (
     "SAGA_",
     "TEMPORAL_",
@@ -90,7 +90,7 @@ PASSED_ON_PREFIXES = (
     "HTTP_MAX_",
 )
 PASSED_ON = ("PYTHONPATH", "SERVICE_ROLE", "TZ")
-NOT_PASSED_ON = "PROVIDER_KEY_"  # each for one caller: what the stack has made
+NOT_PASSED_ON = "PROVIDER_KEY_"  # the stack generates these, each for one service
 SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY", "SEAL_KEY", "PROVIDER_KEY")
 
 
@@ -104,22 +104,23 @@ class Setting:
 
 @dataclass(frozen=True)
 class Settings:
-    """All effective settings of one stack."""
+    """All effective settings of one stack; `passed_on` are those of the services that only they know."""
 
     layout: Layout
     values: Mapping[str, Setting]
     passed_on: Mapping[str, str]
-    signing_key: str = field(default="", repr=False)  # TOKEN_SIGNING_KEY, where one is given
+    signing_key: str = field(default="", repr=False)  # TOKEN_SIGNING_KEY of the environment, else empty
 
     def __getitem__(self, name: str) -> str:
         return self.values[name].value
 
     def port(self, name: str) -> int:
-        """The number behind e.g. `ORDER_PORT`."""
+        """A port as a number, such as that of `ORDER_PORT`."""
         return int(self[name])
 
     @property
     def mode(self) -> str:
+        """The canonical name of the coordination mode."""
         return self["COORDINATION_MODE"]
 
     @property
@@ -136,11 +137,15 @@ class Settings:
 
 
 def resolve(environ: Mapping[str, str]) -> Settings:
-    """Defaults overlaid by the environment, checked; `StackError` with status 2 on the first bad value."""
+    """Take each setting from the environment, else its default, and check them all.
+
+    Raises:
+        UsageError: A value is not valid; the message is one line that lists what is.
+    """
     values = {name: _chosen(environ, name, default) for name, default in DEFAULTS.items()}
     for name, valid in CHOICES.items():
         if values[name].value not in valid:
-            raise usage(f"{name}={values[name].value} is not known; valid: {', '.join(valid)}")
+            raise UsageError(f"{name}={values[name].value} is not known; valid: {', '.join(valid)}")
     values["COORDINATION_MODE"] = _mode(values["COORDINATION_MODE"])
     offset = _number(values["PORT_OFFSET"].value, "PORT_OFFSET", -65535, 65535)
     ports = PORTS if values["TOXICS"].value == "off" else PORTS | TOXIC_PORTS
@@ -165,24 +170,28 @@ def resolve(environ: Mapping[str, str]) -> Settings:
 
 
 def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
-    """The resolved settings of the stack that was brought up last, secrets included.
+    """The settings that the last `up` of a stack resolved, secrets included.
 
-    Holds every variable that all services got (`COORDINATION_MODE`, `ORDER_URL`, ...), the ports, `ORDER_DATABASE_URL`,
-    and the same for PAYMENT, INVENTORY and SHIPPING; and what no service gets: `TOKEN_SIGNING_KEY`, which makes tokens.
+    Args:
+        stack_dir: The folder of the stack; by default `STACK_DIR`, or `.stack`.
 
-    Raises `StackError` when no stack was brought up in `stack_dir` (default: `STACK_DIR`, or `.stack`), or by a version
-    that knew no such key.
+    Returns:
+        Every variable that all services got (`COORDINATION_MODE`, `ORDER_URL`, ...), the ports, `ORDER_DATABASE_URL`
+        and the like of the other services, and `TOKEN_SIGNING_KEY`, which signs tokens and which no service gets.
+
+    Raises:
+        StackError: There is no stack in that folder, an older version started it, or another user owns it.
     """
     place = layout({"STACK_DIR": str(stack_dir)} if stack_dir else os.environ)
     try:
         record = json.loads(place.record.read_text())
     except FileNotFoundError:
-        raise StackError(f"no stack was brought up in {place.root}; start one with: make up") from None
+        raise StackError(f"there is no stack in {place.root} yet; start one with: make up") from None
     except PermissionError:
-        raise StackError(f"{place.record} belongs to another user, who started that stack") from None
+        raise StackError(f"{place.record} belongs to the user who started that stack; run this as that user") from None
     environment = {str(name): str(value) for name, value in record["environment"].items()}
     if "TOKEN_SIGNING_KEY" not in environment:
-        raise StackError(f"the stack in {place.root} is of an older version; bring it up to date with: make up")
+        raise StackError(f"an older version started the stack in {place.root}; to update it: make up")
     return environment
 
 
@@ -202,19 +211,23 @@ def _mode(given: Setting) -> Setting:
     try:
         name = str(canonical(given.value))
     except ValueError as error:
-        raise usage(str(error)) from None
+        raise UsageError(str(error)) from None
     return Setting(name, given.source)
 
 
 def _standbys(given: Setting) -> Setting:
-    """Services in the usual order, separated by commas; `off` for none."""
+    """The services in their usual order, separated by commas; `off` for none.
+
+    Raises:
+        UsageError: A name is not that of a service.
+    """
     names = [name.strip() for name in given.value.split(",") if name.strip()]
     if names == ["off"]:
         return given
     if names == ["all"]:
         names = list(SERVICES)
     if unknown := [name for name in names if name not in SERVICES] or ([] if names else [""]):
-        raise usage(f"DB_STANDBY={unknown[0]} is not known; valid: off, all, or some of {','.join(SERVICES)}")
+        raise UsageError(f"DB_STANDBY={unknown[0]} is not known; valid: off, all, or some of {','.join(SERVICES)}")
     return Setting(",".join(name for name in SERVICES if name in names), given.source)
 
 
@@ -222,9 +235,9 @@ def _number(text: str, name: str, least: int, most: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise usage(f"{name}={text} is not a number; valid: {least} to {most}") from None
+        raise UsageError(f"{name}={text} is not a number; valid: {least} to {most}") from None
     if not least <= number <= most:
-        raise usage(f"{name}={text} is out of range; valid: {least} to {most}")
+        raise UsageError(f"{name}={text} is out of range; valid: {least} to {most}")
     return number
 
 
@@ -233,4 +246,4 @@ def _distinct_ports(values: Mapping[str, Setting], ports: Iterable[str]) -> None
     for name in ports:
         other = taken.setdefault(values[name].value, name)
         if other != name:
-            raise usage(f"{name} and {other} are both {values[name].value}; give one of them another port")
+            raise UsageError(f"{name} and {other} are both {values[name].value}; set one of them to another port")

@@ -1,4 +1,4 @@
-"""Bring the stack up, change it, and take it down."""
+"""Start a native stack, change it, and stop it."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from quartet_stack import folders, readable, services, toxics, users
+from quartet_stack import services
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY, Layout, locked
-from quartet_stack.ports import refuse_taken_ports
-from quartet_stack.privileges import run_user
-from quartet_stack.programs import DATABASE, PROXY, SERVICE, Program
-from quartet_stack.readiness import wait_for
+from quartet_stack.ownership import folders, readable, users
+from quartet_stack.ownership.privileges import run_user
+from quartet_stack.processes.ports import refuse_taken_ports
+from quartet_stack.processes.programs import DATABASE, PROXY, SERVICE, SUBSTRATE, Program
+from quartet_stack.processes.readiness import wait_for
+from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.secrets_store import given_secrets, load_or_create, write_private
-from quartet_stack.servers import postgres, promotion, replication, standby
+from quartet_stack.servers import postgres, promotion, replication, standby, toxiproxy
 from quartet_stack.settings import SERVICES, Settings
-from quartet_stack.supervisor import Supervisor
 
-# what carries the messages -> the module that prepares it
+# what carries the messages -> the module of `servers` that prepares it
 SUBSTRATES = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "sns_sqs", "pubsub": "pubsub"}
-MIGRATED = "quartet-migrated"  # the file in a cluster that says which migrations it has seen
-MANY_DEATHS = 6  # a program that died this often while starting is not going to start
+MIGRATED = "quartet-migrated"  # the file in a cluster with the digest of the migrations that were applied
+MANY_DEATHS = 6  # a program that ended more often than this while starting will not start
 
 Step = Callable[[str, str], None]  # (what, how far)
 
 
 def up(settings: Settings, step: Step) -> list[str]:
-    """Make the stack run as the settings say, and wait until it is ready; returns what was (re)started."""
+    """Make the stack run as the settings say, and wait until it is ready; returns the (re)started programs."""
     place = settings.layout
     with locked(place.root / "stack.lock", "another make that is changing this stack"):
         _users(step)
@@ -46,36 +47,36 @@ def up(settings: Settings, step: Step) -> list[str]:
             proxies = pool.submit(_proxies, settings, step)
             python = pool.submit(_python, step)
             databases = _databases(settings, secrets, pool, step)
-            carriers = [*substrate.result(), *proxies.result()]
+            brokers = [*substrate.result(), *proxies.result()]
         ours = services.programs(settings, secrets, python.result())
-        wanted = [*databases, *carriers, *ours]
-        refuse_taken_ports(wanted, _ports_in_use(place) if supervisor.alive() else set())
-        changed = _ground(supervisor, wanted, settings, step)
-        replication.bring(settings, secrets, supervisor, wanted, step)
+        programs = [*databases, *brokers, *ours]
+        refuse_taken_ports(programs, _ports_in_use(place) if supervisor.alive() else set())
+        changed = _start_servers(supervisor, programs, settings, step)
+        replication.set_up(settings, secrets, supervisor, programs, step)
         _migrate(settings, secrets, python.result(), step)
         record = {
             "environment": services.recorded_environment(settings, secrets),
-            "ports": [port for program in wanted for port in program.ports.values()],
+            "ports": [port for program in programs for port in program.ports.values()],
             "programs": {
-                program.name: {"kind": program.kind, "ports": list(program.ports.values())} for program in wanted
+                program.name: {"kind": program.kind, "ports": list(program.ports.values())} for program in programs
             },
         }
         write_private(place.run, place.record.name, json.dumps(record, indent=1))
-        changed += supervisor.apply(wanted)
+        changed += supervisor.apply(programs)
         step("services", "waiting until they are ready")
-        _wait(supervisor, wanted, float(settings["READY_TIMEOUT"]))
+        _wait(supervisor, programs, float(settings["READY_TIMEOUT"]))
         step("services", "ready")
         return changed
 
 
 def down(place: Layout) -> bool:
-    """Stop everything, services first, and keep the data; False when nothing was running."""
+    """Stop all programs, services first, and keep the data; False if none was running."""
     with locked(place.root / "stack.lock", "another make that is changing this stack"):
         return _stop(place)
 
 
 def clean(place: Layout) -> None:
-    """Stop everything and delete the data and the run folder; downloads stay."""
+    """Stop all programs and delete the data and the run folder; downloads stay."""
     down(place)
     folders.delete(place)
 
@@ -95,12 +96,12 @@ def _stop(place: Layout) -> bool:
 
 
 def _users(step: Step) -> None:
-    if os.geteuid() == 0 and (made := users.ensure()):
-        step("users", f"made {', '.join(made)} (make uninstall removes them)")
+    if os.geteuid() == 0 and (names := users.ensure()):
+        step("users", f"created {', '.join(names)} (make uninstall removes them)")
 
 
 def _move_sandbox(place: Layout) -> None:
-    """The sandbox's file lay beside the folders of the others before it had one of its own."""
+    """Move the sandbox's database of an older version, which was in `data` itself, to the sandbox's folder."""
     if not (place.data / services.SANDBOX_FILE).exists():
         return
     supervisor = Supervisor(place)
@@ -112,7 +113,7 @@ def _move_sandbox(place: Layout) -> None:
 
 
 def _python(step: Step) -> Path:
-    """What our services run with; their byte code is made here, since their users may not write it."""
+    """The interpreter of our services; their byte code is compiled here, because their users may not write it."""
     if os.geteuid() == 0:
         places = [str(REPOSITORY / top) for top in readable.SOURCES]
         subprocess.run([sys.executable, "-m", "compileall", "-q", *places], check=False, stdout=subprocess.DEVNULL)
@@ -128,7 +129,7 @@ def _substrate(settings: Settings, step: Step) -> list[Program]:
 
 
 def _proxies(settings: Settings, step: Step) -> list[Program]:
-    return [toxics.prepare(settings, lambda text: step("toxiproxy", text))] if toxics.links(settings) else []
+    return [toxiproxy.prepare(settings, lambda text: step("toxiproxy", text))] if toxiproxy.links(settings) else []
 
 
 def _databases(settings: Settings, secrets: Mapping[str, str], pool: ThreadPoolExecutor, step: Step) -> list[Program]:
@@ -147,29 +148,36 @@ def _databases(settings: Settings, secrets: Mapping[str, str], pool: ThreadPoolE
     return [program for name in SERVICES for program in standby.programs(settings, binaries, name)]
 
 
-def _ground(supervisor: Supervisor, wanted: Sequence[Program], settings: Settings, step: Step) -> list[str]:
-    """What services stand on: they are stopped while any of it is replaced, so that they end in peace."""
-    ground = [program for program in wanted if program.kind != SERVICE and replication.startable(program)]
+def _start_servers(supervisor: Supervisor, programs: Sequence[Program], settings: Settings, step: Step) -> list[str]:
+    """Start what the services depend on; while any of it is missing or changes, the services are stopped."""
+    servers = [program for program in programs if program.kind != SERVICE and replication.startable(program)]
     running = {process.program for process in supervisor.processes() if process.state == "RUNNING"}
-    if {program.name for program in ground} <= running:
+    if {program.name for program in servers} <= running:
         return []
     step("servers", "starting")
-    # a service that goes on talking to a broker that is being stopped would need its whole time-out to end
-    supervisor.stop_groups(sorted(running & {*SERVICES, services.CONSOLE}))
-    changed = supervisor.apply(ground)
-    needed = [program for program in ground if program.kind in (DATABASE, PROXY)]  # by the migrations
+    serving = sorted(running & {*SERVICES, services.CONSOLE})
+    missing = [program for program in servers if program.name not in running]
+    # a service that uses a broker while that stops would need its whole timeout to end: the services stop first
+    if serving and all(program.kind == SUBSTRATE for program in missing) and supervisor.add(missing):
+        step("servers", "the services use the old broker until the new one is ready")
+        _wait(supervisor, missing, float(settings["READY_TIMEOUT"]))
+        supervisor.stop_groups(serving)
+        return [program.name for program in missing]
+    supervisor.stop_groups(serving)
+    changed = supervisor.apply(servers)
+    needed = [program for program in servers if program.kind in (DATABASE, PROXY)]  # by the migrations
     _wait(supervisor, needed, float(settings["READY_TIMEOUT"]))
     return changed
 
 
 def _migrate(settings: Settings, secrets: Mapping[str, str], python: Path, step: Step) -> None:
-    """Migrate the databases whose service has changed since it was last done."""
+    """Migrate the databases whose service has changed since their last migration."""
 
-    def one(name: str) -> None:
+    def migrate(name: str) -> None:
         primary = standby.mark(settings.layout, name).primary
-        database, keeper = standby.folder(settings.layout, name, primary), run_user(f"{name}-{primary}")
+        database, owner = standby.folder(settings.layout, name, primary), run_user(f"{name}-{primary}")
         code = services.migrations_fingerprint(name)
-        if keeper.read(database, MIGRATED) == code:
+        if owner.read(database, MIGRATED) == code:
             return
         step("migrations", name)
         program = services.service(settings, secrets, name, python)
@@ -184,33 +192,33 @@ def _migrate(settings: Settings, secrets: Mapping[str, str], python: Path, step:
             check=False,
         )
         if done.returncode:
-            said = (done.stderr or done.stdout).strip().splitlines()[-12:]
-            raise StackError(f"the database of {name} could not be migrated:\n  " + "\n  ".join(said))
-        keeper.write(database, MIGRATED, code)
+            tail = (done.stderr or done.stdout).strip().splitlines()[-12:]
+            raise StackError(f"the database of {name} could not be migrated:\n  " + "\n  ".join(tail))
+        owner.write(database, MIGRATED, code)
 
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
-        list(pool.map(one, SERVICES))
+        list(pool.map(migrate, SERVICES))
 
 
 def _wait(supervisor: Supervisor, programs: Sequence[Program], seconds: float) -> None:
-    births: dict[str, set[int]] = {}
+    pids: dict[str, set[int]] = {}
 
-    def hopeless(names: Iterable[str]) -> str:
+    def keeps_dying(names: Iterable[str]) -> str:
         for process in supervisor.processes():
             if process.pid:
-                births.setdefault(process.program, set()).add(process.pid)
-        return next((name for name in names if len(births.get(name, ())) > MANY_DEATHS), "")
+                pids.setdefault(process.program, set()).add(process.pid)
+        return next((name for name in names if len(pids.get(name, ())) > MANY_DEATHS), "")
 
     started = time.monotonic()
-    late = wait_for({program.name: program.check for program in programs}, seconds, hopeless)
+    late = wait_for({program.name: program.check for program in programs}, seconds, keeps_dying)
     if not late:
         return
     lines = []
-    for name, said in late.items():
-        deaths = len(births.get(name, ())) - 1
-        how = f"died {deaths} times" if deaths > 0 else f"is not ready after {time.monotonic() - started:.0f} s"
-        lines.append(f"{name} {how}: {said.strip()[:300]}\n{_log_tail(supervisor.layout, name)}")
-    raise StackError("\n".join([*lines, f"all of it: make logs (files in {supervisor.layout.logs})"]))
+    for name, problem in late.items():
+        deaths = len(pids.get(name, ())) - 1
+        how = f"ended {deaths} times" if deaths > 0 else f"is not ready after {time.monotonic() - started:.0f} s"
+        lines.append(f"{name} {how}: {problem.strip()[:300]}\n{_log_tail(supervisor.layout, name)}")
+    raise StackError("\n".join([*lines, f"for the complete logs: make logs (files in {supervisor.layout.logs})"]))
 
 
 def _log_tail(place: Layout, name: str, count: int = 8) -> str:

@@ -1,4 +1,4 @@
-"""The first tables; the SQL beside this file says it all."""
+"""The first tables: see the SQL file of the same name."""
 
 from pathlib import Path
 
@@ -9,6 +9,6 @@ down_revision = None
 
 
 def upgrade() -> None:
-    for statement in Path(__file__).with_suffix(".sql").read_text().split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    """Run the statements of the SQL file."""
+    for statement in filter(str.strip, Path(__file__).with_suffix(".sql").read_text().split(";\n")):
+        op.execute(statement)

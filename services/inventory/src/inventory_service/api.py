@@ -1,45 +1,96 @@
-"""The inventory service over HTTP: the stock, which is public, and its restocking, which is not."""
+"""The inventory service over HTTP: anybody may read the stock, operators may restock."""
 
 import uuid
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import text
 from starlette.responses import Response
 
 from inventory_service.domain import Restock, StockReceived
+from inventory_service.queries import StockQueries
 from sagakit import telemetry
 from sagakit.app.host import ServiceContext
-from sagakit.app.operations import Admin, DataLoader, fetcher, operations_router
-from sagakit.postgres.connection import connected
+from sagakit.app.operations import Admin, operations_router
 from sagakit.web.app import (
     DEFAULT_LIMIT,
     Cursor,
     IdempotencyKey,
     JsonResponse,
     Limit,
+    NotFound,
     Problem,
     decode_cursor,
     encode_cursor,
-    not_found,
     page,
 )
 
 NAMESPACE: Final = uuid.UUID("0a3a4f0e-1f8f-4a53-9d6b-6f9f6ad3b2c4")
-COLUMNS: Final = "sku, name, price, currency, received, available, reserved, committed"
-ITEMS: Final = f"SELECT {COLUMNS} FROM stock_items WHERE sku = ANY(CAST(:ids AS text[]))"
-PAGE: Final = text(f"SELECT {COLUMNS} FROM stock_items WHERE sku > :after ORDER BY sku LIMIT :limit")
-OWNERS: Final = "SELECT order_id, customer FROM reservations WHERE order_id = ANY(CAST(:ids AS text[]))"
+
+
+def router(context: ServiceContext) -> APIRouter:
+    """All routes of the inventory service."""
+    stock = Stock(context)
+    routes = APIRouter()
+    routes.add_api_route("/stock", stock.listing, methods=["GET"], tags=["stock"])
+    routes.add_api_route("/stock/{sku}", stock.show, methods=["GET"], tags=["stock"])
+    routes.add_api_route("/stock/{sku}/restock", stock.restock, methods=["POST"], tags=["stock"])
+    routes.include_router(operations_router(context, stock.queries.owner))
+    return routes
 
 
 class RestockIn(BaseModel):
+    """How many pieces have arrived."""
+
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     quantity: Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-def stock_out(row: Any) -> dict[str, Any]:
+class Stock:
+    """The handlers of the routes. Their docstrings are shown in the interface's documentation."""
+
+    def __init__(self, context: ServiceContext) -> None:
+        self.queries = StockQueries(context.database)
+        self._dispatcher = context.engine.dispatcher
+
+    async def listing(self, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT) -> Response:
+        """List the stock by SKU, in pages."""
+        after = decode_cursor(cursor, str)
+        rows = await self.queries.page(after[0] if after else "", limit + 1)
+        following = encode_cursor(rows[limit - 1].sku) if len(rows) > limit else None
+        return JsonResponse(page([_item_out(row) for row in rows[:limit]], following))
+
+    async def show(self, sku: str) -> Response:
+        """Show one stock item."""
+        return JsonResponse(_item_out(await self._item(sku)))
+
+    async def restock(self, sku: str, body: RestockIn, caller: Admin, key: IdempotencyKey) -> Response:
+        """Add stock, once per key. The same key with another quantity gives 422."""
+        await self._item(sku)
+        restock_id = "restock-" + str(uuid.uuid5(NAMESPACE, f"{caller.subject}\n{sku}\n{key}"))
+        await self._restock_once(Restock(restock_id, sku, body.quantity))
+        return JsonResponse(_item_out(await self._item(sku)))
+
+    async def _restock_once(self, command: Restock) -> None:
+        event = await self._dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        assert isinstance(event, StockReceived)
+        if event.quantity != command.quantity:
+            raise Problem(
+                422,
+                "idempotency_key_reused",
+                "Idempotency-Key: was used for another restock; send a new key with a new restock.",
+                errors=[{"field": "Idempotency-Key", "message": "was used with another body"}],
+            )
+
+    async def _item(self, sku: str) -> Any:
+        row = await self.queries.item(sku)
+        if row is None:
+            raise NotFound("No such SKU.")
+        return row
+
+
+def _item_out(row: Any) -> dict[str, Any]:
     """A stock item as the interface shows it."""
     return {
         "sku": row.sku,
@@ -50,53 +101,3 @@ def stock_out(row: Any) -> dict[str, Any]:
         "reserved": row.reserved,
         "committed": row.committed,
     }
-
-
-def router(context: ServiceContext) -> APIRouter:
-    """All routes of the inventory service."""
-    items: DataLoader[Any] = DataLoader(fetcher(context.engine, ITEMS))
-    reserved: DataLoader[Any] = DataLoader(fetcher(context.engine, OWNERS))
-    single = context.engine.execution_options(isolation_level="AUTOCOMMIT")
-
-    async def owner(order_id: str) -> str | None:
-        row = await reserved.get(order_id)
-        return row.customer if row else None
-
-    async def listing(cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT) -> Response:
-        """A page of the stock, by SKU."""
-        after = decode_cursor(cursor, str)
-        async with connected(single) as connection:
-            rows = (await connection.execute(PAGE, {"after": after[0] if after else "", "limit": limit + 1})).all()
-        following = encode_cursor(rows[limit - 1].sku) if len(rows) > limit else None
-        return JsonResponse(page([stock_out(row) for row in rows[:limit]], following))
-
-    async def show(sku: str) -> Response:
-        """One stock item."""
-        row = await items.get(sku) if sku.isprintable() else None
-        if row is None:
-            raise not_found("No such SKU.")
-        return JsonResponse(stock_out(row))
-
-    async def restock(sku: str, body: RestockIn, caller: Admin, key: IdempotencyKey) -> Response:
-        """Add stock, once per key."""
-        if not sku.isprintable() or await items.get(sku) is None:
-            raise not_found("No such SKU.")
-        restock_id = "restock-" + str(uuid.uuid5(NAMESPACE, f"{caller.subject}\n{sku}\n{key}"))
-        command = Restock(restock_id, sku, body.quantity)
-        received = await context.participant.dispatcher.do(command, traceparent=telemetry.traceparent.get())
-        assert isinstance(received, StockReceived)
-        if received.quantity != body.quantity:
-            raise Problem(
-                422,
-                "idempotency_key_reused",
-                "Idempotency-Key: was used for another restock; send a new key with a new restock.",
-                errors=[{"field": "Idempotency-Key", "message": "was used with another body"}],
-            )
-        return JsonResponse(stock_out(await items.get(sku)))
-
-    routes = APIRouter()
-    routes.add_api_route("/stock", listing, methods=["GET"], tags=["stock"])
-    routes.add_api_route("/stock/{sku}", show, methods=["GET"], tags=["stock"])
-    routes.add_api_route("/stock/{sku}/restock", restock, methods=["POST"], tags=["stock"])
-    routes.include_router(operations_router(context, owner))
-    return routes

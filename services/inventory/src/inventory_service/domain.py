@@ -1,6 +1,6 @@
 """Stock and reservations. All lines of an order are reserved together or not at all. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ RELEASED: Final = "RELEASED"
 
 @dataclass(frozen=True, slots=True)
 class Restock(Command):
-    """Goods have arrived. `restock_id` is derived from the caller's idempotency key."""
+    """Private: add goods that have arrived. `restock_id` is derived from the caller's idempotency key."""
 
     restock_id: str
     sku: str
@@ -25,6 +25,7 @@ class Restock(Command):
 
     @property
     def subject(self) -> str:
+        """The restock."""
         return self.restock_id
 
 
@@ -38,12 +39,13 @@ class StockReceived(Event):
 
     @property
     def subject(self) -> str:
+        """The restock."""
         return self.restock_id
 
 
 @dataclass(frozen=True, slots=True)
 class StockItem:
-    """`available + reserved + committed = received`, and nothing negative."""
+    """The stock of one SKU. `available + reserved + committed = received`, and none is negative."""
 
     sku: str
     received: int = 0
@@ -52,23 +54,34 @@ class StockItem:
     committed: int = 0
 
     def reserve(self, quantity: int) -> "StockItem":
+        """Move `quantity` from available to reserved.
+
+        Raises:
+            OutOfTurn: So much is not available.
+        """
         if quantity > self.available:
             raise OutOfTurn(f"{self.sku}: {quantity} wanted, {self.available} available")
         return replace(self, available=self.available - quantity, reserved=self.reserved + quantity)
 
     def commit(self, quantity: int) -> "StockItem":
+        """Move `quantity` from reserved to committed."""
         return replace(self, reserved=self.reserved - quantity, committed=self.committed + quantity)
 
     def release(self, quantity: int) -> "StockItem":
+        """Move `quantity` from reserved back to available."""
         return replace(self, reserved=self.reserved - quantity, available=self.available + quantity)
 
     def receive(self, quantity: int) -> "StockItem":
+        """Add `quantity` to what was received and is available."""
         return replace(self, received=self.received + quantity, available=self.available + quantity)
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What one order holds. RELEASED without lines is a tombstone; REJECTED stays what it is when released."""
+    """What one order holds. RELEASED without lines is a tombstone, which refuses a late reservation.
+
+    `closed`: it is committed or released; a REJECTED reservation stays REJECTED when it is released.
+    """
 
     order_id: str
     status: str = NEW
@@ -79,22 +92,26 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class StockState:
-    """A reservation with the stock items that it, or the command at the door, is about."""
+    """A reservation with the stock items that it, or the command to decide, is about."""
 
     reservation: Reservation
     items: Mapping[str, StockItem]
 
 
 def evolve(stock: StockState, event: Event) -> StockState:
-    """The shelf after `event`."""
+    """Apply `event`.
+
+    Raises:
+        TypeError: `event` is no event of the inventory service.
+    """
     reservation = stock.reservation
     match event:
         case StockReserved(checkout=checkout):
             lines: dict[str, int] = {}
             for line in checkout.lines:
                 lines[line.sku] = lines.get(line.sku, 0) + line.quantity
-            held = replace(reservation, status=RESERVED, lines=lines, customer=checkout.customer)
-            return StockState(held, _moved(stock.items, lines, StockItem.reserve))
+            reservation = replace(reservation, status=RESERVED, lines=lines, customer=checkout.customer)
+            return StockState(reservation, _moved(stock.items, lines, StockItem.reserve))
         case StockRejected(customer=customer):
             return replace(stock, reservation=replace(reservation, status=REJECTED, customer=customer))
         case StockCommitted():
@@ -111,6 +128,7 @@ def evolve(stock: StockState, event: Event) -> StockState:
     raise TypeError(f"inventory knows no {type(event).__name__}")
 
 
-def _moved(items: Mapping[str, StockItem], lines: Mapping[str, int], move: object) -> Mapping[str, StockItem]:
-    assert callable(move)
+def _moved(
+    items: Mapping[str, StockItem], lines: Mapping[str, int], move: Callable[[StockItem, int], StockItem]
+) -> Mapping[str, StockItem]:
     return {**items, **{sku: move(items[sku], quantity) for sku, quantity in lines.items()}}

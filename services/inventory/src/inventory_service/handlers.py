@@ -1,4 +1,4 @@
-"""What inventory does with each command. The table at the foot is the table of contents."""
+"""How the inventory service decides each command. The table at the foot is the table of contents."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,18 +19,22 @@ from sagakit.service import Handler, OutOfTurn
 
 
 def reserve_stock(command: ReserveStock, stock: StockState) -> Event:
-    """All lines or none. A reservation that was released before it was made is refused."""
+    """Reserve all lines or none. A reservation that was released before it was made is rejected.
+
+    Raises:
+        OutOfTurn: The reservation has been made already.
+    """
     reservation = stock.reservation
     if reservation.closed:
         return StockRejected(command.order_id, (), command.checkout.customer)
     if reservation.status != NEW:
         raise OutOfTurn(f"stock for order {command.order_id} is {reservation.status} already")
-    wanted: Counter[str] = Counter()
+    quantities: Counter[str] = Counter()
     for line in command.checkout.lines:
-        wanted[line.sku] += line.quantity
+        quantities[line.sku] += line.quantity
     missing = tuple(
         sku
-        for sku, quantity in sorted(wanted.items())
+        for sku, quantity in sorted(quantities.items())
         if sku not in stock.items or stock.items[sku].available < quantity
     )
     if missing:
@@ -39,19 +43,33 @@ def reserve_stock(command: ReserveStock, stock: StockState) -> Event:
 
 
 def commit_stock(command: CommitStock, stock: StockState) -> Event:
+    """Commit what is reserved.
+
+    Raises:
+        OutOfTurn: Nothing is reserved.
+    """
     if stock.reservation.status != RESERVED:
         raise OutOfTurn(f"stock for order {command.order_id} is {stock.reservation.status}, not RESERVED")
     return StockCommitted(command.order_id)
 
 
 def release_stock(command: ReleaseStock, stock: StockState) -> Event:
-    """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
+    """Undo the reservation in whatever state it is. If there is none yet, it leaves a tombstone.
+
+    Raises:
+        OutOfTurn: The reservation was committed or released before.
+    """
     if stock.reservation.closed:
         raise OutOfTurn(f"stock for order {command.order_id} is {stock.reservation.status} already")
     return StockReleased(command.order_id)
 
 
 def restock(command: Restock, stock: StockState) -> Event:
+    """Add to what is available.
+
+    Raises:
+        OutOfTurn: There is no such SKU.
+    """
     if command.sku not in stock.items:
         raise OutOfTurn(f"there is no SKU {command.sku}")
     return StockReceived(command.restock_id, command.sku, command.quantity)

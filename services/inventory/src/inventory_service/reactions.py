@@ -1,16 +1,9 @@
-"""Foreign event -> own command: all that choreography knows in inventory."""
+"""The events of other services that the inventory service reacts to in choreography, each with its command."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from checkout.messages import (
-    CommitStock,
-    OrderCancelled,
-    OrderConfirmed,
-    OrderPlaced,
-    ReleaseStock,
-    ReserveStock,
-)
+from checkout.messages import CommitStock, OrderCancelled, OrderConfirmed, OrderPlaced, ReleaseStock, ReserveStock
 from sagakit.message import Command, Event
 
 REACTIONS: Final[Mapping[type[Event], Callable[[Any], Command]]] = {

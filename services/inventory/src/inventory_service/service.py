@@ -1,4 +1,4 @@
-"""The inventory service as a value: what the machinery runs, and what the simulation explores."""
+"""The inventory service as a value, which the engine runs and the simulation explores."""
 
 from typing import Final
 

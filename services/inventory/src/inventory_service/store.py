@@ -1,4 +1,4 @@
-"""The inventory database: stock items and reservations, loaded with locks and saved many at a time."""
+"""The inventory database: stock items and reservations. Rows are locked when loaded, and saved many at a time."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -46,7 +46,7 @@ _lines: Final = msgspec.json.Decoder(dict[str, int])
 
 
 async def seed(connection: AsyncConnection) -> None:
-    """Put the first goods on the shelves; what is there already stays as it is."""
+    """Insert the stock items of the catalogue; existing ones stay as they are."""
     await connection.execute(
         text(
             "INSERT INTO stock_items (sku, name, price, currency, received, available) "
@@ -65,11 +65,13 @@ async def seed(connection: AsyncConnection) -> None:
 
 
 def read(row: Any) -> Reservation:
+    """The reservation in a row of `reservations`."""
     lines = _lines.decode(row.lines) if row.lines else {}
     return Reservation(row.order_id, row.status, lines, row.closed, row.customer or "")
 
 
 def write(reservation: Reservation) -> dict[str, Any]:
+    """The values of the columns of a reservation."""
     lines = msgspec.json.encode(reservation.lines).decode() if reservation.lines else None
     return {
         "status": reservation.status,
@@ -90,15 +92,15 @@ _RESERVATIONS: Final = EntityRows(
 )
 
 
-def named(command: Command | None) -> set[str]:
-    """The SKUs that a command names by itself."""
+def skus_named_by(command: Command | None) -> set[str]:
+    """The SKUs that the command itself names."""
     if isinstance(command, ReserveStock):
         return {line.sku for line in command.checkout.lines}
     return {command.sku} if isinstance(command, Restock) else set()
 
 
 class StockWorkingSet:
-    """A working set of reservations that share stock items: what one order takes, the next one misses."""
+    """A working set of reservations that share stock items: what one order takes is gone for the next."""
 
     def __init__(self, reservations: EntitySet, items: Mapping[str, StockItem]) -> None:
         self.reservations = reservations
@@ -106,11 +108,13 @@ class StockWorkingSet:
         self.moved: set[str] = set()
 
     def get(self, subject: str, command: Command | None) -> StockState:
+        """The reservation of `subject`, with the stock items that it or `command` names."""
         reservation = self.reservations.get(subject, command)
-        skus = named(command) | set(reservation.lines)
+        skus = skus_named_by(command) | set(reservation.lines)
         return StockState(reservation, {sku: self.items[sku] for sku in skus if sku in self.items})
 
     def put(self, subject: str, state: StockState) -> None:
+        """Keep the state after an event."""
         if state.reservation.status != NEW or state.reservation.closed:
             self.reservations.put(subject, state.reservation)
         for sku, item in state.items.items():
@@ -128,29 +132,36 @@ UPDATE_STOCK: Final = (
 
 
 class InventoryRows:
-    """Locks reservations first, then the stock items that they or the commands name, each sorted."""
+    """Loads and saves reservations with their stock items. Rows are locked in one order: reservations, then items."""
 
     def placeholders(self, commands: Sequence[Command]) -> Cte | None:
+        """The statement that inserts missing reservations, or None."""
         return _RESERVATIONS.placeholders(commands)
 
     async def load(
         self, connection: AsyncConnection, commands: Sequence[Command], nudged: Sequence[str]
     ) -> StockWorkingSet:
+        """Lock and load the reservations, and the stock items that they or the commands name.
+
+        Raises:
+            RowsLocked: Another transaction holds some of the rows; it names the subjects concerned.
+        """
         about_orders = [command for command in commands if not isinstance(command, Restock)]
         reservations = await _RESERVATIONS.load(connection, about_orders, nudged)
         needs = [
-            (command.subject, named(command) | set(reservations.get(command.subject, command).lines))
+            (command.subject, skus_named_by(command) | set(reservations.get(command.subject, command).lines))
             for command in commands
         ]
-        skus = sorted({sku for _, wanted in needs for sku in wanted})
+        skus = sorted({sku for _, names in needs for sku in names})
         rows = await lock(connection, "stock_items", "sku", "received, available, reserved, committed", skus)
         items = {row.sku: StockItem(*row) for row in rows}
         missing = [sku for sku in skus if sku not in items]
-        if held := set(await held_by_others(connection, "stock_items", "sku", missing)):
-            raise RowsLocked(frozenset(subject for subject, wanted in needs if wanted & held))
+        if locked := set(await held_by_others(connection, "stock_items", "sku", missing)):
+            raise RowsLocked(frozenset(subject for subject, names in needs if names & locked))
         return StockWorkingSet(reservations, items)
 
     def changes(self, working: StockWorkingSet) -> list[Cte]:
+        """The statements that write what has changed."""
         parts = _RESERVATIONS.changes(working.reservations)
         if working.moved:
             items = [working.items[sku] for sku in sorted(working.moved)]
@@ -161,5 +172,5 @@ class InventoryRows:
                 "reserved": [item.reserved for item in items],
                 "committed": [item.committed for item in items],
             }
-            parts.append(Cte("shelved", UPDATE_STOCK, values))
+            parts.append(Cte("updated_stock", UPDATE_STOCK, values))
         return parts

@@ -1,4 +1,4 @@
-"""What became of dead letters, and what an operator has put away; the SQL beside this file says it all."""
+"""Resolutions of dead letters, and dismissals by operators: see the SQL file of the same name."""
 
 from pathlib import Path
 
@@ -9,6 +9,6 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    for statement in Path(__file__).with_suffix(".sql").read_text().split(";\n"):
-        if statement.strip():
-            op.execute(statement)
+    """Run the statements of the SQL file."""
+    for statement in filter(str.strip, Path(__file__).with_suffix(".sql").read_text().split(";\n")):
+        op.execute(statement)

@@ -1,13 +1,14 @@
 """The disowner: no money, stock or parcel stays held for an order that was never placed.
 
-A message about an order that is not here cannot be handled, and becomes a dead letter that names its subject. Once
-SAGA_DEADLINE has passed since then, an order that still is not here will never be: those who act for it are told that
-it is cancelled, and undo what they did. The dead letter stays, for a human to see where the message came from.
+A message about an order that is not here cannot be handled, and becomes a dead letter that names its subject. If the
+order is still not here after SAGA_DEADLINE, it never will be: the other services are told that it is cancelled, and
+undo what they did for it. The dead letter stays, so that a human can see where the message came from.
 """
 
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,38 +21,46 @@ from sagakit.work import Execute, Item
 
 log = logging.getLogger(__name__)
 
-MOST = 100  # orders in one look
+LIMIT: Final = 100  # orders per look
 
-NOWHERE = text(
+NEVER_PLACED: Final = text(
     "SELECT DISTINCT subject FROM dead_letter AS letter WHERE subject IS NOT NULL "
     "AND at < now() - make_interval(secs => :deadline) "
-    "AND NOT EXISTS (SELECT 1 FROM orders WHERE order_id = letter.subject AND status <> 'NEW') LIMIT :most"
+    "AND NOT EXISTS (SELECT 1 FROM orders WHERE order_id = letter.subject AND status <> 'NEW') LIMIT :limit"
 )
 
 
 @dataclass(slots=True)
 class Disowner:
-    """`deadline`: seconds, by the database's clock, for which an order may still turn up; `period`: between looks."""
+    """Looks for orders that were never placed.
 
-    engine: AsyncEngine
+    `deadline`: seconds, by the database's clock, within which an order may still arrive; `period`: seconds between
+    looks.
+    """
+
+    database: AsyncEngine
     dispatcher: Dispatcher
     deadline: float
     period: float = 1.0
 
     async def run(self) -> None:
-        """Look for such orders until cancelled."""
+        """Look until cancelled; retry while the store is unavailable."""
         while True:
             await asyncio.sleep(self.period)
             try:
                 await self.look()
             except StoreUnavailable as error:
-                log.warning("the look for orders that never were is put off: %s", error)
+                log.warning("the look for orders that were never placed is postponed: %s", error)
 
     async def look(self) -> int:
-        """One look; how many orders it disowned."""
-        async with connected(self.engine) as connection:
-            found = await connection.scalars(NOWHERE, {"deadline": self.deadline, "most": MOST})
-        items: list[Item] = [Execute(DisownOrder(order_id)) for order_id in found]
+        """Disown the orders that were never placed, at most LIMIT of them; return how many there were.
+
+        Raises:
+            StoreUnavailable: The store did not answer.
+        """
+        async with connected(self.database) as connection:
+            order_ids = await connection.scalars(NEVER_PLACED, {"deadline": self.deadline, "limit": LIMIT})
+        items: list[Item] = [Execute(DisownOrder(order_id)) for order_id in order_ids]
         answers = await self.dispatcher.do_all(items) if items else []
         for item, answer in zip(items, answers, strict=True):
             log.warning("order %s was never placed; what was done for it is undone: %r", item.subject, answer)

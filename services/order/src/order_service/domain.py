@@ -25,32 +25,36 @@ PAYMENT_DECLINED: Final = "PAYMENT_DECLINED"
 SHIPPING_UNAVAILABLE: Final = "SHIPPING_UNAVAILABLE"
 TIMED_OUT: Final = "TIMED_OUT"
 CUSTOMER_REQUESTED: Final = "CUSTOMER_REQUESTED"
-UNKNOWN_ORDER: Final = "UNKNOWN_ORDER"  # never placed here; shown to nobody, but undone by all
+UNKNOWN_ORDER: Final = "UNKNOWN_ORDER"  # never placed here: no interface shows it, and the other services undo it
 
 
 @dataclass(frozen=True, slots=True)
 class DisownOrder(AboutOrder, Command):
-    """Private: others act for an order that was never placed here, and are to undo what they did for it."""
+    """Private: have the other services undo what they did for an order that was never placed here."""
 
 
 @dataclass(frozen=True, slots=True)
 class StockSettled(AboutOrder, Event):
-    """Private: inventory has settled, others have not."""
+    """Private: inventory has settled, and it was not the last of the three."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentSettled(AboutOrder, Event):
-    """Private: payment has settled, others have not."""
+    """Private: payment has settled, and it was not the last of the three."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShipmentSettled(AboutOrder, Event):
-    """Private: shipping has settled, others have not."""
+    """Private: shipping has settled, and it was not the last of the three."""
+
+
+PRIVATE: Final = (StockSettled, PaymentSettled, ShipmentSettled)
+"""Events that are journaled here and never published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order with the answers of the three participants. NEW means that there is none yet."""
+    """One order, and which participants have settled. NEW means that there is no such order yet."""
 
     order_id: str
     status: str = NEW
@@ -64,21 +68,26 @@ class Order:
 
     @property
     def settled(self) -> bool:
-        """Whether all three participants have answered the decision."""
+        """Whether all three participants have carried out the decision."""
         return self.stock_settled and self.payment_settled and self.shipment_settled
 
     @property
     def disowned(self) -> bool:
-        """Whether it was never placed, and those who act for it have been told so."""
+        """Whether it was never placed, and the other services have been told to undo what they did for it."""
         return self.cancellation_reason == UNKNOWN_ORDER
 
     @property
     def decided(self) -> bool:
+        """Whether the pivot has confirmed or cancelled it."""
         return self.status in (CONFIRMED, COMPLETED, CANCELLED)
 
 
 def evolve(order: Order, event: Event) -> Order:
-    """The order after `event`; telling a decided order its own decision again changes nothing."""
+    """Apply `event`; a decided order does not change when its decision is repeated.
+
+    Raises:
+        TypeError: `event` is no event of an order.
+    """
     match event:
         case OrderPlaced(checkout=checkout, idempotency_key=key, fingerprint=fingerprint):
             return replace(order, status=PENDING, checkout=checkout, idempotency_key=key, fingerprint=fingerprint)
@@ -100,7 +109,7 @@ def evolve(order: Order, event: Event) -> Order:
 
 
 def owed(order: Order) -> Event | None:
-    """The event that the participants may have missed, as long as the order is not settled."""
+    """The event that a participant may have missed and a nudge publishes again; None if the order is settled."""
     if order.status == NEW or order.settled:
         return None
     if order.status == PENDING:
@@ -113,8 +122,10 @@ def owed(order: Order) -> Event | None:
 
 
 def absent(order: Order) -> bool:
+    """Whether there is no such order."""
     return order.status == NEW
 
 
 def undecided(event: Event) -> bool:
+    """Whether `event`, which the order owes, says that the pivot has not decided yet."""
     return isinstance(event, OrderPlaced)

@@ -1,4 +1,4 @@
-"""What the order service does with each command. The table at the foot is the table of contents."""
+"""How the order service decides each command. The table at the foot is the table of contents."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -33,6 +33,11 @@ from sagakit.service import Handler, OutOfTurn
 
 
 def place_order(command: PlaceOrder, order: Order) -> Event:
+    """Place a new order. An order that was disowned before it arrived stays cancelled.
+
+    Raises:
+        OutOfTurn: The order has been placed already.
+    """
     if order.disowned:
         return OrderCancelled(command.order_id, UNKNOWN_ORDER)
     if order.status != NEW:
@@ -41,21 +46,33 @@ def place_order(command: PlaceOrder, order: Order) -> Event:
 
 
 def confirm_order(command: ConfirmOrder, order: Order) -> Event:
-    """The last hold asks the pivot; a decision that has been taken stands."""
+    """Decide for confirmation, asked after the last hold, unless the order is decided: that decision stands.
+
+    Raises:
+        OutOfTurn: There is no such order.
+    """
     if order.status == NEW:
         raise OutOfTurn(f"order {command.order_id} is unknown here")
     return _decision(order) or OrderConfirmed(command.order_id)
 
 
 def cancel_order(command: CancelOrder, order: Order) -> Event:
-    """A refusal, the deadline or the customer asks the pivot; a decision that has been taken stands."""
+    """Decide for cancellation, asked by a refusal, the deadline or the customer; a decision that was made stands.
+
+    Raises:
+        OutOfTurn: There is no such order.
+    """
     if order.status == NEW:
         raise OutOfTurn(f"order {command.order_id} is unknown here")
     return _decision(order) or OrderCancelled(command.order_id, command.reason)
 
 
 def disown_order(command: DisownOrder, order: Order) -> Event:
-    """There is no such order: whatever is held for it is undone. An order that has been placed stands."""
+    """Cancel an order that was never placed, so that the other services undo what they did for it.
+
+    Raises:
+        OutOfTurn: The order has been placed.
+    """
     if order.status != NEW:
         raise OutOfTurn(f"order {command.order_id} has been placed")
     return OrderCancelled(command.order_id, UNKNOWN_ORDER)
@@ -71,27 +88,30 @@ def _decision(order: Order) -> Event | None:
 
 
 def record_stock_settled(command: RecordStockSettled, order: Order) -> Event:
-    _expect(order, done=order.stock_settled)
+    """Record that inventory has carried out the decision; the last of the three settlements ends the order."""
+    _expect_settlement(order, already=order.stock_settled)
     return _settlement(replace(order, stock_settled=True)) or StockSettled(command.order_id)
 
 
 def record_payment_settled(command: RecordPaymentSettled, order: Order) -> Event:
-    _expect(order, done=order.payment_settled)
+    """Record that payment has carried out the decision; the last of the three settlements ends the order."""
+    _expect_settlement(order, already=order.payment_settled)
     return _settlement(replace(order, payment_settled=True)) or PaymentSettled(command.order_id)
 
 
 def record_shipment_settled(command: RecordShipmentSettled, order: Order) -> Event:
-    _expect(order, done=order.shipment_settled)
+    """Record that shipping has carried out the decision; the last of the three settlements ends the order."""
+    _expect_settlement(order, already=order.shipment_settled)
     return _settlement(replace(order, shipment_settled=True)) or ShipmentSettled(command.order_id)
 
 
-def _expect(order: Order, done: bool) -> None:
-    if not order.decided or done:
+def _expect_settlement(order: Order, already: bool) -> None:
+    if not order.decided or already:
         raise OutOfTurn(f"order {order.order_id} is {order.status} and expects no such answer")
 
 
 def _settlement(order: Order) -> Event | None:
-    """The third answer ends the order."""
+    """The event that ends the order; None if a participant has not settled yet."""
     if not order.settled:
         return None
     if order.status == CANCELLED:

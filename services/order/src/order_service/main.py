@@ -13,16 +13,16 @@ from sagakit.app.host import ServiceContext, ServiceDefinition
 
 
 def background(context: ServiceContext) -> Mapping[str, Callable[[], Any]]:
-    """What the order service runs besides its door: the sweeper, and the disowner of orders that never were."""
+    """What the order service runs in the background: the sweeper, and the disowner of orders that were never placed."""
     settings = context.settings
     sweeper = Sweeper(
+        context.database,
         context.engine,
-        context.participant,
         deadline=settings.saga_deadline,
         nudge_after=settings.saga_nudge_after,
         rate=settings.saga_nudge_rate,
     )
-    disowner = Disowner(context.engine, context.participant.dispatcher, settings.saga_deadline)
+    disowner = Disowner(context.database, context.engine.dispatcher, settings.saga_deadline)
     return {"sweeper": sweeper.run, "disowner": disowner.run}
 
 

@@ -1,4 +1,4 @@
-"""Foreign event -> own command: all that choreography knows in the order service."""
+"""The events of other services that the order service reacts to in choreography, each with its command."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""What a client may send and what it gets. Every bound is named in the problem that a violation is answered with."""
+"""The bodies that a client sends and gets. The problem that answers a violation names the bound."""
 
 import hashlib
 from dataclasses import dataclass
@@ -27,22 +27,28 @@ class _Strict(BaseModel):
 
 
 class LineIn(_Strict):
+    """How many pieces of one SKU."""
+
     sku: Annotated[str, Field(min_length=1, max_length=limits.SKU), VISIBLE]
     quantity: Annotated[int, Field(ge=1, le=limits.QUANTITY)]
 
 
 def _unmarked(text: str) -> str:
-    """What starts with the mark would be taken for sealed, which only this service's own writing is."""
+    # A text with the mark would be taken for one that this service has sealed
     if text.startswith(MARK):
         raise ValueError(f"Input should not start with {MARK}")
     return text
 
 
 class PaymentIn(_Strict):
+    """How the customer pays: a token of the payment provider."""
+
     token: Annotated[str, Field(min_length=1, max_length=limits.TOKEN), VISIBLE, AfterValidator(_unmarked)]
 
 
 class AddressIn(_Strict):
+    """Where the parcel goes."""
+
     name: Annotated[str, Field(min_length=1, max_length=limits.NAME), VISIBLE]
     line1: Annotated[str, Field(min_length=1, max_length=limits.LINE1), VISIBLE]
     city: Annotated[str, Field(min_length=1, max_length=limits.CITY), VISIBLE]
@@ -51,12 +57,14 @@ class AddressIn(_Strict):
 
 
 class OrderIn(_Strict):
+    """A new order."""
+
     lines: Annotated[list[LineIn], Field(min_length=1, max_length=limits.LINES)]
     payment: PaymentIn
     shipping_address: AddressIn
 
     def fingerprint(self) -> str:
-        """A digest of the validated body: the same order gives the same, however it was written."""
+        """A digest of the validated body, which does not depend on how the JSON was written."""
         return _digest(self)
 
 
@@ -78,7 +86,7 @@ class _Address(_Strict):
 
 
 class OrderShape(_Strict):
-    """An order whatever its bounds were when it was sent first: the fields of OrderIn, and their types."""
+    """The fields of OrderIn and their types without bounds, which may have been others when the order was placed."""
 
     lines: list[_Line]
     payment: _Payment
@@ -86,34 +94,34 @@ class OrderShape(_Strict):
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
-    """An order that could not be placed now, and why. It may have been placed when it could."""
+class UnacceptableOrder:
+    """An order that would be refused now, and why. It may have been placed under other bounds before."""
 
     shape: OrderShape
     error: ValidationError
 
     def fingerprint(self) -> str:
-        """As OrderIn.fingerprint."""
+        """The same digest as `OrderIn.fingerprint`."""
         return _digest(self.shape)
 
     def refusal(self) -> RequestValidationError:
-        """What its sender is told if it is new."""
+        """The error that answers the request if the order is new."""
         errors = self.error.errors(include_url=False, include_context=False, include_input=False)
-        return RequestValidationError([{**one, "loc": ("body", *one["loc"])} for one in errors])
+        return RequestValidationError([{**item, "loc": ("body", *item["loc"])} for item in errors])
 
 
-def _fit_or_not(data: Any, read: ValidatorFunctionWrapHandler) -> Any:
+def _read_order(data: Any, read: ValidatorFunctionWrapHandler) -> Any:
     try:
         return read(data)
     except ValidationError as error:
         try:
-            return Unfit(OrderShape.model_validate(data), error)
+            return UnacceptableOrder(OrderShape.model_validate(data), error)
         except ValidationError:
             raise error from None
 
 
-OrderBody = Annotated[OrderIn, WrapValidator(_fit_or_not)]
-"""The body of an order: OrderIn, or Unfit, about which is decided when its key is known."""
+OrderBody = Annotated[OrderIn, WrapValidator(_read_order)]
+"""OrderIn, or UnacceptableOrder, which is refused only after its key has turned out to be new."""
 
 
 def _digest(model: BaseModel) -> str:
@@ -124,7 +132,7 @@ _checkout: Final = msgspec.json.Decoder(Checkout)
 
 
 def order_out(row: Any, mode: str) -> dict[str, Any]:
-    """The order as the interface shows it, from a row of `orders`."""
+    """The order as the interface shows it, from a row with `queries.COLUMNS`."""
     checkout = _checkout.decode(row.checkout)
     return {
         "order_id": row.order_id,

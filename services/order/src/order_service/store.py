@@ -1,4 +1,4 @@
-"""The order database: one row per order, loaded with locks and saved many at a time."""
+"""The order database: one row per order. Rows are locked when they are loaded, and saved many at a time."""
 
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ _checkout: Final = msgspec.json.Decoder(Checkout)
 
 
 async def seed(connection: AsyncConnection) -> None:
-    """Bring the copy of the catalogue up to date."""
+    """Bring this service's copy of the catalogue up to date."""
     await connection.execute(
         text(
             "INSERT INTO catalogue (sku, name, price, currency) SELECT u.*, :currency FROM unnest("
@@ -95,6 +95,7 @@ def read(row: Any) -> Order:
 
 
 def write(order: Order) -> dict[str, Any]:
+    """The values of the columns of `rows`."""
     return {
         "status": order.status,
         "cancellation_reason": order.cancellation_reason,
@@ -110,7 +111,7 @@ def write(order: Order) -> dict[str, Any]:
 
 
 def rows(nudge_after: float) -> EntityRows:
-    """How the machinery loads and saves orders; every progress puts the next nudge off by `nudge_after` seconds."""
+    """How orders are loaded and saved. Every change of an order postpones its next nudge by `nudge_after` seconds."""
     return EntityRows(
         table="orders",
         new=Order,

@@ -1,9 +1,9 @@
 """The sweeper: no order is forgotten, whatever a broker or a coordinator has lost.
 
-Orders that are still undecided at their deadline are cancelled; unfinished ones without progress have what they owe
-sent again, each time after twice as long, those first that were reminded least, and no more than does good (see
-`pace`). Several sweepers share the work by skipping each other's locked rows, and nobody's lock holds a sweep up.
-Times are the database's; what a step of its clock would do to orders in flight is told from time in `clock`.
+It cancels orders that are undecided at their deadline. It nudges unsettled orders that make no progress, which
+publishes again what they owe: each time after twice the delay, orders with the fewest nudges first, and no more than
+`nudge_rate` allows. Several sweepers share the work; each skips the rows that others have locked, so none ever waits.
+Times are the database's; `clock` corrects them after a step of its clock.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from checkout.messages import CancelOrder
-from order_service.clock import Ahead, Look, Steps
+from order_service.clock import ClockReading, ClockSteps, FutureOrders
 from order_service.domain import TIMED_OUT
 from order_service.nudge_rate import NudgeRate
 from sagakit.engine.engine import ServiceEngine
@@ -26,27 +26,27 @@ from sagakit.work import Execute, Item, Nudge
 
 log = logging.getLogger(__name__)
 
-NUDGE_MAX = 8.0  # after an outage everything settles within seconds
-AHEAD_MAX = 10_000
+NUDGE_MAX = 8.0  # seconds between nudges; bounded, so that everything settles within seconds after an outage
+FUTURE_MAX = 10_000  # orders
 
-# ARRAY(): the rows are looked for and locked once. One whose next nudge is further away than any nudge is due: the
-# clock was set back.
+# ARRAY() makes PostgreSQL find and lock the rows once. A row whose next nudge is further away than any delay is due as
+# well: the clock was set back.
 RESET_NUDGES = text(
     "UPDATE orders SET nudges = 0, nudge_at = now() + make_interval(secs => :after) "
     "WHERE order_id = ANY(ARRAY(SELECT order_id FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND nudge_at > now() + make_interval(secs => :after) ORDER BY order_id FOR UPDATE SKIP LOCKED))"
 )
-LATE = text(
+COUNT_LATE = text(
     "SELECT count(*) AS late, count(*) FILTER (WHERE created_at > now() + interval '1 second') AS ahead, "
     "CAST(extract(epoch FROM clock_timestamp()) AS float8) AS clock FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND (created_at < now() - make_interval(secs => :late) OR created_at > now() + interval '1 second')"
 )
-AHEAD = text(
+FIND_FUTURE = text(
     "SELECT order_id FROM orders WHERE NOT settled AND status = 'PENDING' "
-    "AND (created_at > now() + interval '1 second' OR order_id = ANY(CAST(:seen AS text[]))) "
+    "AND (created_at > now() + interval '1 second' OR order_id = ANY(CAST(:known AS text[]))) "
     "ORDER BY created_at LIMIT :most_orders"
 )
-OVERDUE = text(
+LOCK_OVERDUE = text(
     "SELECT order_id FROM orders WHERE NOT settled AND status = 'PENDING' "
     "AND created_at < now() - make_interval(secs => :deadline) "
     "AND (updated_at < now() - interval '1 second' OR updated_at > now() + interval '1 second') "
@@ -63,22 +63,31 @@ LEASE_DUE_NUDGES = text(
 
 @dataclass(slots=True)
 class Sweeper:
-    engine: AsyncEngine
-    participant: ServiceEngine
+    """Sweeps the order database.
+
+    `deadline`, `nudge_after` and `period` are seconds: within which an order has to be decided, after which an order
+    without progress is nudged first, and between sweeps. `rate` bounds the nudges, and the cancellations, of a sweep.
+    """
+
+    database: AsyncEngine
+    engine: ServiceEngine
     deadline: float
     nudge_after: float
     rate: int
     period: float = 0.5
-    pace: NudgeRate = field(init=False)
-    steps: Steps = field(init=False)
-    ahead: Ahead = field(init=False)
+    nudge_rate: NudgeRate = field(init=False)
+    clock_steps: ClockSteps = field(init=False)
+    future_orders: FutureOrders = field(init=False)
 
     def __post_init__(self) -> None:
-        self.pace = NudgeRate(self.rate)
-        self.steps, self.ahead = Steps(self.deadline), Ahead(self.deadline)
+        self.nudge_rate = NudgeRate(self.rate)
+        self.clock_steps, self.future_orders = ClockSteps(self.deadline), FutureOrders(self.deadline)
 
     async def run(self) -> None:
-        """Sweep until cancelled. At the start nudges begin anew: what has changed may have lost what was under way."""
+        """Sweep until cancelled; retry while the store is unavailable.
+
+        The first round resets the delays of all nudges, for messages under way before a restart may be lost.
+        """
         started = False
         while True:
             try:
@@ -88,41 +97,43 @@ class Sweeper:
                     await self.begin()
                     started = True
             except (StoreUnavailable, RowsLocked) as error:
-                log.warning("the sweep is put off: %s", error)
+                log.warning("the sweep is postponed: %s", error)
             await asyncio.sleep(self.period)
 
     async def begin(self) -> None:
-        """Let no unfinished order wait for its next nudge longer than for its first."""
-        async with connected(self.engine) as connection, connection.begin():
+        """Let no unsettled order wait longer for its next nudge than for its first."""
+        async with connected(self.database) as connection, connection.begin():
             await connection.execute(RESET_NUDGES, {"after": self.nudge_after})
 
     async def sweep(self) -> int:
-        """One sweep; how many orders it found."""
-        async with connected(self.engine) as connection, connection.begin():
+        """Cancel overdue orders and nudge late ones; return how many orders were handled."""
+        async with connected(self.database) as connection, connection.begin():
             before = time.monotonic()
-            seen = (await connection.execute(LATE, {"late": 2 * self.nudge_after})).one()
-            overdue = await self._overdue(connection, Look(before, seen.clock, time.monotonic()), seen.ahead)
+            counts = (await connection.execute(COUNT_LATE, {"late": 2 * self.nudge_after})).one()
+            reading = ClockReading(before, counts.clock, time.monotonic())
+            overdue = await self._overdue(connection, reading, counts.ahead)
             nudges = {
                 "after": self.nudge_after,
                 "most": max(NUDGE_MAX, self.nudge_after),
-                "most_orders": self.pace.allowed(seen.late),
+                "most_orders": self.nudge_rate.allowed(counts.late),
             }
             nudged = await connection.scalars(LEASE_DUE_NUDGES, nudges) if nudges["most_orders"] else ()
         items: dict[str, Item] = {order_id: Nudge(order_id) for order_id in nudged}
         items |= {order_id: Execute(CancelOrder(order_id, TIMED_OUT)) for order_id in overdue}
         if items:
-            log.info("nudging %d of %d late orders", len(items), seen.late)
-            for answer in await self.participant.dispatcher.do_all(list(items.values())):
+            log.info("nudging %d of %d late orders", len(items), counts.late)
+            for answer in await self.engine.dispatcher.do_all(list(items.values())):
                 if isinstance(answer, BaseException):
                     log.warning("a nudge failed: %s", answer)
         return len(items)
 
-    async def _overdue(self, connection: AsyncConnection, look: Look, ahead: int) -> Iterable[str]:
-        """Undecided orders past their deadline, `rate` at most; `ahead`: how many say that they are yet to be made."""
-        step = self.steps.noticed(look)
-        values = {"deadline": self.deadline + step, "most_orders": self.rate}
-        overdue: set[str] = set(await connection.scalars(OVERDUE, values))
-        if ahead or self.ahead.seen:
-            known = await connection.scalars(AHEAD, {"seen": self.ahead.seen, "most_orders": AHEAD_MAX})
-            overdue.update(self.ahead.overdue(look.after, known))
+    async def _overdue(self, connection: AsyncConnection, reading: ClockReading, future: int) -> Iterable[str]:
+        """At most `rate` undecided orders past their deadline; `future` is how many have a creation time to come."""
+        excess = self.clock_steps.excess(reading)
+        values = {"deadline": self.deadline + excess, "most_orders": self.rate}
+        overdue: set[str] = set(await connection.scalars(LOCK_OVERDUE, values))
+        if future or self.future_orders.ids:
+            parameters = {"known": self.future_orders.ids, "most_orders": FUTURE_MAX}
+            undecided = await connection.scalars(FIND_FUTURE, parameters)
+            overdue.update(self.future_orders.overdue(reading.after, undecided))
         return sorted(overdue)[: self.rate]

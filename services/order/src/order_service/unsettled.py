@@ -1,4 +1,4 @@
-"""Orders that should have settled by now, as what needs a human."""
+"""Orders that should have settled by now, listed under `/attention`."""
 
 from typing import Final
 
@@ -7,15 +7,19 @@ from sagakit.engine.engine import Pushed, ServiceEngine
 from sagakit.ports import StoreUnavailable
 from sagakit.work import Nudge
 
-ROWS: Final = (
+UNSETTLED_ORDERS: Final = (
     "SELECT order_id, 'unsettled-order', created_at, status || ' for too long', status FROM orders "
     "WHERE NOT settled AND status <> 'NEW' AND created_at < now() - make_interval(secs => :after)"
 )
 
 
-async def nudge(participant: ServiceEngine, order_id: str) -> Pushed:
-    """Send again what an order owes."""
-    (answer,) = await participant.dispatcher.do_all([Nudge(order_id)])
+async def nudge(engine: ServiceEngine, order_id: str) -> Pushed:
+    """Publish again what an order owes, as an operator asks.
+
+    Raises:
+        StoreUnavailable: The store did not answer.
+    """
+    (answer,) = await engine.dispatcher.do_all([Nudge(order_id)])
     if isinstance(answer, StoreUnavailable):
         raise answer
     if isinstance(answer, BaseException):
@@ -23,4 +27,4 @@ async def nudge(participant: ServiceEngine, order_id: str) -> Pushed:
     return Pushed(True, "nudged")
 
 
-UNSETTLED: Final = Concern("unsettled-order", ROWS, nudge)
+UNSETTLED: Final = Concern("unsettled-order", UNSETTLED_ORDERS, nudge)

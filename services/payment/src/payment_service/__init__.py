@@ -1,0 +1,1 @@
+"""The payment service: it owns the payments, and calls the payment provider."""

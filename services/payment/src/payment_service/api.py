@@ -1,34 +1,34 @@
 """The payment service over HTTP: one payment, its timeline, and what needs attention."""
 
-from typing import Any, Final
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from payment_service.domain import NEW
+from payment_service.queries import PaymentQueries
 from sagakit.app.host import ServiceContext
-from sagakit.app.operations import Anyone, DataLoader, fetcher, operations_router
-from sagakit.web.app import JsonResponse, not_found
-
-PAYMENTS: Final = (
-    "SELECT order_id, status, open, customer, amount, currency FROM payments "
-    f"WHERE order_id = ANY(CAST(:ids AS text[])) AND status <> '{NEW}' AND customer IS NOT NULL"
-)
+from sagakit.app.operations import Anyone, operations_router
+from sagakit.web.app import JsonResponse, NotFound, Principal
 
 
 def router(context: ServiceContext) -> APIRouter:
     """All routes of the payment service."""
-    rows: DataLoader[Any] = DataLoader(fetcher(context.engine, PAYMENTS))
+    payments = Payments(PaymentQueries(context.database))
+    routes = APIRouter()
+    routes.add_api_route("/payments/{order_id}", payments.payment, methods=["GET"], tags=["payments"])
+    routes.include_router(operations_router(context, payments.queries.owner))
+    return routes
 
-    async def owner(order_id: str) -> str | None:
-        row = await rows.get(order_id)
-        return row.customer if row else None
 
-    async def payment(order_id: str, caller: Anyone) -> Response:
-        """The payment of one order; `settled` when no call to the provider is open."""
-        row = await rows.get(order_id)
-        if row is None or not (caller.is_admin or row.customer == caller.subject):
-            raise not_found("No payment for such an order.")
+class Payments:
+    """The handlers of the routes. Their docstrings are shown in the interface's documentation."""
+
+    def __init__(self, queries: PaymentQueries) -> None:
+        self.queries = queries
+
+    async def payment(self, order_id: str, caller: Anyone) -> Response:
+        """Show the payment of one order; `settled` says that no call to the provider is open."""
+        row = await self._visible(order_id, caller)
         return JsonResponse(
             {
                 "order_id": row.order_id,
@@ -38,7 +38,8 @@ def router(context: ServiceContext) -> APIRouter:
             }
         )
 
-    routes = APIRouter()
-    routes.add_api_route("/payments/{order_id}", payment, methods=["GET"], tags=["payments"])
-    routes.include_router(operations_router(context, owner))
-    return routes
+    async def _visible(self, order_id: str, caller: Principal) -> Any:
+        row = await self.queries.payment(order_id)
+        if row is None or not (caller.is_admin or row.customer == caller.subject):
+            raise NotFound("No payment for such an order.")
+        return row

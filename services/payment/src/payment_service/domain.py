@@ -1,16 +1,9 @@
-"""A payment: authorized, then captured or voided, each by a call to the provider that is recorded first. Pure."""
+"""A payment is authorized, then captured or voided. Each call to the provider is recorded before it is made. Pure."""
 
 from dataclasses import dataclass, replace
 from typing import Final
 
-from checkout.messages import (
-    AboutOrder,
-    Checkout,
-    PaymentAuthorized,
-    PaymentCaptured,
-    PaymentDeclined,
-    PaymentVoided,
-)
+from checkout.messages import AboutOrder, Checkout, PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentVoided
 from sagakit.message import Command, Event
 
 NEW: Final = "NEW"
@@ -23,7 +16,7 @@ DECLINED: Final = "DECLINED"
 
 @dataclass(frozen=True, slots=True)
 class RecordAuthorization(AboutOrder, Command):
-    """The provider's definitive answer: `outcome` is ok or declined."""
+    """Record the provider's definitive answer to an authorization: `outcome` is ok or declined."""
 
     outcome: str
     code: str
@@ -31,31 +24,35 @@ class RecordAuthorization(AboutOrder, Command):
 
 @dataclass(frozen=True, slots=True)
 class EndAuthorization(AboutOrder, Command):
-    """An operator ends an authorization without answer as declined; the provider is asked on, in case it was not."""
+    """End an authorization without an answer as declined, for an operator. The call is retried on, and undone if ok."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class RecordCapture(AboutOrder, Command):
+    """Record the provider's definitive answer to a capture."""
+
     outcome: str
 
 
 @dataclass(frozen=True, slots=True)
 class RecordVoid(AboutOrder, Command):
+    """Record the provider's definitive answer to a void."""
+
     outcome: str
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentAuthorizationRequested(AboutOrder, Event):
-    """Private: from now on the provider may hold the customer's money."""
+    """Private: the provider is called, and may hold the customer's money from now on."""
 
     checkout: Checkout
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentCaptureRequested(AboutOrder, Event):
-    """Private: the provider is being asked for the money."""
+    """Private: the provider is called to capture the money."""
 
     amount: int
     currency: str
@@ -63,12 +60,12 @@ class PaymentCaptureRequested(AboutOrder, Event):
 
 @dataclass(frozen=True, slots=True)
 class PaymentVoidDeferred(AboutOrder, Event):
-    """Private: to be voided as soon as the authorization under way has its answer."""
+    """Private: the payment is to be voided as soon as the authorization under way has its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentVoidRequested(AboutOrder, Event):
-    """Private: the provider is being asked to let the money go."""
+    """Private: the provider is called to void the authorization."""
 
     amount: int
     currency: str
@@ -76,14 +73,14 @@ class PaymentVoidRequested(AboutOrder, Event):
 
 @dataclass(frozen=True, slots=True)
 class LateAuthorizationDeclined(AboutOrder, Event):
-    """Private: the provider has not authorized what an operator had ended as declined."""
+    """Private: the provider has declined an authorization that an operator had ended as declined."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class LateAuthorizationVoidRequested(AboutOrder, Event):
-    """Private: the provider has authorized what an operator had ended as declined, and is being asked to let it go."""
+    """Private: the provider has authorized what an operator had ended as declined, and is called to void it."""
 
     amount: int
     currency: str
@@ -91,14 +88,27 @@ class LateAuthorizationVoidRequested(AboutOrder, Event):
 
 @dataclass(frozen=True, slots=True)
 class LateAuthorizationVoided(AboutOrder, Event):
-    """Private: the provider has let it go."""
+    """Private: the provider has voided what an operator had ended as declined."""
+
+
+PRIVATE: Final = (
+    PaymentAuthorizationRequested,
+    PaymentCaptureRequested,
+    PaymentVoidDeferred,
+    PaymentVoidRequested,
+    LateAuthorizationDeclined,
+    LateAuthorizationVoidRequested,
+    LateAuthorizationVoided,
+)
+"""Events that are journaled here and never published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One order's payment. `open`: a call to the provider is under way. VOIDED without checkout is a tombstone.
+    """One order's payment. VOIDED without a checkout is a tombstone, which refuses a late authorization.
 
-    `closed`: the undo has been done; a DECLINED payment stays DECLINED then.
+    `open`: a call to the provider is under way. `void_wanted`: the undo was asked for. `closed`: the undo is done,
+    after which a DECLINED payment stays DECLINED.
     """
 
     order_id: str
@@ -110,7 +120,11 @@ class Payment:
 
 
 def evolve(payment: Payment, event: Event) -> Payment:
-    """The payment after `event`."""
+    """Apply `event`.
+
+    Raises:
+        TypeError: `event` is no event of a payment.
+    """
     match event:
         case PaymentAuthorizationRequested(checkout=checkout):
             return replace(payment, status=AUTHORIZING, checkout=checkout, open=True)
@@ -118,7 +132,7 @@ def evolve(payment: Payment, event: Event) -> Payment:
             return replace(payment, status=AUTHORIZED, open=False)
         case PaymentDeclined():
             return payment if payment.closed else replace(payment, status=DECLINED, open=False)
-        case PaymentCaptureRequested():
+        case PaymentCaptureRequested() | LateAuthorizationVoidRequested():
             return replace(payment, open=True)
         case PaymentCaptured():
             return replace(payment, status=CAPTURED, open=False)
@@ -130,8 +144,6 @@ def evolve(payment: Payment, event: Event) -> Payment:
             status = DECLINED if payment.status == DECLINED else VOIDED
             late = payment.status == DECLINED and payment.open
             return replace(payment, status=status, open=late, closed=True)
-        case LateAuthorizationVoidRequested():
-            return replace(payment, open=True)
         case LateAuthorizationDeclined() | LateAuthorizationVoided():
             return replace(payment, open=False)
     raise TypeError(f"a payment knows no {type(event).__name__}")

@@ -1,4 +1,4 @@
-"""The port to the payment provider: which private event asks for which call, and what its answer means. Pure."""
+"""The payment provider: which private event asks for which call, and which command records the answer. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ PROVIDER = "payment"
 
 
 def call(event: Event) -> ProviderCall | None:
-    """The call that `event` asks for; its key is `{order_id}/{operation}`."""
+    """The call that `event` asks for, or None; its idempotency key is `{order_id}/{operation}`."""
     match event:
         case PaymentAuthorizationRequested(order_id=order_id, checkout=checkout):
             total = checkout.total
@@ -36,35 +36,34 @@ def call(event: Event) -> ProviderCall | None:
     return None
 
 
-def opened(made: ProviderCall, sealer: Sealer) -> ProviderCall:
-    """The call as the provider is to get it, with the token in clear: of that nothing is written down."""
-    token = made.payload.get("token")
-    return made if token is None else replace(made, payload={**made.payload, "token": sealer.open(token)})
+def opened(request: ProviderCall, sealer: Sealer) -> ProviderCall:
+    """The call with its token opened, as the provider gets it. It must not be stored or logged."""
+    token = request.payload.get("token")
+    return request if token is None else replace(request, payload={**request.payload, "token": sealer.open(token)})
 
 
-def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
-    """The internal command that brings the provider's definitive answer through the door.
+def outcome(request: ProviderCall, answer: ProviderOutcome) -> Command:
+    """The internal command that records the provider's definitive answer.
 
-    A refusal to authorize is an answer; of anything later it is not, a human has to see why: raises ProviderRejected.
+    Raises:
+        ProviderRejected: The provider refused a capture or a void, which it must not; a human has to see why.
     """
-    order_id = str(made.payload["order_id"])
-    if made.operation != "authorize" and answer.outcome != "ok":
-        raise ProviderRejected(f"{made.key}: {answer.outcome} {answer.code}".rstrip())
-    if made.operation == "authorize":
+    order_id = str(request.payload["order_id"])
+    if request.operation == "authorize":
         return RecordAuthorization(order_id, answer.outcome, answer.code or "")
-    if made.operation == "capture":
-        return RecordCapture(order_id, answer.outcome)
-    return RecordVoid(order_id, answer.outcome)
+    if answer.outcome != "ok":
+        raise ProviderRejected(f"{request.key}: {answer.outcome} {answer.code}".rstrip())
+    return (RecordCapture if request.operation == "capture" else RecordVoid)(order_id, answer.outcome)
 
 
-def endings(made: ProviderCall) -> Mapping[str, Command]:
-    """How an operator may end a call that gets no answer: an authorization as declined.
+def endings(request: ProviderCall) -> Mapping[str, Command]:
+    """The outcomes that an operator may give to a call without an answer, each with its command.
 
-    Nothing else: money that was taken or let go is what the provider says it is.
+    An authorization may be ended as declined. Whether money was captured or voided only the provider can say.
     """
-    if made.operation != "authorize":
+    if request.operation != "authorize":
         return {}
-    return {"declined": EndAuthorization(str(made.payload["order_id"]), ENDED_BY_OPERATOR)}
+    return {"declined": EndAuthorization(str(request.payload["order_id"]), ENDED_BY_OPERATOR)}
 
 
 def _call(order_id: str, operation: str, amount: int, currency: str, **more: str) -> ProviderCall:

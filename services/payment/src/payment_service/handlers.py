@@ -1,4 +1,4 @@
-"""What payment does with each command. The table at the foot is the table of contents."""
+"""How the payment service decides each command. The table at the foot is the table of contents."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -38,7 +38,11 @@ from sagakit.service import Handler, OutOfTurn
 
 
 def authorize_payment(command: AuthorizePayment, payment: Payment) -> Event:
-    """Ask the provider. A payment that was voided before it was made is refused."""
+    """Request a call to the provider. A payment that was voided before it began is declined.
+
+    Raises:
+        OutOfTurn: The payment has begun already.
+    """
     if payment.closed:
         return PaymentDeclined(command.order_id, "order_cancelled")
     if payment.status != NEW:
@@ -47,9 +51,16 @@ def authorize_payment(command: AuthorizePayment, payment: Payment) -> Event:
 
 
 def record_authorization(command: RecordAuthorization, payment: Payment) -> Event:
-    """If the payment is to be void by now, a late authorization is voided at the provider first."""
-    if _ended(payment):
-        return _late_answer(command, payment)
+    """Record the answer; if a void was asked for meanwhile, an authorization is voided at the provider first.
+
+    Raises:
+        OutOfTurn: No authorization is under way.
+    """
+    if _ended_by_operator(payment):
+        if command.outcome == "ok":
+            total = _total(payment)
+            return LateAuthorizationVoidRequested(command.order_id, total.amount, total.currency)
+        return LateAuthorizationDeclined(command.order_id, command.code)
     if payment.status != AUTHORIZING:
         raise OutOfTurn(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZING")
     authorized = command.outcome == "ok"
@@ -62,13 +73,22 @@ def record_authorization(command: RecordAuthorization, payment: Payment) -> Even
 
 
 def end_authorization(command: EndAuthorization, payment: Payment) -> Event:
-    """What an operator says counts as the provider's refusal."""
+    """Treat the authorization under way as declined, as an operator says.
+
+    Raises:
+        OutOfTurn: No authorization is under way.
+    """
     if payment.status != AUTHORIZING:
         raise OutOfTurn(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZING")
     return PaymentVoided(command.order_id) if payment.void_wanted else PaymentDeclined(command.order_id, command.code)
 
 
 def capture_payment(command: CapturePayment, payment: Payment) -> Event:
+    """Request a call to the provider that captures the order's total.
+
+    Raises:
+        OutOfTurn: The payment is not authorized, or a call is under way.
+    """
     if payment.status != AUTHORIZED or payment.open:
         raise OutOfTurn(f"payment of order {command.order_id} is {payment.status}, not AUTHORIZED")
     total = _total(payment)
@@ -76,13 +96,22 @@ def capture_payment(command: CapturePayment, payment: Payment) -> Event:
 
 
 def record_capture(command: RecordCapture, payment: Payment) -> Event:
+    """Record that the money is captured.
+
+    Raises:
+        OutOfTurn: The provider did not say ok, or the payment is not authorized.
+    """
     if command.outcome != "ok" or payment.status != AUTHORIZED:
         raise OutOfTurn(f"capture for order {command.order_id} ended {command.outcome} while {payment.status}")
     return PaymentCaptured(command.order_id)
 
 
 def void_payment(command: VoidPayment, payment: Payment) -> Event:
-    """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
+    """Undo the payment in whatever state it is. If it has not begun, it leaves a tombstone.
+
+    Raises:
+        OutOfTurn: It was voided before, or is captured.
+    """
     if payment.closed or payment.void_wanted or payment.status == CAPTURED:
         raise OutOfTurn(f"payment of order {command.order_id} is {payment.status} and cannot be voided")
     if payment.status == AUTHORIZING:
@@ -93,23 +122,21 @@ def void_payment(command: VoidPayment, payment: Payment) -> Event:
 
 
 def record_void(command: RecordVoid, payment: Payment) -> Event:
-    if command.outcome == "ok" and _ended(payment) and payment.open:
+    """Record that the provider holds the money no longer.
+
+    Raises:
+        OutOfTurn: The provider did not say ok, or no void is under way.
+    """
+    if command.outcome == "ok" and _ended_by_operator(payment) and payment.open:
         return LateAuthorizationVoided(command.order_id)
     if command.outcome != "ok" or not payment.void_wanted or payment.closed:
         raise OutOfTurn(f"void for order {command.order_id} ended {command.outcome} while {payment.status}")
     return PaymentVoided(command.order_id)
 
 
-def _ended(payment: Payment) -> bool:
-    """Whether it was asked for, and is over: before the provider's answer only an operator can have ended it."""
+def _ended_by_operator(payment: Payment) -> bool:
+    # It began and is over; as its call still had no answer, only an operator can have ended it
     return payment.checkout is not None and payment.status in (DECLINED, VOIDED)
-
-
-def _late_answer(command: RecordAuthorization, payment: Payment) -> Event:
-    if command.outcome != "ok":
-        return LateAuthorizationDeclined(command.order_id, command.code)
-    total = _total(payment)
-    return LateAuthorizationVoidRequested(command.order_id, total.amount, total.currency)
 
 
 def _void_requested(payment: Payment) -> Event:

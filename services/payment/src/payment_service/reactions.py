@@ -1,4 +1,4 @@
-"""Foreign event -> own command: all that choreography knows in payment."""
+"""The events of other services that the payment service reacts to in choreography, each with its command."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

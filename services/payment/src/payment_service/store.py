@@ -1,4 +1,4 @@
-"""The payment database: one row per order's payment, loaded with locks and saved many at a time."""
+"""The payment database: one row per payment. Rows are locked when they are loaded, and saved many at a time."""
 
 from typing import Any, Final
 
@@ -44,6 +44,7 @@ def read(row: Any) -> Payment:
 
 
 def write(payment: Payment) -> dict[str, Any]:
+    """The values of the columns of ROWS."""
     checkout = payment.checkout
     return {
         "status": payment.status,

@@ -1,0 +1,1 @@
+"""The shipping service: it owns the shipments, and calls the carrier."""

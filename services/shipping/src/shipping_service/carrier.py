@@ -1,4 +1,4 @@
-"""The port to the carrier: which private event asks for which call, and what its answer means. Pure."""
+"""The carrier: which private event asks for which call, and which command records the answer. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ PROVIDER = "carrier"
 
 
 def call(event: Event) -> ProviderCall | None:
-    """The call that `event` asks for; its key is `{order_id}/{operation}`."""
+    """The call that `event` asks for, or None; its idempotency key is `{order_id}/{operation}`."""
     match event:
         case ShipmentBookingRequested(order_id=order_id, checkout=checkout):
             address = checkout.address
@@ -37,37 +37,36 @@ def call(event: Event) -> ProviderCall | None:
     return None
 
 
-def opened(made: ProviderCall, sealer: Sealer) -> ProviderCall:
-    """The call as the carrier is to get it, with the country in clear: of that nothing is written down."""
-    if "address" not in made.payload:
-        return made
-    payload = {name: value for name, value in made.payload.items() if name != "address"}
-    return replace(made, payload={**payload, "country": open_address(made.payload["address"], sealer).country})
+def opened(request: ProviderCall, sealer: Sealer) -> ProviderCall:
+    """The call with its address opened and reduced to the country, as the carrier gets it. It must not be stored."""
+    if "address" not in request.payload:
+        return request
+    payload = {name: value for name, value in request.payload.items() if name != "address"}
+    return replace(request, payload={**payload, "country": open_address(request.payload["address"], sealer).country})
 
 
-def outcome(made: ProviderCall, answer: ProviderOutcome) -> Command:
-    """The internal command that brings the carrier's definitive answer through the door.
+def outcome(request: ProviderCall, answer: ProviderOutcome) -> Command:
+    """The internal command that records the carrier's definitive answer.
 
-    A refusal to book is an answer; of anything later it is not, a human has to see why: raises ProviderRejected.
+    Raises:
+        ProviderRejected: The carrier refused a dispatch or a cancellation, which it must not; a human has to see why.
     """
-    order_id = str(made.payload["order_id"])
-    if made.operation != "book" and answer.outcome != "ok":
-        raise ProviderRejected(f"{made.key}: {answer.outcome} {answer.code}".rstrip())
-    if made.operation == "book":
+    order_id = str(request.payload["order_id"])
+    if request.operation == "book":
         return RecordBooking(order_id, answer.outcome, answer.code or "")
-    if made.operation == "dispatch":
-        return RecordDispatch(order_id, answer.outcome)
-    return RecordCancellation(order_id, answer.outcome)
+    if answer.outcome != "ok":
+        raise ProviderRejected(f"{request.key}: {answer.outcome} {answer.code}".rstrip())
+    return (RecordDispatch if request.operation == "dispatch" else RecordCancellation)(order_id, answer.outcome)
 
 
-def endings(made: ProviderCall) -> Mapping[str, Command]:
-    """How an operator may end a call that gets no answer: a booking as refused.
+def endings(request: ProviderCall) -> Mapping[str, Command]:
+    """The outcomes that an operator may give to a call without an answer, each with its command.
 
-    Nothing else: a parcel that was collected or given up is what the carrier says it is.
+    A booking may be ended as refused. Whether a parcel was dispatched or cancelled only the carrier can say.
     """
-    if made.operation != "book":
+    if request.operation != "book":
         return {}
-    return {"refused": EndBooking(str(made.payload["order_id"]), ENDED_BY_OPERATOR)}
+    return {"refused": EndBooking(str(request.payload["order_id"]), ENDED_BY_OPERATOR)}
 
 
 def _call(order_id: str, operation: str, **more: str) -> ProviderCall:

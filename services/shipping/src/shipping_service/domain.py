@@ -1,4 +1,4 @@
-"""A shipment: booked, then dispatched or cancelled, each by a call to the carrier that is recorded first. Pure."""
+"""A shipment is booked, then dispatched or cancelled. Each call to the carrier is recorded before it is made. Pure."""
 
 from dataclasses import dataclass, replace
 from typing import Final
@@ -23,7 +23,7 @@ REFUSED: Final = "REFUSED"
 
 @dataclass(frozen=True, slots=True)
 class RecordBooking(AboutOrder, Command):
-    """The carrier's definitive answer: `outcome` is ok or refused."""
+    """Record the carrier's definitive answer to a booking: `outcome` is ok or refused."""
 
     outcome: str
     code: str
@@ -31,65 +31,82 @@ class RecordBooking(AboutOrder, Command):
 
 @dataclass(frozen=True, slots=True)
 class EndBooking(AboutOrder, Command):
-    """An operator ends a booking without answer as refused; the carrier is asked on, in case it was not."""
+    """End a booking without an answer as refused, for an operator. The call is retried on, and undone if ok."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class RecordDispatch(AboutOrder, Command):
+    """Record the carrier's definitive answer to a dispatch."""
+
     outcome: str
 
 
 @dataclass(frozen=True, slots=True)
 class RecordCancellation(AboutOrder, Command):
+    """Record the carrier's definitive answer to a cancellation."""
+
     outcome: str
 
 
 @dataclass(frozen=True, slots=True)
 class ShipmentBookingRequested(AboutOrder, Event):
-    """Private: from now on the carrier may hold a place for the parcel."""
+    """Private: the carrier is called, and may hold a booking from now on."""
 
     checkout: Checkout
 
 
 @dataclass(frozen=True, slots=True)
 class ShipmentDispatchRequested(AboutOrder, Event):
-    """Private: the carrier is being asked to collect the parcel."""
+    """Private: the carrier is called to dispatch the parcel."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShipmentCancellationDeferred(AboutOrder, Event):
-    """Private: to be cancelled as soon as the booking under way has its answer."""
+    """Private: the shipment is to be cancelled as soon as the booking under way has its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShipmentCancellationRequested(AboutOrder, Event):
-    """Private: the carrier is being asked to give the place up."""
+    """Private: the carrier is called to cancel the booking."""
 
 
 @dataclass(frozen=True, slots=True)
 class LateBookingRefused(AboutOrder, Event):
-    """Private: the carrier has not booked what an operator had ended as refused."""
+    """Private: the carrier has refused a booking that an operator had ended as refused."""
 
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class LateBookingCancellationRequested(AboutOrder, Event):
-    """Private: the carrier has booked what an operator had ended as refused, and is being asked to give it up."""
+    """Private: the carrier has booked what an operator had ended as refused, and is called to cancel it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LateBookingCancelled(AboutOrder, Event):
-    """Private: the carrier has given it up."""
+    """Private: the carrier has cancelled what an operator had ended as refused."""
+
+
+PRIVATE: Final = (
+    ShipmentBookingRequested,
+    ShipmentDispatchRequested,
+    ShipmentCancellationDeferred,
+    ShipmentCancellationRequested,
+    LateBookingRefused,
+    LateBookingCancellationRequested,
+    LateBookingCancelled,
+)
+"""Events that are journaled here and never published."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """One order's shipment. `open`: a call to the carrier is under way. CANCELLED without checkout is a tombstone.
+    """One order's shipment. CANCELLED without a checkout is a tombstone, which refuses a late booking.
 
-    `closed`: the undo has been done; a REFUSED shipment stays REFUSED then.
+    `open`: a call to the carrier is under way. `cancel_wanted`: the undo was asked for. `closed`: the undo is done,
+    after which a REFUSED shipment stays REFUSED.
     """
 
     order_id: str
@@ -101,7 +118,11 @@ class Shipment:
 
 
 def evolve(shipment: Shipment, event: Event) -> Shipment:
-    """The shipment after `event`."""
+    """Apply `event`.
+
+    Raises:
+        TypeError: `event` is no event of a shipment.
+    """
     match event:
         case ShipmentBookingRequested(checkout=checkout):
             return replace(shipment, status=BOOKING, checkout=checkout, open=True)
@@ -109,7 +130,7 @@ def evolve(shipment: Shipment, event: Event) -> Shipment:
             return replace(shipment, status=BOOKED, open=False)
         case ShipmentRefused():
             return shipment if shipment.closed else replace(shipment, status=REFUSED, open=False)
-        case ShipmentDispatchRequested():
+        case ShipmentDispatchRequested() | LateBookingCancellationRequested():
             return replace(shipment, open=True)
         case ShipmentDispatched():
             return replace(shipment, status=DISPATCHED, open=False)
@@ -121,8 +142,6 @@ def evolve(shipment: Shipment, event: Event) -> Shipment:
             status = REFUSED if shipment.status == REFUSED else CANCELLED
             late = shipment.status == REFUSED and shipment.open
             return replace(shipment, status=status, open=late, closed=True)
-        case LateBookingCancellationRequested():
-            return replace(shipment, open=True)
         case LateBookingRefused() | LateBookingCancelled():
             return replace(shipment, open=False)
     raise TypeError(f"a shipment knows no {type(event).__name__}")

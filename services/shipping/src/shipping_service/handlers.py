@@ -1,4 +1,4 @@
-"""What shipping does with each command. The table at the foot is the table of contents."""
+"""How the shipping service decides each command. The table at the foot is the table of contents."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -37,7 +37,11 @@ from shipping_service.domain import (
 
 
 def book_shipment(command: BookShipment, shipment: Shipment) -> Event:
-    """Ask the carrier. A shipment that was cancelled before it was made is refused."""
+    """Request a call to the carrier. A shipment that was cancelled before it began is refused.
+
+    Raises:
+        OutOfTurn: The shipment has begun already.
+    """
     if shipment.closed:
         return ShipmentRefused(command.order_id, "order_cancelled")
     if shipment.status != NEW:
@@ -46,9 +50,15 @@ def book_shipment(command: BookShipment, shipment: Shipment) -> Event:
 
 
 def record_booking(command: RecordBooking, shipment: Shipment) -> Event:
-    """If the shipment is to be cancelled by now, a late booking is cancelled at the carrier first."""
-    if _ended(shipment):
-        return _late_answer(command)
+    """Record the answer; if a cancellation was asked for meanwhile, a booking is cancelled at the carrier first.
+
+    Raises:
+        OutOfTurn: No booking is under way.
+    """
+    if _ended_by_operator(shipment):
+        if command.outcome == "ok":
+            return LateBookingCancellationRequested(command.order_id)
+        return LateBookingRefused(command.order_id, command.code)
     if shipment.status != BOOKING:
         raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status}, not BOOKING")
     booked = command.outcome == "ok"
@@ -61,7 +71,11 @@ def record_booking(command: RecordBooking, shipment: Shipment) -> Event:
 
 
 def end_booking(command: EndBooking, shipment: Shipment) -> Event:
-    """What an operator says counts as the carrier's refusal."""
+    """Treat the booking under way as refused, as an operator says.
+
+    Raises:
+        OutOfTurn: No booking is under way.
+    """
     if shipment.status != BOOKING:
         raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status}, not BOOKING")
     order_id = command.order_id
@@ -69,19 +83,33 @@ def end_booking(command: EndBooking, shipment: Shipment) -> Event:
 
 
 def dispatch_shipment(command: DispatchShipment, shipment: Shipment) -> Event:
+    """Request a call to the carrier that dispatches the parcel.
+
+    Raises:
+        OutOfTurn: The shipment is not booked, or a call is under way.
+    """
     if shipment.status != BOOKED or shipment.open:
         raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status}, not BOOKED")
     return ShipmentDispatchRequested(command.order_id)
 
 
 def record_dispatch(command: RecordDispatch, shipment: Shipment) -> Event:
+    """Record that the parcel is on its way.
+
+    Raises:
+        OutOfTurn: The carrier did not say ok, or the shipment is not booked.
+    """
     if command.outcome != "ok" or shipment.status != BOOKED:
         raise OutOfTurn(f"dispatch for order {command.order_id} ended {command.outcome} while {shipment.status}")
     return ShipmentDispatched(command.order_id)
 
 
 def cancel_shipment(command: CancelShipment, shipment: Shipment) -> Event:
-    """Undo whatever there is; if there is nothing yet, what arrives later is refused."""
+    """Undo the shipment in whatever state it is. If it has not begun, it leaves a tombstone.
+
+    Raises:
+        OutOfTurn: It was cancelled before, or is dispatched.
+    """
     if shipment.closed or shipment.cancel_wanted or shipment.status == DISPATCHED:
         raise OutOfTurn(f"shipment of order {command.order_id} is {shipment.status} and cannot be cancelled")
     if shipment.status == BOOKING:
@@ -92,22 +120,21 @@ def cancel_shipment(command: CancelShipment, shipment: Shipment) -> Event:
 
 
 def record_cancellation(command: RecordCancellation, shipment: Shipment) -> Event:
-    if command.outcome == "ok" and _ended(shipment) and shipment.open:
+    """Record that the carrier has the booking no longer.
+
+    Raises:
+        OutOfTurn: The carrier did not say ok, or no cancellation is under way.
+    """
+    if command.outcome == "ok" and _ended_by_operator(shipment) and shipment.open:
         return LateBookingCancelled(command.order_id)
     if command.outcome != "ok" or not shipment.cancel_wanted or shipment.closed:
         raise OutOfTurn(f"cancellation for order {command.order_id} ended {command.outcome} while {shipment.status}")
     return ShipmentCancelled(command.order_id)
 
 
-def _ended(shipment: Shipment) -> bool:
-    """Whether it was asked for, and is over: before the carrier's answer only an operator can have ended it."""
+def _ended_by_operator(shipment: Shipment) -> bool:
+    # It began and is over; as its call still had no answer, only an operator can have ended it
     return shipment.checkout is not None and shipment.status in (REFUSED, CANCELLED)
-
-
-def _late_answer(command: RecordBooking) -> Event:
-    if command.outcome != "ok":
-        return LateBookingRefused(command.order_id, command.code)
-    return LateBookingCancellationRequested(command.order_id)
 
 
 COMMANDS: Final[Mapping[type[Command], Handler]] = {

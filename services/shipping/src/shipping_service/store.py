@@ -1,4 +1,4 @@
-"""The shipping database: one row per order's shipment, loaded with locks and saved many at a time."""
+"""The shipping database: one row per shipment. Rows are locked when they are loaded, and saved many at a time."""
 
 from typing import Any, Final
 
@@ -42,6 +42,7 @@ def read(row: Any) -> Shipment:
 
 
 def write(shipment: Shipment) -> dict[str, Any]:
+    """The values of the columns of ROWS."""
     checkout = shipment.checkout
     return {
         "status": shipment.status,

@@ -1,7 +1,7 @@
-"""Every public command and event, and who owns it. Commands imperative, events past tense.
+"""Every public command and event, in one module per owner. Commands are imperative, events in the past tense.
 
-Amounts are integers of minor units; ids are UUID strings. A field may be added with a default; none is ever
-renamed or removed without a new version of the type (the golden files in tests/contracts guard it).
+Commands and events are dataclasses whose JSON is the contract between the services. A field may be added with a
+default; none is renamed or removed without a new version of the type (the golden files in tests/contracts guard it).
 """
 
 from typing import Final
@@ -102,4 +102,7 @@ SERVICES: Final = tuple(COMMANDS_OF)
 OWNER: Final[dict[type[Message], str]] = {
     kind: owner for table in (COMMANDS_OF, EVENTS_OF) for owner, kinds in table.items() for kind in kinds
 }
+"""Message type -> the service that handles it, if it is a command, or records it, if it is an event."""
+
 PUBLIC: Final = Vocabulary(OWNER)
+"""All messages that travel between services."""

@@ -9,27 +9,31 @@ from sagakit.message import Command, Event
 
 @dataclass(frozen=True, slots=True)
 class ReserveStock(AboutOrder, Command):
+    """Reserve the stock for all lines of the order, or for none."""
+
     checkout: Checkout
 
 
 @dataclass(frozen=True, slots=True)
 class CommitStock(AboutOrder, Command):
-    pass
+    """Commit the reserved stock, for the order is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReleaseStock(AboutOrder, Command):
-    pass
+    """Release the reserved stock, for the order is cancelled; refuse a reservation that comes later."""
 
 
 @dataclass(frozen=True, slots=True)
 class StockReserved(AboutOrder, Event):
+    """The stock for all lines is reserved."""
+
     checkout: Checkout
 
 
 @dataclass(frozen=True, slots=True)
 class StockRejected(AboutOrder, Event):
-    """`missing`: the SKUs that could not be had; empty when the order had been cancelled before."""
+    """Nothing is reserved. `missing` are the SKUs that are short; none if the order had been cancelled before."""
 
     missing: tuple[str, ...]
     customer: str = ""
@@ -37,12 +41,12 @@ class StockRejected(AboutOrder, Event):
 
 @dataclass(frozen=True, slots=True)
 class StockCommitted(AboutOrder, Event):
-    pass
+    """The reserved stock is committed, and will not be available again."""
 
 
 @dataclass(frozen=True, slots=True)
 class StockReleased(AboutOrder, Event):
-    pass
+    """The reservation is released: no stock is held for the order, and none will be committed."""
 
 
 COMMANDS: Final[tuple[type[Command], ...]] = (

@@ -9,37 +9,43 @@ from sagakit.message import Command, Event
 
 @dataclass(frozen=True, slots=True)
 class AuthorizePayment(AboutOrder, Command):
+    """Authorize the order's total at the payment provider."""
+
     checkout: Checkout
 
 
 @dataclass(frozen=True, slots=True)
 class CapturePayment(AboutOrder, Command):
-    pass
+    """Capture the authorized amount, for the order is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class VoidPayment(AboutOrder, Command):
-    pass
+    """Void the payment, for the order is cancelled; refuse an authorization that comes later."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentAuthorized(AboutOrder, Event):
+    """The provider holds the order's total for us."""
+
     checkout: Checkout
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentDeclined(AboutOrder, Event):
+    """The payment is declined; `code` is the provider's, or ended_by_operator, or order_cancelled."""
+
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentCaptured(AboutOrder, Event):
-    pass
+    """The provider has captured the order's total."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentVoided(AboutOrder, Event):
-    pass
+    """The payment is void: no money is held for the order, and none will be captured."""
 
 
 COMMANDS: Final[tuple[type[Command], ...]] = (

@@ -1,16 +1,20 @@
-"""What several messages carry: money, lines, an address, the checkout; and what every message about an order has."""
+"""The parts that several messages carry, and the base of all messages about an order."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Money:
+    """An amount in minor units of an ISO 4217 currency."""
+
     amount: int
     currency: str
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
+    """How many pieces of one SKU were ordered, and the price of one piece."""
+
     sku: str
     quantity: int
     unit_price: Money
@@ -18,6 +22,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Address:
+    """Where the parcel goes; `country` is an ISO 3166-1 alpha-2 code."""
+
     name: str
     line1: str
     city: str
@@ -27,10 +33,10 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """What every hold needs to know about the order, so that no service has to join two events.
+    """Everything about the order that a participant needs, so that none has to join two events.
 
-    The order service seals the token for payment and the address for shipping (`checkout.sealing`): everybody copies
-    them as they are. In clear is what was written before, or without keys.
+    The order service seals `payment_token` for payment and `address` for shipping (`checkout.sealing`), and the others
+    copy both unread. Both are in clear where they were written before sealing was introduced, or without keys.
     """
 
     customer: str
@@ -42,8 +48,11 @@ class Checkout:
 
 @dataclass(frozen=True, slots=True)
 class AboutOrder:
+    """A message about one order; `order_id` is a UUID."""
+
     order_id: str
 
     @property
     def subject(self) -> str:
+        """The order."""
         return self.order_id

@@ -9,37 +9,41 @@ from sagakit.message import Command, Event
 
 @dataclass(frozen=True, slots=True)
 class BookShipment(AboutOrder, Command):
+    """Book the shipment at the carrier."""
+
     checkout: Checkout
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchShipment(AboutOrder, Command):
-    pass
+    """Dispatch the parcel, for the order is confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
 class CancelShipment(AboutOrder, Command):
-    pass
+    """Cancel the shipment, for the order is cancelled; refuse a booking that comes later."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShipmentBooked(AboutOrder, Event):
-    pass
+    """The carrier has booked the shipment."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShipmentRefused(AboutOrder, Event):
+    """The shipment is refused; `code` is the carrier's, or ended_by_operator, or order_cancelled."""
+
     code: str
 
 
 @dataclass(frozen=True, slots=True)
 class ShipmentDispatched(AboutOrder, Event):
-    pass
+    """The carrier has dispatched the parcel."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShipmentCancelled(AboutOrder, Event):
-    pass
+    """The shipment is cancelled: no parcel will be dispatched for the order."""
 
 
 COMMANDS: Final[tuple[type[Command], ...]] = (

@@ -1,8 +1,8 @@
-"""What needs a human, in one list over all kinds: shown in pages, counted, pushed on, put away with a reason.
+"""What needs a human, as one list over all kinds: shown in pages, counted, retried, dismissed with a reason.
 
-The list is one statement over the service's own database (and this process's ailing tasks), so that a page, the count
-and the look-up of one item can never disagree. An item is put away under its `mark`, which changes when the item does:
-then it is back.
+The list is one statement over the service's own database (and this process's failing tasks), so that a page, the count
+and the look-up of one item never disagree. An item is dismissed under its `mark`, which changes when the item does:
+then it is back on the list.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ _DUE_NOW: Final = text("UPDATE outbox SET leased_until = now() WHERE id = :id RE
 
 
 class NoSuchEnding(Exception):
-    """An outcome that nobody but the provider may give to this `operation`; `valid` are those that an operator may."""
+    """An outcome that only the provider may give to this `operation`; `valid` are those that an operator may give."""
 
     def __init__(self, operation: str, valid: tuple[str, ...]) -> None:
         super().__init__(operation)
@@ -80,8 +80,11 @@ class NoSuchEnding(Exception):
 class Concern:
     """A kind of item of one service's own.
 
-    `rows`: a SELECT of id, kind, since, detail and mark (what changes when the item does), which may use `:after`, the
-    seconds after which something needs attention. `push`: move one on.
+    Attributes:
+        kind: Its name.
+        rows: A SELECT of id, kind, since, detail and mark (which changes when the item does). It may use `:after`, the
+            seconds after which something needs attention.
+        push: Tries one again.
     """
 
     kind: str
@@ -99,19 +102,20 @@ class Place:
 
 
 class Attention:
-    """One service's list. `run` keeps the metric right; ids of tasks are `task/<name>`, of this process alone."""
+    """One service's list, and its count as a metric. Ids of tasks are `task/<name>`, and are of this process alone."""
 
     def __init__(
         self,
-        engine: AsyncEngine,
-        participant: ServiceEngine,
+        database: AsyncEngine,
+        engine: ServiceEngine,
         concerns: Sequence[Concern] = (),
         period: float = COUNTED_EVERY,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._participant, self._concerns, self._period, self._now = participant, concerns, period, now
-        self._ailing: dict[str, tuple[datetime, str]] = {}
+        """`concerns`: the service's own kinds; `period`: seconds between two counts."""
+        self._single = database.execution_options(isolation_level="AUTOCOMMIT")
+        self._engine, self._concerns, self._period, self._now = engine, concerns, period, now
+        self._failing: dict[str, tuple[datetime, str]] = {}
         self._acted = asyncio.Event()
         rows = " UNION ALL ".join((_KNOWN, *(concern.rows for concern in concerns)))
         self._find = text(f"SELECT kind FROM ({rows}) AS item WHERE id = :id")
@@ -125,7 +129,7 @@ class Attention:
         self._dismiss = text(_DISMISS.format(rows=rows))
 
     async def page(self, after: Place | None, limit: int, *, dismissed: bool = False) -> Sequence[Row[Any]]:
-        """The next `limit` items, newest first: id, kind, since, detail; of those put away also who, why and when."""
+        """The next `limit` items, newest first: id, kind, since, detail; of dismissed ones also by whom, why, when."""
         values = {
             "at": after and after.at,
             "kind": after and after.kind,
@@ -137,14 +141,14 @@ class Attention:
             return (await connection.execute(statement, values if dismissed else values | self._values())).all()
 
     async def counts(self) -> Mapping[str, int]:
-        """How many there are of each kind, also of those of which there are none."""
-        none = dict.fromkeys((*KINDS, *(concern.kind for concern in self._concerns)), 0)
+        """How many items there are of each kind, zeros included."""
+        zeros = dict.fromkeys((*KINDS, *(concern.kind for concern in self._concerns)), 0)
         async with connected(self._single) as connection:
             rows = (await connection.execute(self._counts, self._values())).all()
-        return none | {row.kind: row.number for row in rows}
+        return zeros | {row.kind: row.number for row in rows}
 
     async def push(self, item_id: str, by: str) -> Pushed | None:
-        """Try one again now, put away or not, and what came of it; None if there is nothing of that id."""
+        """Try one again now, dismissed or not, and return the result; None if there is nothing of that id."""
         try:
             return await self._push(item_id, by)
         finally:
@@ -154,17 +158,17 @@ class Attention:
         async with connected(self._single) as connection:
             if (await connection.execute(_DUE_NOW, {"id": item_id})).first() is not None:
                 return Pushed(True, "due now")
-            found = self._values() | {"id": item_id, "after": 0.0}
-            kinds = (await connection.scalars(self._find, found)).all()
+            values = self._values() | {"id": item_id, "after": 0.0}
+            kinds = (await connection.scalars(self._find, values)).all()
         if TASK in kinds:
-            return Pushed(False, "a task is started again by itself, and goes on when its cause is gone")
+            return Pushed(False, "a task is restarted automatically, and recovers when its cause is gone")
         for concern in self._concerns:
             if concern.kind in kinds:
-                return await concern.push(self._participant, item_id)
-        return await self._participant.redrive(item_id, by)
+                return await concern.push(self._engine, item_id)
+        return await self._engine.redrive(item_id, by)
 
     async def dismiss(self, item_id: str, reason: str, by: str) -> Row[Any] | None:
-        """Put one away, and the record of that; the last record if that is done already; None if there is neither."""
+        """Dismiss one; the record of that, or the last one if it was dismissed before; None if there is neither."""
         values = {"id": item_id, "reason": reason, "by": by} | self._values()
         async with connected(self._single) as connection:
             if (await connection.execute(self._dismiss, values)).first() is not None:
@@ -173,21 +177,25 @@ class Attention:
             return (await connection.execute(_LAST_DISMISSAL, {"id": item_id})).first()
 
     async def resolve(self, item_id: str, outcome: str, reason: str, by: str) -> Row[Any] | None:
-        """End a call to a provider that has found no answer, as if this was it; the record of that.
+        """End a call to a provider that gets no answer, as if `outcome` were the answer; the record of that.
 
-        None if there is no such call. Raises NoSuchEnding, and HandlerFailed if the answer came meanwhile. Repeating it
-        is harmless. The call is made on: the provider may have had its effect, which is then undone there.
+        None if there is no such call. Repeating it is harmless. The call itself is still retried: the provider may
+        have had its effect, which is then undone there.
+
+        Raises:
+            NoSuchEnding: Only the provider may give this outcome.
+            HandlerFailed: The provider has answered in the meantime.
         """
         async with connected(self._single) as connection:
             body = await connection.scalar(_CALL, {"id": item_id})
         if body is None:
             return None
-        call, service = msgspec.json.decode(body, type=ProviderCall), self._participant.service
-        endings = service.endings(call)
+        call, port = msgspec.json.decode(body, type=ProviderCall), self._engine.service.provider
+        endings = port.endings(call) if port is not None else {}
         if outcome not in endings:
             raise NoSuchEnding(call.operation, tuple(endings))
         log.warning("call ended", extra={"item": item_id, "outcome": outcome, "by": by, "reason": reason})
-        await self._participant.dispatcher.do(endings[outcome])
+        await self._engine.dispatcher.do(endings[outcome])
         values = {"id": item_id, "detail": f"ended as {outcome}", "reason": reason, "by": by}
         async with connected(self._single) as connection:
             await connection.execute(_ENDED, values)
@@ -195,8 +203,8 @@ class Attention:
             return (await connection.execute(_LAST_DISMISSAL, {"id": item_id})).first()
 
     async def run(self) -> None:
-        """Count until cancelled: every `period` seconds, and at once after an operator's act."""
-        gauge = self._participant.metrics.attention
+        """Count until cancelled: every `period` seconds, and at once after an operator has changed something."""
+        gauge = self._engine.metrics.attention
         while True:
             self._acted.clear()
             try:
@@ -207,17 +215,17 @@ class Attention:
             await set_within(self._acted, self._period)
 
     def _values(self) -> dict[str, Any]:
-        settings: Settings = self._participant.settings
-        self._ailing = {
-            name: self._ailing[name]
-            if name in self._ailing and self._ailing[name][1] == error
+        settings: Settings = self._engine.settings
+        self._failing = {
+            name: self._failing[name]
+            if name in self._failing and self._failing[name][1] == error
             else (self._now(), error)
-            for name, error in self._participant.ailing().items()
+            for name, error in self._engine.ailing().items()
         }
         return {
             "after": settings.saga_attention_after,
             "attempts": settings.delivery_attempts,
-            "tasks": [f"task/{name}" for name in self._ailing],
-            "task_since": [since for since, _ in self._ailing.values()],
-            "task_errors": [error for _, error in self._ailing.values()],
+            "tasks": [f"task/{name}" for name in self._failing],
+            "task_since": [since for since, _ in self._failing.values()],
+            "task_errors": [error for _, error in self._failing.values()],
         }

@@ -1,5 +1,6 @@
 """`/attention` over HTTP, for operators."""
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
@@ -11,28 +12,40 @@ from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
     VISIBLE,
+    Conflict,
     Cursor,
+    Invalid,
     JsonResponse,
     Limit,
+    NotFound,
     Principal,
-    conflict,
+    Problem,
     decode_cursor,
     decode_instant,
     encode_cursor,
-    invalid,
     iso,
-    not_found,
     page,
     require_admin,
 )
 from sagakit.work import HandlerFailed
 
 Admin = Annotated[Principal, Depends(require_admin)]
-Dismissed = Annotated[bool, Query(description="what was put away, the latest first, instead of what is open")]
+Dismissed = Annotated[bool, Query(description="what was dismissed, the latest first, instead of what is open")]
+
+
+def routes(attention: Attention) -> APIRouter:
+    """The list, `retry`, `dismiss` and `resolve`; ids may contain slashes."""
+    handlers = _Handlers(attention)
+    router = APIRouter(tags=["operations"])
+    router.add_api_route("/attention", handlers.listing, methods=["GET"])
+    router.add_api_route("/attention/{item_id:path}/retry", handlers.retry, methods=["POST"])
+    router.add_api_route("/attention/{item_id:path}/dismiss", handlers.dismiss, methods=["POST"])
+    router.add_api_route("/attention/{item_id:path}/resolve", handlers.resolve, methods=["POST"])
+    return router
 
 
 class DismissalIn(BaseModel):
-    """Why an item needs nobody's attention any more."""
+    """Why an item needs no attention any longer."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -40,75 +53,79 @@ class DismissalIn(BaseModel):
 
 
 class ResolutionIn(DismissalIn):
-    """What came of a call to a provider that gets no answer, and how you know."""
+    """The outcome of a call to a provider that gets no answer, and how you know it."""
 
     outcome: Annotated[str, StringConstraints(min_length=1, max_length=32), PRINTABLE]
 
 
-def routes(attention: Attention) -> APIRouter:
-    """The list, `retry`, `dismiss` and `resolve`; ids may contain slashes."""
+@dataclass(frozen=True, slots=True)
+class _Handlers:
+    """The docstrings are shown to clients, in the API's own documentation."""
+
+    attention: Attention
 
     async def listing(
-        caller: Admin, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT, dismissed: Dismissed = False
+        self, caller: Admin, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT, dismissed: Dismissed = False
     ) -> Response:
-        """What needs a human, newest first: dead letters, calls that find no answer, messages that cannot be
-        published, orders that do not settle, tasks of this process that fail. `dismissed=true`: what was put away."""
+        """What needs a human, newest first; with `dismissed=true` what was dismissed.
+
+        Dead letters, calls without an answer, messages that cannot be published, orders that do not settle, and tasks
+        of this process that fail.
+        """
         key = decode_cursor(cursor, str, str, str)
         after = Place(decode_instant(key[0]), key[1], key[2]) if key else None
-        rows = await attention.page(after, limit + 1, dismissed=dismissed)
+        rows = await self.attention.page(after, limit + 1, dismissed=dismissed)
         last = rows[limit - 1] if len(rows) > limit else None
         time = "at" if dismissed else "since"
         following = encode_cursor(getattr(last, time).isoformat(), last.kind, last.id) if last else None
         return JsonResponse(page([_item(row, dismissed) for row in rows[:limit]], following))
 
-    async def retry(item_id: str, caller: Admin) -> Response:
+    async def retry(self, item_id: str, caller: Admin) -> Response:
         """Try again now, and say what came of it: `retried` is false when it failed again, and `detail` says why.
 
         Always 200 when there was something to try; 404 if there is nothing of that id. Repeating it is harmless.
-        """
-        pushed = await attention.push(item_id, caller.subject) if item_id.isprintable() else None
+        """  # noqa: DOC501
+        pushed = await self.attention.push(item_id, caller.subject) if item_id.isprintable() else None
         if pushed is None:
-            raise not_found("Nothing of that id needs attention.")
+            raise NotFound("Nothing of that id needs attention.")
         if pushed.done:
             return JsonResponse({"id": item_id, "retried": True, "outcome": pushed.detail})
         return JsonResponse({"id": item_id, "retried": False, "outcome": "failed", "detail": pushed.detail})
 
-    async def dismiss(item_id: str, dismissal: DismissalIn, caller: Admin) -> Response:
-        """Put an item away with a reason, until it changes or comes again. Repeating it changes nothing.
+    async def dismiss(self, item_id: str, dismissal: DismissalIn, caller: Admin) -> Response:
+        """Dismiss an item with a reason, until it changes or comes again. Repeating it changes nothing.
 
         The reason and who gave it are kept, in the database and in the log.
-        """
-        row = await attention.dismiss(item_id, dismissal.reason, caller.subject) if item_id.isprintable() else None
+        """  # noqa: DOC501
+        reason, by = dismissal.reason, caller.subject
+        row = await self.attention.dismiss(item_id, reason, by) if item_id.isprintable() else None
         if row is None:
-            raise not_found("Nothing of that id needs attention.")
+            raise NotFound("Nothing of that id needs attention.")
         return JsonResponse({"dismissed": True, **_item(row, dismissed=True)})
 
-    async def resolve(item_id: str, resolution: ResolutionIn, caller: Admin) -> Response:
+    async def resolve(self, item_id: str, resolution: ResolutionIn, caller: Admin) -> Response:
         """End a call to a provider that gets no answer: `outcome` counts as the provider's. Repeating it is harmless.
 
-        Only what can be made good is accepted: an authorization as `declined`, a booking as `refused`. The provider is
-        asked on under the same key; should it have done it after all, that is undone there.
-        """
+        Only an outcome that can be made good is accepted: an authorization as `declined`, a booking as `refused`. The
+        provider is still called under the same key; if it has done it after all, it is undone there.
+        """  # noqa: DOC501
         outcome, reason, by = resolution.outcome, resolution.reason, caller.subject
         try:
-            row = await attention.resolve(item_id, outcome, reason, by) if item_id.isprintable() else None
+            row = await self.attention.resolve(item_id, outcome, reason, by) if item_id.isprintable() else None
         except NoSuchEnding as error:
-            if not error.valid:
-                detail = f"Only the provider can end a {error.operation}; retry it, or dismiss it with a reason."
-                raise conflict("not_resolvable", detail) from None
-            raise invalid("outcome", f"must be one of: {', '.join(error.valid)}") from None
+            raise _not_resolvable(error) from None
         except HandlerFailed:
-            raise conflict("answered", "The call has its answer meanwhile.") from None
+            raise Conflict("answered", "The call has been answered in the meantime.") from None
         if row is None:
-            raise not_found("No call of that id is without answer.")
+            raise NotFound("No call of that id is without an answer.")
         return JsonResponse({"resolved": True, "outcome": outcome, **_item(row, dismissed=True)})
 
-    router = APIRouter(tags=["operations"])
-    router.add_api_route("/attention", listing, methods=["GET"])
-    router.add_api_route("/attention/{item_id:path}/retry", retry, methods=["POST"])
-    router.add_api_route("/attention/{item_id:path}/dismiss", dismiss, methods=["POST"])
-    router.add_api_route("/attention/{item_id:path}/resolve", resolve, methods=["POST"])
-    return router
+
+def _not_resolvable(error: NoSuchEnding) -> Problem:
+    if error.valid:
+        return Invalid("outcome", f"must be one of: {', '.join(error.valid)}")
+    detail = f"Only the provider can end a {error.operation}; retry it, or dismiss it with a reason."
+    return Conflict("not_resolvable", detail)
 
 
 def _item(row: Any, dismissed: bool) -> dict[str, Any]:

@@ -1,14 +1,14 @@
-"""The composition shared by all services: settings -> engine, store, mode, providers, participant, web application."""
+"""The composition of every service: settings -> database, store, mode, provider, engine, web application."""
 
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter
 from sqlalchemy import MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -18,6 +18,7 @@ from sagakit.app.peers import Peers, urls_of
 from sagakit.app.readiness import DatabaseProbe, Readiness, revisions
 from sagakit.app.server import serve
 from sagakit.engine.engine import ServiceEngine
+from sagakit.logs import configure_logging
 from sagakit.modes.unreliable import UnreliableMode
 from sagakit.ports import Mode, Probed
 from sagakit.postgres.connection import engine_for
@@ -27,12 +28,15 @@ from sagakit.postgres.standby import Standby
 from sagakit.postgres.store import SqlStore
 from sagakit.provider import InstantProvider, Opened, Provider, ProviderCall, ProviderOutcome, as_it_is
 from sagakit.saga import Saga
-from sagakit.service import Service, no_call
+from sagakit.service import Service
 from sagakit.settings import Settings
 from sagakit.tasks import Background
-from sagakit.telemetry import Metrics, configure_logging
+from sagakit.telemetry import Metrics
 from sagakit.topology import Topology
 from sagakit.web.app import create_app
+
+Rules = Callable[[ProviderCall], ProviderOutcome]
+"""What the providers of PROVIDERS=instant decide."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +44,28 @@ class ServiceContext:
     """What a service's routers and background work are built from."""
 
     settings: Settings
-    engine: AsyncEngine
+    database: AsyncEngine
     store: SqlStore
     dead_letters: SqlDeadLetters
-    participant: ServiceEngine
+    engine: ServiceEngine
     attention: Attention
     metrics: Metrics
 
 
 @dataclass(frozen=True)
 class ServiceDefinition:
-    """All that tells one service from another; `domain` are the modules whose digest `/health/ready` shows.
+    """What tells one service from another.
 
-    `opened` opens what is sealed in a call to a provider, on its way there.
+    Attributes:
+        service: Its commands, events and reactions.
+        metadata: The tables that its database must have.
+        rows: How its states are loaded and saved.
+        router: Its HTTP interface.
+        domain: The modules whose digest `/health/ready` shows.
+        concerns: Kinds of items of its own that need an operator.
+        background: Tasks of its own, by name.
+        seed: Fills a new database.
+        opened: Opens what is sealed in a call, just before the provider gets it.
     """
 
     service: Service
@@ -61,7 +74,7 @@ class ServiceDefinition:
     router: Callable[[ServiceContext], APIRouter]
     domain: tuple[ModuleType, ...]
     concerns: tuple[Concern, ...] = ()
-    background: Callable[[ServiceContext], Mapping[str, Callable[[], Any]]] = lambda host: {}
+    background: Callable[[ServiceContext], Mapping[str, Callable[[], Any]]] = lambda context: {}
     seed: Callable[[AsyncConnection], Awaitable[None]] | None = None
     opened: Callable[[Settings], Opened] = lambda settings: as_it_is
 
@@ -72,13 +85,13 @@ def folder_of(definition: ServiceDefinition) -> Path:
 
 
 def digest(modules: tuple[ModuleType, ...]) -> str:
-    """A digest of the modules' source: the same in every mode, or the comparison is void."""
+    """A digest of the modules' source. It has to be the same in every mode for a comparison of modes to count."""
     source = "".join(inspect.getsource(module) for module in modules)
     return hashlib.sha256(source.encode()).hexdigest()[:16]
 
 
 class PublishOnly:
-    """A mode as `ROLE=api` has it: what the door decides is published, and nothing is received."""
+    """The mode of a process with `ROLE=api`: it publishes, and consumes nothing."""
 
     def __init__(self, mode: Mode) -> None:
         self.outgoing, self.start, self.publish, self.close = mode.outgoing, mode.start, mode.publish, mode.close
@@ -86,91 +99,91 @@ class PublishOnly:
             self.probe = mode.probe
 
     async def run(self) -> None:
-        """Others consume."""
-
-
-def _provider(
-    definition: ServiceDefinition, settings: Settings, rules: Callable[[ProviderCall], ProviderOutcome]
-) -> Provider:
-    """An HTTP client only for those who call: to import one is a tenth of what a start costs."""
-    opened = definition.opened(settings)
-    if settings.providers == "instant" or definition.service.call is no_call:
-        return InstantProvider(rules, opened)
-    from sagakit.provider_http import HttpProvider
-
-    return HttpProvider.from_settings(settings, opened)
+        """Return at once: processes of other roles consume."""
 
 
 async def run_service(
-    definition: ServiceDefinition,
-    settings: Settings,
-    saga: Saga,
-    topology: Callable[[str], Topology],
-    rules: Callable[[ProviderCall], ProviderOutcome],
+    definition: ServiceDefinition, settings: Settings, saga: Saga, topology: Callable[[str], Topology], rules: Rules
 ) -> int:
     """Run the service until it is told to stop; the exit status.
 
-    `ROLE=api` serves without consuming, `ROLE=worker` consumes and serves health and metrics alone; either has the
-    door, the relay, the caller of providers and the sweeper, which any number of processes may run at once.
+    `ROLE=api` serves without consuming, `ROLE=worker` consumes and serves health and metrics alone. Both have the
+    dispatcher, the relay, the provider caller and the background tasks, which any number of processes may run at once.
     """
-    name = modes.resolve(settings.coordination_mode)
-    settings, spec = replace(settings, coordination_mode=name), modes.MODES[name]
-    configure_logging(definition.service.name, name, settings.log_level)
+    settings, service = _resolved(settings), definition.service
+    configure_logging(service.name, settings.coordination_mode, settings.log_level)
     metrics = Metrics()
     standby = Standby(settings.standby_timeout) if settings.standby_timeout else None
-    if standby:  # who waits in line waits for the same commit
-        settings = replace(settings, door_timeout=min(settings.door_timeout, standby.seconds))
-    engine = engine_for(settings.database_url, settings.db_pool, standby=standby)
+    database = engine_for(settings.database_url, settings.db_pool, standby=standby)
     store = SqlStore(
-        engine,
-        definition.service.vocabulary,
+        database,
+        service.vocabulary,
         definition.rows(settings),
         lease=settings.outbox_lease,
         pause=settings.retry_max,
         writable=standby.check if standby else lambda: None,
     )
-    mode: Mode = modes.load(name, settings, definition.service, saga, topology(spec.style))
-    if settings.role == "api":
-        mode = PublishOnly(mode)
-    if settings.fault_injection:
-        mode = UnreliableMode(mode)
-    provider = _provider(definition, settings, rules)
-    letters = SqlDeadLetters(engine)
-    participant = ServiceEngine(definition.service, store, mode, provider, letters, settings, metrics)
-    attention = Attention(engine, participant, definition.concerns)
-    this = ServiceContext(settings, engine, store, letters, participant, attention, metrics)
-    database, peers = (
-        DatabaseProbe(engine, definition.metadata, revisions(folder_of(definition)), standby=standby is not None),
-        Peers(name, urls_of(settings)),
-    )
-    about = {
-        "service": definition.service.name,
-        "role": settings.role,
-        "mode": name,
-        "domain": digest(definition.domain),
-    }
-    readiness = Readiness(participant, database, peers, spec.substrate, about)
-    for dependency, outside in ((spec.substrate, mode), ("provider", provider)):
-        if isinstance(outside, Probed):
-            participant.dependencies.watch(dependency, outside.probe)
-    app: FastAPI = create_app(definition.service.name, settings, readiness, metrics=metrics)
+    dead_letters = SqlDeadLetters(database)
+    mode, provider = _mode(service, settings, saga, topology), _provider(definition, settings, rules)
+    engine = ServiceEngine(service, store, mode, provider, dead_letters, settings, metrics)
+    attention = Attention(database, engine, definition.concerns)
+    context = ServiceContext(settings, database, store, dead_letters, engine, attention, metrics)
+    known = revisions(folder_of(definition))
+    probe = DatabaseProbe(database, definition.metadata, known, standby=standby is not None)
+    peers = Peers(settings.coordination_mode, urls_of(settings))
+    substrate = modes.MODES[settings.coordination_mode].substrate
+    readiness = Readiness(engine, probe, peers, substrate, _about(definition, settings))
+    app = create_app(service.name, settings, readiness, metrics=metrics)
     if settings.role != "worker":
-        app.include_router(definition.router(this))
-    background = Background(metrics)
+        app.include_router(definition.router(context))
 
     async def startup() -> None:
-        await participant.start()
-        participant.background.start("attention", attention.run)
-        participant.background.start("peers", peers.run)
-        for work, run in definition.background(this).items():
-            participant.background.start(work, run)
+        for name, dependency in ((substrate, mode), ("provider", provider)):
+            if isinstance(dependency, Probed):
+                engine.dependencies.watch(name, dependency.probe)
+        await engine.start()
+        for name, work in {"attention": attention.run, "peers": peers.run, **definition.background(context)}.items():
+            engine.background.start(name, work)
 
     async def shutdown() -> None:
-        await participant.stop()
-        await provider.close()
-        await database.close()
-        await engine.dispose()
+        for close in (engine.stop, provider.close, probe.close, database.dispose):
+            await close()
         if standby:
             await standby.close()
 
-    return await serve(app, settings, startup, shutdown, background=background)
+    return await serve(app, settings, startup, shutdown, background=Background(metrics))
+
+
+def _resolved(settings: Settings) -> Settings:
+    """The settings with the mode's full name; where commits wait for a standby, requests wait no longer than they."""
+    settings = settings.model_copy(update={"coordination_mode": modes.resolve(settings.coordination_mode)})
+    if not settings.standby_timeout:
+        return settings
+    return settings.model_copy(update={"door_timeout": min(settings.door_timeout, settings.standby_timeout)})
+
+
+def _about(definition: ServiceDefinition, settings: Settings) -> Mapping[str, str]:
+    return {
+        "service": definition.service.name,
+        "role": settings.role,
+        "mode": settings.coordination_mode,
+        "domain": digest(definition.domain),
+    }
+
+
+def _mode(service: Service, settings: Settings, saga: Saga, topology: Callable[[str], Topology]) -> Mode:
+    name = settings.coordination_mode
+    mode: Mode = modes.load(name, settings, service, saga, topology(modes.MODES[name].style))
+    if settings.role == "api":
+        mode = PublishOnly(mode)
+    return UnreliableMode(mode) if settings.fault_injection else mode
+
+
+def _provider(definition: ServiceDefinition, settings: Settings, rules: Rules) -> Provider:
+    """An HTTP client only for a service that calls: its import alone takes a tenth of the time to start."""
+    opened = definition.opened(settings)
+    if settings.providers == "instant" or definition.service.provider is None:
+        return InstantProvider(rules, opened)
+    from sagakit.provider_http import HttpProvider
+
+    return HttpProvider.from_settings(settings, opened)

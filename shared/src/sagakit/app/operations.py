@@ -1,5 +1,4 @@
-"""What every service's HTTP interface has in common: the timeline of an order, what needs attention,
-failpoints."""
+"""What every service's HTTP interface has in common: the timeline of an order, `/attention`, and faults."""
 
 import asyncio
 import os
@@ -17,7 +16,7 @@ from sagakit.app.host import ServiceContext
 from sagakit.faults import POINTS, Failpoint, failpoints
 from sagakit.modes.unreliable import Kind, MessageFault, message_faults
 from sagakit.postgres.connection import connected
-from sagakit.web.app import JsonResponse, Principal, iso, not_found, require_admin, require_caller
+from sagakit.web.app import JsonResponse, NotFound, Principal, iso, require_admin, require_caller
 
 Row = TypeVar("Row")
 Admin = Annotated[Principal, Depends(require_admin)]
@@ -31,7 +30,7 @@ TIMELINE = text(
 
 
 class FaultIn(BaseModel):
-    """One failpoint: what happens at which point, on the how-manieth passage."""
+    """One failpoint: `action` happens at `point`, the `hit`th time that it is passed; a stall takes `seconds`."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -42,7 +41,7 @@ class FaultIn(BaseModel):
 
 
 class MessageFaultIn(BaseModel):
-    """What happens to a share of the messages that this process publishes; `seconds`: at most so late."""
+    """What happens to a share of the messages that this process publishes; a delay takes `seconds` at most."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +51,7 @@ class MessageFaultIn(BaseModel):
 
 
 class FaultsIn(BaseModel):
-    """What replaces all that is set: the failpoints, and what happens to messages, if anything."""
+    """Replaces all faults of the process: its failpoints, and what happens to messages, if anything."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -61,39 +60,40 @@ class FaultsIn(BaseModel):
 
 
 class DataLoader(Generic[Row]):
-    """Reads by key that arrive together are answered by one query; a lone read never waits."""
+    """Answers reads by key that arrive together with one query; a lone read never waits."""
 
     def __init__(self, fetch: Callable[[list[str]], Awaitable[Mapping[str, Row]]]) -> None:
+        """`fetch`: the rows of these keys, by key."""
         self._fetch = fetch
-        self._asked: dict[str, asyncio.Future[Row | None]] = {}
+        self._waiting: dict[str, asyncio.Future[Row | None]] = {}
         self._running: asyncio.Task[None] | None = None
 
     async def get(self, key: str) -> Row | None:
         """The row of that key as it was after this call began; None if there is none."""
-        future = self._asked.get(key)
+        future = self._waiting.get(key)
         if future is None:
-            future = self._asked[key] = asyncio.get_running_loop().create_future()
+            future = self._waiting[key] = asyncio.get_running_loop().create_future()
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._run())
         return await asyncio.shield(future)
 
     async def _run(self) -> None:
-        while self._asked:
-            asked, self._asked = self._asked, {}
+        while self._waiting:
+            waiting, self._waiting = self._waiting, {}
             try:
-                found = await self._fetch(sorted(asked))
+                rows = await self._fetch(sorted(waiting))
             except Exception as error:
-                for future in asked.values():
+                for future in waiting.values():
                     future.set_exception(error)
                     future.exception()
             else:
-                for key, future in asked.items():
-                    future.set_result(found.get(key))
+                for key, future in waiting.items():
+                    future.set_result(rows.get(key))
 
 
-def fetcher(engine: AsyncEngine, statement: str) -> Callable[[list[str]], Awaitable[Mapping[str, Any]]]:
-    """A fetch for Coalesced: rows of a statement over `:ids`, by their first column."""
-    single = engine.execution_options(isolation_level="AUTOCOMMIT")
+def fetcher(database: AsyncEngine, statement: str) -> Callable[[list[str]], Awaitable[Mapping[str, Any]]]:
+    """A fetch for DataLoader: the rows of a statement over `:ids`, by their first column."""
+    single = database.execution_options(isolation_level="AUTOCOMMIT")
     compiled = text(statement)
 
     async def fetch(ids: list[str]) -> Mapping[str, Any]:
@@ -104,14 +104,14 @@ def fetcher(engine: AsyncEngine, statement: str) -> Callable[[list[str]], Awaita
 
 
 def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
-    """`/timeline`, `/attention` and, where they may be set, `/faults`."""
+    """`/timeline`, `/attention` and, with FAULT_INJECTION on, `/faults`. `owner_of`: an order's customer."""
     router = APIRouter()
-    single = context.engine.execution_options(isolation_level="AUTOCOMMIT")
+    single = context.database.execution_options(isolation_level="AUTOCOMMIT")
 
     async def timeline(order_id: str, caller: Anyone) -> Response:
-        """This service's own journal of an order: commands claimed and events recorded, with times and causes."""
+        """This service's own journal of an order: commands claimed and events recorded, with times and causes."""  # noqa: DOC501
         if not caller.is_admin and await owner_of(order_id) != caller.subject:
-            raise not_found("No such order here.")
+            raise NotFound("No such order here.")
         async with connected(single) as connection:
             rows = (await connection.execute(TIMELINE, {"low": f"{order_id}/", "high": f"{order_id}0"})).all()
         items = [
@@ -119,11 +119,11 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
             for row in rows
         ]
         if not items:
-            raise not_found("No such order here.")
-        return JsonResponse({"order_id": order_id, "service": context.participant.service.name, "items": items})
+            raise NotFound("No such order here.")
+        return JsonResponse({"order_id": order_id, "service": context.engine.service.name, "items": items})
 
     async def faults(caller: Admin) -> Response:
-        """What is set in this process, and how often each failpoint and each kind of message fault has fired."""
+        """The faults that are set in this process, and how often each kind has fired."""
         return JsonResponse(
             {
                 "set": list(failpoints.armed.values()),
@@ -135,10 +135,10 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
         )
 
     async def set_faults(body: FaultsIn, caller: Admin) -> Response:
-        """Replace all that is set in this process; with replicas each has its own."""
-        failpoints.set([Failpoint(one.point, one.action, one.hit, one.seconds) for one in body.set])
-        wanted = body.messages
-        message_faults.current = MessageFault(wanted.kind, wanted.share, wanted.seconds) if wanted else None
+        """Replace the faults of this process; each replica has its own."""
+        failpoints.set([Failpoint(it.point, it.action, it.hit, it.seconds) for it in body.set])
+        fault = body.messages
+        message_faults.current = MessageFault(fault.kind, fault.share, fault.seconds) if fault else None
         return await faults(caller)
 
     if context.settings.fault_injection:

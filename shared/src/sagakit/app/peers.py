@@ -1,4 +1,4 @@
-"""Whether the services of one stack run in one mode: each asks the others, who say it in `/health/live`."""
+"""Whether all services of a stack run in the same mode: each asks the others for theirs, at `/health/live`."""
 
 import asyncio
 import time
@@ -12,7 +12,7 @@ from sagakit.settings import Settings
 
 PERIOD: Final = 5.0
 TIMEOUT: Final = 2.0
-PATIENCE: Final = 30.0  # a switch of the mode takes so long, at most
+PATIENCE: Final = 30.0  # the longest time that switching the mode of a stack takes
 
 
 class _Live(msgspec.Struct):
@@ -32,10 +32,7 @@ def urls_of(settings: Settings) -> dict[str, str]:
 
 
 class Peers:
-    """`disagreement` are the peers that have said another mode than `mode`, at each answer for `patience` seconds.
-
-    One that cannot be reached, or answers for another service, disagrees with nobody.
-    """
+    """Asks the peers for their mode. A peer that cannot be reached, or is another service, counts as agreeing."""
 
     def __init__(
         self,
@@ -46,16 +43,17 @@ class Peers:
         patience: float = PATIENCE,
         ask: Callable[[str], Awaitable[tuple[int, bytes]]] = get,
     ) -> None:
+        """`period`: seconds between two questions; `patience`: seconds for which peers may disagree."""
         self._mode, self._urls, self._period, self._patience, self._ask = mode, urls, period, patience, ask
-        self._others: dict[str, tuple[str, float]] = {}  # the mode that it says, and since when
+        self._others: dict[str, tuple[str, float]] = {}  # of each: its mode, and since when
 
     def disagreement(self) -> dict[str, str]:
-        """Peer -> mode."""
+        """Peers that have run in another mode for longer than `patience`, and their modes."""
         now = time.monotonic()
         return {name: mode for name, (mode, since) in sorted(self._others.items()) if now - since > self._patience}
 
     async def run(self) -> None:
-        """Ask all, each period."""
+        """Ask all peers each period, until cancelled."""
         while True:
             await asyncio.gather(*(self._look(name, url) for name, url in self._urls.items()))
             await asyncio.sleep(self._period)
@@ -69,11 +67,11 @@ class Peers:
             self._others[name] = other, since
 
     async def _other(self, name: str, url: str) -> str | None:
-        """The mode that the peer says, unless it is ours or nobody knows."""
+        """The mode of the peer; None if it is ours or unknown."""
         try:
             async with asyncio.timeout(TIMEOUT):
                 _, body = await self._ask(f"{url}/health/live")
-            said = msgspec.json.decode(body, type=_Live)
+            live = msgspec.json.decode(body, type=_Live)
         except (OSError, msgspec.MsgspecError):
             return None
-        return said.mode if said.service == name and said.mode != self._mode else None
+        return live.mode if live.service == name and live.mode != self._mode else None

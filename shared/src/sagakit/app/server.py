@@ -1,9 +1,8 @@
 """How a process starts, keeps its background work alive, and stops.
 
-Guarantee: SIGTERM and SIGINT end the process with status 0 within `DRAIN_TIMEOUT`: it stops accepting,
-releases waiters, finishes requests under way, stops its background work, and only then closes what it opened.
-A background task that may not be restarted and fails ends the process with status 1, for its supervisor to
-start it again.
+Guarantee: SIGTERM and SIGINT end the process with status 0 within `DRAIN_TIMEOUT`. It stops accepting connections,
+answers waiting requests, finishes those in progress, stops its background work, and only then closes what it opened.
+A background task that may not be restarted and fails ends the process with status 1, for its supervisor to restart.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ log = logging.getLogger("sagakit.app.server")
 Hook = Callable[[], Awaitable[None]]
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _BACKLOG: Final = 2048
-_HTTP_SHARE: Final = 0.6
-_CLOSING: Final = 5.0
-_OTHER_FILES: Final = 1024  # databases, brokers, providers, and connections that are about to be closed
+_HTTP_SHARE: Final = 0.6  # of the time to drain, for requests in progress
+_CLOSING: Final = 5.0  # seconds after which a process that does not end is ended
+_OTHER_FILES: Final = 1024  # open files besides HTTP: databases, brokers, providers, connections that are closing
 
 
 class Server(uvicorn.Server):
@@ -64,10 +63,11 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `serve`."""
         yield
 
     async def finish(self) -> None:
-        """Stop accepting, let the requests under way end, and return."""
+        """Stop accepting connections, and return when the requests in progress have ended."""
         self.should_exit = True
         if self.task is not None:
             await self.task
@@ -81,9 +81,9 @@ async def serve(
     *,
     background: Background | None = None,
 ) -> int:
-    """Run `startup`, serve `app` until a signal or a failure, run `shutdown`; return the exit status.
+    """Run `startup`, serve `app` until a signal or a failure, run `shutdown`; the exit status.
 
-    `shutdown` runs after `background` has stopped, and even when `startup` failed: it closes what was opened.
+    `shutdown` closes what was opened: it runs after `background` has stopped, and even when `startup` failed.
     """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in _SIGNALS:
@@ -118,10 +118,10 @@ async def serve(
 
 
 def run(main: Coroutine[Any, Any, int]) -> NoReturn:
-    """Run `main` under uvloop and exit with the status it returns; what still lingers then is cut off.
+    """Run `main` under uvloop and exit with the status it returns, whatever else still runs.
 
-    What has been imported lives for ever and is kept out of garbage collection, which runs less often: commands are
-    small values that live and die together, and looking for cycles among them cost a third of the time at the door.
+    Imported modules are kept out of garbage collection, which also runs less often than by default: commands are small
+    values without cycles, and looking for cycles among them took a third of the dispatcher's time.
     """
     gc.collect()
     gc.freeze()
@@ -133,20 +133,23 @@ def run(main: Coroutine[Any, Any, int]) -> NoReturn:
 
 
 def allow_connections(settings: Settings) -> None:
-    """Let the process open as many files as HTTP_CONNECTIONS_MAX needs, as far as the system lets it."""
+    """Raise the limit of open files to what HTTP_CONNECTIONS_MAX needs, as far as the system allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = settings.http_connections_max + _OTHER_FILES
-    if hard != resource.RLIM_INFINITY and wanted > hard:
-        log.warning("more connections are allowed than the process can open", extra={"wanted": wanted, "limit": hard})
-        wanted = hard
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    needed = settings.http_connections_max + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        log.warning("more connections are allowed than the process can open", extra={"wanted": needed, "limit": hard})
+        needed = hard
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A bound socket; with several replicas they share the port, and the kernel spreads connections.
+    """A bound socket. Several replicas share the port, and the kernel spreads connections over them.
 
-    The protocol is named, since asyncio sets TCP_NODELAY only where it is.
+    The socket names its protocol because asyncio sets TCP_NODELAY only then.
+
+    Raises:
+        OSError: The address is in use, or not one of this machine.
     """
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -179,7 +182,7 @@ async def _until_stopped(
 
 
 async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
-    """Whether `work` came to its end before `stop`; raises what it raises, cancels it when it lost."""
+    """Whether `work` ended before `stop` was set; its error is raised, and at `stop` it is cancelled."""
     task, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
     await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
@@ -192,7 +195,7 @@ async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
 
 
 def _arm(seconds: float, status: int) -> threading.Timer:
-    """End the process, whatever it does, unless the timer is cancelled within `seconds`."""
+    """End the process after `seconds`, whatever it does, unless the timer is cancelled."""
     timer = threading.Timer(seconds, os._exit, (status,))
     timer.daemon = True
     timer.start()

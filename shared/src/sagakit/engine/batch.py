@@ -1,28 +1,32 @@
-"""The one door, seen from inside: what a batch of commands does to locked states. Synchronous and pure.
+"""What a batch of commands does to locked states. Synchronous and pure.
 
-The dispatcher wraps it in a transaction; the simulation calls it with states of its own. Of a batch, commands
-about one subject are applied one after another, in the order of their arrival.
+The dispatcher wraps it in a transaction; the simulation calls it with states of its own. Commands of one batch about
+the same subject are applied one after another, in the order of their arrival.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
 from sagakit import envelope
 from sagakit.message import Command, Event, id_of, message_id
-from sagakit.ports import CALLS, Changes, Claim, Entry, LedgerEntry, Mode, OutboxRow
+from sagakit.ports import CALLS, Changes, Claim, JournalRow, LedgerEntry, Mode, OutboxRow
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import OutOfTurn, Service, WorkingSet
 from sagakit.work import Continue, Execute, HandlerFailed, Item, Nudge
 
+DecideNow = Callable[[ProviderCall], ProviderOutcome | None]
+"""The outcome of a call without any I/O; None if the provider has to be called."""
+
 
 def claims(items: Sequence[Item]) -> list[Claim]:
     """The inbox rows of a batch, sorted by id, one for each command."""
-    found: dict[str, Claim] = {}
+    rows: dict[str, Claim] = {}
     for item in items:
         if isinstance(item, Execute):
-            found.setdefault(message_id(item.command), Claim(message_id(item.command), item.subject, item.cause))
-    return [found[key] for key in sorted(found)]
+            rows.setdefault(message_id(item.command), Claim(message_id(item.command), item.subject, item.cause))
+    return [rows[key] for key in sorted(rows)]
 
 
 def candidates(service: Service, command: Command) -> list[str]:
@@ -37,96 +41,118 @@ def apply_batch(
     fresh: set[str],
     working: WorkingSet,
     recorded: Mapping[str, Event],
-    decide_now: Callable[[ProviderCall], ProviderOutcome | None],
+    decide_now: DecideNow,
 ) -> tuple[list[Event | None], Changes]:
     """Apply `items` to `working`; the answer to each, and what is to be written.
 
-    `fresh`: the command ids claimed just now; any other is a repeat, which has no effect but is answered again from
-    `recorded`. `decide_now` is asked before a call goes to the outbox: an instant provider answers at once.
-    An answer may be a private event (a call is under way), or None (a repeat while it is). Raises HandlerFailed.
+    Args:
+        service: Whose commands these are.
+        mode: Names the messages that an event leads to.
+        items: What to do, in this order.
+        fresh: The ids of commands that were claimed just now. Any other command is a repeat: it has no effect, and is
+            answered again from `recorded`.
+        working: The locked states.
+        recorded: Events already in the journal that can answer a repeat, by id.
+        decide_now: Is asked before a call goes to the outbox: an instant provider answers at once.
+
+    Returns:
+        An answer for each item: a public event, a private one while a call is under way, or None for a repeat while it
+        is; and the changes to write.
+
+    Raises:
+        HandlerFailed: A handler raised. It names the item; nothing of the batch may be kept.
     """
-    changes = Changes()
+    batch = _Batch(service, mode, working, dict(recorded), decide_now)
     unclaimed = set(fresh)
-    known = dict(recorded)
     answers: list[Event | None] = []
     for item in items:
         try:
             if not isinstance(item, Execute):
-                answers.append(_send_on(service, mode, item, working, changes))
-                continue
-            answer: Event | None
-            identity = message_id(item.command)
-            if identity in unclaimed:
+                answers.append(batch.send_on(item))
+            elif (identity := message_id(item.command)) in unclaimed:
                 unclaimed.discard(identity)
-                answer = _do(service, mode, item, working, changes, known, decide_now)
+                answers.append(batch.execute(item))
             else:
-                answer = next((known[key] for key in candidates(service, item.command) if key in known), None)
-                if answer is not None and not service.finished(working.get(item.subject, item.command)):
-                    _emit(service, mode, answer, item.traceparent, changes, again=True)
-            answers.append(answer)
+                answers.append(batch.answer_again(item))
         except Exception as error:
             raise HandlerFailed(item, error) from error
-    return answers, changes
+    return answers, batch.changes
 
 
-def _do(
-    service: Service,
-    mode: Mode,
-    item: Execute,
-    working: WorkingSet,
-    changes: Changes,
-    known: dict[str, Event],
-    decide_now: Callable[[ProviderCall], ProviderOutcome | None],
-) -> Event:
-    command = item.command
-    event = _apply(service, item, working, changes, known)
-    call = service.call(event)
-    if call is None:
-        _emit(service, mode, event, item.traceparent, changes)
+@dataclass(slots=True)
+class _Batch:
+    service: Service
+    mode: Mode
+    working: WorkingSet
+    recorded: dict[str, Event]
+    decide_now: DecideNow
+    changes: Changes = field(default_factory=Changes)
+
+    def execute(self, item: Execute) -> Event:
+        """Decide a new command, and the answer of a provider that can decide at once."""
+        event = self._decide(item)
+        port = self.service.provider
+        call = port.call(event) if port is not None else None
+        if port is None or call is None:
+            self._emit(event, item.traceparent)
+            return event
+        outcome = self.decide_now(call)
+        if outcome is None:
+            body = msgspec.json.encode(call)
+            self.changes.outbox[call.key] = OutboxRow(call.key, CALLS, item.subject, call.operation, body)
+            return event
+        self.changes.ledger.append(LedgerEntry(call, outcome))
+        return self.execute(Execute(port.outcome(call, outcome), message_id(event), item.traceparent))
+
+    def answer_again(self, item: Execute) -> Event | None:
+        """A repeat has no effect; its answer is published again while somebody may still wait for it."""
+        ids = candidates(self.service, item.command)
+        answer = next((self.recorded[key] for key in ids if key in self.recorded), None)
+        if answer is not None and not self._is_finished(item):
+            self._emit(answer, item.traceparent, again=True)
+        return answer
+
+    def send_on(self, item: Continue | Nudge) -> Event | None:
+        """A foreign event is carried on only while the saga is undecided; a nudge sends what the state owes.
+
+        Raises:
+            OutOfTurn: There is no such subject.
+        """
+        if (progress := self.service.progress) is None:
+            return None
+        state = self.working.get(item.subject, None)
+        owed = progress.owed(state)
+        if isinstance(item, Nudge):
+            if owed is not None:
+                self._emit(owed, item.traceparent, again=True)
+        elif progress.absent(state):
+            raise OutOfTurn(f"{item.subject} is unknown here")
+        elif owed is not None and progress.undecided(owed):
+            self._emit(item.event, item.traceparent)
+        return owed
+
+    def _is_finished(self, item: Execute) -> bool:
+        progress = self.service.progress
+        return progress is not None and progress.finished(self.working.get(item.subject, item.command))
+
+    def _decide(self, item: Execute) -> Event:
+        command = item.command
+        state = self.working.get(command.subject, command)
+        event = self.service.commands[type(command)].decide(command, state)
+        self.working.put(command.subject, self.service.evolve(state, event))
+        self.changes.journal.append(JournalRow(event, message_id(command), item.traceparent))
+        self.recorded[message_id(event)] = event
         return event
-    outcome = decide_now(call)
-    if outcome is None:
-        body = msgspec.json.encode(call)
-        changes.outbox[call.key] = OutboxRow(call.key, CALLS, command.subject, call.operation, body)
-        return event
-    changes.ledger.append(LedgerEntry(call, outcome))
-    answer = Execute(service.outcome(call, outcome), message_id(event), item.traceparent)
-    return _do(service, mode, answer, working, changes, known, decide_now)
 
-
-def _apply(service: Service, item: Execute, working: WorkingSet, changes: Changes, known: dict[str, Event]) -> Event:
-    command = item.command
-    state = working.get(command.subject, command)
-    event = service.commands[type(command)].decide(command, state)
-    working.put(command.subject, service.evolve(state, event))
-    changes.journal.append(Entry(event, message_id(command), item.traceparent))
-    known[message_id(event)] = event
-    return event
-
-
-def _send_on(
-    service: Service, mode: Mode, item: Continue | Nudge, working: WorkingSet, changes: Changes
-) -> Event | None:
-    """A hold's answer is carried on only while the order is undecided; a nudge sends what the state owes."""
-    state = working.get(item.subject, None)
-    owed = service.owed(state)
-    if isinstance(item, Nudge):
-        if owed is not None:
-            _emit(service, mode, owed, item.traceparent, changes, again=True)
-    elif service.absent(state):
-        raise OutOfTurn(f"{item.subject} is unknown here")
-    elif owed is not None and service.undecided(owed):
-        _emit(service, mode, item.event, item.traceparent, changes)
-    return owed
-
-
-def _emit(
-    service: Service, mode: Mode, event: Event, traceparent: str | None, changes: Changes, again: bool = False
-) -> None:
-    if isinstance(event, service.private):
-        return
-    for channel, message in mode.outgoing(event, again=again):
-        parcel = envelope.Envelope(message, service.name, message_id(event), traceparent=traceparent)
-        changes.outbox[parcel.id] = OutboxRow(
-            parcel.id, channel, message.subject, type(message).__name__, envelope.encode(parcel, service.wire)
-        )
+    def _emit(self, event: Event, traceparent: str | None, *, again: bool = False) -> None:
+        if isinstance(event, self.service.private):
+            return
+        for channel, message in self.mode.outgoing(event, again=again):
+            parcel = envelope.Envelope(message, self.service.name, message_id(event), traceparent=traceparent)
+            self.changes.outbox[parcel.id] = OutboxRow(
+                parcel.id,
+                channel,
+                message.subject,
+                type(message).__name__,
+                envelope.encode(parcel, self.service.wire),
+            )

@@ -1,7 +1,7 @@
-"""What a service depends on, asked every second whether it is there: its broker or coordinator, its provider.
+"""What a service depends on, probed every second: its broker or coordinator, its provider.
 
-Guarantee: no answer is older than a period and a time-out, whatever a probe does; one that hangs delays no other, and
-is not asked again before it has ended.
+Guarantee: no result is older than a period and a timeout, whatever a probe does. A probe that hangs delays no other,
+and is not started again before it has ended.
 """
 
 import asyncio
@@ -15,13 +15,13 @@ PERIOD: Final = 1.0
 TIMEOUT: Final = 2.0
 
 Probe = Callable[[], Awaitable[None]]
-"""Returns when the thing answers, raises when it does not."""
+"""Returns when the dependency answers, raises when it does not."""
 
 _CLIENTS: Final = frozenset({"aiokafka", "aiohttp", "aiobotocore", "botocore", "google", "grpc", "temporalio"})
 
 
 def is_connection_error(error: BaseException | None) -> bool:
-    """Whether the error says that something could not be reached, or is one of a client library's own."""
+    """Whether the error, or what caused it, is of the network or of a client library."""
     while error is not None:
         if isinstance(error, OSError | EOFError) or type(error).__module__.partition(".")[0] in _CLIENTS:
             return True
@@ -30,58 +30,59 @@ def is_connection_error(error: BaseException | None) -> bool:
 
 
 class Dependencies:
-    """`watch` what matters, `run` until cancelled, ask what is `away`."""
+    """`watch` adds a probe, `run` asks all of them, `away` tells which do not answer."""
 
     def __init__(self, metrics: Metrics, *, period: float = PERIOD, timeout: float = TIMEOUT) -> None:
+        """`period`: seconds between two probes of a dependency; `timeout`: seconds for one."""
         self._metrics, self._period, self._timeout = metrics, period, timeout
         self._probes: dict[str, Probe] = {}
         self._away: dict[str, str] = {}
-        self._under_way: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        self._running: dict[str, tuple[float, asyncio.Task[None]]] = {}
 
     def watch(self, name: str, probe: Probe) -> None:
-        """Ask `probe` from now on; until it has answered the thing counts as away."""
+        """Call `probe` from now on; until it has answered the dependency counts as away."""
         self._probes[name] = probe
-        self._tell(name, "not asked yet")
+        self._record(name, "not probed yet")
 
     def away(self) -> dict[str, str]:
-        """What does not answer, with the kind and code of the error: anybody may read that."""
+        """What does not answer, and why: the type and code of the error, safe for everybody to read."""
         return dict(sorted(self._away.items()))
 
     async def run(self) -> None:
-        """Ask all, each period."""
+        """Probe every dependency each period, until cancelled."""
         clock = asyncio.get_running_loop().time
         try:
             while True:
                 for name, probe in self._probes.items():
-                    began, task = self._under_way.get(name, (0.0, None))
+                    began, task = self._running.get(name, (0.0, None))
                     if task is None or task.done():
-                        self._under_way[name] = (
+                        self._running[name] = (
                             clock(),
-                            asyncio.create_task(self._ask(name, probe), name=f"probe {name}"),
+                            asyncio.create_task(self._probe(name, probe), name=f"probe {name}"),
                         )
                     elif clock() - began > self._timeout:
-                        self._tell(name, self._no_answer())
+                        self._record(name, self._no_answer())
                 await asyncio.sleep(self._period)
         finally:
-            tasks = [task for _, task in self._under_way.values()]
+            tasks = [task for _, task in self._running.values()]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._under_way.clear()
+            self._running.clear()
 
-    async def _ask(self, name: str, probe: Probe) -> None:
+    async def _probe(self, name: str, probe: Probe) -> None:
         limit = asyncio.timeout(self._timeout)
         try:
             async with limit:
                 await probe()
-            self._tell(name, "")
+            self._record(name, "")
         except Exception as error:
-            self._tell(name, self._no_answer() if limit.expired() else stated(error))
+            self._record(name, self._no_answer() if limit.expired() else stated(error))
 
     def _no_answer(self) -> str:
         return f"no answer within {self._timeout:g} s"
 
-    def _tell(self, name: str, reason: str) -> None:
+    def _record(self, name: str, reason: str) -> None:
         self._metrics.dependency_up.labels(name).set(not reason)
         if reason:
             self._away[name] = reason

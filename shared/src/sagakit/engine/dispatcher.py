@@ -1,9 +1,9 @@
 """The one door: every command of a service goes through here, whatever brought it.
 
-**Group commit**: while a transaction is under way, all that arrives is collected and handled together in the next
-one; a lone command never waits. A handler that raises fails alone: its batch is done again without it. A batch that
-the store rejects, or in which a second handler raises, is halved until the culprit is by itself. When the store cannot
-be reached, every command in hand fails with StoreUnavailable, and whoever sent it sends it again.
+**Group commit**: while a transaction is under way, whatever arrives is collected and handled together in the next one;
+a lone command never waits. A handler that raises fails alone: its batch is retried without it. A batch that the store
+rejects, or in which a second handler raises, is halved until the culprit is by itself. When the store cannot be
+reached, every command in hand fails with StoreUnavailable, and its sender retries it.
 """
 
 import asyncio
@@ -15,23 +15,22 @@ from time import monotonic
 from typing import Final
 
 from sagakit.engine.batch import apply_batch, candidates, claims
+from sagakit.engine.suspects import Suspects
 from sagakit.faults import failpoints
 from sagakit.message import Command, Event, message_id
 from sagakit.ports import Changes, Mode, RowRejected, RowsLocked, Store, StoreUnavailable
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
+from sagakit.tasks import Backoff, finish_then_cancel
 from sagakit.telemetry import Metrics
 from sagakit.work import Execute, HandlerFailed, Item
 
 log = logging.getLogger(__name__)
 
 Answer = Event | None
-Clock = Callable[[], float]
 
-SUSPECTED: Final = 2.0  # seconds for which a subject whose rows were locked keeps to its own lane
-GRACE: Final = (0.01, 0.02, 0.04)  # seconds between tries, while another replica may just be at work on the same rows
-SEARCH: Final = 0.4  # seconds spent on finding out which commands of a batch a lock holds up
-SUSPECTS_MAX: Final = 10_000
+GRACE: Final = (0.01, 0.02, 0.04)  # seconds between tries, while another replica may be busy with the same rows
+SEARCH: Final = 0.4  # seconds spent on finding out which commands of a batch are blocked by a lock
 
 
 @dataclass(slots=True, eq=False)
@@ -40,37 +39,8 @@ class _Waiting:
     answer: "asyncio.Future[Answer]"
 
 
-class Suspects:
-    """Subjects whose rows were locked a moment ago. `clock` gives seconds, monotonic."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._known: dict[str, tuple[float, float]] = {}  # since when, and until when it is one
-
-    def add(self, subject: str) -> None:
-        now = self._clock()
-        if len(self._known) >= SUSPECTS_MAX:
-            self._known.clear()
-        since, until = self._known.get(subject, (now, now))
-        self._known[subject] = (since if until >= now else now, now + SUSPECTED)
-
-    def discard(self, subject: str) -> None:
-        self._known.pop(subject, None)
-
-    def since(self, subject: str) -> float:
-        """For how many seconds its rows have been locked; 0 if they are not."""
-        since, until = self._known.get(subject, (0.0, 0.0))
-        return self._clock() - since if until > self._clock() else 0.0
-
-    def __contains__(self, subject: str) -> bool:
-        return self._known.get(subject, (0.0, 0.0))[1] > self._clock()
-
-
 class Dispatcher:
-    """`do` and `do_all` are safe to call from any task of the loop; `run` is the one task that commits.
-
-    `patience`: how many seconds `do` waits for an answer, and for locked rows; `pause`: the first wait between tries.
-    """
+    """`do` and `do_all` are safe to call from any task of the loop; `run` is the one task that commits."""
 
     def __init__(
         self,
@@ -84,6 +54,19 @@ class Dispatcher:
         patience: float = 5.0,
         pause: float = 0.02,
     ) -> None:
+        """Open nothing yet.
+
+        Args:
+            service: Whose commands these are.
+            store: Its database.
+            mode: Names the messages that an event leads to.
+            decide_now: As in `apply_batch`.
+            committed: Is called after each commit with what was written.
+            metrics: Counts commands and transactions.
+            batch_max: Commands in one transaction at most.
+            patience: Seconds for which `do` waits for an answer, and for locked rows.
+            pause: Seconds before the first retry of `do` over locked rows; they double, to a tenth of `patience`.
+        """
         self._service = service
         self._store = store
         self._mode = mode
@@ -91,19 +74,20 @@ class Dispatcher:
         self._committed = committed
         self._metrics = metrics
         self._batch_max = batch_max
-        self._patience, self._pause = patience, pause
+        self._patience, self._backoff = patience, Backoff(pause, patience / 10)
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._aside: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._suspects = Suspects(monotonic)
 
     async def do(self, command: Command, cause: str | None = None, traceparent: str | None = None) -> Answer:
-        """Handle one command; its answer (see door.open_batch), once it is committed. Waits while its rows are locked.
+        """Handle one command; its answer (see `apply_batch`), once it is committed. Retries while its rows are locked.
 
-        Raises StoreUnavailable (nothing is known to have happened: send it again) or HandlerFailed (a bug);
-        RowsLocked or StoreUnavailable if there was no answer within `patience` seconds.
+        Raises:
+            HandlerFailed: A handler raised: a bug.
+            StoreUnavailable: Nothing is known to have changed, or there was no answer within `patience`: send it again.
+            RowsLocked: The rows stayed locked for `patience` seconds: send it again.
         """
-        pause = self._pause
-        locked: RowsLocked | None = None
+        failures, locked = 0, None
         try:
             async with asyncio.timeout(self._patience):
                 while True:
@@ -111,13 +95,13 @@ class Dispatcher:
                         return await self._enqueue(Execute(command, cause, traceparent))
                     except RowsLocked as error:
                         locked = error
-                    await asyncio.sleep(pause)
-                    pause = min(2 * pause, self._patience / 10)
+                    await asyncio.sleep(self._backoff.pause(failures))
+                    failures += 1
         except TimeoutError:
             raise locked or StoreUnavailable(f"no answer within {self._patience:g} s") from None
 
     async def do_all(self, items: Sequence[Item]) -> list[Answer | BaseException]:
-        """Handle many at once; each gets its own answer or error, RowsLocked among them: send that one again later."""
+        """Handle many at once; each gets its own answer or error. One with RowsLocked is to be sent again later."""
         answers = await self._try_all(items)
         for pause in GRACE:
             again = [at for at, answer in enumerate(answers) if isinstance(answer, RowsLocked)]
@@ -142,7 +126,7 @@ class Dispatcher:
         return waiting.answer
 
     async def run(self) -> None:
-        """Commit batches until cancelled; a batch under way is finished first."""
+        """Commit batches until cancelled; a batch that is being committed is finished first."""
         async with asyncio.TaskGroup() as lanes:
             lanes.create_task(self._lane(self._queue))
             lanes.create_task(self._lane(self._aside))
@@ -152,25 +136,21 @@ class Dispatcher:
             batch = [await queue.get()]
             while len(batch) < self._batch_max and not queue.empty():
                 batch.append(queue.get_nowait())
-            wanted = [waiting for waiting in batch if not waiting.answer.done()]  # nobody waits for the others any more
-            if not wanted:
+            batch = [waiting for waiting in batch if not waiting.answer.done()]  # without those who gave up waiting
+            if not batch:
                 continue
-            task = asyncio.ensure_future(self._handle(wanted))
             try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                await task
-                raise
+                await finish_then_cancel(self._handle(batch))
             finally:
-                _fail(wanted, StoreUnavailable("the door failed"))  # nobody, unless it did: then they send it again
+                _fail(batch, StoreUnavailable("the dispatcher failed"))  # has no effect on those that were answered
 
     async def _handle(self, batch: list[_Waiting], halve: bool = False, until: float | None = None) -> None:
         try:
             answers, changes = await self._transact([waiting.item for waiting in batch])
         except RowsLocked as locked:
-            await self._around(batch, locked, halve, until or monotonic() + SEARCH)
+            await self._handle_unlocked(batch, locked, halve, until or monotonic() + SEARCH)
         except StoreUnavailable as unavailable:
-            log.warning("store unavailable, %d commands go back: %s", len(batch), unavailable)
+            log.warning("store unavailable, %d commands are to be sent again: %s", len(batch), unavailable)
             _fail(batch, unavailable)
         except Exception as error:
             culprits = [waiting for waiting in batch if isinstance(error, HandlerFailed) and waiting.item is error.item]
@@ -190,19 +170,19 @@ class Dispatcher:
                 self._metrics.commands.labels(_name(waiting.item), type(answer).__name__).inc()
                 self._suspects.discard(waiting.item.subject)
 
-    async def _around(self, batch: list[_Waiting], locked: RowsLocked, halve: bool, until: float) -> None:
-        """Fail those whose rows are locked, and do the rest; where the store names none, halve the batch until then."""
+    async def _handle_unlocked(self, batch: list[_Waiting], locked: RowsLocked, halve: bool, until: float) -> None:
+        """Fail those whose rows are locked, and handle the rest. If the store names none, halve until `until`."""
         named = [waiting for waiting in batch if waiting.item.subject in locked.subjects]
         if not named and len(batch) > 1 and monotonic() < until:
             for half in _halves(batch):
                 await self._handle(half, halve, until)
             return
-        held = named or batch
-        for waiting in held:
+        blocked = named or batch
+        for waiting in blocked:
             self._suspects.add(waiting.item.subject)
             self._metrics.commands.labels(_name(waiting.item), "locked").inc()
-        _fail(held, locked)
-        if rest := [waiting for waiting in batch if waiting not in held]:
+        _fail(blocked, locked)
+        if rest := [waiting for waiting in batch if waiting not in blocked]:
             await self._handle(rest, halve, until)
 
     def _give_up(self, waiting: _Waiting, error: Exception) -> None:

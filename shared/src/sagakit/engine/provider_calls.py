@@ -1,11 +1,12 @@
-"""The caller: makes the calls to the outside world that commits have left in the outbox.
+"""Makes the calls to the outside world that commits have left in the outbox.
 
 A call is made outside any transaction, under a lease, with a key that makes repeats harmless. Its definitive answer
-enters through the same door as any command. A time-out means *unknown*: the same key is called again, for ever, with
-backoff.
+goes through the dispatcher like any command. A timeout means *unknown*: the same key is called again, without limit,
+with backoff.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -13,11 +14,12 @@ from collections.abc import Sequence
 import msgspec
 
 from sagakit.engine.dispatcher import Dispatcher
+from sagakit.engine.leases import LeasedRow, Leases
 from sagakit.faults import failpoints
-from sagakit.ports import CALLS, OutboxRow, RowsLocked, Store, StoreUnavailable
+from sagakit.ports import OutboxRow, RowsLocked, Store, StoreUnavailable
 from sagakit.provider import OutcomeUnknown, Provider, ProviderCall
-from sagakit.service import Service
-from sagakit.tasks import USUAL, Backoff, set_within
+from sagakit.service import ProviderPort
+from sagakit.tasks import USUAL, Backoff
 from sagakit.telemetry import Metrics
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,7 @@ class ProviderCaller:
 
     def __init__(
         self,
-        service: Service,
+        port: ProviderPort,
         store: Store,
         provider: Provider,
         dispatcher: Dispatcher,
@@ -41,57 +43,45 @@ class ProviderCaller:
         lease: float = 5.0,
         backoff: Backoff = USUAL,
     ) -> None:
-        self._service, self._store, self._provider = service, store, provider
+        """`poll`: seconds between two looks for due calls; `lease`: seconds for which the store leases a call."""
+        self._port, self._store, self._provider = port, store, provider
         self._dispatcher, self._metrics = dispatcher, metrics
-        self._concurrency, self._poll, self._lease = concurrency, poll, lease
-        self._backoff = backoff
-        self._wake = asyncio.Event()
-        self._offered: deque[tuple[float, OutboxRow]] = deque()
+        self._concurrency, self._poll, self._backoff = concurrency, poll, backoff
+        self._leases = Leases(store, calls=True, poll=poll, lease=lease)
+        self._offered: deque[LeasedRow] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
         self._finished: list[OutboxRow] = []
-        self._due = 0.0
 
     def offer(self, rows: Sequence[OutboxRow]) -> None:
-        """Calls just committed under this process's lease; what does not fit waits for the poll."""
-        calls = [row for row in rows if row.channel == CALLS]
-        if calls and len(self._offered) < self._concurrency * 4:
-            ends = asyncio.get_running_loop().time() + self._lease
-            self._offered.extend((ends, row) for row in calls)
-            self._wake.set()
+        """Take over the calls of a commit, under this process's lease; what does not fit waits for the poll."""
+        if len(self._offered) < self._concurrency * 4:
+            self._offered.extend(self._leases.offered(rows))
 
     async def run(self) -> None:
+        """Make calls until cancelled; calls under way are then abandoned, and made again when their leases end."""
         try:
             while True:
-                self._wake.clear()
+                self._leases.wake.clear()
                 try:
-                    await self._forget()
-                    await self._begin()
+                    await self._delete_finished()
+                    await self._start_calls()
                 except (StoreUnavailable, RowsLocked) as error:
-                    log.warning("the caller waits for its store: %s", error)
+                    log.warning("provider calls wait for their store: %s", error)
                     await asyncio.sleep(self._poll)
                     continue
-                await self._sleep()
+                await self._leases.wait(look=len(self._under_way) < self._concurrency)
         finally:
             for task in self._under_way:
                 task.cancel()
             await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def _begin(self) -> None:
-        """Start as many calls as there is room for: those offered, and when it is time, those that came due."""
-        clock = asyncio.get_running_loop().time
-        room = self._concurrency - len(self._under_way)
-        while room and self._offered:
-            ends, row = self._offered.popleft()
-            if ends > clock():
-                self._start(row)
-                room -= 1
-        if room and clock() >= self._due:
-            self._due = clock() + self._poll  # before the look: a call that is put off meanwhile may come due earlier
-            taken = await self._store.lease_due(calls=True, limit=room)
-            if len(taken) >= room:
-                self._due = clock()
-            for row in taken:
-                self._start(row)
+    async def _start_calls(self) -> None:
+        """Start as many calls as there is room for: those offered first, then those that came due."""
+        for leased in self._leases.take(self._offered, self._concurrency - len(self._under_way)):
+            self._start(leased.row)
+        if room := self._concurrency - len(self._under_way):
+            for leased in await self._leases.lease_due(room):
+                self._start(leased.row)
 
     def _start(self, row: OutboxRow) -> None:
         task = asyncio.create_task(self._call(row), name=row.id)
@@ -101,29 +91,22 @@ class ProviderCaller:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("call %s failed, it comes again when its lease ends", task.get_name(), exc_info=error)
-        self._wake.set()
+            log.error("call %s failed, it is repeated when its lease ends", task.get_name(), exc_info=error)
+        self._leases.wake.set()
 
-    async def _forget(self) -> None:
-        """Delete the rows of calls whose answers are recorded, all that have gathered at once."""
+    async def _delete_finished(self) -> None:
+        """Delete the rows of calls whose answers are recorded, all that have gathered in one statement."""
         while self._finished:
             rows, self._finished = self._finished, []
-            await self._store.done(rows)
-
-    async def _sleep(self) -> None:
-        room = len(self._under_way) < self._concurrency
-        wait = max(self._due - asyncio.get_running_loop().time(), 0.001) if room else None
-        await set_within(self._wake, wait)
+            await self._store.delete(rows)
 
     async def _call(self, row: OutboxRow) -> None:
         try:
             call = _decode(row.body)
-        except (
-            msgspec.DecodeError,
-            RecursionError,
-        ) as error:  # a bug; it counts attempts, and so comes to an operator's eyes
+        except (msgspec.DecodeError, RecursionError) as error:
+            # A bug. It counts attempts, so that an operator comes to see it
             log.error("call %s, attempt %d, cannot be read: %s", row.id, row.attempts + 1, error)
-            await self._put_off(row)
+            await self._postpone(row)
             return
         count = self._metrics.provider_calls
         try:
@@ -131,10 +114,10 @@ class ProviderCaller:
             with self._metrics.provider_seconds.labels(call.provider, call.operation).time():
                 outcome = await self._provider.call(call)
             await failpoints.pass_by("after-call")
-            await self._dispatcher.do(self._service.outcome(call, outcome), cause=call.key)
+            await self._dispatcher.do(self._port.outcome(call, outcome), cause=call.key)
         except (StoreUnavailable, RowsLocked) as error:
-            log.warning("the answer to %s is not recorded, it is asked for again: %s", call.key, error)
-            await self._put_off(row)
+            log.warning("the answer to %s is not recorded, the call is repeated: %s", call.key, error)
+            await self._postpone(row)
         except Exception as error:
             unknown = isinstance(error, OutcomeUnknown)
             count.labels(call.provider, call.operation, "unknown" if unknown else "rejected").inc()
@@ -145,16 +128,11 @@ class ProviderCaller:
                 row.attempts + 1,
                 error,
             )
-            await self._put_off(row)
+            await self._postpone(row)
         else:
             count.labels(call.provider, call.operation, outcome.outcome).inc()
             self._finished.append(row)
 
-    async def _put_off(self, row: OutboxRow) -> None:
-        """Let the row come due after a pause; with the store down it does when its lease ends."""
-        pause = self._backoff.pause(row.attempts)
-        try:
-            await self._store.postpone([row], pause)
-        except (StoreUnavailable, RowsLocked):
-            pause = self._lease
-        self._due = min(self._due, asyncio.get_running_loop().time() + pause + 0.005)
+    async def _postpone(self, row: OutboxRow) -> None:
+        with contextlib.suppress(StoreUnavailable, RowsLocked):  # then the row comes due when its lease ends
+            await self._leases.postpone(row, self._backoff.pause(row.attempts))

@@ -13,7 +13,6 @@ A dead letter is written down in the service's own database first, so that an op
 broker's dead-letter place then. Its neighbours are handled as if nothing had happened.
 """
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,6 +35,7 @@ from sagakit.ports import (
     StoreUnavailable,
     Transport,
 )
+from sagakit.tasks import finish_then_cancel
 from sagakit.work import Item
 
 log = logging.getLogger(__name__)
@@ -95,21 +95,12 @@ class BrokerMode:
             await self._transport.publish(own)
 
     async def run(self) -> None:
-        """Receive and handle batches until cancelled.
-
-        Raises:
-            CancelledError: The loop was cancelled; the batch that was in hand is settled.
-        """
+        """Receive and handle batches until cancelled; the batch in hand is finished first."""
         while True:
             deliveries = await self._transport.receive()
             if not deliveries:
                 continue
-            task = asyncio.ensure_future(self._handle(deliveries))
-            try:
-                await asyncio.shield(task)
-            except asyncio.CancelledError:
-                await task
-                raise
+            await finish_then_cancel(self._handle(deliveries))
 
     async def close(self) -> None:
         """Disconnect from the broker."""

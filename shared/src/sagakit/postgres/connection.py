@@ -1,4 +1,7 @@
-"""The connection to a service's own PostgreSQL: a pool in which everything has an end, and errors in our own words."""
+"""Connections to a service's own PostgreSQL: a pool whose every wait has a timeout, and translated errors.
+
+Guarantee: an outage, a locked row and a rejected row each have an error of their own (`sagakit.ports`).
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,26 +19,26 @@ from sagakit.postgres.standby import Standby
 from sagakit.wording import stated
 
 LIMITS = {"lock_timeout": "200ms", "idle_in_transaction_session_timeout": "10s"}
-# By SQLSTATE, or its class. An outage: connection, credentials, no such database, resources, operator's intervention,
-# system error, a server that only reads (after a failover). Whatever stands in no list is a defect, and shows as one.
+# SQLSTATEs, or their first characters. OUTAGE: connection, credentials, no such database, resources, operator
+# intervention, system error, a read-only server (after a failover). A code in no list is a defect and stays an error.
 OUTAGE = ("08", "28", "3D", "53", "57P", "58", "25006")
-# Rows that somebody else holds: lock not available, deadlock, serialization failure, statement cancelled.
+# Rows that another transaction has locked: lock not available, deadlock, serialization failure, statement cancelled.
 LOCKED = ("55P03", "40P01", "40001", "57014")
-# What a repeat cannot cure: cardinality, data, integrity, program limit.
+# Errors that a retry cannot cure: cardinality, data, integrity, program limit.
 REJECTED = ("21", "22", "23", "54")
-# SQLSTATEs after which no session is worth keeping: read-only (a failover), ended by an operator, a shutdown, a crash.
+# Errors after which all pooled sessions are useless: read-only (a failover), ended by an operator, a shutdown, a crash.
 STALE = ("25006", "57P")
-RECYCLE = 1800.0  # seconds that a session lives
+RECYCLE = 1800.0  # seconds after which a session is replaced
 
-# The last one is what asyncpg makes of a connection that is cut off while it is being made.
+# asyncpg raises InternalClientError for a connection that is cut off while it is being opened.
 DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 def engine_for(url: str | URL, pool: int, overflow: int = 2, standby: Standby | None = None) -> AsyncEngine:
-    """A pooled engine whose every statement, and every wait for a connection or a lock, has an end.
+    """Create a pooled engine in which every statement, and every wait for a connection or a lock, has a timeout.
 
-    An error after which sessions are useless ends all that are pooled; each ends by its age too. Where commits wait
-    for a `standby`, that opens the sessions, and no statement takes longer than it allows.
+    A session is replaced at the age of `RECYCLE` seconds, and all of them after an error that makes them useless. With
+    a `standby`, for which commits wait, it opens the sessions, and its timeout limits every statement.
     """
     waits = {"async_creator_fn": standby.connect} if standby else {}
     longest = min(10.0, standby.seconds) if standby else 10
@@ -55,38 +58,48 @@ def engine_for(url: str | URL, pool: int, overflow: int = 2, standby: Standby | 
 
 
 def _stale(context: ExceptionContext) -> None:
-    """Let SQLAlchemy drop all pooled connections after such an error, as it does after a lost one."""
+    """Let SQLAlchemy drop all pooled connections after such an error, as it does after a lost connection."""
     if (getattr(context.original_exception, "sqlstate", None) or "").startswith(STALE):
         context.is_disconnect = True
 
 
 def _still_open(connection: Any, record: Any, proxy: Any) -> None:
-    """Before a connection is used: one that the server has closed means that all of them are stale."""
+    """Check a connection before it is used: if the server has closed it, all pooled ones are stale.
+
+    Raises:
+        InvalidatePoolError: The connection is closed.
+    """
     if connection.driver_connection.is_closed():
         raise InvalidatePoolError("closed by the server")
 
 
 @asynccontextmanager
 async def translated() -> AsyncIterator[None]:
-    """Database errors in the words of the ports; an error that is none of these passes as it is: it is a defect."""
+    """Turn database errors into those of the ports; any other error is a defect and passes unchanged.
+
+    Raises:
+        StoreUnavailable: The database did not answer; it is unknown whether anything has changed.
+        RowsLocked: Another transaction has locked the rows; nothing has changed.
+        RowRejected: The database refused a value; a retry cannot help.
+    """  # noqa: DOC501  # other errors pass unchanged
     try:
         yield
     except (SQLAlchemyError, *DRIVER, OSError, TimeoutError) as error:
         orig = getattr(error, "orig", None) or error
-        code, said = getattr(orig, "sqlstate", None) or "", stated(orig)
+        code, words = getattr(orig, "sqlstate", None) or "", stated(orig)
         if code.startswith(LOCKED):
-            raise RowsLocked(detail=said) from error
+            raise RowsLocked(detail=words) from error
         if code.startswith(OUTAGE) or (not code and _lost(error, orig)):
-            raise StoreUnavailable(said) from error
+            raise StoreUnavailable(words) from error
         unsendable = isinstance(orig.__cause__, asyncpg.exceptions.DataError | ValueError | TypeError)
         wrong = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
         if code.startswith(REJECTED) or unsendable or wrong:
-            raise RowRejected(said) from error
+            raise RowRejected(words) from error
         raise
 
 
 def _lost(error: BaseException, orig: BaseException) -> bool:
-    """Whether an error without SQLSTATE says that there is no connection, or no answer in time."""
+    """Whether an error without SQLSTATE means that there is no connection, or no answer in time."""
     cause = orig.__cause__ or orig
     if isinstance(error, InvalidatePoolError | PoolTimeout) or getattr(error, "connection_invalidated", False):
         return True
@@ -97,7 +110,7 @@ def _lost(error: BaseException, orig: BaseException) -> bool:
 
 @asynccontextmanager
 async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection with `translated` errors; one that did not answer in time is not used again."""
+    """Open a connection with `translated` errors; one that did not answer in time is not used again."""  # noqa: DOC501
     async with translated(), engine.connect() as connection:
         try:
             yield connection

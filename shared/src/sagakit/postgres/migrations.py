@@ -1,4 +1,4 @@
-"""Alembic, for a service whose migrations lie beside its `src` folder."""
+"""Runs a service's Alembic migrations, which lie beside its `src` folder."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,11 +10,11 @@ from sqlalchemy import Connection, MetaData
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 Seed = Callable[[AsyncConnection], Awaitable[None]]
-"""Writes the rows that a new database begins with; harmless when they are there."""
+"""Writes the first rows of a new database; without effect if they exist."""
 
 
 def upgrade(folder: Path, url: str, seed: Seed | None = None) -> None:
-    """Bring the database at `url` to the newest revision in `folder` and load the seed; harmless when it is there."""
+    """Migrate the database at `url` to the newest revision in `folder`, then load the seed; safe to repeat."""
     asyncio.run(_upgrade(folder, url, seed))
 
 
@@ -37,7 +37,7 @@ def _to_head(connection: Connection, folder: Path) -> None:
 
 
 def run(metadata: MetaData) -> None:
-    """The body of every `env.py`: migrate over the connection that `upgrade` opened."""
+    """Run the migrations on the connection that `upgrade` opened: the body of every `env.py`."""
     connection = context.config.attributes["connection"]
     context.configure(connection=connection, target_metadata=metadata)
     with context.begin_transaction():

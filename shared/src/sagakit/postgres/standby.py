@@ -1,16 +1,16 @@
-"""Commits that wait for a standby: what may be answered, for how long one waits, and what a time-out means.
+"""Commits that wait for a synchronous standby: how long, and what a timeout means.
 
-With a synchronous standby PostgreSQL writes a commit to its own disk, waits until the standby has it, and only then
-lets others see it and answers. Three things follow, and this module keeps them:
+With a synchronous standby PostgreSQL writes a commit to its own disk, waits until the standby has confirmed it, and
+only then makes it visible and answers. Three rules follow from that, and this module enforces them:
 
-- **A wait is never cancelled.** A cancel request, as drivers send one after a time-out, ends the wait: the server then
-  shows to everybody what the standby does not have, and calls it committed. So a session whose time is over is
-  abandoned: the server's side of it goes on waiting, invisible, until the standby is back. The outcome is unknown to
-  the caller, who may repeat: commands have ids.
-- **A session begins with a commit** that the standby has confirmed. A primary that was started again shows what is on
-  its own disk, so nothing may be read from it before the standby has all of that too.
-- **Who has waited in vain is not followed by others.** While a standby does not confirm, every abandoned session
-  stays at the server; so nobody starts a write until a commit that carries nothing came through.
+- **A wait is never cancelled.** A cancel request, as drivers send after a timeout, ends the wait: the server then shows
+  the transaction as committed although the standby lacks it. So a session that times out is abandoned instead: the
+  server goes on waiting, with the transaction invisible, until the standby is back. The outcome is unknown to the
+  caller, who may retry: commands have ids.
+- **A session begins with a commit** that the standby has confirmed. A restarted primary shows what is on its own disk,
+  so nothing may be read from it before the standby has all of that too.
+- **After a timeout no write begins** until an empty commit has been confirmed: while the standby does not confirm,
+  every abandoned session stays open at the server.
 """
 
 import asyncio
@@ -24,39 +24,41 @@ from sagakit.ports import StoreUnavailable
 
 log = logging.getLogger(__name__)
 
-# A commit without content: nothing to see, so that cancelling its wait does no harm. One record in the log.
+# An empty commit, one record in the log: it shows nothing, so cancelling its wait does no harm.
 CONFIRM: Final = "SELECT pg_logical_emit_message(true, 'standby', '')"
-GRACE: Final = (
-    0.25  # seconds for a commit without content to come through; statements are cancelled for other reasons too
-)
-SAID: Final = "the database's standby confirms no commit"
+GRACE: Final = 0.25  # seconds for an empty commit to be confirmed; statements are cancelled for other reasons too
+NOT_CONFIRMED: Final = "the database's standby confirms no commit"
 
 
 class Abandoning(asyncpg.Connection):  # type: ignore[misc]
-    """A session that is given up, instead of cancelled, when a statement is cancelled or takes too long."""
+    """A session that is abandoned when a statement is cancelled or times out; no cancel request is sent."""
 
-    given_up: Callable[[], None] = staticmethod(lambda: None)
+    abandoned: Callable[[], None] = staticmethod(lambda: None)
     harmless = True
 
     def _cancel_current_command(self, *waiters: Any) -> None:
-        """asyncpg calls this to send a cancel request."""
+        """Abandon the session; asyncpg calls this to send a cancel request."""
         if self.harmless:
             super()._cancel_current_command(*waiters)
             return
-        self.given_up()
-        asyncio.get_running_loop().call_soon(self.terminate)  # asyncpg is not done with the statement yet
+        self.abandoned()
+        asyncio.get_running_loop().call_soon(self.terminate)  # later: asyncpg is still using the statement
 
 
 class Standby:
-    """Of one pool: opens its sessions, and knows whether commits come through. `seconds`: how long one may take."""
+    """Opens the sessions of one pool, and tracks whether the standby confirms commits, within `seconds` each."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._asked: asyncio.Task[None] | None = None
-        self._since = 0.0  # when it was begun to ask
+        self._probe: asyncio.Task[None] | None = None
+        self._probe_started = 0.0  # when `_probe` began
 
     async def connect(self, *arguments: Any, **options: Any) -> Abandoning:
-        """A session that may be used: the standby has all that can be read in it. Raises StoreUnavailable."""
+        """Open a session in which the standby has everything that can be read.
+
+        Raises:
+            StoreUnavailable: The standby confirms no commit.
+        """
         self.check()
         connection: Abandoning = await asyncpg.connect(*arguments, **options, connection_class=Abandoning)
         try:
@@ -64,35 +66,39 @@ class Standby:
         except BaseException as error:
             connection.terminate()
             if isinstance(error, TimeoutError):
-                self._ask(arguments, options)
-                raise StoreUnavailable(SAID) from error
+                self._start_probe(arguments, options)
+                raise StoreUnavailable(NOT_CONFIRMED) from error
             raise
-        connection.given_up = lambda: self._ask(arguments, options)
+        connection.abandoned = lambda: self._start_probe(arguments, options)
         connection.harmless = False
         return connection
 
     def check(self) -> None:
-        """Raise StoreUnavailable while a commit is known to wait."""
-        if self._asked is None or self._asked.done():
+        """Return if commits are confirmed, as far as is known.
+
+        Raises:
+            StoreUnavailable: A commit waits for its confirmation.
+        """
+        if self._probe is None or self._probe.done():
             return
-        if asyncio.get_running_loop().time() > self._since + GRACE:
-            raise StoreUnavailable(SAID)
+        if asyncio.get_running_loop().time() > self._probe_started + GRACE:
+            raise StoreUnavailable(NOT_CONFIRMED)
 
     async def close(self) -> None:
-        """Ask no more."""
-        if self._asked is not None:
-            self._asked.cancel()
-            await asyncio.gather(self._asked, return_exceptions=True)
+        """Stop probing."""
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
 
-    def _ask(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-        if self._asked is None or self._asked.done():
+    def _start_probe(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
+        if self._probe is None or self._probe.done():
             loop = asyncio.get_running_loop()
-            self._since = loop.time()
-            self._asked = loop.create_task(self._until_confirmed(arguments, options))
+            self._probe_started = loop.time()
+            self._probe = loop.create_task(self._until_confirmed(arguments, options))
 
     async def _until_confirmed(self, arguments: tuple[Any, ...], options: dict[str, Any]) -> None:
-        """Until a commit came through; any other trouble is left to those who meet it."""
-        waited = False
+        """Probe until a commit is confirmed; leave any other error to the statements that meet it."""
+        reported = False
         while True:
             try:
                 connection = await asyncpg.connect(*arguments, **options)
@@ -101,12 +107,12 @@ class Standby:
                 finally:
                     connection.terminate()
             except TimeoutError:
-                if not waited:
-                    log.warning("%s within %g s; writes are refused until it does", SAID, self.seconds)
-                waited = True
+                if not reported:
+                    log.warning("%s within %g s; writes are refused until it does", NOT_CONFIRMED, self.seconds)
+                reported = True
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
                 return
             else:
-                if waited:
+                if reported:
                     log.warning("the database's standby confirms commits again")
                 return

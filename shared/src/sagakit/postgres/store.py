@@ -1,4 +1,7 @@
-"""The store on PostgreSQL: a handful of set-based statements per batch, through SQLAlchemy Core and asyncpg."""
+"""The store on PostgreSQL, through SQLAlchemy Core and asyncpg.
+
+Guarantee: a batch costs a fixed number of statements, however many messages it holds.
+"""
 
 import random
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -15,17 +18,21 @@ from sagakit.postgres.connection import connected
 from sagakit.postgres.rows import Cte, Rows, execute
 from sagakit.service import WorkingSet
 
-CLAIM = (
+# Claims messages in the inbox; returns the ids of those that were not claimed before.
+CLAIM_MESSAGES = (
     "INSERT INTO inbox (id, cause) SELECT * FROM unnest(CAST(:claims AS text[]), CAST(:causes AS text[])) "
     "ON CONFLICT DO NOTHING RETURNING id"
 )
-RECORDED = text("SELECT id, name, data FROM journal WHERE id = ANY(CAST(:ids AS text[]))")
-JOURNAL = (
+# Reads those of the given events that are recorded.
+READ_EVENTS = text("SELECT id, name, data FROM journal WHERE id = ANY(CAST(:ids AS text[]))")
+# Records events; one that is recorded already stays as it is.
+RECORD_EVENTS = (
     "INSERT INTO journal (id, subject, name, command, data, traceparent) SELECT * FROM unnest("
     "CAST(:event_ids AS text[]), CAST(:subjects AS text[]), CAST(:names AS text[]), CAST(:commands AS text[]), "
     "CAST(:data AS text[]), CAST(:traces AS text[])) ON CONFLICT DO NOTHING"
 )
-OUTBOX = (
+# Adds outbox rows, leased to this process; a row with the same id is replaced.
+ADD_TO_OUTBOX = (
     "INSERT INTO outbox (id, channel, key, type, body, is_call, token, leased_until) "
     "SELECT u.*, :token, now() + make_interval(secs => :lease) FROM unnest("
     "CAST(:row_ids AS text[]), CAST(:channels AS text[]), CAST(:keys AS text[]), CAST(:types AS text[]), "
@@ -33,13 +40,15 @@ OUTBOX = (
     "ON CONFLICT (id) DO UPDATE SET channel = excluded.channel, body = excluded.body, token = excluded.token, "
     "leased_until = excluded.leased_until"
 )
-LEDGER = (
+# Adds the entries of an in-process provider to its ledger.
+ADD_TO_LEDGER = (
     "INSERT INTO ledger (key, order_id, provider, operation, outcome, amount, currency) SELECT * FROM unnest("
     "CAST(:call_keys AS text[]), CAST(:orders AS text[]), CAST(:providers AS text[]), CAST(:operations AS text[]), "
     "CAST(:outcomes AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]))"
 )
-# Due, or leased for longer than anybody leases: then the clock was set back. Two index ranges, no wait for a lock.
-TAKE = text(
+# Leases rows that are due, or whose lease ends later than any lease can: then the clock was set back. It reads two
+# index ranges and waits for no lock.
+LEASE_DUE = text(
     "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls AND leased_until < now() "
     "ORDER BY leased_until LIMIT :limit FOR UPDATE SKIP LOCKED), "
     "stray AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls "
@@ -49,20 +58,23 @@ TAKE = text(
     "FROM (SELECT id FROM due UNION ALL SELECT id FROM stray LIMIT :limit) AS taken WHERE outbox.id = taken.id "
     "RETURNING outbox.id, channel, key, type, body, attempts"
 )
-# A row that somebody holds right now is being given a new token: it is theirs, and never worth a wait (or a deadlock).
-_MINE = (
+# The rows whose lease tokens are still the given ones. A row that is locked is being leased by another process, so it
+# is skipped: there is no need to wait for it, and no deadlock.
+_STILL_LEASED = (
     "SELECT outbox.id FROM outbox JOIN unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS u(id, token) "
     "ON outbox.id = u.id AND outbox.token = u.token FOR UPDATE OF outbox SKIP LOCKED"
 )
-DONE = text(f"DELETE FROM outbox WHERE id = ANY(ARRAY({_MINE}))")
-POSTPONE = text(
+# Deletes rows that are still leased to the caller.
+DELETE_LEASED = text(f"DELETE FROM outbox WHERE id = ANY(ARRAY({_STILL_LEASED}))")
+# Makes rows that are still leased to the caller due again after some seconds, and counts an attempt.
+POSTPONE_LEASED = text(
     "UPDATE outbox SET attempts = attempts + 1, leased_until = now() + make_interval(secs => :seconds) "
-    f"WHERE id = ANY(ARRAY({_MINE}))"
+    f"WHERE id = ANY(ARRAY({_STILL_LEASED}))"
 )
 
 
 class SqlTransaction:
-    """ports.Transaction on one connection."""
+    """`ports.Transaction` on one connection."""
 
     def __init__(self, connection: AsyncConnection, vocabulary: Vocabulary, rows: Rows, lease: float) -> None:
         self._connection, self._vocabulary, self._rows, self._lease = connection, vocabulary, rows, lease
@@ -70,27 +82,32 @@ class SqlTransaction:
     async def claim_and_load(
         self, claims: Sequence[Claim], commands: Sequence[Command], nudged: Sequence[str]
     ) -> tuple[set[str], WorkingSet]:
+        """Claim the messages and insert missing rows in one statement, then lock and load the rows.
+
+        Returns the ids that were not claimed before, and the working set. `Rows.load` raises RowsLocked.
+        """
         fresh: set[str] = set()
         if claims:
-            parts = [
-                Cte("claimed", CLAIM, {"claims": [one.id for one in claims], "causes": [one.cause for one in claims]})
-            ]
+            values = {"claims": [claim.id for claim in claims], "causes": [claim.cause for claim in claims]}
+            parts = [Cte("claimed", CLAIM_MESSAGES, values)]
             if placeholders := self._rows.placeholders(commands):
                 parts += [placeholders, Cte("claims", "SELECT id FROM claimed", {})]
             fresh = {row.id for row in await execute(self._connection, parts)}
         return fresh, await self._rows.load(self._connection, commands, nudged)
 
     async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
+        """Those of the events that are recorded, by id."""
         return await read_journal(self._connection, self._vocabulary, list(event_ids))
 
     async def save(self, working: WorkingSet, changes: Changes) -> None:
+        """Write the changed states, the journal, the outbox and the ledger in one statement."""
         parts = list(self._rows.changes(working))
         journal, outbox = changes.journal, sorted(changes.outbox.values(), key=attrgetter("id"))
         if journal:
             parts.append(
                 Cte(
                     "journaled",
-                    JOURNAL,
+                    RECORD_EVENTS,
                     {
                         "event_ids": [message_id(entry.event) for entry in journal],
                         "subjects": [entry.event.subject for entry in journal],
@@ -105,7 +122,7 @@ class SqlTransaction:
             parts.append(
                 Cte(
                     "posted",
-                    OUTBOX,
+                    ADD_TO_OUTBOX,
                     {
                         "row_ids": [row.id for row in outbox],
                         "channels": [row.channel for row in outbox],
@@ -119,7 +136,7 @@ class SqlTransaction:
                 )
             )
         if changes.ledger:
-            parts.append(Cte("billed", LEDGER, _ledger_values(changes.ledger)))
+            parts.append(Cte("billed", ADD_TO_LEDGER, _ledger_values(changes.ledger)))
         if parts:
             await execute(self._connection, parts)
 
@@ -140,15 +157,16 @@ def _ledger_values(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
 async def read_journal(
     connection: AsyncConnection, vocabulary: Vocabulary, event_ids: Sequence[str]
 ) -> dict[str, Event]:
-    rows = await connection.execute(RECORDED, {"ids": event_ids})
+    """Those of the events that are recorded, by id."""
+    rows = await connection.execute(READ_EVENTS, {"ids": event_ids})
     return {row.id: vocabulary.decode(row.name, row.data) for row in rows}
 
 
 class SqlStore:
-    """ports.Store on one service's database.
+    """`ports.Store` on one service's database.
 
-    `lease`, and `pause`, the longest that an outbox row is put off: seconds. `writable` raises StoreUnavailable while
-    a write would wait in vain.
+    `lease`: seconds for which an outbox row is leased; `pause`: the longest delay of `postpone`, in seconds.
+    `writable` raises StoreUnavailable while the standby confirms no commit.
     """
 
     def __init__(
@@ -167,37 +185,38 @@ class SqlStore:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
+        """Open a transaction; it commits when its context is left, an exception rolls it back."""
         self._writable()
         async with connected(self._engine) as connection, connection.begin():
             yield SqlTransaction(connection, self._vocabulary, self._rows, self._lease)
 
     async def recorded(self, event_ids: Sequence[str]) -> dict[str, Event]:
+        """Those of the events that are recorded, by id; outside any transaction."""
         async with connected(self._single) as connection:
             return await read_journal(connection, self._vocabulary, event_ids)
 
     async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
+        """Lease up to `limit` due outbox rows: provider calls, or messages."""
         self._writable()
         token = random.getrandbits(62)
         async with connected(self._single) as connection:
-            rows = await connection.execute(
-                TAKE,
-                {"token": token, "lease": self._lease, "longest": self._longest, "calls": calls, "limit": limit},
-            )
+            values = {"token": token, "lease": self._lease, "longest": self._longest, "calls": calls, "limit": limit}
+            rows = await connection.execute(LEASE_DUE, values)
             return [OutboxRow(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
 
-    async def done(self, rows: Sequence[OutboxRow]) -> None:
+    async def delete(self, rows: Sequence[OutboxRow]) -> None:
         self._writable()
         async with connected(self._single) as connection:
-            await connection.execute(DONE, {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]})
+            values = {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]}
+            await connection.execute(DELETE_LEASED, values)
 
     async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
+        """Make the rows due again after `seconds`, and count an attempt."""
         self._writable()
+        values = {
+            "ids": [row.id for row in rows],
+            "tokens": [row.token for row in rows],
+            "seconds": float(seconds),
+        }
         async with connected(self._single) as connection:
-            await connection.execute(
-                POSTPONE,
-                {
-                    "ids": [row.id for row in rows],
-                    "tokens": [row.token for row in rows],
-                    "seconds": float(seconds),
-                },
-            )
+            await connection.execute(POSTPONE_LEASED, values)

@@ -1,7 +1,7 @@
-"""The tables of the machinery, in every service's own database: inbox, journal, outbox, dead letters,
-what an operator put away, ledger.
+"""The tables that sagakit keeps in every service's own database.
 
-Ids collate as bytes: sorting them is cheap and the same everywhere, and all that concerns one subject is one range.
+They are inbox, journal, outbox, dead letters, dismissed attention items, and ledger. Ids collate as bytes: sorting them
+is cheap and the same on every server, and all ids of one subject form one range.
 """
 
 from typing import Final
@@ -26,7 +26,7 @@ Id: Final = PlainText(collation="C")
 
 
 def machinery(metadata: MetaData) -> None:
-    """Define the tables in `metadata`."""
+    """Define all of them but the ledger in `metadata`."""
     now = func.clock_timestamp()
     Table(
         "inbox",
@@ -92,7 +92,7 @@ def machinery(metadata: MetaData) -> None:
 
 
 def ledger(metadata: MetaData) -> None:
-    """Define the table in which an in-process provider keeps its entries."""
+    """Define the table in which an in-process provider records its entries."""
     Table(
         "ledger",
         metadata,

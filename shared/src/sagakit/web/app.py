@@ -1,7 +1,7 @@
-"""The web side of a service: an application factory, and in one place all that routers need.
+"""The web side of a service: the application factory, and everything that routers import from one place.
 
-Guarantee: whatever a router does, errors are problem details, bodies are bounded, health and metrics answer,
-and waiting handlers are released when the process stops.
+Guarantee: whatever a router does, errors are problem details, bodies are bounded, health and metrics respond, and
+waiting handlers are released when the process stops.
 """
 
 from __future__ import annotations
@@ -23,25 +23,24 @@ from sagakit.telemetry import Metrics
 from sagakit.texts import PRINTABLE, VISIBLE
 from sagakit.web.auth import (
     Principal,
-    Role,
     Verifier,
     issue_token,
-    require,
     require_admin,
     require_caller,
     require_customer,
 )
+from sagakit.web.docs import add_docs
 from sagakit.web.errors import on_http_exception, on_invalid, on_problem
-from sagakit.web.middleware import MAX_BODY, Head, LimitBody, Observe
+from sagakit.web.middleware import Head, LimitBody, Observe
 from sagakit.web.problems import (
     PROBLEM_RESPONSES,
+    Conflict,
+    Invalid,
     JsonResponse,
+    NotFound,
     Problem,
-    conflict,
-    invalid,
+    Unavailable,
     is_outage,
-    not_found,
-    unavailable,
 )
 from sagakit.web.requests import (
     DEFAULT_LIMIT,
@@ -60,46 +59,42 @@ from sagakit.web.streaming import EventStream, ServerSentEvent, ShutdownSignal
 
 __all__ = [
     "DEFAULT_LIMIT",
-    "MAX_BODY",
     "PRINTABLE",
     "VISIBLE",
+    "Conflict",
     "Cursor",
     "EventStream",
     "IdempotencyKey",
+    "Invalid",
     "JsonResponse",
     "Limit",
+    "NotFound",
     "PreferWait",
     "Principal",
     "Problem",
     "Readiness",
-    "Role",
     "ServerSentEvent",
     "ShutdownSignal",
-    "conflict",
+    "Unavailable",
     "create_app",
     "decode_cursor",
     "decode_instant",
     "drain_of",
     "encode_cursor",
-    "invalid",
-    "is_outage",
     "iso",
     "issue_token",
-    "not_found",
     "page",
     "parse_prefer_wait",
-    "require",
     "require_admin",
     "require_caller",
     "require_customer",
-    "unavailable",
 ]
 
 Readiness = Callable[[], Awaitable[Mapping[str, Any]]]
-"""What `/health/ready` shows; not ready if it raises, is slow, or says `"ready": False`, degraded if it names what is
-`"away"`."""
+"""Returns the body of `/health/ready`. The process is not ready if it raises, takes longer than READINESS_TIMEOUT, or
+returns `"ready": False`; it is degraded if the body names dependencies under `"away"`."""
 
-READINESS_TIMEOUT: Final = 2.0
+READINESS_TIMEOUT: Final = 2.0  # seconds
 
 
 def create_app(
@@ -109,22 +104,20 @@ def create_app(
     *,
     routers: Sequence[APIRouter] = (),
     metrics: Metrics | None = None,
-    description: str = "",
-    body_limit: int = MAX_BODY,
 ) -> FastAPI:
-    """An application with health, metrics, documentation, authentication and problem details.
+    """Create an application with health, metrics, documentation, authentication and problem details.
 
     Its `state` holds `settings`, `metrics`, `verifier` and `drain`.
     """
-    measured = metrics or Metrics()
+    metrics = metrics or Metrics()
     app = FastAPI(
         title=title,
-        description=description,
         version="1",
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
         responses=PROBLEM_RESPONSES,
-        middleware=[Middleware(Observe, metrics=measured), Middleware(LimitBody, limit=body_limit), Middleware(Head)],
+        middleware=[Middleware(Observe, metrics=metrics), Middleware(LimitBody), Middleware(Head)],
         exception_handlers={
             Problem: on_problem,
             HTTPException: on_http_exception,
@@ -132,17 +125,18 @@ def create_app(
         },
     )
     app.state.settings = settings
-    app.state.metrics = measured
+    app.state.metrics = metrics
     app.state.verifier = Verifier(settings.token_public_keys, leeway=settings.jwt_leeway)
     app.state.drain = ShutdownSignal()
-    app.include_router(_operations(settings, readiness, measured, app.state.drain))
+    app.include_router(_operations(settings, readiness, metrics, app.state.drain))
     for router in routers:
         app.include_router(router)
+    add_docs(app)
     return app
 
 
 async def drain_of(request: Request) -> ShutdownSignal:
-    """The process's `ShutdownSignal`, for handlers that wait; usable as a dependency."""
+    """Dependency: the process's `ShutdownSignal`, for handlers that wait."""
     drain: ShutdownSignal = request.app.state.drain
     return drain
 
@@ -152,24 +146,24 @@ def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drai
     about = {"service": settings.service, "mode": settings.coordination_mode, "pid": os.getpid()}
 
     async def live() -> Response:
-        """The process runs; says nothing about what it depends on."""
+        """Whether the process runs, whatever the state of its dependencies."""
         return JsonResponse({"status": "live", **about})
 
     async def ready() -> Response:
-        """200 when the service can take work, even if it is degraded; 503 otherwise. The body says why."""
+        """200 if the service can take work, even if it is degraded; 503 otherwise. The body says why."""
         if drain.started:
             return _readiness_answer({**about, "ready": False, "reason": "stopping"})
         try:
             async with asyncio.timeout(READINESS_TIMEOUT):
-                told = await readiness()
+                state = await readiness()
         except TimeoutError:
-            told = {"ready": False, "reason": f"no answer within {READINESS_TIMEOUT:g} s"}
+            state = {"ready": False, "reason": f"no answer within {READINESS_TIMEOUT:g} s"}
         except Exception as error:
-            told = {
+            state = {
                 "ready": False,
                 "reason": "store not reachable" if is_outage(error) else type(error).__name__,
             }
-        return _readiness_answer({"ready": True, **about, **told})
+        return _readiness_answer({"ready": True, **about, **state})
 
     async def exposition() -> Response:
         """All metrics of this process in the Prometheus text format."""

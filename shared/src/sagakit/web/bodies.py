@@ -1,4 +1,4 @@
-"""JSON bodies in which a key stands twice, which readers understand differently: they are refused.
+"""Finds duplicate keys in JSON bodies: readers differ about which value counts, so such a body is refused.
 
 Source: RFC 8259, section 4, on names that are not unique.
 """
@@ -10,63 +10,63 @@ from typing import Any, Final
 _NAME_MAX: Final = 64
 
 
-class _Twice:
-    """Stands for an object in which `key` is repeated; it hides whatever else is in it."""
+class _Duplicate:
+    """Takes the place of an object in which `key` is repeated."""
 
     def __init__(self, key: str) -> None:
         self.key = key
 
 
-class _Repeated(ValueError):
+class _DuplicateKey(ValueError):
     pass
 
 
 def _unique(pairs: Sequence[tuple[str, Any]]) -> Any:
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        raise _Repeated
-    return made
+    unique = dict(pairs)
+    if len(unique) < len(pairs):
+        raise _DuplicateKey
+    return unique
 
 
 def _marked(pairs: Sequence[tuple[str, Any]]) -> Any:
-    made: dict[str, Any] = {}
+    marked: dict[str, Any] = {}
     for key, value in pairs:
-        if key in made:
-            return _Twice(key)
-        made[key] = value
-    return made
+        if key in marked:
+            return _Duplicate(key)
+        marked[key] = value
+    return marked
 
 
-_looks = json.JSONDecoder(object_pairs_hook=_unique).decode
-_finds = json.JSONDecoder(object_pairs_hook=_marked).decode
+_check = json.JSONDecoder(object_pairs_hook=_unique).decode
+_mark = json.JSONDecoder(object_pairs_hook=_marked).decode
 
 
-def twice(body: bytes) -> str | None:
-    """The dotted path of a key that stands twice in its object; None if there is none, or `body` is no JSON."""
+def duplicate_key(body: bytes) -> str | None:
+    """The dotted path of a key that is duplicated in its object; None if there is none, or `body` is not JSON."""
     if body.count(b":") < 2:
         return None
     try:
         text = body.decode(json.detect_encoding(body), "surrogatepass")
         try:
-            _looks(text)
-        except _Repeated:
-            return _path_to(_finds(text))
+            _check(text)
+        except _DuplicateKey:
+            return _path_to(_mark(text))
     except (ValueError, RecursionError):
-        pass  # whoever reads the body says what is wrong with it
+        pass  # the parser that reads the body reports what is wrong with it
     return None
 
 
 def field_name(name: str) -> str:
-    """A field's name as it may be shown: a client's own, but not whatever a client makes a name of."""
+    """The name of a field as an answer may show it: replaced if it is long, or not printable ASCII."""
     return name if len(name) <= _NAME_MAX and name.isascii() and name.isprintable() else "(a field of another name)"
 
 
 def _path_to(parsed: Any) -> str | None:
-    """Where the first such object stands."""
+    """The path of the first duplicate key."""
     stack: list[tuple[Any, tuple[str, ...]]] = [(parsed, ())]
     while stack:
         value, path = stack.pop()
-        if isinstance(value, _Twice):
+        if isinstance(value, _Duplicate):
             return ".".join(map(field_name, (*path, value.key)))
         if isinstance(value, dict):
             stack += [(inner, (*path, key)) for key, inner in reversed(value.items())]

@@ -1,7 +1,7 @@
-"""What a request is told when it was not understood: the exception handlers of an application.
+"""The exception handlers of an application: how a request that is not valid is answered.
 
 Guarantee: a problem says which field or header is wrong and what would be valid, and repeats nothing that the client
-sent but names of fields. Who may not use a route learns that first, and nothing else.
+sent except names of fields. A caller who may not use the route gets 401 or 403 first, and learns nothing else.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from starlette.responses import Response
 
 from sagakit.web.auth import refusal
 from sagakit.web.bodies import field_name
-from sagakit.web.problems import Problem, invalid
+from sagakit.web.problems import Invalid, Problem
 from sagakit.web.routes import routes_at
 
 _MAX_ERRORS: Final = 20
@@ -38,8 +38,8 @@ _CODES: Final = {
 }
 _DETAILS: Final = {400: "The body cannot be read.", 404: "There is nothing at this path."}
 _ABOUT_REQUESTS: Final = frozenset({400, 413, 415, 422})
-# Kinds of pydantic's errors whose message is made of our own bounds and words; others may quote what they refuse
-_OWN_WORDS: Final = (
+# Types of pydantic's errors whose messages quote no input
+_QUOTE_NOTHING: Final = (
     "missing",
     "extra_forbidden",
     "string_",
@@ -58,8 +58,8 @@ _OWN_WORDS: Final = (
 )
 
 
-class KeyTwice(HTTPException):
-    """A body in which a key stands twice in an object; `field` is its dotted path."""
+class DuplicateKey(HTTPException):
+    """422: a key is duplicated in an object of the body; `field` is its dotted path."""
 
     def __init__(self, field: str) -> None:
         super().__init__(422)
@@ -67,59 +67,59 @@ class KeyTwice(HTTPException):
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
-    """Exception handler of `Problem`."""
+    """Handle a `Problem`."""
     assert isinstance(error, Problem)
     return await _answer(request, error)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:
-    """Exception handler of the framework's own errors: unknown path, wrong method, unreadable body."""
+    """Handle the framework's own errors: unknown path, wrong method, unreadable body."""
     assert isinstance(error, HTTPException)
     status, headers = error.status_code, dict(error.headers or {})
     detail = _DETAILS.get(status, error.detail)
     if status == 405:
         headers["Allow"] = ", ".join(_methods(request))
         detail = f"Allowed here: {headers['Allow']}."
-    if isinstance(error, KeyTwice):
-        return await _answer(request, invalid(error.field, "stands twice in its object"))
+    if isinstance(error, DuplicateKey):
+        return await _answer(request, Invalid(error.field, "stands twice in its object"))
     return await _answer(request, Problem(status, _CODES.get(status, "http_error"), detail, headers=headers))
 
 
 async def on_invalid(request: Request, error: Exception) -> Response:
-    """Exception handler of validation errors: 400 for malformed JSON, 415 for another format, else 422."""
+    """Handle validation errors: 400 for malformed JSON, 415 for another media type, else 422."""
     assert isinstance(error, RequestValidationError)
     return await _answer(request, _problem_of(request, error))
 
 
 async def _answer(request: Request, problem: Problem) -> Response:
-    """Who may not use the route is told that first, and learns nothing of what else is wrong with a request."""
+    """Answer with the problem, or with 401 or 403 if the caller may not use the route."""
     refused = await refusal(request) if problem.status in _ABOUT_REQUESTS else None
     return (refused or problem).response()
 
 
 def _problem_of(request: Request, error: RequestValidationError) -> Problem:
-    raised = error.errors()
-    if any(one["type"] == "json_invalid" for one in raised):
+    failures = error.errors()
+    if any(each["type"] == "json_invalid" for each in failures):
         return Problem(400, "malformed_json", "The body is not valid JSON.")
     has_body = request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
-    if has_body and any(one["loc"] == ("body",) for one in raised) and not is_json(request.headers):
+    if has_body and any(each["loc"] == ("body",) for each in failures) and not is_json(request.headers):
         return Problem(415, "unsupported_media_type", "Send the body as application/json.")
-    errors = [{"field": _dotted(one["loc"]), "message": _sentence(one)} for one in raised[:_MAX_ERRORS]]
-    more = f" (and {len(raised) - 1} more)" if len(raised) > 1 else ""
+    errors = [{"field": _dotted(each["loc"]), "message": _sentence(each)} for each in failures[:_MAX_ERRORS]]
+    more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     detail = f"{errors[0]['field']}: {errors[0]['message']}{more}"
     return Problem(422, "validation", detail, errors=errors)
 
 
 def _methods(request: Request) -> list[str]:
-    """What may be done at the path of the request, over all its routes; HEAD wherever GET is."""
-    found: set[str] = set()
+    """The methods that the routes at the request's path allow; HEAD wherever GET is."""
+    methods: set[str] = set()
     for _, route in routes_at(request.scope):
-        found |= route.methods or set()
-    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+        methods |= route.methods or set()
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
 
 
 def is_json(headers: Headers) -> bool:
-    """Whether a request with these headers says that its body is JSON."""
+    """Whether the headers declare a JSON body."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
@@ -129,7 +129,7 @@ def _dotted(loc: Sequence[int | str]) -> str:
     return ".".join(field_name(str(part)) for part in inner) or "body"
 
 
-def _sentence(one: Mapping[str, Any]) -> str:
-    if not one["type"].startswith(_OWN_WORDS):
+def _sentence(error: Mapping[str, Any]) -> str:
+    if not error["type"].startswith(_QUOTE_NOTHING):
         return "Input is not valid"
-    return str(one["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return str(error["msg"]).removeprefix("Value error, ").removeprefix("Assertion failed, ")

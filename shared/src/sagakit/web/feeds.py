@@ -1,7 +1,8 @@
-"""Entries of a subject as they come, for any number of followers at the price of one, and how many one may have.
+"""Feeds: the entries of a subject as they are recorded, shared by all its followers; and a limit of streams per caller.
 
-Guarantee: a subject that is followed is read by one reader, once per commit of this process about it and once per
-poll; followers are woken a few at a time, so that a thousand of them do not hold up everybody else.
+Guarantee: one reader per followed subject queries the store, once per commit of this process about it and once per
+poll, however many followers there are. Followers are woken in small groups, so that a thousand of them do not block
+the event loop.
 """
 
 from __future__ import annotations
@@ -13,34 +14,34 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from sagakit.web.problems import Problem
 
-_AT_A_TIME: Final = 20
+_WAKE_AT_ONCE: Final = 20
 _RETRY_AFTER: Final = 5
 
 
 class Sequenced(Protocol):
-    """An entry with its place in the order of all."""
+    """An entry with a sequence number."""
 
     @property
     def seq(self) -> int:
-        """Grows from entry to entry."""
+        """The sequence number; it increases from entry to entry."""
 
 
 class CommitSignals(Protocol):
-    """Who tells of commits: sagakit.engine.watcher.Watcher."""
+    """Signals commits; implemented by `sagakit.engine.watcher.Watcher`."""
 
     def subscribe(self, subject: str) -> asyncio.Event:
-        """An event that is set at each commit about the subject."""
+        """Return an event that is set at each commit about the subject."""
 
     async def wait_changed(self, changed: asyncio.Event, seconds: float) -> None:
-        """Until the event is set, at most so long."""
+        """Wait until the event is set, or `seconds` have passed."""
 
     def unsubscribe(self, subject: str, changed: asyncio.Event) -> None:
-        """Give the event back."""
+        """Stop setting the event that `subscribe` returned."""
 
 
 E = TypeVar("E", bound=Sequenced)
 Read = Callable[[str, int], Awaitable[tuple[Sequence[E], bool]]]
-"""The entries of a subject after a place, and whether they are the last ones."""
+"""Reads the entries of a subject after a sequence number, and whether these are the last ones."""
 
 
 class _Feed(Generic[E]):
@@ -53,22 +54,22 @@ class _Feed(Generic[E]):
 
 
 class Feeds(Generic[E]):
-    """One reader per followed subject; `poll` in seconds, for what other processes commit."""
+    """One reader per followed subject; it polls every `poll` seconds for commits of other processes."""
 
     def __init__(self, read: Read[E], watcher: CommitSignals, poll: float) -> None:
         self._read, self._watcher, self._poll = read, watcher, poll
         self._feeds: dict[str, _Feed[E]] = {}
 
     async def follow(self, subject: str, after: int) -> AsyncGenerator[E, None]:
-        """Each entry after that place, until the last one; raises what the reader raises."""
+        """Yield each entry after that sequence number, until the last one; raise what the reader raises."""
         feed, news = self._feed(subject), asyncio.Event()
         feed.followers[news] = None
-        seen = 0
+        position = 0
         try:
             while True:
-                while seen < len(feed.entries):
-                    entry = feed.entries[seen]
-                    seen += 1
+                while position < len(feed.entries):
+                    entry = feed.entries[position]
+                    position += 1
                     if entry.seq > after:
                         yield entry
                 if feed.error is not None:
@@ -96,13 +97,13 @@ class Feeds(Generic[E]):
             feed.task.cancel()
 
     async def _run(self, subject: str, feed: _Feed[E]) -> None:
-        changed, place = self._watcher.subscribe(subject), 0
+        changed, last_seq = self._watcher.subscribe(subject), 0
         try:
             while not feed.settled:
                 changed.clear()
-                entries, settled = await self._read(subject, place)
+                entries, settled = await self._read(subject, last_seq)
                 if entries:
-                    place = entries[-1].seq
+                    last_seq = entries[-1].seq
                 feed.entries.extend(entries)
                 feed.settled = settled
                 if entries or settled:
@@ -119,22 +120,33 @@ class Feeds(Generic[E]):
 async def _wake(followers: dict[asyncio.Event, None]) -> None:
     for count, news in enumerate(tuple(followers), 1):
         news.set()
-        if count % _AT_A_TIME == 0:
+        if count % _WAKE_AT_ONCE == 0:
             await asyncio.sleep(0)
 
 
-class StreamLimit:
-    """How many streams one caller may have open in this process."""
+class TooManyStreams(Problem):
+    """429: the caller has `limit` streams open."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        detail = f"You have {limit} event streams open, which is the most. Close one, or follow fewer orders."
+        super().__init__(429, "too_many_streams", detail, headers={"Retry-After": str(_RETRY_AFTER)})
+
+
+class StreamLimit:
+    """Limits the streams that one caller may have open in this process."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._open: Counter[str] = Counter()
 
     def admit(self, caller: str) -> Callable[[], None]:
-        """Count one more stream, until what is returned is called; `Problem` 429 if there are too many."""
-        if self._open[caller] >= self._most:
-            detail = f"You have {self._most} event streams open, which is the most. Close one, or follow fewer orders."
-            raise Problem(429, "too_many_streams", detail, headers={"Retry-After": str(_RETRY_AFTER)})
+        """Count one more stream of the caller; call the returned function when it has ended.
+
+        Raises:
+            TooManyStreams: The caller has as many open as the limit allows.
+        """
+        if self._open[caller] >= self._limit:
+            raise TooManyStreams(self._limit)
         self._open[caller] += 1
 
         def release() -> None:

@@ -1,8 +1,8 @@
-"""What happens around every request: limits, trace context, metrics, and an answer whatever happens.
+"""The middleware around every request: limits, trace context, metrics, and an answer to every exception.
 
-Guarantee: pure ASGI, so that a client that leaves cancels no handler; every request is counted once, under
-its route's template; an exception becomes a problem, never a dropped connection; a body beyond the limit is
-never read whole.
+Guarantee: it is pure ASGI, so a client that disconnects cancels no handler. Every request is counted once, under its
+route's template. An exception becomes a problem, never a dropped connection. A body beyond the limit is never read
+whole.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.telemetry import Metrics, child_traceparent, request_id, traceparent
+from sagakit.telemetry import Metrics, request_id, request_traceparent, traceparent
 from sagakit.web.auth import refusal
-from sagakit.web.bodies import twice
-from sagakit.web.errors import KeyTwice, is_json
-from sagakit.web.problems import Problem, from_exception, not_found
+from sagakit.web.bodies import duplicate_key
+from sagakit.web.errors import DuplicateKey, is_json
+from sagakit.web.problems import NotFound, Problem, from_exception
 
 log = logging.getLogger("sagakit.web.app")
 
@@ -40,7 +40,7 @@ _SECURITY: Final = [
 
 
 class Observe:
-    """Outermost: request id, trace context, metrics, access log (DEBUG), headers, the answer to a crash."""
+    """Outermost: request id, trace context, metrics, access log (DEBUG), headers, the answer to an exception."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
@@ -51,10 +51,9 @@ class Observe:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get("x-request-id", "")
-        ident = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-        parent = child_traceparent(headers.get("traceparent"))
-        tokens = request_id.set(ident), traceparent.set(parent)
+        sent_id = headers.get("x-request-id", "")
+        ident = sent_id if _REQUEST_ID.fullmatch(sent_id) else uuid4().hex
+        tokens = request_id.set(ident), traceparent.set(request_traceparent(headers.get("traceparent")))
         added = [*_SECURITY, (b"x-request-id", ident.encode())]
         status, started = 0, time.perf_counter()
 
@@ -62,11 +61,9 @@ class Observe:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = message.get("headers", ())
-                cache = (
-                    [] if any(k.lower() == b"cache-control" for k, _ in given) else [(b"cache-control", b"no-store")]
-                )
-                message = {**message, "headers": [*given, *added, *cache]}
+                own = message.get("headers", ())
+                cache = [] if any(k.lower() == b"cache-control" for k, _ in own) else [(b"cache-control", b"no-store")]
+                message = {**message, "headers": [*own, *added, *cache]}
             await send(message)
 
         self._metrics.http_in_flight.inc()
@@ -81,11 +78,11 @@ class Observe:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, status: Callable[[], int]) -> None:
         try:
             if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
-                await not_found().response()(scope, receive, send)
+                await NotFound().response()(scope, receive, send)
             else:
                 await self._app(scope, receive, send)
         except ClientDisconnect:
-            return  # its request never came whole, and nobody waits for an answer
+            return  # before its request was whole: there is nobody to answer
         except Exception as error:
             problem = from_exception(error)
             level = logging.WARNING if problem.status == 503 else logging.ERROR
@@ -105,9 +102,9 @@ class Observe:
 
 
 class LimitBody:
-    """Refuses bodies over `limit` bytes with 413, by declared length or, when chunked, on arrival.
+    """Refuses bodies over `limit` bytes with 413: by the declared length, or as the bytes arrive.
 
-    A JSON body in which a key stands twice is refused too, when it has arrived: readers differ about which one counts.
+    A JSON body with a duplicate key is refused too, once it has arrived: readers differ about which value counts.
     """
 
     def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
@@ -139,15 +136,15 @@ class LimitBody:
                 raise HTTPException(413, detail, headers={"Connection": "close"})
             if checked and message["type"] == "http.request":
                 parts.append(part)
-                if not message.get("more_body", False) and (field := twice(b"".join(parts))):
-                    raise KeyTwice(field)
+                if not message.get("more_body", False) and (field := duplicate_key(b"".join(parts))):
+                    raise DuplicateKey(field)
             return message
 
         await self._app(scope, limited, send)
 
 
 class Head:
-    """Answers HEAD as GET is answered, without the body; what would be streamed ends at once."""
+    """Answers HEAD like GET, without the body; a stream ends at once."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -161,13 +158,13 @@ class Head:
         answered = asyncio.Event()
 
         async def until_answered() -> Message:
-            asked = asyncio.ensure_future(receive())
+            message = asyncio.ensure_future(receive())
             answer = asyncio.ensure_future(answered.wait())
             try:
-                await asyncio.wait({asked, answer}, return_when=asyncio.FIRST_COMPLETED)
-                return asked.result() if asked.done() and not answered.is_set() else {"type": "http.disconnect"}
+                await asyncio.wait({message, answer}, return_when=asyncio.FIRST_COMPLETED)
+                return message.result() if message.done() and not answered.is_set() else {"type": "http.disconnect"}
             finally:
-                asked.cancel()
+                message.cancel()
                 answer.cancel()
 
         async def without_body(message: Message) -> None:
@@ -183,11 +180,11 @@ class Head:
 
 
 def route_template(scope: Scope) -> str:
-    """The path with parameters replaced by their names, or `unmatched`: of bounded cardinality."""
+    """The path with its parameters replaced by their names, or `unmatched`: a label of bounded cardinality."""
     if "endpoint" not in scope:
         return "unmatched"
     path: str = scope["path"]
     for name, value in reversed(scope.get("path_params", {}).items()):
-        head, found, tail = path.rpartition(f"/{value}")
-        path = f"{head}/{{{name}}}{tail}" if found else path
+        head, separator, tail = path.rpartition(f"/{value}")
+        path = f"{head}/{{{name}}}{tail}" if separator else path
     return path

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, one shape for whatever goes wrong.
+"""Errors as problem details (RFC 9457): one shape for every failure.
 
 Guarantee: `type` and `code` are stable, `detail` names the field or header and what would be valid, and no
 answer repeats what the client sent: it could be a secret.
@@ -50,17 +50,17 @@ PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 
 
 class JsonResponse(Response):
-    """An answer encoded by msgspec, which also knows dataclasses, UUIDs and datetimes."""
+    """A response encoded by msgspec, which also encodes dataclasses, UUIDs and datetimes."""
 
     media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
-        """Encode the content; text and bytes are values like any other."""
+        """Encode the content as JSON; text becomes a JSON string."""
         return msgspec.json.encode(content)
 
 
 class Problem(Exception):
-    """Raise it to answer with a problem; `extra` becomes further members of the object."""
+    """An error that is answered with problem details; `extra` becomes further members of the object."""
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class Problem(Exception):
         self.headers, self.extra = dict(headers or {}), extra
 
     def response(self) -> Response:
-        """The problem as an answer."""
+        """The problem as an HTTP response."""
         body = {
             "type": f"urn:quartet:problem:{self.code.replace('_', '-')}",
             "title": HTTPStatus(self.status).phrase,
@@ -89,38 +89,46 @@ class Problem(Exception):
         return JsonResponse(body, self.status, headers=self.headers, media_type=PROBLEM_JSON)
 
 
-def invalid(field: str, message: str, code: str = "validation") -> Problem:
-    """The problem of one bad field, parameter or header: 422."""
-    return Problem(422, code, f"{field}: {message}", errors=[{"field": field, "message": message}])
+class Invalid(Problem):
+    """422: one field, parameter or header is not valid."""
+
+    def __init__(self, field: str, message: str, code: str = "validation") -> None:
+        super().__init__(422, code, f"{field}: {message}", errors=[{"field": field, "message": message}])
 
 
-def not_found(detail: str = "There is nothing here for you.") -> Problem:
+class NotFound(Problem):
     """404; also the answer about what belongs to somebody else."""
-    return Problem(404, "not_found", detail)
+
+    def __init__(self, detail: str = "There is nothing here for you.") -> None:
+        super().__init__(404, "not_found", detail)
 
 
-def conflict(code: str, detail: str, **extra: Any) -> Problem:
-    """409, with a code that says which rule stands in the way."""
-    return Problem(409, code, detail, **extra)
+class Conflict(Problem):
+    """409; `code` names the rule that stands in the way."""
+
+    def __init__(self, code: str, detail: str, **extra: Any) -> None:
+        super().__init__(409, code, detail, **extra)
 
 
-def unavailable(detail: str, retry_after: int = 1) -> Problem:
+class Unavailable(Problem):
     """503: the client may repeat the same request after `retry_after` seconds."""
-    return Problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
+
+    def __init__(self, detail: str, retry_after: int = 1) -> None:
+        super().__init__(503, "unavailable", detail, headers={"Retry-After": str(retry_after)})
 
 
 def is_outage(error: BaseException) -> bool:
     """Whether the error says that a store or a neighbour cannot be reached right now, rather than a bug.
 
-    What a database says has been put into the words of the ports by then (`sagakit.postgres.connection.translated`).
+    `sagakit.postgres.connection.translated` has turned the database's errors into those of the ports by then.
     """
     return isinstance(error, StoreUnavailable | ConnectionError | TimeoutError)
 
 
 def from_exception(error: Exception) -> Problem:
-    """The problem to answer with when nobody handled `error`."""
+    """The problem that answers an unhandled `error`."""
     if isinstance(error, RowsLocked):
-        return unavailable("Another change to the same rows is under way. Repeat the same request.")
+        return Unavailable("Another change to the same rows is under way. Repeat the same request.")
     if is_outage(error):
-        return unavailable("The service cannot reach its store. Repeat the same request.")
+        return Unavailable("The service cannot reach its store. Repeat the same request.")
     return Problem(500, "internal", "The service failed; this is a defect. Quote the request id.")

@@ -1,7 +1,7 @@
-"""What requests have in common: idempotency keys, `Prefer: wait`, pages.
+"""What many requests share: idempotency keys, `Prefer: wait`, pagination.
 
-Guarantee: whatever these readers return is safe to store and to compare; whatever they refuse is refused with
-a problem that names the header or parameter.
+Guarantee: a value that these functions return is safe to store and to compare; a value that they refuse is answered
+with a problem that names the header or parameter.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import msgspec
 from fastapi import Depends, Header, Query
 from starlette.requests import Request
 
-from sagakit.web.problems import Problem, invalid
+from sagakit.web.problems import Invalid, Problem
 
 MAX_WAIT: Final = 60
 KEY_MAX: Final = 255
-PREFER_MAX: Final = 8192  # characters of all `Prefer` headers together that are looked at
+PREFER_MAX: Final = 8192  # characters of all `Prefer` headers together; the rest is ignored
 _WAIT: Final = re.compile(r'\s*wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE)
 _WAIT_NAME: Final = re.compile(r"\s*wait\s*(?:[=;]|$)", re.IGNORECASE)
 _INT64: Final = 2**63
@@ -39,25 +39,25 @@ async def _idempotency_key(
         Header(alias="Idempotency-Key", description="Required; 1 to 255 printable characters (UTF-8)"),
     ] = None,
 ) -> str:
-    given = request.headers.getlist("idempotency-key")
-    if not given or not given[0]:
+    values = request.headers.getlist("idempotency-key")
+    if not values or not values[0]:
         detail = f"Send the header Idempotency-Key: 1 to {KEY_MAX} printable characters, new for each new request."
         raise Problem(400, "idempotency_key_missing", detail)
-    key = _header_text(given[0])
-    if len(given) > 1 or len(key) > KEY_MAX or not key.isprintable():
+    key = _header_text(values[0])
+    if len(values) > 1 or len(key) > KEY_MAX or not key.isprintable():
         message = f"must be given once, as 1 to {KEY_MAX} printable characters"
-        raise invalid("Idempotency-Key", message, "idempotency_key_invalid")
+        raise Invalid("Idempotency-Key", message, "idempotency_key_invalid")
     return key
 
 
-def _header_text(given: str) -> str:
-    """The characters that a client meant: UTF-8, or where that cannot be, ISO 8859-1, as which a header is read."""
-    if given.isascii():
-        return given
+def _header_text(value: str) -> str:
+    """The header decoded as UTF-8; as ISO 8859-1, which ASGI servers assume, if it is not valid UTF-8."""
+    if value.isascii():
+        return value
     try:
-        return given.encode("latin-1").decode()
+        return value.encode("latin-1").decode()
     except UnicodeError:
-        return given
+        return value
 
 
 IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
@@ -65,23 +65,23 @@ IdempotencyKey = Annotated[str, Depends(_idempotency_key)]
 
 
 def parse_prefer_wait(values: Iterable[str]) -> int | None:
-    """The seconds of `Prefer: wait=N` (RFC 7240), at most `MAX_WAIT`; None when absent or malformed.
+    """Parse `Prefer: wait=N` (RFC 7240): seconds, at most `MAX_WAIT`; None when absent or malformed.
 
-    Of several preferences of that name the first counts, as the RFC demands, even when it is malformed. What stands
-    beyond `PREFER_MAX` characters is not looked at: a server may ignore any preference.
+    The first preference of that name counts, as the RFC demands, even when it is malformed. Characters beyond
+    `PREFER_MAX` are ignored: a server may ignore any preference.
     """
     room = PREFER_MAX
     for value in values:
         for preference in _preferences(value[:room]):
             if _WAIT_NAME.match(preference):
-                found = _WAIT.fullmatch(preference)
-                return min(int(found[2][:9]), MAX_WAIT) if found else None
+                match = _WAIT.fullmatch(preference)
+                return min(int(match[2][:9]), MAX_WAIT) if match else None
         room = max(room - len(value), 0)
     return None
 
 
 def _preferences(value: str) -> Iterator[str]:
-    """The parts between commas, other than those in quotes; a quotation without end hides what comes after it."""
+    """Split at commas outside quotes; an unclosed quote extends to the end."""
     start, quoted, escaped = 0, False, False
     for at, character in enumerate(value):
         if escaped:
@@ -111,42 +111,51 @@ PreferWait = Annotated[int | None, Depends(_prefer_wait)]
 
 
 def encode_cursor(*parts: str | int) -> str:
-    """An opaque cursor: where the page ended."""
+    """Encode the place where a page ended as an opaque cursor."""
     return base64.urlsafe_b64encode(msgspec.json.encode(parts)).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str | None, *shape: type[str] | type[int]) -> tuple[Any, ...] | None:
-    """The parts of a cursor, of the types in `shape`; None for no cursor; 422 for one that is not ours."""
+    """Decode a cursor into its parts, whose types `shape` gives; None if there is no cursor.
+
+    Raises:
+        InvalidCursor: The cursor was not made by `encode_cursor` for this list.
+    """
     if not cursor:
         return None
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
         parts = msgspec.json.decode(raw, type=list[str | int])
     except (binascii.Error, msgspec.DecodeError, ValueError):
-        raise _bad_cursor() from None
+        raise InvalidCursor from None
     if len(parts) != len(shape) or not all(map(_fits, parts, shape)):
-        raise _bad_cursor()
+        raise InvalidCursor
     return tuple(parts)
 
 
 def decode_instant(text: str) -> datetime:
-    """The time that a part of a cursor stands for; 422 for one that is not ours."""
+    """Parse a part of a cursor as a time, in UTC.
+
+    Raises:
+        InvalidCursor: It is no ISO 8601 time with an offset.
+    """
     try:
         at = datetime.fromisoformat(text)
-        if at.tzinfo is None:
-            raise ValueError(text)
-        return at.astimezone(UTC)
+        instant = at.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _bad_cursor() from None
+        raise InvalidCursor from None
+    if at.tzinfo is None:
+        raise InvalidCursor
+    return instant
 
 
 def iso(at: datetime) -> str:
-    """A time as answers show it: RFC 3339, in UTC."""
+    """Format a UTC time as responses show it: RFC 3339."""
     return at.isoformat().replace("+00:00", "Z")
 
 
 def page(items: Sequence[Any], next_cursor: str | None) -> dict[str, Any]:
-    """The body of every list."""
+    """The body of a response that lists items."""
     return {"items": items, "next_cursor": next_cursor}
 
 
@@ -156,5 +165,8 @@ def _fits(part: str | int, kind: type[str] | type[int]) -> bool:
     return kind is int and -_INT64 <= part < _INT64
 
 
-def _bad_cursor() -> Problem:
-    return invalid("cursor", "must be the next_cursor of a page of this list", "validation")
+class InvalidCursor(Invalid):
+    """422: the cursor does not come from this list."""
+
+    def __init__(self) -> None:
+        super().__init__("cursor", "must be the next_cursor of a page of this list")

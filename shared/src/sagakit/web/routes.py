@@ -1,4 +1,4 @@
-"""All routes at the path of a request: more than the one that the router takes."""
+"""All routes that match the path of a request, not only the one that the router would choose."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,10 +8,10 @@ from starlette.types import Scope
 
 
 def routes_at(scope: Scope) -> Iterator[tuple[Match, Any]]:
-    """Each route whose path fits: FULL where its method does too, else PARTIAL. Also before the router has looked."""
+    """Yield each route whose path matches: FULL if its method does too, else PARTIAL. Needs no routing before."""
     for route in scope["app"].routes:
-        included = getattr(route, "effective_route_contexts", None)  # FastAPI keeps the routes of a router behind one
-        for one in included() if included is not None else (route,):
-            match, _ = one.matches(scope)
+        included = getattr(route, "effective_route_contexts", None)  # FastAPI: the routes of an included router
+        for candidate in included() if included is not None else (route,):
+            match, _ = candidate.matches(scope)
             if match != Match.NONE:
-                yield match, one
+                yield match, candidate

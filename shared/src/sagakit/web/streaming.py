@@ -1,7 +1,7 @@
-"""Answers that take their time: server-sent events, and waiting that ends when the process stops.
+"""Long-lived responses: server-sent events, and waits that end when the process stops.
 
-Guarantee: a stream ends, and its source is closed, when the source is exhausted, the client leaves, or the
-process drains; a wait never outlives its time-out nor holds up a graceful stop.
+Guarantee: a stream ends, and its source is closed, when the source is exhausted, the client disconnects, or the
+process drains. A wait never exceeds its timeout and never delays a graceful stop.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-HEARTBEAT: Final = 15.0
+HEARTBEAT: Final = 15.0  # seconds
 T = TypeVar("T")
 
 
 class ShutdownSignal:
-    """Says that the process is stopping, once and for good."""
+    """Signals, once, that the process is stopping."""
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
@@ -32,17 +32,17 @@ class ShutdownSignal:
         return self._event.is_set()
 
     def start(self) -> None:
-        """Release everyone who waits."""
+        """Send the signal: release everything that waits for it."""
         self._event.set()
 
     async def wait(self) -> None:
-        """Return as soon as the process is stopping."""
+        """Wait until the process is stopping."""
         await self._event.wait()
 
     async def race(self, awaitable: Awaitable[T], seconds: float) -> T | None:
-        """The result, or None when `seconds` pass or the drain starts first.
+        """Return the result, or None if `seconds` pass or the process stops first.
 
-        A coroutine that lost is cancelled; a future or task that lost is the caller's and is left alone.
+        A coroutine that is not done by then is cancelled; a future or task belongs to the caller and goes on.
         """
         task = asyncio.ensure_future(awaitable)
         stopping = asyncio.ensure_future(self._event.wait())
@@ -64,15 +64,15 @@ class ServerSentEvent:
     id: str = ""
 
     def encode(self) -> bytes:
-        """The event on the wire."""
+        """Encode the event as `text/event-stream`."""
         lines = [f"{key}: {value}" for key, value in (("id", self.id), ("event", self.event)) if value]
         return "\n".join([*lines, f"data: {msgspec.json.encode(self.data).decode()}", "", ""]).encode()
 
 
 class EventStream(Response):
-    """Streams `source` as `text/event-stream`, with a comment every `heartbeat` seconds of silence.
+    """Streams `source` as `text/event-stream`, with a comment after every `heartbeat` seconds without an event.
 
-    `closed` is called when it has ended, however it ends.
+    `closed` is called when the stream has ended, for whatever reason.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class EventStream(Response):
         self._closed = closed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the source ends, the client leaves or the process drains."""
+        """Send events until the source ends, the client disconnects or the process drains."""
         try:
             await self._stream(receive, send)
         finally:

@@ -1,4 +1,4 @@
-"""These tests run on the loop of the services: how its transports pause and close is part of the matter."""
+"""These tests run on uvloop, as the services do: how its transports pause and close matters here."""
 
 import asyncio
 from collections.abc import Callable, Mapping

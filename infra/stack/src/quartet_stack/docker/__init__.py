@@ -1,1 +1,1 @@
-"""The same stack in containers."""
+"""The same stack in containers, run by Docker Compose."""

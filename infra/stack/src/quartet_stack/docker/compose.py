@@ -13,11 +13,11 @@ from quartet_stack.layout import REPOSITORY, Layout
 
 APPEND = os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW
 COMPOSE_FILE = REPOSITORY / "docker-compose.yml"
-STANDBY_FILE = REPOSITORY / "docker-compose.standby.yml"  # laid over it where a database has a standby
+STANDBY_FILE = REPOSITORY / "docker-compose.standby.yml"  # merged into it if a database has a standby
 
 
 class Compose:
-    """`docker compose` with the settings that the last `up` of a stack wrote down, and every profile or the given."""
+    """`docker compose` with the settings that the last `up` of a stack wrote, for all profiles or the given ones."""
 
     def __init__(self, place: Layout, profiles: Sequence[str] = ("*",), environment: Mapping[str, str] | None = None):
         self._log = place.run / "docker.log"
@@ -28,14 +28,18 @@ class Compose:
         if written.get("DB_STANDBY", "off") != "off":
             self._words[4:4] = ["--file", str(STANDBY_FILE)]
         self.project = written["COMPOSE_PROJECT_NAME"]
-        # a variable of the caller's would win over the file, and COMPOSE_PROFILES add to what is asked for
+        # a variable of the caller would override the file, and COMPOSE_PROFILES would add profiles
         own = {name: value for name, value in os.environ.items() if name not in written}
         self._environment = {**own, **(environment or {}), "COMPOSE_PROFILES": ""}
 
     def run(
         self, *arguments: str, report: Callable[[str], None] = lambda line: None, of_interest: str = "\n"
     ) -> list[str]:
-        """Report lines of interest as they come; the last lines if it failed, else none. All of it goes to a log."""
+        """Run a command, append its output to a log, and report the lines that contain `of_interest`.
+
+        Returns:
+            The last lines of the output if the command failed, else nothing.
+        """
         command = [*self._words[:2], "--progress", "plain", *self._words[2:], *arguments]
         lines: list[str] = []
         with (
@@ -58,7 +62,11 @@ class Compose:
         return (lines[-12:] or [f"status {process.returncode}"]) if process.returncode else []
 
     def output(self, *arguments: str) -> str:
-        """Standard output; raises `StackError` with what it said when it fails."""
+        """Run a command and return its standard output.
+
+        Raises:
+            StackError: The command failed; the message has the end of its standard error.
+        """
         done = subprocess.run(
             [*self._words, *arguments], capture_output=True, text=True, check=False, env=self._environment
         )
@@ -67,11 +75,11 @@ class Compose:
         return done.stdout
 
     def through(self, *arguments: str) -> None:
-        """To the terminal."""
+        """Run a command whose output goes to the terminal."""
         subprocess.run([*self._words, *arguments], check=False, env=self._environment)
 
     def complaints(self) -> list[str]:
-        """The containers that are not as they should be, each with the end of its log."""
+        """The containers that neither run well nor ended well, each with the end of its log."""
         lines = []
         for text in self.output("ps", "--all", "--format", "json").splitlines():
             container: dict[str, Any] = json.loads(text)
@@ -80,12 +88,17 @@ class Compose:
             if container["State"] == "exited" and container["ExitCode"] == 0:
                 continue
             lines.append(f"{container['Service']} is {container['State']} {container['Health']}".rstrip() + ":")
-            said = self.output("logs", "--no-color", "--no-log-prefix", "--tail", "8", container["Service"])
-            lines += [f"    {line[:200]}" for line in said.splitlines()]
+            log = self.output("logs", "--no-color", "--no-log-prefix", "--tail", "8", container["Service"])
+            lines += [f"    {line[:200]}" for line in log.splitlines()]
         return lines
 
 
 def written_settings(place: Layout) -> dict[str, str]:
-    """The settings that the last `up` through docker wrote down."""
+    """The settings that the last `up` in containers wrote."""
     text = (place.data / "compose.env").read_text()
     return {name: value.strip("'") for name, _, value in (line.partition("=") for line in text.splitlines())}
+
+
+def runs_in_containers(place: Layout) -> bool:
+    """Whether the last `up` of this stack started containers, and no `down` followed."""
+    return (place.run / "docker.json").exists()

@@ -1,171 +1,125 @@
-"""The same stack in containers, and the choice between the two."""
+"""Start, stop, restart and show the containers of a stack."""
 
 from __future__ import annotations
 
 import json
-import re
-import shutil
 import subprocess
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from hashlib import sha256
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from quartet_stack.docker import standby as docker_standby
-from quartet_stack.docker.compose import COMPOSE_FILE, Compose
-from quartet_stack.docker.images import refuse_another
-from quartet_stack.errors import StackError, usage
-from quartet_stack.layout import REPOSITORY, Layout, locked
-from quartet_stack.secrets_store import given_secrets, load_or_create, provider_keys, seal_keys, write_private
-from quartet_stack.settings import PORTS, SERVICES, Settings
-from sagakit.tokens import public_half
+from quartet_stack.docker import standby
+from quartet_stack.docker.choice import answer, why_not
+from quartet_stack.docker.compose import Compose, runs_in_containers
+from quartet_stack.docker.environment import BROKERS, link_env_file, prepare, record, stack_secrets
+from quartet_stack.docker.images import refuse_other_digest
+from quartet_stack.errors import StackError, UsageError
+from quartet_stack.layout import Layout, locked
+from quartet_stack.processes.programs import STOP_SECONDS
+from quartet_stack.processes.readiness import INTERVAL
+from quartet_stack.secrets_store import write_private
+from quartet_stack.settings import SERVICES, Settings, stack_environment
 
-ANSWER_SECONDS = 10
-OLDEST_COMPOSE = (2, 24)  # optional files of settings
-OLDEST_ENGINE = (25,)  # a health check that is quick at first
 WORKERS = tuple(f"{name}-worker" for name in SERVICES)
-# what carries the messages -> its container
-BROKERS = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "ministack", "pubsub": "pubsub"}
-CHAOS = REPOSITORY / "infra" / "docker" / "chaos.env"
-HANDED_ON = ("COORDINATION_MODE", "PROVIDERS", "FAULT_INJECTION", "LOG_LEVEL", *PORTS)
-NOT_FOR_CONTAINERS = ("PYTHONPATH", "SERVICE_ROLE")
-ROLES = ("all", "api", "worker")
 
 Step = Callable[[str, str], None]  # (what, how far)
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Which of the two, and why in one line."""
-
-    docker: bool
-    said: str
-
-
-def choose(wanted: str, place: Layout | None = None, native_runs: bool = False) -> Choice:
-    """Follow `STACK`; auto keeps what runs, else takes containers where they can work.
-
-    Raises a usage error when docker is wanted and cannot be had.
-    """
-    if wanted == "native":
-        return Choice(False, "native (STACK=native)")
-    if wanted == "auto" and native_runs:
-        return Choice(False, "native, because that is what runs; choose with STACK=docker or STACK=native")
-    reason = why_not()
-    if wanted == "docker":
-        if reason:
-            raise usage(f"STACK=docker cannot be had: {reason}; use STACK=native")
-        return Choice(True, "docker compose (STACK=docker)")
-    if reason:
-        return native_because(reason)
-    if place is not None and running(place):
-        return Choice(True, "docker compose, because that is what runs; choose the other with STACK=native")
-    return Choice(True, "docker compose; choose the other with STACK=native")
-
-
-def native_because(reason: str) -> Choice:
-    """What auto falls back to."""
-    return Choice(False, f"native, because {reason}; choose with STACK=docker or STACK=native")
-
-
-def why_not() -> str:
-    """What stands in the way of containers; empty when nothing does."""
-    if not COMPOSE_FILE.exists():
-        return "there is no docker-compose.yml"
-    if not shutil.which("docker"):
-        return "there is no docker command"
-    compose = _answers("compose", "version", "--short")
-    if _version(compose) < (2,):
-        return "docker has no Compose v2"
-    if _version(compose) < OLDEST_COMPOSE:
-        return f"docker compose {compose} is too old; {'.'.join(map(str, OLDEST_COMPOSE))} is needed"
-    engine = _answers("info", "--format", "{{.ServerVersion}}")
-    if not engine:
-        return "no Docker engine answers"
-    if _version(engine) < OLDEST_ENGINE:
-        return f"Docker {engine} is too old; {OLDEST_ENGINE[0]} is needed"
-    return ""
-
-
-def _version(said: str) -> tuple[int, ...]:
-    """Major and minor; of a local build without a number, as if it were new enough."""
-    found = re.match(r"v?(\d+)\.(\d+)", said)
-    return tuple(map(int, found.groups())) if found else (99,) if said else ()
-
-
 def images(settings: Settings, step: Step) -> None:
-    """Pull what is not there and build our own; raises `StackError` naming the image that cannot be had."""
-    compose = _prepare(settings)
-    model = json.loads(compose.output("config", "--format", "json"))
-    builds = [service["build"] for service in model["services"].values() if "build" in service]
-    wanted = {build["args"]["PYTHON"] for build in builds}
-    wanted |= {
-        service["image"]
-        for service in model["services"].values()
-        if "build" not in service and service.get("pull_policy") != "never"
+    """Pull the images that are missing, and build our own.
+
+    Raises:
+        StackError: An image could not be pulled or built, or its digest is not the listed one; the message names it.
+    """
+    compose = prepare(settings)
+    services = json.loads(compose.output("config", "--format", "json"))["services"].values()
+    names = {service["build"]["args"]["PYTHON"] for service in services if "build" in service}
+    names |= {
+        service["image"] for service in services if "build" not in service and service.get("pull_policy") != "never"
     }
-    for image in sorted(wanted):
-        if not _answers("image", "inspect", "--format", "{{.Id}}", image):
+    for image in sorted(names):
+        if not answer("image", "inspect", "--format", "{{.Id}}", image):
             step("images", f"pulling {image}")
-            done = subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, text=True, check=False)
-            if done.returncode:
-                said = (done.stderr or done.stdout).strip().splitlines()
-                raise StackError(
-                    f"the image {image} cannot be had ({said[-1][:200] if said else 'docker pull failed'})"
-                )
-        refuse_another(image, _answers("image", "inspect", "--format", '{{join .RepoDigests " "}}', image).split())
+            _pull(image)
+        refuse_other_digest(image, answer("image", "inspect", "--format", '{{join .RepoDigests " "}}', image).split())
     step("images", "building")
     if tail := compose.run("build", report=lambda line: step("images", line), of_interest="] "):
-        raise StackError("the images of the services cannot be built:\n  " + "\n  ".join(tail))
+        raise StackError("the images of the services could not be built:\n  " + "\n  ".join(tail))
     step("images", "ready")
 
 
+def _pull(image: str) -> None:
+    done = subprocess.run(["docker", "pull", "--quiet", image], capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise StackError(f"the image {image} could not be pulled ({lines[-1][:200] if lines else 'no reason given'})")
+
+
 def up(settings: Settings, step: Step) -> list[str]:
-    """Start the containers of the mode, from images that are there, and wait until they are healthy."""
+    """Start the containers of the mode from images that exist, and wait until they are healthy.
+
+    Returns:
+        The names of the containers that were started.
+
+    Raises:
+        StackError: A container did not become healthy in time; the message has the end of its log.
+    """
     place = settings.layout
     with locked(place.root / "stack.lock", "another make that is changing this stack"):
-        compose = _prepare(settings)
-        hand_over(place)
-        before = _marked(place)
-        _record(settings)
+        compose = prepare(settings)
+        link_env_file(place)
+        previous_mode = _running_mode(place)
+        record(settings)
         replicas = int(settings["REPLICAS"])
-        unwanted = [broker for substrate, broker in BROKERS.items() if substrate != settings.substrate]
-        unwanted += WORKERS if replicas == 1 else ()
-        if before and before != settings.mode:
-            step("services", f"stopping those of {before}")
+        unneeded = [broker for substrate, broker in BROKERS.items() if substrate != settings.substrate]
+        unneeded += WORKERS if replicas == 1 else ()
+        if previous_mode and previous_mode != settings.mode:
+            step("services", f"stopping those of {previous_mode}")
             compose.run("stop", *SERVICES)
-        compose.run("rm", "--stop", "--force", "--volumes", *unwanted)
+        compose.run("rm", "--stop", "--force", "--volumes", *unneeded)
         write_private(place.run, "docker.json", json.dumps({"mode": settings.mode}))
         write_private(place.data, _volumes(place).name, "")
-        docker_standby.bring(settings, _secrets(settings), compose, step)
+        standby.set_up(settings, stack_secrets(settings), compose, step)
         scale = [word for name in WORKERS if replicas > 1 for word in ("--scale", f"{name}={replicas - 1}")]
-        started: list[str] = []
-
-        def follow(line: str) -> None:
-            step("containers", line)
-            if line.endswith(" Started"):
-                started.append(line.split()[1].removeprefix(f"{compose.project}-"))
-
-        step("containers", "starting")
-        tail = compose.run(
-            *("up", "--detach", "--no-build", "--remove-orphans", *scale),
-            *("--wait", "--wait-timeout", settings["READY_TIMEOUT"]),
-            report=follow,
-            of_interest="Container ",
-        )
-        if tail:
-            raise StackError("\n".join([*(compose.complaints() or tail[-6:]), "all of it: make logs"]))
+        started = _start(settings, compose, scale, step)
         step("containers", "ready")
         return started
 
 
+def _start(settings: Settings, compose: Compose, scale: Sequence[str], step: Step) -> list[str]:
+    started: list[str] = []
+
+    def follow(line: str) -> None:
+        step("containers", line)
+        if line.endswith(" Started"):
+            started.append(line.split()[1].removeprefix(f"{compose.project}-"))
+
+    step("containers", "starting")
+    tail = compose.run(
+        *("up", "--detach", "--no-build", "--remove-orphans", *scale),
+        *("--wait", "--wait-timeout", settings["READY_TIMEOUT"]),
+        report=follow,
+        of_interest="Container ",
+    )
+    if tail:
+        raise StackError("\n".join([*(compose.complaints() or tail[-6:]), "for the complete logs: make logs"]))
+    return started
+
+
 def down(place: Layout, volumes: bool) -> bool:
-    """Stop and remove the containers of whatever mode runs; False when nothing was ever started in containers."""
-    if not _volumes(place).exists() or not (volumes or running(place)):
+    """Stop and remove the containers of whatever mode runs; with `volumes`, delete their data too.
+
+    Returns:
+        False if this stack was never started in containers.
+
+    Raises:
+        StackError: The containers exist and Docker does not answer, or Compose failed.
+    """
+    if not _volumes(place).exists() or not (volumes or runs_in_containers(place)):
         return False
     reason = why_not()
     if reason:
-        raise StackError(f"this stack is in containers, and they cannot be reached: {reason}")
+        raise StackError(f"this stack is in containers, which cannot be reached: {reason}")
     compose = Compose(place)
     if tail := compose.run("down", "--remove-orphans", *(["--volumes"] if volumes else [])):
         raise StackError("docker compose down failed:\n  " + "\n  ".join(tail))
@@ -175,24 +129,43 @@ def down(place: Layout, volumes: bool) -> bool:
     return True
 
 
-def running(place: Layout) -> bool:
-    """Whether the last `up` of this stack went through docker."""
-    return (place.run / "docker.json").exists()
+def restart(place: Layout, services: Sequence[str], report: Callable[[str], None]) -> None:
+    """Restart one container after another: that with the port, then its workers, each once the previous is healthy.
 
-
-def containers(place: Layout, *services: str) -> list[str]:
-    """Names of the running containers of these services, in that order."""
+    Raises:
+        StackError: A container did not become healthy again in time; the rest was not restarted.
+    """
     compose = Compose(place)
-    found = [compose.output("ps", "--format", "{{.Name}}", service).split() for service in services]
-    return [name for names in found for name in names]
+    seconds = float(stack_environment(place.root)["READY_TIMEOUT"])
+    for service in services:
+        for part in (service, f"{service}-worker"):
+            for name in compose.output("ps", "--format", "{{.Name}}", part).split():
+                _restart(name, seconds)
+                report(f"{name} is healthy")
 
 
-def show(place: Layout) -> None:
-    """What runs in containers, and the memory it takes."""
-    print(f"mode {_marked(place)}, in containers")
+def _restart(name: str, seconds: float) -> None:
+    _docker("restart", "--timeout", str(STOP_SECONDS), name)
+    deadline = time.monotonic() + seconds
+    while (health := _docker("inspect", "--format", "{{.State.Health.Status}}", name)) != "healthy":
+        if time.monotonic() > deadline:
+            raise StackError(f"{name} is {health} {seconds:.0f} s after its restart; for its log: make logs")
+        time.sleep(INTERVAL)
+
+
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StackError(f"docker {arguments[0]} failed: {done.stderr.strip()[-300:]}")
+    return done.stdout.strip()
+
+
+def print_status(place: Layout) -> None:
+    """Print which containers run, and the memory that they use."""
+    print(f"mode {_running_mode(place)}, in containers")
     compose = Compose(place)
     compose.through("ps", "--all", "--format", "table {{.Service}}\t{{.Status}}\t{{.Ports}}")
-    for line in docker_standby.told(place):
+    for line in standby.describe(place):
         print(line)
     names = compose.output("ps", "--quiet").split()
     if names:
@@ -202,104 +175,26 @@ def show(place: Layout) -> None:
         )
 
 
-def logs(place: Layout, environ: Mapping[str, str]) -> None:
-    """Follow the logs; `SERVICE` chooses one, `FOLLOW=off` does not wait."""
+def print_logs(place: Layout, environ: Mapping[str, str]) -> None:
+    """Follow the logs; `SERVICE` selects one container, `FOLLOW=off` prints what there is and ends.
+
+    Raises:
+        UsageError: `SERVICE` names nothing that has a log.
+    """
     compose = Compose(place)
-    wanted = environ.get("SERVICE", "")
-    known = compose.output("config", "--services").split()
-    if wanted and wanted not in known:
-        raise usage(f"SERVICE={wanted} has no log; valid: {', '.join(sorted(known))}")
+    service = environ.get("SERVICE", "")
+    names = compose.output("config", "--services").split()
+    if service and service not in names:
+        raise UsageError(f"SERVICE={service} has no log; valid: {', '.join(sorted(names))}")
     follow = [] if environ.get("FOLLOW") == "off" else ["--follow"]
-    compose.through("logs", "--tail", "50", *follow, *([wanted] if wanted else []))
-
-
-def _prepare(settings: Settings) -> Compose:
-    """Write down what Compose is to know, and return it for the mode."""
-    place = settings.layout
-    environment = environment_of(settings, _secrets(settings))
-    write_private(place.data, "compose.env", _env_file(environment))
-    passed_on = {name: value for name, value in settings.passed_on.items() if name not in NOT_FOR_CONTAINERS}
-    write_private(place.run, "settings.env", _env_file(passed_on))
-    return Compose(place, _profiles(settings), environment)
-
-
-def hand_over(place: Layout, checkout: Path = REPOSITORY) -> None:
-    """Let plain `docker compose` in the checkout mean its default stack; an `.env` of the user's own is left alone."""
-    link = checkout / ".env"
-    if place.root == checkout / ".stack" and not link.exists():
-        link.unlink(missing_ok=True)  # one that points to nothing
-        link.symlink_to((place.data / "compose.env").relative_to(checkout))
-
-
-def environment_of(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
-    """The variables of docker-compose.yml. One stack is one project, whatever else runs on this engine."""
-    place = settings.layout
-    role = settings.passed_on.get("SERVICE_ROLE", "all")
-    if role not in ROLES:
-        raise usage(f"SERVICE_ROLE={role} is not known; valid: {', '.join(ROLES)}")
-    return {
-        "COMPOSE_PROJECT_NAME": f"quartet-{sha256(str(place.root).encode()).hexdigest()[:6]}",
-        "COMPOSE_PROFILES": ",".join(_profiles(settings)),
-        **{name: settings[name] for name in HANDED_ON},
-        "SERVICE_ROLE": role,
-        "QUARTET_SETTINGS": str(place.run / "settings.env"),
-        "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
-        "POSTGRES_PASSWORD": secrets["postgres"],
-        **{f"{name.upper()}_DB_PASSWORD": secrets[name] for name in SERVICES},
-        **seal_keys(secrets, "order"),  # Compose hands each service what is its own
-        **docker_standby.variables(settings, secrets),
-        **provider_keys(secrets, "provider"),
-        **({**routes(), "TOXIPROXY_PORT": settings["TOXIPROXY_PORT"]} if settings["TOXICS"] == "on" else {}),
-    }
-
-
-def routes() -> dict[str, str]:
-    """What leads every service through its proxies: the variables of chaos.env."""
-    lines = [line for line in CHAOS.read_text().splitlines() if line and not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines)
-
-
-def _profiles(settings: Settings) -> list[str]:
-    workers, chaos = int(settings["REPLICAS"]) > 1, settings["TOXICS"] == "on"
-    standbys = [f"{service}-standby" for service in settings.standbys]
-    return [settings.mode, *(["workers"] if workers else []), *(["chaos"] if chaos else []), *standbys]
-
-
-def _secrets(settings: Settings) -> dict[str, str]:
-    return load_or_create(settings.layout, SERVICES) | given_secrets(settings.signing_key)
-
-
-def _record(settings: Settings) -> None:
-    """What tools get from `stack_environment()`: the same as of a native stack, for the same ports are published."""
-    from quartet_stack.services import recorded_environment
-
-    environment = {**recorded_environment(settings, _secrets(settings)), "STACK": "docker"}
-    record = {"environment": environment, "ports": [], "programs": {}}
-    write_private(settings.layout.run, "stack.json", json.dumps(record, indent=1))
-
-
-def _env_file(values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        if "'" in value or "\n" in value:
-            raise usage(f"{name} has a quotation mark or a line break, which a file of settings cannot hold")
-    return "".join(f"{name}='{value}'\n" for name, value in values.items())
+    compose.through("logs", "--tail", "50", *follow, *([service] if service else []))
 
 
 def _volumes(place: Layout) -> Path:
-    """A mark that volumes of this stack exist, whatever runs."""
+    """A file that says that volumes of this stack exist, whatever runs."""
     return place.data / "in-volumes"
 
 
-def _marked(place: Layout) -> str:
-    """The mode of the last `up` through docker; empty when there was none."""
-    return str(json.loads((place.run / "docker.json").read_text())["mode"]) if running(place) else ""
-
-
-def _answers(*arguments: str) -> str:
-    try:
-        done = subprocess.run(
-            ["docker", *arguments], capture_output=True, text=True, check=False, timeout=ANSWER_SECONDS
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+def _running_mode(place: Layout) -> str:
+    """The mode of the last `up` in containers; empty if there was none."""
+    return str(json.loads((place.run / "docker.json").read_text())["mode"]) if runs_in_containers(place) else ""

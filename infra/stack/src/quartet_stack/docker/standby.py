@@ -1,7 +1,7 @@
-"""Standbys in containers: the same steps and the same SQL as natively; only servers are stopped and made otherwise.
+"""Standbys in containers: the same steps and the same SQL as natively; only stopping and creating a server differ.
 
-A server is a container with a volume. What it follows is said by `ORDER_DB_FOLLOWS` or `ORDER_STANDBY_FOLLOWS`, and an
-empty volume is filled with a copy of that (`infra/docker/standby.sh`).
+A server is a container with a volume. `ORDER_DB_FOLLOWS` or `ORDER_STANDBY_FOLLOWS` names the server that it follows,
+and an empty volume is filled with a copy of that server (`infra/docker/standby.sh`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from quartet_stack.docker.compose import Compose, written_settings
-from quartet_stack.errors import StackError, usage
+from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import Layout
 from quartet_stack.secrets_store import write_private
 from quartet_stack.servers import promotion, replication, standby
@@ -22,33 +22,34 @@ from quartet_stack.settings import SERVICES, Settings
 Step = Callable[[str, str], None]  # (what, how far)
 
 
-class Place(Layout):
-    """A stack in containers: its data, and so what is written down of it, is not that of the native one."""
+class ContainerLayout(Layout):
+    """A stack in containers: its data differ from those of the native stack, and so does the file about standbys."""
 
     @property
     def standbys(self) -> Path:
+        """The file that says which server is the primary."""
         return self.data / "standbys-in-containers.json"
 
 
 @dataclass(frozen=True)
 class Containers:
-    """How a promotion stops, fences and makes anew a server that is a container."""
+    """How a promotion stops, fences and recreates a server that is a container."""
 
     compose: Compose
 
     def silence(self, place: Layout, service: str, server: str) -> None:
-        """Kill the container: its processes end at one moment, and it is not started again by itself."""
+        """Kill the container: all its processes end at once, and Docker does not start it again."""
         self._do("kill", f"{service}-{server}")
 
     def fence(self, place: Layout, service: str) -> None:
-        """Delete the volume of a primary that was replaced."""
+        """Delete the volume of a replaced primary, if its promotion is under way."""
         mark = standby.mark(place, service)
         if mark.fenced:
             self._empty(f"{service}-{mark.other}")
             _write(place, _follows(place, service))
 
     def remake(self, settings: Settings, secrets: Mapping[str, str], service: str) -> None:
-        """Start the server that is not the primary, with an empty volume."""
+        """Start the server that is not the primary, with an empty volume, which it fills with a copy."""
         name = f"{service}-{standby.mark(settings.layout, service).other}"
         self._empty(name)
         self._do(
@@ -62,7 +63,7 @@ class Containers:
             ["docker", "volume", "rm", "--force", volume], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise StackError(f"the volume {volume} cannot be removed: {done.stderr.strip()[-300:]}")
+            raise StackError(f"the volume {volume} could not be removed: {done.stderr.strip()[-300:]}")
 
     def _do(self, *words: str) -> None:
         if tail := self.compose.run(*words):
@@ -70,27 +71,31 @@ class Containers:
 
 
 def variables(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
-    """What docker-compose.standby.yml wants to know; raises a usage error where a promoted database would lose its
-    primary."""
-    place = Place(settings.layout.root)
+    """The variables of docker-compose.standby.yml.
+
+    Raises:
+        UsageError: `DB_STANDBY` leaves out a database whose standby was promoted: it would lose its primary.
+    """
+    place = ContainerLayout(settings.layout.root)
     for service in SERVICES:
         if service not in settings.standbys and standby.mark(place, service).primary != "db":
-            raise usage(f"{service}-standby is the primary of {service}, so DB_STANDBY has to name {service}")
+            raise UsageError(f"{service}-standby is the primary of {service}, so DB_STANDBY has to name {service}")
     if not settings.standbys:
         return {"DB_STANDBY": "off"}
-    found = {"DB_STANDBY": settings["DB_STANDBY"], "REPLICATION_PASSWORD": secrets["replication"]}
+    values = {"DB_STANDBY": settings["DB_STANDBY"], "REPLICATION_PASSWORD": secrets["replication"]}
     for service in SERVICES:
-        has, name = service in settings.standbys, role(service)
+        has_standby, name = service in settings.standbys, role(service)
         both = f"?host={service}-db,{service}-standby&port=5432,5432&target_session_attrs=read-write"
-        at, more = ("", both) if has else (f"{service}-db:5432", "")
-        found[f"{service.upper()}_DATABASE_URL"] = f"postgresql+asyncpg://{name}:{secrets[service]}@{at}/{name}{more}"
-        found[f"{service.upper()}_STANDBY_TIMEOUT"] = settings["STANDBY_TIMEOUT"] if has else ""
-        found |= _follows(place, service) if has else {}
-    return found
+        at, query = ("", both) if has_standby else (f"{service}-db:5432", "")
+        url = f"postgresql+asyncpg://{name}:{secrets[service]}@{at}/{name}{query}"
+        values[f"{service.upper()}_DATABASE_URL"] = url
+        values[f"{service.upper()}_STANDBY_TIMEOUT"] = settings["STANDBY_TIMEOUT"] if has_standby else ""
+        values |= _follows(place, service) if has_standby else {}
+    return values
 
 
 def _follows(place: Layout, service: str) -> dict[str, str]:
-    """Whom each of the two follows: the primary nobody."""
+    """Which server each of the two follows; the primary follows none."""
     mark = standby.mark(place, service)
     name, titles = service.upper(), {"db": "DB", "standby": "STANDBY"}
     return {
@@ -99,9 +104,13 @@ def _follows(place: Layout, service: str) -> dict[str, str]:
     }
 
 
-def bring(settings: Settings, secrets: Mapping[str, str], compose: Compose, step: Step) -> None:
-    """Start the databases with their standbys, and let commits wait for these, and for no others."""
-    settings = replace(settings, layout=Place(settings.layout.root))
+def set_up(settings: Settings, secrets: Mapping[str, str], compose: Compose, step: Step) -> None:
+    """Start the databases with their standbys, and let commits wait for these standbys and for no others.
+
+    Raises:
+        StackError: A server did not become healthy, or a standby does not follow its primary.
+    """
+    settings = replace(settings, layout=ContainerLayout(settings.layout.root))
     place = settings.layout
     if not settings.standbys and not any(standby.mark(place, service).confirmed for service in SERVICES):
         return
@@ -111,19 +120,19 @@ def bring(settings: Settings, secrets: Mapping[str, str], compose: Compose, step
         containers.fence(place, service)
     step("databases", "starting")
     if tail := compose.run("up", "--detach", "--no-build", "--wait", "--wait-timeout", seconds, *servers):
-        raise StackError("\n".join([*(compose.complaints() or tail[-6:]), "all of it: make logs"]))
+        raise StackError("\n".join([*(compose.complaints() or tail[-6:]), "for the complete logs: make logs"]))
     replication.settle(settings, secrets, step)
     replication.attach_all(settings, secrets, lambda service: containers.remake(settings, secrets, service), step)
 
 
 def promote(place: Layout, service: str, report: Callable[[str], None]) -> None:
-    """As `promotion.promote`."""
+    """Do what `promotion.promote` does, with containers."""
     promotion.promote(place, service, report, Containers(Compose(place)))
 
 
-def told(place: Layout) -> list[str]:
-    """As `promotion.told`."""
-    return promotion.told(Place(place.root))
+def describe(place: Layout) -> list[str]:
+    """Return what `promotion.describe` returns, of containers."""
+    return promotion.describe(ContainerLayout(place.root))
 
 
 def _write(place: Layout, changes: Mapping[str, str]) -> None:

@@ -1,1 +1,1 @@
-"""The servers that a stack runs natively: databases, brokers, coordinators."""
+"""The servers that a native stack runs: databases, brokers, Temporal, Toxiproxy; how each is fetched and started."""

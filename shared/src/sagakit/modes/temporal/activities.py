@@ -17,7 +17,7 @@ from sagakit.message import Command, Event
 from sagakit.modes.failures import BUSY, Failures, event_of
 from sagakit.modes.temporal.wire import QUEUE, DeadLetterInput, MessagePayload, WorkflowInput, body_of, payload_of, read
 from sagakit.ports import Inlet
-from sagakit.tasks import company
+from sagakit.tasks import with_heartbeat
 from sagakit.wording import stated
 
 HEARTBEAT: Final = 1.0  # seconds
@@ -52,7 +52,7 @@ def activities(inlet: Inlet, attempts: int, local: bool) -> Sequence[Callable[..
             event = await inlet.do(command, payload.cause, payload.traceparent)
             return None if isinstance(event, service.private) else event
         concluding = inlet.conclude(command, payload.cause, ANSWER_WAIT, payload.traceparent)
-        answer = await company(concluding, HEARTBEAT, activity.heartbeat)  # so that a killed worker is noticed
+        answer = await with_heartbeat(concluding, HEARTBEAT, activity.heartbeat)  # so that a killed worker is noticed
         if answer is None:
             raise TimeoutError(f"no answer to {payload.type} within {ANSWER_WAIT:g} s")
         return answer

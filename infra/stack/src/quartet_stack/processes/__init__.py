@@ -1,0 +1,1 @@
+"""Programs and the supervisord that runs them: described, started, probed, restarted, measured."""

@@ -1,0 +1,76 @@
+"""What the order service only reads: orders by id and in pages, their transitions, and prices."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from checkout.messages import Money
+from sagakit.app.operations import DataLoader, fetcher
+from sagakit.postgres.connection import connected
+
+COLUMNS: Final = "order_id, customer, status, settled, cancellation_reason, checkout, fingerprint, created_at"
+PLACED: Final = "customer IS NOT NULL"  # neither a placeholder nor an order that was never placed
+BY_ID: Final = f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND {PLACED}"
+TRANSITIONS: Final = text(
+    "SELECT seq, name, recorded_at FROM journal WHERE id >= :low AND id < :high AND seq > :seq ORDER BY seq"
+)
+PRICES: Final = text("SELECT sku, price, currency FROM catalogue")
+
+
+class OrderQueries:
+    """Reads of the order database, each a statement of its own. Rows have the columns in COLUMNS."""
+
+    def __init__(self, database: AsyncEngine) -> None:
+        self._database = database.execution_options(isolation_level="AUTOCOMMIT")
+        self._by_id: DataLoader[Any] = DataLoader(fetcher(database, BY_ID))
+        self._prices: dict[str, Money] = {}
+
+    async def order(self, order_id: str) -> Any:
+        """The row of a placed order, or None. Calls that arrive together share a query."""
+        return await self._by_id.get(order_id)
+
+    async def owner(self, order_id: str) -> str | None:
+        """The customer of a placed order, or None."""
+        row = await self.order(order_id)
+        return row.customer if row else None
+
+    async def page(
+        self, customer: str | None, status: str | None, after: tuple[datetime, str] | None, limit: int
+    ) -> Sequence[Any]:
+        """At most `limit` placed orders, newest first.
+
+        `customer` and `status` filter, None does not; `after` is the creation time and id of the last row before.
+        """
+        where, values = [PLACED], dict[str, Any](limit=limit)
+        if customer is not None:
+            where.append("customer = :customer")
+            values["customer"] = customer
+        if status is not None:
+            where.append("status = :status")
+            values["status"] = status
+        if after is not None:
+            where.append("(created_at, order_id) < (CAST(:at AS timestamptz), :last)")
+            values["at"], values["last"] = after
+        statement = text(
+            f"SELECT {COLUMNS} FROM orders WHERE {' AND '.join(where)} "
+            "ORDER BY created_at DESC, order_id DESC LIMIT :limit"
+        )
+        async with connected(self._database) as connection:
+            return (await connection.execute(statement, values)).all()
+
+    async def transitions(self, order_id: str, after: int) -> Sequence[Any]:
+        """The order's recorded events with `seq` greater than `after`, oldest first: seq, name, recorded_at."""
+        values = {"low": f"{order_id}/", "high": f"{order_id}0", "seq": after}  # "0" is the character after "/"
+        async with connected(self._database) as connection:
+            return (await connection.execute(TRANSITIONS, values)).all()
+
+    async def price(self, sku: str) -> Money | None:
+        """The price of one piece, or None if the catalogue lacks the SKU. The catalogue is read once per process."""
+        if not self._prices:
+            async with connected(self._database) as connection:
+                rows = await connection.execute(PRICES)
+                self._prices = {row.sku: Money(row.price, row.currency) for row in rows}
+        return self._prices.get(sku)
