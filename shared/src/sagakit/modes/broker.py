@@ -95,11 +95,7 @@ class BrokerMode:
             await self._transport.publish(own)
 
     async def run(self) -> None:
-        """Receive and handle batches until cancelled.
-
-        Raises:
-            CancelledError: The loop was cancelled; the batch that was in hand is settled.
-        """
+        """Receive and handle batches until cancelled; the batch in hand is finished first."""
         while True:
             deliveries = await self._transport.receive()
             if not deliveries:
