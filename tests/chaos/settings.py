@@ -56,9 +56,12 @@ class Settings:
     home: Path = STACK_DIR
     reports: Path = REPORTS
 
+    def _faults(self) -> str:
+        return ALL if set(self.faults) == set(MODULES) else ",".join(self.faults)
+
     def command(self, mode: str) -> str:
         """The command that repeats the run of one mode."""
-        what = f"EXPERIMENT={named(self.experiment)}" if self.experiment else f"FAULTS={','.join(self.faults)}"
+        what = f"EXPERIMENT={named(self.experiment)}" if self.experiment else f"FAULTS={self._faults()}"
         more = f" REPLICAS={self.replicas}" if self.replicas > 1 else ""
         more += f" PLANT={self.plant}" if self.plant else ""
         return f"make chaos {what} MODES={mode} DURATION={self.duration:g} RATE={self.rate:g} SEED={self.seed}{more}"

@@ -47,6 +47,15 @@ async def test_a_repeat_gives_the_order_whatever_has_changed_meanwhile(order: Se
     assert await order.service_process.count("orders") == 1
 
 
+def test_a_field_that_was_added_since_changes_no_fingerprint_while_it_is_absent() -> None:
+    class Later(OrderIn):
+        gift: bool = False
+
+    body = order_body()
+    assert Later.model_validate(body).fingerprint() == OrderIn.model_validate(body).fingerprint()
+    assert Later.model_validate({**body, "gift": True}).fingerprint() != OrderIn.model_validate(body).fingerprint()
+
+
 async def test_bounds_that_have_become_stricter_are_for_new_orders(order: Served) -> None:
     body = order_body()
     body["shipping_address"]["name"] = "x" * 201

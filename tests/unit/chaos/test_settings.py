@@ -74,3 +74,7 @@ def test_the_command_repeats_a_run_of_one_mode() -> None:
     assert command == "make chaos FAULTS=kill,pause MODES=kafka-choreography DURATION=40 RATE=2.5 SEED=7 REPLICAS=2"
     again = dict(word.split("=", 1) for word in command.split()[2:])
     assert read(again) == read({**given, "MODES": "kafka"})
+
+
+def test_the_command_that_repeats_a_run_with_all_faults_is_short() -> None:
+    assert "FAULTS=all MODES=pubsub-choreography" in read({"FAULTS": "all"}).command("pubsub-choreography")

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from quartet_stack import services
 from quartet_stack.commands import config, quick
 from quartet_stack.errors import StackError
-from quartet_stack.secrets_store import given_secrets
+from quartet_stack.secrets_store import given_secrets, load_or_create
 from quartet_stack.settings import PORTS, SERVICES, is_secret, resolve, stack_environment
+from sagakit.settings import Settings as ServiceSettings
 from tests.keys import SIGNING_KEY
 
 
@@ -72,6 +74,29 @@ def test_an_empty_variable_counts_as_not_set() -> None:
 def test_settings_of_the_services_are_passed_on_and_ours_are_not() -> None:
     given = {"SAGA_DEADLINE": "30", "TEMPORAL_ACTIVITIES": "local", "TEMPORAL_PORT": "7000", "HOME": "/x", "SAGA_A": ""}
     assert resolve(given).passed_on == {"SAGA_DEADLINE": "30", "TEMPORAL_ACTIVITIES": "local"}
+
+
+def test_every_setting_that_the_stack_does_not_decide_itself_reaches_the_services(tmp_path: Path) -> None:
+    def environment(**given: str) -> dict[str, str]:
+        settings = resolve({"STACK_DIR": str(tmp_path), "DB_STANDBY": "order", **given})
+        secrets = load_or_create(settings.layout, SERVICES)
+        return {
+            name: value
+            for service in SERVICES
+            for name, value in services.service(settings, secrets, service, Path("python")).environment.items()
+        }
+
+    per_program = {"HTTP_HOST", "HTTP_PORT"}
+    decided = environment().keys() - {"KAFKA_SESSION_TIMEOUT"} | per_program
+    free = {name.upper(): "7" for name in ServiceSettings.model_fields if name.upper() not in decided}
+    assert {
+        "RETRY_MAX",
+        "DELIVERY_ATTEMPTS",
+        "HTTP_HEADER_MAX",
+        "SAGA_DEADLINE",
+        "KAFKA_SESSION_TIMEOUT",
+    } <= free.keys()
+    assert free.items() <= environment(**free).items()
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from sagakit.tokens import public_half
 SANDBOX = "provider"
 SANDBOX_FILE = "sandbox.db"
 CONSOLE = "console"
-SHARED_PACKAGES = ("sagakit", "checkout")
+SHARED_PACKAGES = ("sagakit", "checkout", "checkout_app")
 
 
 def common_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:

@@ -83,14 +83,25 @@ PASSED_ON_PREFIXES = (
     "PUBSUB_",
     "PROVIDER_",
     "SANDBOX_",
-    "DISPATCHER_",
     "OUTBOX_",
     "DB_",
     "OTEL_",
-    "HTTP_MAX_",
+    "HTTP_",
+    "RETRY_",
 )
-PASSED_ON = ("PYTHONPATH", "SERVICE_ROLE", "TZ")
-NOT_PASSED_ON = "PROVIDER_KEY_"  # the stack generates these, each for one service
+PASSED_ON = (
+    "BATCH_MAX",
+    "DELIVERY_ATTEMPTS",
+    "DOOR_TIMEOUT",
+    "DRAIN_TIMEOUT",
+    "JWT_LEEWAY",
+    "PYTHONPATH",
+    "SERVICE_ROLE",
+    "STREAMS_PER_CUSTOMER",
+    "TZ",
+)
+# what the stack decides for each program, and what is meant for clients
+NOT_PASSED_ON = ("PROVIDER_KEY_", "HTTP_HOST", "HTTP_PORT", "HTTP_PROXY")
 SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY", "SEAL_KEY", "PROVIDER_KEY")
 
 

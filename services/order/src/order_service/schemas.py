@@ -125,7 +125,9 @@ OrderBody = Annotated[OrderIn, WrapValidator(_read_order)]
 
 
 def _digest(model: BaseModel) -> str:
-    return hashlib.sha256(msgspec.json.encode(model.model_dump(), order="deterministic")).hexdigest()
+    """A digest of what a body says; a field that was added since with a default does not change it while absent."""
+    stated = model.model_dump(exclude_defaults=True)
+    return hashlib.sha256(msgspec.json.encode(stated, order="deterministic")).hexdigest()
 
 
 _checkout: Final = msgspec.json.Decoder(Checkout)

@@ -87,7 +87,7 @@ class DatabaseProbe:
                 return self._problem
             self._asking = asyncio.create_task(self._ask())
         done, _ = await asyncio.wait({self._asking}, timeout=self._seconds)
-        return self._problem if done else f"no answer within {self._seconds:g} s"
+        return self._problem if done else self._no_answer()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -96,15 +96,18 @@ class DatabaseProbe:
             await asyncio.gather(self._asking, return_exceptions=True)
         await self._own.dispose()
 
+    def _no_answer(self) -> str:
+        return f"no answer within {self._seconds:g} s"
+
     async def _ask(self) -> None:
-        before = self._problem
+        before, limit = self._problem, asyncio.timeout(self._seconds)
         try:
-            async with asyncio.timeout(self._seconds), connected(self._single) as connection:
+            async with limit, connected(self._single) as connection:
                 self._problem = await self._problem_with(connection)
             if before and not self._problem:
                 await self._database.dispose()  # pooled connections are from before the outage
         except Exception as error:
-            self._problem = _reason(error)
+            self._problem = self._no_answer() if limit.expired() else _reason(error)
         self._until = asyncio.get_running_loop().time() + self._fresh
 
     async def _problem_with(self, connection: AsyncConnection) -> str:
