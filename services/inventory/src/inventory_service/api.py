@@ -35,7 +35,7 @@ def router(context: ServiceContext) -> APIRouter:
     routes.add_api_route("/stock", stock.listing, methods=["GET"], tags=["stock"])
     routes.add_api_route("/stock/{sku}", stock.show, methods=["GET"], tags=["stock"])
     routes.add_api_route("/stock/{sku}/restock", stock.restock, methods=["POST"], tags=["stock"])
-    routes.include_router(operations_router(context, stock.queries.owner))
+    routes.include_router(operations_router(context, stock.queries.reservations.owner))
     return routes
 
 
@@ -84,7 +84,7 @@ class Stock:
             )
 
     async def _item(self, sku: str) -> Any:
-        row = await self.queries.item(sku)
+        row = await self.queries.get(sku)
         if row is None:
             raise NotFound("No such SKU.")
         return row

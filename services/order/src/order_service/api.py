@@ -39,7 +39,6 @@ from sagakit.web.app import (
     Invalid,
     JsonResponse,
     Limit,
-    NotFound,
     PreferWait,
     Principal,
     Problem,
@@ -160,23 +159,20 @@ class Orders:
         return await self.queries.transitions(order_id, seq), row.settled
 
     async def _existing(self, order_id: str) -> Any:
-        row = await self.queries.order(order_id)
+        row = await self.queries.get(order_id)
         if row is None:
             raise LookupError(f"order {order_id} existed and is gone")
         return row
 
     async def _visible(self, order_id: str, caller: Principal) -> Any:
-        row = await self.queries.order(order_id) if order_id.isprintable() else None
-        if row is None or not (caller.is_admin or row.customer == caller.subject):
-            raise NotFound("No such order.")
-        return row
+        return await self.queries.get_for(caller, order_id, "No such order.")
 
     async def _place_once(self, order_id: str, order: OrderIn | UnacceptableOrder, customer: str, key: str) -> None:
         # What can change (prices, the catalogue, bounds) is checked for new orders only: a placed order stands
         try:
             checkout = await self._priced(order, customer)
         except (Problem, RequestValidationError):
-            row = await self.queries.order(order_id)
+            row = await self.queries.get(order_id)
             if row is None:
                 raise
             fingerprint = row.fingerprint

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.messages import Money
-from sagakit.app.operations import DataLoader, fetcher
+from sagakit.app.queries import DataLoader
 from sagakit.postgres.connection import connected
 
 COLUMNS: Final = "order_id, customer, status, settled, cancellation_reason, checkout, fingerprint, created_at"
@@ -20,22 +20,12 @@ TRANSITIONS: Final = text(
 PRICES: Final = text("SELECT sku, price, currency FROM catalogue")
 
 
-class OrderQueries:
-    """Reads of the order database, each a statement of its own. Rows have the columns in COLUMNS."""
+class OrderQueries(DataLoader):
+    """Reads of the order database: placed orders by id, and more. Rows of orders have the columns in COLUMNS."""
 
     def __init__(self, database: AsyncEngine) -> None:
-        self._database = database.execution_options(isolation_level="AUTOCOMMIT")
-        self._by_id: DataLoader[Any] = DataLoader(fetcher(database, BY_ID))
+        super().__init__(database, BY_ID)
         self._prices: dict[str, Money] = {}
-
-    async def order(self, order_id: str) -> Any:
-        """The row of a placed order, or None. Calls that arrive together share a query."""
-        return await self._by_id.get(order_id)
-
-    async def owner(self, order_id: str) -> str | None:
-        """The customer of a placed order, or None."""
-        row = await self.order(order_id)
-        return row.customer if row else None
 
     async def page(
         self, customer: str | None, status: str | None, after: tuple[datetime, str] | None, limit: int

@@ -1,14 +1,12 @@
 """What every service's HTTP interface has in common: the timeline of an order, `/attention`, and faults."""
 
-import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 
 from sagakit.app.attention_api import routes
@@ -18,7 +16,6 @@ from sagakit.modes.unreliable import Kind, MessageFault, message_faults
 from sagakit.postgres.connection import connected
 from sagakit.web.app import JsonResponse, NotFound, Principal, iso, require_admin, require_caller
 
-Row = TypeVar("Row")
 Admin = Annotated[Principal, Depends(require_admin)]
 Anyone = Annotated[Principal, Depends(require_caller)]
 OwnerOf = Callable[[str], Awaitable[str | None]]
@@ -57,50 +54,6 @@ class FaultsIn(BaseModel):
 
     set: list[FaultIn]
     messages: MessageFaultIn | None = None
-
-
-class DataLoader(Generic[Row]):
-    """Answers reads by key that arrive together with one query; a lone read never waits."""
-
-    def __init__(self, fetch: Callable[[list[str]], Awaitable[Mapping[str, Row]]]) -> None:
-        """`fetch`: the rows of these keys, by key."""
-        self._fetch = fetch
-        self._waiting: dict[str, asyncio.Future[Row | None]] = {}
-        self._running: asyncio.Task[None] | None = None
-
-    async def get(self, key: str) -> Row | None:
-        """The row of that key as it was after this call began; None if there is none."""
-        future = self._waiting.get(key)
-        if future is None:
-            future = self._waiting[key] = asyncio.get_running_loop().create_future()
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._run())
-        return await asyncio.shield(future)
-
-    async def _run(self) -> None:
-        while self._waiting:
-            waiting, self._waiting = self._waiting, {}
-            try:
-                rows = await self._fetch(sorted(waiting))
-            except Exception as error:
-                for future in waiting.values():
-                    future.set_exception(error)
-                    future.exception()
-            else:
-                for key, future in waiting.items():
-                    future.set_result(rows.get(key))
-
-
-def fetcher(database: AsyncEngine, statement: str) -> Callable[[list[str]], Awaitable[Mapping[str, Any]]]:
-    """A fetch for DataLoader: the rows of a statement over `:ids`, by their first column."""
-    single = database.execution_options(isolation_level="AUTOCOMMIT")
-    compiled = text(statement)
-
-    async def fetch(ids: list[str]) -> Mapping[str, Any]:
-        async with connected(single) as connection:
-            return {row[0]: row for row in await connection.execute(compiled, {"ids": ids})}
-
-    return fetch
 
 
 def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
