@@ -55,7 +55,7 @@ async def counted(this: Served, kind: str, number: int, seconds: float = 5) -> N
             await asyncio.sleep(0.02)
 
 
-async def bury(this: Served, *bodies: bytes) -> None:
+async def add_letters(this: Served, *bodies: bytes) -> None:
     for body in bodies:
         await this.service_process.engine.dead_letter(body, f"cannot read {body.decode()}")
 
@@ -67,16 +67,25 @@ async def _failing() -> None:
 @pytest.mark.parametrize("limit", [1, 50, 200])
 async def test_every_one_of_many_dead_letters_is_on_some_page_once_newest_first(calm: Served, limit: int) -> None:
     number = 7 if limit == 1 else MANY
-    await bury(calm, *(str(n).encode() for n in range(number)))
+    await add_letters(calm, *(str(n).encode() for n in range(number)))
     items = await pages(calm, limit=limit)
     assert [item["id"] for item in items] == [letter_id(str(n).encode()) for n in reversed(range(number))]
     assert {item["kind"] for item in items} == {"dead-letter"}
     assert items[0]["detail"] == f"cannot read {number - 1}"
 
 
+async def test_a_dead_letter_names_the_order_that_it_is_about(calm: Served) -> None:
+    engine = calm.service_process.engine
+    await engine.dead_letter(b"1", "row rejected (23514)", "order-1")
+    await engine.dead_letter(b"2", "order-2/CommitStock: LookupError", "order-2")
+    await engine.dead_letter(b"3", "not JSON", None)
+    details = {item["detail"] for item in await pages(calm)}
+    assert details == {"order-1: row rejected (23514)", "order-2/CommitStock: LookupError", "not JSON"}
+
+
 async def test_the_metric_says_how_many_there_are_without_anyone_asking(calm: Served) -> None:
     await counted(calm, "dead-letter", 0)
-    await bury(calm, *(str(n).encode() for n in range(MANY)))
+    await add_letters(calm, *(str(n).encode() for n in range(MANY)))
     await counted(calm, "dead-letter", MANY)
     for kind in ("provider-call", "unpublished", "task", "unsettled-order"):
         await counted(calm, kind, 0)
@@ -103,7 +112,7 @@ async def test_an_operators_act_is_counted_at_once(postgres: Server) -> None:
 
 
 async def test_letters_that_came_in_the_same_moment_are_all_on_some_page(calm: Served) -> None:
-    await bury(calm, *(str(n).encode() for n in range(20)))
+    await add_letters(calm, *(str(n).encode() for n in range(20)))
     await calm.service_process.execute("UPDATE dead_letter SET at = '2026-01-01T00:00:00Z'")
     items = await pages(calm, limit=3)
     assert len({item["id"] for item in items}) == len(items) == 20
@@ -115,7 +124,7 @@ async def test_all_kinds_are_in_one_list(postgres: Server) -> None:
     leased = {"outbox_lease": 7200.0}  # so that the relay leaves the rows below to whoever has them for an hour
     async with served("payment", postgres.database("payment"), **asked, **leased) as payment:
         await payment.do(AuthorizePayment("o1", basket()))
-        await bury(payment, b"x")
+        await add_letters(payment, b"x")
         await payment.service_process.execute(
             "INSERT INTO outbox (id, channel, key, type, body, is_call, token, attempts, leased_until, created_at) "
             "SELECT u.id, 'events', 'o', 'X', '', false, 0, u.attempts, now() + interval '1 hour', '2026-01-01' "
@@ -175,7 +184,7 @@ async def test_an_order_that_does_not_settle_can_be_nudged_and_put_away_until_it
 
 async def test_a_retry_says_what_came_of_it(calm: Served) -> None:
     good, bad = letter_id(b"good"), letter_id(b"bad")
-    await bury(calm, b"good", b"bad")
+    await add_letters(calm, b"good", b"bad")
     told = (await calm.post(f"/attention/{good}/retry", ADMIN)).json()
     assert told == {
         "id": good,
@@ -207,7 +216,7 @@ async def test_a_retry_says_what_came_of_it(calm: Served) -> None:
 
 
 async def test_a_letter_is_put_away_with_a_reason_that_is_kept(calm: Served, caplog: pytest.LogCaptureFixture) -> None:
-    await bury(calm, b"x", b"y")
+    await add_letters(calm, b"x", b"y")
     letter = letter_id(b"x")
     with caplog.at_level(logging.WARNING):
         answer = await calm.post(f"/attention/{letter}/dismiss", ADMIN, {"reason": "  a test of ours  "})
@@ -232,7 +241,7 @@ async def test_a_letter_is_put_away_with_a_reason_that_is_kept(calm: Served, cap
 async def test_a_letter_that_was_put_away_and_comes_again_is_open_again_and_its_history_is_kept(calm: Served) -> None:
     letter = letter_id(b"x")
     for reason in ("first", "second"):
-        await bury(calm, b"x")
+        await add_letters(calm, b"x")
         assert [item["id"] for item in await pages(calm)] == [letter]
         assert (await calm.post(f"/attention/{letter}/dismiss", ADMIN, {"reason": reason})).status_code == 200
         assert await pages(calm) == []
@@ -241,7 +250,7 @@ async def test_a_letter_that_was_put_away_and_comes_again_is_open_again_and_its_
 
 
 async def test_a_reason_is_required_and_visible_and_the_operators(calm: Served) -> None:
-    await bury(calm, b"x")
+    await add_letters(calm, b"x")
     path = f"/attention/{letter_id(b'x')}/dismiss"
     for body in ({}, {"reason": ""}, {"reason": "   "}, {"reason": "a\x00b"}, {"reason": "\u200b"}, {"reason": 1}):
         problem(await calm.post(path, ADMIN, body), 422, "validation")
@@ -264,11 +273,11 @@ async def test_a_cursor_that_is_not_ours_is_refused(calm: Served) -> None:
 
 
 async def test_the_count_goes_on_after_an_outage(postgres: Server, calm: Served) -> None:
-    await bury(calm, b"x")
+    await add_letters(calm, b"x")
     await counted(calm, "dead-letter", 1)
     await asyncio.to_thread(postgres.kill)
     await asyncio.to_thread(postgres.start)
-    await bury(calm, b"y")
+    await add_letters(calm, b"y")
     await counted(calm, "dead-letter", 2, 15)
 
 

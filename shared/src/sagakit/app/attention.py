@@ -30,7 +30,9 @@ TASK: Final = "task"
 KINDS: Final = ("dead-letter", "provider-call", "unpublished", TASK)
 
 _KNOWN: Final = (
-    """SELECT id COLLATE "C" AS id, 'dead-letter' AS kind, at AS since, cause AS detail, """
+    """SELECT id COLLATE "C" AS id, 'dead-letter' AS kind, at AS since, """
+    "CASE WHEN subject IS NULL OR position(subject IN cause) > 0 THEN cause "
+    "ELSE subject || ': ' || cause END AS detail, "
     "CAST(extract(epoch FROM at) AS text) AS mark "
     "FROM dead_letter WHERE resolved_at IS NULL "
     "UNION ALL SELECT id, 'provider-call', created_at, attempts || ' attempts without a definitive answer', "
