@@ -13,6 +13,7 @@ from pathlib import Path
 
 from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import Layout, layout
+from quartet_stack.service_settings import service_settings
 
 SERVICES = ("order", "payment", "inventory", "shipping")
 
@@ -73,35 +74,6 @@ DEFAULTS = {
     "STANDBY_TIMEOUT": "5",
 }
 
-# Settings of the services that this package does not know: passed on unchanged
-PASSED_ON_PREFIXES = (
-    "SAGA_",
-    "TEMPORAL_",
-    "KAFKA_",
-    "SNS_",
-    "SQS_",
-    "PUBSUB_",
-    "PROVIDER_",
-    "SANDBOX_",
-    "OUTBOX_",
-    "DB_",
-    "OTEL_",
-    "HTTP_",
-    "RETRY_",
-)
-PASSED_ON = (
-    "BATCH_MAX",
-    "DELIVERY_ATTEMPTS",
-    "DOOR_TIMEOUT",
-    "DRAIN_TIMEOUT",
-    "JWT_LEEWAY",
-    "PYTHONPATH",
-    "SERVICE_ROLE",
-    "STREAMS_PER_CUSTOMER",
-    "TZ",
-)
-# what the stack decides for each program, and what is meant for clients
-NOT_PASSED_ON = ("PROVIDER_KEY_", "HTTP_HOST", "HTTP_PORT", "HTTP_PROXY")
 SECRET_WORDS = ("SECRET", "PASSWORD", "TOKEN", "DATABASE_URL", "ACCESS_KEY", "SEAL_KEY", "PROVIDER_KEY")
 
 
@@ -171,12 +143,7 @@ def resolve(environ: Mapping[str, str]) -> Settings:
     values["DB_STANDBY"] = _standbys(values["DB_STANDBY"])
     place = layout(environ)
     values["STACK_DIR"] = Setting(str(place.root), "environment" if environ.get("STACK_DIR") else "default")
-    passed_on = {
-        name: value
-        for name, value in environ.items()
-        if value and name not in values and (name in PASSED_ON or name.startswith(PASSED_ON_PREFIXES))
-        if not name.startswith(NOT_PASSED_ON)
-    }
+    passed_on = service_settings(environ, known=values)
     return Settings(place, values, passed_on, environ.get("TOKEN_SIGNING_KEY", ""))
 
 
