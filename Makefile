@@ -48,7 +48,7 @@ $(error $(wrong))
 endif
 endif
 
-.PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention token keys demo test simulate audit load bench chaos lint lock
+.PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention token keys demo test simulate audit load bench chaos docs lint lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -142,6 +142,11 @@ simulate: ## run schedules in the simulator on all cores, and report what they c
 lint: ## check formatting, lint rules, types, import rules, spelling and file sizes
 	$(BOOTSTRAP) dev
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports && .venv/bin/codespell && tests/sizes
+
+docs: ## build the documentation as a site in site/; a dead link fails (SERVE=8080 shows it on that port; needs npm once)
+	$(BOOTSTRAP) dev
+	@$(PY) infra/site/build.py
+	@if [ -n '$(SERVE)' ]; then exec $(PY) -m http.server --bind 127.0.0.1 --directory site '$(SERVE)'; fi
 
 lock: ## write the lock files again from pyproject.toml (needs uv)
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

@@ -64,6 +64,10 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "infra/stack/src/quartet_stack/servers/postgres.py:search": (),
     "infra/stack/src/quartet_stack/servers/toxiproxy.py:search": (),
     "infra/docker/lock.py:split": (),
+    "infra/site/hooks.py:_LINK": (),
+    "infra/site/hooks.py:_CELL": (),
+    "infra/site/hooks.py:_CODE": (),
+    "infra/site/hooks.py:_SEPARATOR": (),
 }
 READERS: Final[Mapping[str, Callable[[str], Any]]] = {
     "shared/src/sagakit/web/middleware.py:_REQUEST_ID": http_middleware._REQUEST_ID.fullmatch,

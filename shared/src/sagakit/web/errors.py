@@ -28,11 +28,9 @@ _CODES: Final = {
     404: "not_found",
     405: "method_not_allowed",
     408: "request_timeout",
-    409: "conflict",
     413: "body_too_large",
     415: "unsupported_media_type",
     422: "validation",
-    429: "too_many_requests",
     431: "header_too_large",
     503: "unavailable",
 }
