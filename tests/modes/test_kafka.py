@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+import os
 import struct
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,10 +19,16 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 from aiokafka.structs import TopicPartition
 
+from checkout.messages import PUBLIC, ReleaseStock
+from checkout.topology import topology_of
+from sagakit.envelope import decode
 from sagakit.modes.kafka.topology import dead_letters_of, topic_of, topics
 from sagakit.modes.kafka.transport import KafkaTransport
-from sagakit.ports import Transport
-from sagakit.topology import Topology
+from sagakit.ports import Delivery, OutboxRow, Transport
+from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION, Topology, events_channel
+from tests.contracts.page import SEND, WATCH
+from tests.contracts.regenerate import golden
+from tests.contracts.samples import ORDER, SAMPLES
 from tests.modes.broker_namespace import BrokerNamespace
 from tests.modes.conformance import TransportConformance, settings
 from tests.modes.faults import FakeInlet, envelope
@@ -206,3 +215,56 @@ class TestKafka(TransportConformance):
         more = namespace.rows(namespace.one, 10) + namespace.rows(namespace.two, 10)
         await namespace.publish(beta, more)
         await namespace.collect(alpha, more)
+
+    async def test_a_client_that_knows_only_the_page_follows_events(
+        self, server: ProcessServer, tmp_path: Path
+    ) -> None:
+        channel, body = events_channel(CHOREOGRAPHY, "order"), golden(SAMPLES["OrderPlaced"])
+        row = OutboxRow(f"{ORDER}/OrderPlaced", channel, ORDER, "OrderPlaced", body)
+        async with self.of_a_service(server, "order", CHOREOGRAPHY) as order:
+            await order.publish([row, row])
+            async with program(WATCH, tmp_path, server) as watching:
+                assert watching.stdout is not None
+                lines = [(await watching.stdout.readline()).decode().strip() for _ in range(2)]
+                watching.terminate()
+        assert lines == [f"{row.id}: order_id, checkout, idempotency_key, fingerprint", f"{row.id}: a repeat"]
+
+    async def test_a_client_that_knows_only_the_page_sends_a_command(
+        self, server: ProcessServer, tmp_path: Path
+    ) -> None:
+        async with self.of_a_service(server, "inventory", ORCHESTRATION) as inventory:
+            async with program(SEND, tmp_path, server) as sending:
+                await sending.communicate()
+            assert sending.returncode == 0
+            deliveries = list[Delivery]()
+            while not deliveries:
+                deliveries += await inventory.receive()
+        (delivery,) = deliveries
+        assert isinstance(decode(delivery.body, PUBLIC).message, ReleaseStock)
+
+    @asynccontextmanager
+    async def of_a_service(self, server: ProcessServer, service: str, style: str) -> AsyncIterator[Transport]:
+        transport = self.connect(server, service, topology_of(style))
+        await transport.start()
+        try:
+            async with asyncio.timeout(60):
+                yield transport
+        finally:
+            await transport.close()
+
+
+@asynccontextmanager
+async def program(text: str, folder: Path, server: ProcessServer) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A program of the page, running."""
+    file = folder / "program.py"
+    file.write_text(text)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, file, env={**os.environ, "KAFKA_BOOTSTRAP": server.address}, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()

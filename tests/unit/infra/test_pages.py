@@ -23,6 +23,7 @@ EXAMPLES = {
         "EventName MessageName Forward Remind",  # in the place of a name; names of before, in a decision
         "no_new_privs DynamicUser pg_rewind pg_auto_failover transaction_timeout remote_apply Idempotency",
         "GOOGLE_APPLICATION_CREDENTIALS BaseSettings max_body_size",  # other people's
+        "watch.py send.py",  # the programs on a page, which readers save
         "payment.token order.kafka shipping.provider",  # a field, and two routes
     )
     for name in names.split()
