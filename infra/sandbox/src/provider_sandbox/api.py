@@ -13,9 +13,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from checkout import limits
-from checkout.provider_rules import OPERATIONS, QUIRKS
+from checkout.provider_rules import CARRIER, OPERATIONS, PAYMENT, QUIRKS
 from provider_sandbox import records
 from provider_sandbox.callers import Keys
+from provider_sandbox.documents import CARRIER_CALL, GET_CALL, GET_FAULTS, LIST_LEDGER, PAYMENT_CALL, SET_FAULTS
 from provider_sandbox.faults import Faults, FaultSettings
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.provider import SandboxProvider
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 HOLD: Final = 3.0  # seconds for which a lost answer keeps the connection
 
+Payments = Annotated[str, Path(json_schema_extra={"enum": list(OPERATIONS[PAYMENT])})]
+Carriage = Annotated[str, Path(json_schema_extra={"enum": list(OPERATIONS[CARRIER])})]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
 
 
@@ -51,16 +54,20 @@ def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, keys: Key
     """The routes on which the services call the providers, and the one that tells what became of a call."""
     handlers = Calls(provider, faults, metrics, hold)
     may_pay, may_carry = [Depends(keys.only("payment"))], [Depends(keys.only("carrier"))]
-    router = APIRouter(tags=["calls"])
-    router.add_api_route("/payment/{operation}", handlers.payment, methods=["POST"], dependencies=may_pay)
-    router.add_api_route("/carrier/{operation}", handlers.carrier, methods=["POST"], dependencies=may_carry)
-    router.add_api_route("/calls/{key:path}", handlers.recorded, methods=["GET"], dependencies=[Depends(require_admin)])
+    router = APIRouter()
+    for path, handler, may, about in (
+        ("/payment/{operation}", handlers.payment, may_pay, PAYMENT_CALL),
+        ("/carrier/{operation}", handlers.carrier, may_carry, CARRIER_CALL),
+    ):
+        router.add_api_route(path, handler, methods=["POST"], dependencies=may, **about)
+    may_audit = [Depends(require_admin)]
+    router.add_api_route("/calls/{key:path}", handlers.recorded, methods=["GET"], dependencies=may_audit, **GET_CALL)
     return router
 
 
 def oracle(ledger: Ledger) -> APIRouter:
     """The route on which the auditor reads the ledger."""
-    router = APIRouter(tags=["ledger"], dependencies=[Depends(require_admin)])
+    router = APIRouter(dependencies=[Depends(require_admin)])
 
     async def entries(
         order_id: Annotated[Annotated[str, PRINTABLE] | None, Query(max_length=limits.ORDER_ID)] = None,
@@ -73,13 +80,13 @@ def oracle(ledger: Ledger) -> APIRouter:
         following = encode_cursor(rows[limit - 1].seq) if len(rows) > limit else None
         return JsonResponse(page([record.entry() for record in rows[:limit]], following))
 
-    router.add_api_route("/ledger", entries, methods=["GET"])
+    router.add_api_route("/ledger", entries, methods=["GET"], **LIST_LEDGER)
     return router
 
 
 def fault_control(faults: Faults) -> APIRouter:
     """The routes that show and set the faults."""
-    router = APIRouter(tags=["faults"], dependencies=[Depends(require_admin)])
+    router = APIRouter(dependencies=[Depends(require_admin)])
 
     def state() -> dict[str, Any]:
         return {**faults.settings.model_dump(), "fired": dict(faults.fired)}
@@ -93,8 +100,8 @@ def fault_control(faults: Faults) -> APIRouter:
         faults.set(settings)
         return JsonResponse(state())
 
-    router.add_api_route("/faults", read, methods=["GET"])
-    router.add_api_route("/faults", write, methods=["PUT"])
+    router.add_api_route("/faults", read, methods=["GET"], **GET_FAULTS)
+    router.add_api_route("/faults", write, methods=["PUT"], **SET_FAULTS)
     return router
 
 
@@ -145,11 +152,11 @@ class Calls:
     def __init__(self, provider: SandboxProvider, faults: Faults, metrics: Metrics, hold: float) -> None:
         self._provider, self._faults, self._count, self._hold = provider, faults, metrics.provider_calls, hold
 
-    async def payment(self, body: CallBody, key: IdempotencyKey, operation: str, drain: Draining) -> Response:
+    async def payment(self, body: CallBody, key: IdempotencyKey, operation: Payments, drain: Draining) -> Response:
         """Authorize, capture (exactly what was authorized) or void. 409 is a defect of the caller."""
         return await self._call("payment", operation, key, body, drain)
 
-    async def carrier(self, body: CallBody, key: IdempotencyKey, operation: str, drain: Draining) -> Response:
+    async def carrier(self, body: CallBody, key: IdempotencyKey, operation: Carriage, drain: Draining) -> Response:
         """Book, dispatch or cancel. 409 is a defect of the caller."""
         return await self._call("carrier", operation, key, body, drain)
 

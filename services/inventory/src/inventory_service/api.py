@@ -7,6 +7,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from checkout.messages import Money
+from inventory_service.documents import EXAMPLE, StockItem, StockPage
 from inventory_service.domain import Restock, StockReceived
 from inventory_service.queries import StockQueries
 from sagakit import telemetry
@@ -24,6 +26,7 @@ from sagakit.web.app import (
     encode_cursor,
     page,
 )
+from sagakit.web.documents import FORBIDDEN, KEY_REUSED, described
 
 NAMESPACE: Final = uuid.UUID("0a3a4f0e-1f8f-4a53-9d6b-6f9f6ad3b2c4")
 
@@ -32,9 +35,12 @@ def router(context: ServiceContext) -> APIRouter:
     """All routes of the inventory service."""
     stock = Stock(context)
     routes = APIRouter()
-    routes.add_api_route("/stock", stock.listing, methods=["GET"], tags=["stock"])
-    routes.add_api_route("/stock/{sku}", stock.show, methods=["GET"], tags=["stock"])
-    routes.add_api_route("/stock/{sku}/restock", stock.restock, methods=["POST"], tags=["stock"])
+    about = described("list_stock", {200: StockPage}, tag="stock")
+    routes.add_api_route("/stock", stock.listing, methods=["GET"], **about)
+    about = described("get_stock", {200: StockItem}, tag="stock", examples=EXAMPLE)
+    routes.add_api_route("/stock/{sku}", stock.show, methods=["GET"], **about)
+    about = described("restock", {200: StockItem}, FORBIDDEN, KEY_REUSED, tag="stock", examples=EXAMPLE)
+    routes.add_api_route("/stock/{sku}/restock", stock.restock, methods=["POST"], **about)
     routes.include_router(operations_router(context, stock.queries.reservations.owner))
     return routes
 
@@ -42,7 +48,9 @@ def router(context: ServiceContext) -> APIRouter:
 class RestockIn(BaseModel):
     """How many pieces have arrived."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": [{"quantity": 10}]}
+    )
 
     quantity: Annotated[int, Field(ge=1, le=1_000_000)]
 
@@ -90,12 +98,12 @@ class Stock:
         return row
 
 
-def _item_out(row: Any) -> dict[str, Any]:
+def _item_out(row: Any) -> StockItem:
     """A stock item as the interface shows it."""
     return {
         "sku": row.sku,
         "name": row.name,
-        "price": {"amount": row.price, "currency": row.currency},
+        "price": Money(row.price, row.currency),
         "received": row.received,
         "available": row.available,
         "reserved": row.reserved,

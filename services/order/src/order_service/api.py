@@ -22,10 +22,21 @@ from checkout.messages import (
     PlaceOrder,
 )
 from checkout.sealing import seal_checkout
-from order_service.domain import CANCELLED, COMPLETED, CONFIRMED, CUSTOMER_REQUESTED, PENDING
+from order_service.documents import (
+    CANCELLED_ALREADY,
+    CONFIRMED_ALREADY,
+    DISOWNED,
+    FOLLOWED,
+    PLACED,
+    STATUSES,
+    Order,
+    OrderPage,
+)
+from order_service.domain import CANCELLED, COMPLETED, CUSTOMER_REQUESTED
 from order_service.queries import OrderQueries
 from order_service.schemas import OrderBody, OrderIn, UnacceptableOrder, order_out
 from sagakit import modes, telemetry
+from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
 from sagakit.app.operations import Anyone, operations_router
 from sagakit.message import Event, id_of
@@ -52,15 +63,15 @@ from sagakit.web.app import (
     page,
     require_customer,
 )
+from sagakit.web.documents import FORBIDDEN, KEY_REUSED, TOO_MANY_STREAMS, described
 from sagakit.web.feeds import Feeds, StreamLimit
 
 NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
-STATUSES: Final = (PENDING, CONFIRMED, COMPLETED, CANCELLED)
 STREAM_POLL: Final = 0.5  # seconds
 
 Customer = Annotated[Principal, Depends(require_customer)]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
-StatusFilter = Annotated[str | None, Query(description=f"one of {', '.join(STATUSES)}")]
+StatusFilter = Annotated[str | None, Query(json_schema_extra={"enum": list(STATUSES)})]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 
 
@@ -68,11 +79,17 @@ def router(context: ServiceContext) -> APIRouter:
     """All routes of the order service."""
     orders = Orders(context)
     routes = APIRouter()
-    routes.add_api_route("/orders", orders.place, methods=["POST"], status_code=202, tags=["orders"])
-    routes.add_api_route("/orders", orders.listing, methods=["GET"], tags=["orders"])
-    routes.add_api_route("/orders/{order_id}", orders.show, methods=["GET"], tags=["orders"])
-    routes.add_api_route("/orders/{order_id}/cancel", orders.cancel, methods=["POST"], tags=["orders"])
-    routes.add_api_route("/orders/{order_id}/events", orders.events, methods=["GET"], tags=["orders"])
+    about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, DISOWNED, tag="orders")
+    routes.add_api_route("/orders", orders.place, methods=["POST"], status_code=202, **about)
+    about = described("list_orders", {200: OrderPage}, tag="orders")
+    routes.add_api_route("/orders", orders.listing, methods=["GET"], **about)
+    about = described("get_order", {200: Order}, tag="orders", examples=ORDER_EXAMPLE)
+    routes.add_api_route("/orders/{order_id}", orders.show, methods=["GET"], **about)
+    codes = CONFIRMED_ALREADY, CANCELLED_ALREADY
+    about = described("cancel_order", {200: Order}, *codes, tag="orders", examples=ORDER_EXAMPLE)
+    routes.add_api_route("/orders/{order_id}/cancel", orders.cancel, methods=["POST"], **about)
+    about = described("follow_order", FOLLOWED, TOO_MANY_STREAMS, tag="orders", examples=ORDER_EXAMPLE)
+    routes.add_api_route("/orders/{order_id}/events", orders.events, methods=["GET"], **about)
     routes.include_router(operations_router(context, orders.queries.owner))
     return routes
 

@@ -18,6 +18,7 @@ from pydantic import (
 
 from checkout import limits
 from checkout.messages import Checkout
+from order_service.documents import EXAMPLE, Order
 from sagakit.sealing import MARK
 from sagakit.web.app import VISIBLE, iso
 
@@ -62,6 +63,8 @@ class OrderIn(_Strict):
     lines: Annotated[list[LineIn], Field(min_length=1, max_length=limits.LINES)]
     payment: PaymentIn
     shipping_address: AddressIn
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     def fingerprint(self) -> str:
         """A digest of the validated body, which does not depend on how the JSON was written."""
@@ -133,7 +136,7 @@ def _digest(model: BaseModel) -> str:
 _checkout: Final = msgspec.json.Decoder(Checkout)
 
 
-def order_out(row: Any, mode: str) -> dict[str, Any]:
+def order_out(row: Any, mode: str) -> Order:
     """The order as the interface shows it, from a row with `queries.COLUMNS`."""
     checkout = _checkout.decode(row.checkout)
     return {

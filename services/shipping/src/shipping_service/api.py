@@ -3,10 +3,13 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
 from sagakit.app.operations import Anyone, operations_router
 from sagakit.app.queries import DataLoader
 from sagakit.web.app import JsonResponse, Problem
+from sagakit.web.documents import described
+from shipping_service.documents import PENDING, Shipment
 from shipping_service.domain import BOOKING
 from shipping_service.queries import BY_ORDER
 
@@ -20,8 +23,9 @@ def router(context: ServiceContext) -> APIRouter:
         row = await shipments.get_for(caller, order_id, "No shipment for such an order.")
         if row.status == BOOKING:
             raise Problem(404, "shipment_pending", "The carrier has not answered yet.")
-        return JsonResponse({"order_id": row.order_id, "status": row.status})
+        return JsonResponse(Shipment(order_id=row.order_id, status=row.status))
 
-    routes.add_api_route("/shipments/{order_id}", shipment, methods=["GET"], tags=["shipments"])
+    about = described("get_shipment", {200: Shipment}, PENDING, tag="shipments", examples=ORDER_EXAMPLE)
+    routes.add_api_route("/shipments/{order_id}", shipment, methods=["GET"], **about)
     routes.include_router(operations_router(context, shipments.owner))
     return routes

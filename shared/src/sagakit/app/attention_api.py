@@ -8,6 +8,15 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.responses import Response
 
 from sagakit.app.attention import Attention, NoSuchEnding, Place
+from sagakit.app.documents import (
+    ANSWERED,
+    NOT_RESOLVABLE,
+    AttentionItem,
+    AttentionPage,
+    Dismissed,
+    Resolved,
+    Retried,
+)
 from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
@@ -27,20 +36,32 @@ from sagakit.web.app import (
     page,
     require_admin,
 )
+from sagakit.web.documents import FORBIDDEN, described
 from sagakit.work import HandlerFailed
 
 Admin = Annotated[Principal, Depends(require_admin)]
-Dismissed = Annotated[bool, Query(description="what was dismissed, the latest first, instead of what is open")]
+DismissedOnly = Annotated[bool, Query(description="what was dismissed, the latest first, instead of what is open")]
 
 
 def routes(attention: Attention) -> APIRouter:
     """The list, `retry`, `dismiss` and `resolve`; ids may contain slashes."""
     handlers = _Handlers(attention)
-    router = APIRouter(tags=["operations"])
-    router.add_api_route("/attention", handlers.listing, methods=["GET"])
-    router.add_api_route("/attention/{item_id:path}/retry", handlers.retry, methods=["POST"])
-    router.add_api_route("/attention/{item_id:path}/dismiss", handlers.dismiss, methods=["POST"])
-    router.add_api_route("/attention/{item_id:path}/resolve", handlers.resolve, methods=["POST"])
+    router = APIRouter()
+    for verb, path, handler, name, answer, problems in (
+        ("GET", "", handlers.listing, "list_attention", AttentionPage, ()),
+        ("POST", "/{item_id:path}/retry", handlers.retry, "retry_attention", Retried, ()),
+        ("POST", "/{item_id:path}/dismiss", handlers.dismiss, "dismiss_attention", Dismissed, ()),
+        (
+            "POST",
+            "/{item_id:path}/resolve",
+            handlers.resolve,
+            "resolve_attention",
+            Resolved,
+            (NOT_RESOLVABLE, ANSWERED),
+        ),
+    ):
+        about = described(name, {200: answer}, FORBIDDEN, *problems, tag="operations")
+        router.add_api_route(f"/attention{path}", handler, methods=[verb], **about)
     return router
 
 
@@ -65,7 +86,7 @@ class _Handlers:
     attention: Attention
 
     async def listing(
-        self, caller: Admin, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT, dismissed: Dismissed = False
+        self, caller: Admin, cursor: Cursor = None, limit: Limit = DEFAULT_LIMIT, dismissed: DismissedOnly = False
     ) -> Response:
         """What needs a human, newest first; with `dismissed=true` what was dismissed.
 
@@ -128,8 +149,8 @@ def _not_resolvable(error: NoSuchEnding) -> Problem:
     return Conflict("not_resolvable", detail)
 
 
-def _item(row: Any, dismissed: bool) -> dict[str, Any]:
-    item = {"id": row.id, "kind": row.kind, "since": iso(row.since), "detail": row.detail}
+def _item(row: Any, dismissed: bool) -> AttentionItem:
+    item: AttentionItem = {"id": row.id, "kind": row.kind, "since": iso(row.since), "detail": row.detail}
     if dismissed:
         item |= {"reason": row.reason, "dismissed_by": row.dismissed_by, "dismissed_at": iso(row.at)}
     return item

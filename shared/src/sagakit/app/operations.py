@@ -10,11 +10,13 @@ from sqlalchemy import text
 from starlette.responses import Response
 
 from sagakit.app.attention_api import routes
+from sagakit.app.documents import ORDER_EXAMPLE, Faults, Timeline
 from sagakit.app.host import ServiceContext
 from sagakit.faults import POINTS, Failpoint, failpoints
 from sagakit.modes.unreliable import Kind, MessageFault, message_faults
 from sagakit.postgres.connection import connected
 from sagakit.web.app import JsonResponse, NotFound, Principal, iso, require_admin, require_caller
+from sagakit.web.documents import FORBIDDEN, described
 
 Admin = Annotated[Principal, Depends(require_admin)]
 Anyone = Annotated[Principal, Depends(require_caller)]
@@ -95,8 +97,10 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
         return await faults(caller)
 
     if context.settings.fault_injection:
-        router.add_api_route("/faults", faults, methods=["GET"], tags=["operations"])
-        router.add_api_route("/faults", set_faults, methods=["PUT"], tags=["operations"])
-    router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], tags=["orders"])
+        for verb, handler, name in (("GET", faults, "get_faults"), ("PUT", set_faults, "set_faults")):
+            about = described(name, {200: Faults}, FORBIDDEN, tag="faults", uses_store=False)
+            router.add_api_route("/faults", handler, methods=[verb], **about)
+    about = described("get_timeline", {200: Timeline}, tag="operations", examples=ORDER_EXAMPLE)
+    router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], **about)
     router.include_router(routes(context.attention))
     return router

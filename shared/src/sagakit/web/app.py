@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
@@ -30,10 +30,11 @@ from sagakit.web.auth import (
     require_customer,
 )
 from sagakit.web.docs import add_docs
+from sagakit.web.documents import METRICS, Live, NotReady, Ready, described
 from sagakit.web.errors import on_http_exception, on_invalid, on_problem
 from sagakit.web.middleware import Head, LimitBody, Observe
+from sagakit.web.openapi import document
 from sagakit.web.problems import (
-    PROBLEM_RESPONSES,
     Conflict,
     Invalid,
     JsonResponse,
@@ -97,6 +98,16 @@ returns `"ready": False`; it is degraded if the body names dependencies under `"
 READINESS_TIMEOUT: Final = 2.0  # seconds
 
 
+class Application(FastAPI):
+    """FastAPI with a document that states all answers."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document, made once."""
+        if not self.openapi_schema:
+            self.openapi_schema = document(self)
+        return self.openapi_schema
+
+
 def create_app(
     title: str,
     settings: Settings,
@@ -110,13 +121,12 @@ def create_app(
     Its `state` holds `settings`, `metrics`, `verifier` and `drain`.
     """
     metrics = metrics or Metrics()
-    app = FastAPI(
+    app = Application(
         title=title,
         version="1",
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
-        responses=PROBLEM_RESPONSES,
         middleware=[Middleware(Observe, metrics=metrics), Middleware(LimitBody), Middleware(Head)],
         exception_handlers={
             Problem: on_problem,
@@ -142,7 +152,7 @@ async def drain_of(request: Request) -> ShutdownSignal:
 
 
 def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drain: ShutdownSignal) -> APIRouter:
-    router = APIRouter(tags=["operations"])
+    router = APIRouter()
     about = {"service": settings.service, "mode": settings.coordination_mode, "pid": os.getpid()}
 
     async def live() -> Response:
@@ -169,9 +179,13 @@ def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drai
         """All metrics of this process in the Prometheus text format."""
         return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    router.add_api_route("/health/live", live, methods=["GET"])
-    router.add_api_route("/health/ready", ready, methods=["GET"])
-    router.add_api_route("/metrics", exposition, methods=["GET"])
+    router.add_api_route(
+        "/health/live", live, methods=["GET"], **described("live", {200: Live}, tag="operations", uses_store=False)
+    )
+    about_ready = described("ready", {200: Ready, 503: NotReady}, tag="operations", uses_store=False)
+    router.add_api_route("/health/ready", ready, methods=["GET"], **about_ready)
+    about_metrics = described("metrics", {200: METRICS}, tag="operations", uses_store=False)
+    router.add_api_route("/metrics", exposition, methods=["GET"], response_class=PlainTextResponse, **about_metrics)
     return router
 
 

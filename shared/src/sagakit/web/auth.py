@@ -31,7 +31,9 @@ _ROLES: Final[tuple[Role, ...]] = ("customer", "admin")  # in tokens; a service 
 _CACHE_MAX: Final = 10_000
 _TOKEN_MAX: Final = 8192  # characters
 _LATEST: Final = 253_402_300_799  # the last second of the year 9999
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="A token from `make -s token`")
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="bearer", bearerFormat="JWT", description="A token from `make -s token`"
+)
 
 
 @dataclass(frozen=True)

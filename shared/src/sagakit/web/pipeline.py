@@ -128,7 +128,14 @@ class OrderedAnswers(HttpToolsProtocol):
         if not self._in_body:
             self._connections.refused(status)
         self._abandon()
-        self.scope = {"type": "http", "method": "GET", "http_version": "1.1", "path": "", "state": {}}  # type: ignore[typeddict-item]
+        self.scope = {
+            "type": "http",
+            "method": "GET",
+            "http_version": "1.1",
+            "path": "",
+            "query_string": b"",
+            "state": {},
+        }  # type: ignore[typeddict-item]
         refusal = Problem(status, code, detail, headers={"Connection": "close"}).response()
         self.cycle = self._cycle(RequestResponseCycle, False)
         self._in_body = True  # the client may still be sending: see `_finish`

@@ -18,36 +18,6 @@ from sagakit.telemetry import request_id
 
 PROBLEM_JSON: Final = "application/problem+json"
 
-PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
-    status: {
-        "description": "Problem details (RFC 9457)",
-        "content": {
-            PROBLEM_JSON: {
-                "schema": {
-                    "type": "object",
-                    "required": ["type", "title", "status", "code", "detail"],
-                    "properties": {
-                        "type": {"type": "string", "examples": ["urn:quartet:problem:validation"]},
-                        "title": {"type": "string"},
-                        "status": {"type": "integer"},
-                        "code": {"type": "string", "examples": ["validation"]},
-                        "detail": {"type": "string"},
-                        "request_id": {"type": "string"},
-                        "errors": {
-                            "type": "array",
-                            "items": {
-                                "type": "object",
-                                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-                            },
-                        },
-                    },
-                }
-            }
-        },
-    }
-    for status in ("4XX", "5XX")
-}
-
 
 class JsonResponse(Response):
     """A response encoded by msgspec, which also encodes dataclasses, UUIDs and datetimes."""

@@ -1,0 +1,93 @@
+"""What schemathesis leaves out: examples that work when pasted, streams, faults; and its own controls."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+
+from order_service.api import order_id_of
+from sagakit.app.documents import ORDER_EXAMPLE
+from sagakit.web.documents import EXAMPLE_KEY
+from tests.contracts.http_documents import document
+from tests.postgres import Server
+from tests.unit.api.listening import FILLED
+from tests.unit.api.served import ADMIN, headers, served
+
+
+def fits(whole: Mapping[str, Any], schema: Mapping[str, Any], value: Any) -> None:
+    """The value has the schema, and no field besides."""
+    definitions = {
+        name: {**each, "additionalProperties": False} if "properties" in each else each
+        for name, each in whole["components"]["schemas"].items()
+    }
+    jsonschema.validate(value, {**schema, "components": {"schemas": definitions}})
+
+
+def test_the_example_is_the_order_that_alice_places() -> None:
+    assert order_id_of("alice", EXAMPLE_KEY) == ORDER_EXAMPLE["order_id"]
+
+
+@pytest.mark.parametrize("name", ["order", "payment", "inventory", "shipping"])
+async def test_every_example_works_when_pasted(name: str, postgres: Server) -> None:
+    whole, tried = document(name), set()
+    async with served(name, postgres.database(name), fault_injection=True) as this:
+        await FILLED[name](this)
+        for path, operations in whole["paths"].items():
+            for verb, operation in operations.items():
+                if operation["operationId"] in ("follow_order", "set_faults") or "{item_id}" in path:
+                    continue
+                answer = await _pasted(this.client, whole, path, verb, operation)
+                shown = operation["responses"][str(answer.status_code)]
+                assert answer.status_code in (200, 202), (path, answer.text)
+                if "application/json" in shown["content"]:
+                    fits(whole, shown["content"]["application/json"]["schema"], answer.json())
+                tried.add(operation["operationId"])
+    assert len(tried) >= 6
+
+
+async def _pasted(client: httpx.AsyncClient, whole: Any, path: str, verb: str, operation: Any) -> httpx.Response:
+    sent = dict(headers())
+    if operation["operationId"] in ("restock", "list_attention", "get_faults"):
+        sent = dict(ADMIN)
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", parameter["example"])
+        elif parameter.get("required"):
+            sent[parameter["name"]] = parameter["example"]
+    body = None
+    if "requestBody" in operation:
+        reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        body = whole["components"]["schemas"][reference.rpartition("/")[2]]["examples"][0]
+    return await client.request(verb, path, headers=sent, json=body)
+
+
+async def test_faults_and_attention_answer_as_documented(postgres: Server) -> None:
+    whole = document("order")
+    async with served("order", postgres.database("order"), fault_injection=True) as order:
+        body = {"set": [{"point": "before-call", "action": "stall", "seconds": 1}], "messages": {"kind": "delayed"}}
+        for given in (body, {"set": []}):
+            answer = await order.client.put("/faults", json=given, headers=ADMIN)
+            assert answer.status_code == 200
+            fits(whole, {"$ref": "#/components/schemas/Faults"}, answer.json())
+        await order.service_process.engine.dead_letter(b"x", "a test")
+        item = (await order.get("/attention", ADMIN)).json()["items"][0]
+        fits(whole, {"$ref": "#/components/schemas/AttentionItem"}, item)
+        answer = await order.post(f"/attention/{item['id']}/retry", ADMIN)
+        fits(whole, {"$ref": "#/components/schemas/Retried"}, answer.json())
+        answer = await order.post(f"/attention/{item['id']}/dismiss", ADMIN, {"reason": "a test"})
+        assert answer.status_code == 200
+        # extends another model, so that its schema is whole
+        fits(whole, {"$ref": "#/components/schemas/Dismissed"}, answer.json())
+
+
+async def test_a_stream_is_as_documented(postgres: Server) -> None:
+    whole = document("order")
+    shown = whole["paths"]["/orders/{order_id}/events"]["get"]["responses"]
+    media = shown["200"]["content"]["text/event-stream"]
+    assert shown.keys() >= {"200", "204", "404", "429"}
+    example = dict(line.split(": ", 1) for line in media["example"].splitlines() if line)
+    assert example.keys() == {"id", "event", "data"}
+    data = {"order_id": "x", "event": "OrderPlaced", "at": "2026-01-02T03:04:05Z"}
+    fits(whole, media["x-event-data"], data)
