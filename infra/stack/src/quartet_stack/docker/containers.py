@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from quartet_stack.docker.environment import BROKERS, link_env_file, prepare, re
 from quartet_stack.docker.images import refuse_other_digest
 from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import Layout, locked
+from quartet_stack.processes.polling import until
 from quartet_stack.processes.programs import STOP_SECONDS
 from quartet_stack.processes.readiness import INTERVAL
 from quartet_stack.secrets_store import write_private
@@ -146,11 +146,12 @@ def restart(place: Layout, services: Sequence[str], report: Callable[[str], None
 
 def _restart(name: str, seconds: float) -> None:
     _docker("restart", "--timeout", str(STOP_SECONDS), name)
-    deadline = time.monotonic() + seconds
-    while (health := _docker("inspect", "--format", "{{.State.Health.Status}}", name)) != "healthy":
-        if time.monotonic() > deadline:
-            raise StackError(f"{name} is {health} {seconds:.0f} s after its restart; for its log: make logs")
-        time.sleep(INTERVAL)
+
+    def health() -> str:
+        return _docker("inspect", "--format", "{{.State.Health.Status}}", name)
+
+    if not until(lambda: health() == "healthy", seconds, INTERVAL):
+        raise StackError(f"{name} is {health()} {seconds:.0f} s after its restart; for its log: make logs")
 
 
 def _docker(*arguments: str) -> str:

@@ -6,7 +6,6 @@ import http.client
 import os
 import subprocess
 import sys
-import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.ownership.user_files import UMASK
+from quartet_stack.processes.polling import until
 from quartet_stack.processes.programs import STOP_SECONDS, Program, configuration, sections, write_scripts
 from quartet_stack.secrets_store import write_private
 
@@ -140,14 +140,14 @@ class Supervisor:
             return
         pid = self.pid()
         self._server.shutdown()
-        deadline = time.monotonic() + STOP_SECONDS * 2
-        while _runs(pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        until(lambda: not _runs(pid), STOP_SECONDS * 2)
 
     def _remove(self, names: list[str]) -> None:
         pending = set(names)
-        deadline = time.monotonic() + STOP_SECONDS + 10
-        while pending:
+
+        def removed() -> bool:
+            if not pending:
+                return True
             states = {(process.program, process.state) for process in self.processes()}
             for name in sorted(pending):
                 if any((name, state) in states for state in (*RUNNING, "BACKOFF")):
@@ -159,9 +159,10 @@ class Supervisor:
                     if fault.faultCode != BAD_NAME:
                         continue  # still stopping
                 pending.discard(name)
-            if time.monotonic() > deadline:
-                raise StackError(f"these programs do not stop: {', '.join(sorted(pending))}; for their logs: make logs")
-            time.sleep(0.05 if pending else 0)
+            return not pending
+
+        if not until(removed, STOP_SECONDS + 10):
+            raise StackError(f"these programs do not stop: {', '.join(sorted(pending))}; for their logs: make logs")
 
     def _start(self) -> None:
         environment = {
@@ -187,11 +188,8 @@ class Supervisor:
             timeout=60,
             umask=UMASK,
         )
-        deadline = time.monotonic() + 10
-        while done.returncode == 0 and time.monotonic() < deadline:
-            if self.alive():
-                return
-            time.sleep(0.05)
+        if done.returncode == 0 and until(self.alive, 10):
+            return
         output = done.stderr.strip() or done.stdout.strip() or "it does not answer"
         raise StackError(f"supervisord did not start: {output}")
 
