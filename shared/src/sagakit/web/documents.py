@@ -91,23 +91,19 @@ def _response(answer: Any) -> dict[str, Any]:
     return {"model": answer, "description": (answer.__doc__ or "").partition("\n")[0]}
 
 
-class Live(TypedDict):
+class _Process(TypedDict):
+    service: str
+    mode: str
+    pid: int
+
+
+class Live(_Process):
     """The process runs."""
 
     status: Literal["live"]
-    service: str
-    mode: str
-    pid: int
 
 
-class Ready(TypedDict):
-    """The service takes work; `away` names the dependencies that are missing, without which it is degraded."""
-
-    status: Literal["ready", "degraded"]
-    ready: Literal[True]
-    service: str
-    mode: str
-    pid: int
+class _Health(_Process):
     role: NotRequired[str]
     domain: NotRequired[str]
     database: NotRequired[bool]
@@ -117,22 +113,19 @@ class Ready(TypedDict):
     fault_injection: NotRequired[bool]
 
 
-class NotReady(TypedDict):
+class Ready(_Health):
+    """The service takes work; `away` names the dependencies that are missing, without which it is degraded."""
+
+    status: Literal["ready", "degraded"]
+    ready: Literal[True]
+
+
+class NotReady(_Health):
     """The service takes no work; `reason` says why."""
 
     status: Literal["not ready"]
     ready: Literal[False]
     reason: str
-    service: str
-    mode: str
-    pid: int
-    role: NotRequired[str]
-    domain: NotRequired[str]
-    database: NotRequired[bool]
-    coordination: NotRequired[bool]
-    away: NotRequired[dict[str, str]]
-    ailing: NotRequired[dict[str, str]]
-    fault_injection: NotRequired[bool]
 
 
 METRICS: Final[dict[str, Any]] = {

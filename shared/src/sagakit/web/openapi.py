@@ -7,7 +7,6 @@ answer. What a connection can be refused with before an operation is chosen is i
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from http import HTTPStatus
 from itertools import groupby
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from fastapi.openapi.utils import get_openapi
 
 from sagakit.web import documents
 from sagakit.web.documents import EXAMPLE_KEY, KEY_HEADER, PROBLEMS, Code
-from sagakit.web.problems import PROBLEM_JSON
+from sagakit.web.problems import PROBLEM_JSON, details
 
 DESCRIPTION: Final = """\
 Errors are problem details (RFC 9457) with a stable `type` and `code`; each operation lists its codes.
@@ -121,9 +120,11 @@ def _add_problems(
 
 
 def _problem_response(status: int, codes: Sequence[Code], name: str) -> dict[str, Any]:
+    first = codes[0]
+    example = details(status, first.name, first.meaning)
     response: dict[str, Any] = {
         "description": "; ".join(f"`{code.name}`: {code.meaning}" for code in codes),
-        "content": {PROBLEM_JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": _example(codes[0])}},
+        "content": {PROBLEM_JSON: {"schema": {"$ref": f"#/components/schemas/{name}"}, "example": example}},
     }
     if status in _HEADERS:
         header, text = _HEADERS[status]
@@ -149,14 +150,4 @@ def _schema(status: int, codes: Sequence[Code]) -> dict[str, Any]:
             **({"errors": {"type": "array", "items": error}} if status == 422 else {}),
             **members,
         },
-    }
-
-
-def _example(code: Code) -> dict[str, Any]:
-    return {
-        "type": f"urn:quartet:problem:{code.name.replace('_', '-')}",
-        "title": HTTPStatus(code.status).phrase,
-        "status": code.status,
-        "code": code.name,
-        "detail": code.meaning,
     }

@@ -29,6 +29,18 @@ class JsonResponse(Response):
         return msgspec.json.encode(content)
 
 
+def details(status: int, code: str, detail: str, **members: Any) -> dict[str, Any]:
+    """The object that describes a problem (RFC 9457), with these members besides."""
+    return {
+        "type": f"urn:quartet:problem:{code.replace('_', '-')}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        **members,
+    }
+
+
 class Problem(Exception):
     """An error that is answered with problem details; `extra` becomes further members of the object."""
 
@@ -46,16 +58,9 @@ class Problem(Exception):
         self.headers, self.extra = dict(headers or {}), extra
 
     def response(self) -> Response:
-        """The problem as an HTTP response."""
-        body = {
-            "type": f"urn:quartet:problem:{self.code.replace('_', '-')}",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "code": self.code,
-            "detail": self.detail,
-            **({"request_id": current} if (current := request_id.get()) else {}),
-            **self.extra,
-        }
+        """The problem as an HTTP response, which names the request."""
+        request = {"request_id": current} if (current := request_id.get()) else {}
+        body = details(self.status, self.code, self.detail, **request, **self.extra)
         return JsonResponse(body, self.status, headers=self.headers, media_type=PROBLEM_JSON)
 
 
