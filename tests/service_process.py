@@ -89,6 +89,21 @@ class ServiceProcess(ServiceContext):
         return int(rows[0][0])
 
 
+def assembled(config: Settings, provider: Provider | None = None, chatty: bool = True) -> ServiceProcess:
+    """The service that the settings name, with a mode in memory; nothing is opened or started."""
+    defined = definition(config.service)
+    database = engine_for(config.database_url, config.db_pool)
+    lease, pause = config.outbox_lease, config.retry_max
+    store = SqlStore(database, defined.service.vocabulary, defined.rows(config), lease=lease, pause=pause)
+    mode, metrics = MemoryMode(chatty), Metrics()
+    letters, outside = SqlDeadLetters(database), provider or InstantProvider(decide, defined.opened(config))
+    engine = ServiceEngine(defined.service, store, mode, outside, letters, config, metrics)
+    attention = Attention(database, engine, defined.concerns, period=0.1)
+    process = ServiceProcess(config, database, store, letters, engine, attention, metrics)
+    object.__setattr__(process, "mode", mode)
+    return process
+
+
 @asynccontextmanager
 async def service_process(
     service: str,
@@ -103,16 +118,8 @@ async def service_process(
     config = Settings(
         token_public_keys=PUBLIC_KEY, service=service, database_url=url, **{"providers": "instant", **settings}
     )
-    defined = definition(service)
-    database = engine_for(url, config.db_pool)
-    lease, pause = config.outbox_lease, config.retry_max
-    store = SqlStore(database, defined.service.vocabulary, defined.rows(config), lease=lease, pause=pause)
-    mode, metrics = MemoryMode(chatty), Metrics()
-    letters, outside = SqlDeadLetters(database), provider or InstantProvider(decide, defined.opened(config))
-    engine = ServiceEngine(defined.service, store, mode, outside, letters, config, metrics)
-    attention = Attention(database, engine, defined.concerns, period=0.1)
-    replica = ServiceProcess(config, database, store, letters, engine, attention, metrics)
-    object.__setattr__(replica, "mode", mode)
+    replica = assembled(config, provider, chatty)
+    engine, database = replica.engine, replica.database
     dispatching = asyncio.create_task(engine.dispatcher.run()) if not started else None
     if started:
         await engine.start()

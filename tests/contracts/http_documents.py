@@ -11,29 +11,20 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from checkout.provider_rules import decide
 from provider_sandbox.ledger import Ledger
 from provider_sandbox.main import build
 from quartet_stack.layout import REPOSITORY
 from quartet_stack.settings import SERVICES
-from sagakit.app.attention import Attention
-from sagakit.app.host import ServiceContext
-from sagakit.engine.engine import ServiceEngine
-from sagakit.postgres.connection import engine_for
-from sagakit.postgres.dead_letters import SqlDeadLetters
-from sagakit.postgres.store import SqlStore
-from sagakit.provider import InstantProvider
 from sagakit.settings import Settings
-from sagakit.telemetry import Metrics
 from sagakit.web.app import create_app
 from sagakit.web.problems import PROBLEM_JSON
+from tests.contracts.promises import CHANGELOG, REFUSAL, unnamed
 from tests.keys import PAYMENT_KEY, PUBLIC_KEY, SHIPPING_KEY
 from tests.postgres import definition
-from tests.service_process import MemoryMode
+from tests.service_process import assembled
 
 FOLDER: Final = REPOSITORY / "docs" / "api"
 PROMISES: Final = Path(__file__).parent / "golden" / "http.txt"
-CHANGELOG: Final = REPOSITORY / "CHANGELOG.md"
 SANDBOX: Final = "sandbox"
 NAMES: Final = (*SERVICES, SANDBOX)
 
@@ -52,7 +43,7 @@ def document(name: str, *, fault_injection: bool = True) -> dict[str, Any]:
     if name == SANDBOX:
         app, _ = build(settings, Ledger(Path("none")))
     else:
-        context = _context(name, settings)
+        context = assembled(settings)
         app = create_app(name, settings, _never, metrics=context.metrics)
         app.include_router(definition(name).router(context))
     made: dict[str, Any] = json.loads(json.dumps(app.openapi()))
@@ -61,16 +52,6 @@ def document(name: str, *, fault_injection: bool = True) -> dict[str, Any]:
 
 async def _never() -> Mapping[str, Any]:
     raise AssertionError("nothing is served")
-
-
-def _context(name: str, settings: Settings) -> ServiceContext:
-    defined, metrics = definition(name), Metrics()
-    database = engine_for(settings.database_url, settings.db_pool)
-    store = SqlStore(database, defined.service.vocabulary, defined.rows(settings), lease=1, pause=1)
-    letters, provider = SqlDeadLetters(database), InstantProvider(decide, defined.opened(settings))
-    engine = ServiceEngine(defined.service, store, MemoryMode(), provider, letters, settings, metrics)
-    attention = Attention(database, engine, defined.concerns)
-    return ServiceContext(settings, database, store, letters, engine, attention, metrics)
 
 
 def text_of(whole: Mapping[str, Any]) -> str:
@@ -146,7 +127,7 @@ def broken(before: set[str], now: set[str], changelog: str) -> list[str]:
         and " = " not in line
         and " ".join(line.split(" ")[:3]) in operations
     }
-    return sorted(line for line in lost | demanded if f"`{line}`" not in changelog)
+    return unnamed(lost | demanded, changelog)
 
 
 def main() -> int:
@@ -155,11 +136,7 @@ def main() -> int:
     now = {line for name, whole in documents.items() for line in promises(name, whole)}
     before = set(PROMISES.read_text().splitlines()) if PROMISES.exists() else set()
     if wrong := broken(before, now, CHANGELOG.read_text()):
-        print(
-            "These change what clients rely on. Keep them, or name each in CHANGELOG.md, in backticks:",
-            *wrong,
-            sep="\n",
-        )
+        print(REFUSAL, *wrong, sep="\n")
         return 1
     FOLDER.mkdir(exist_ok=True)
     for name, whole in documents.items():

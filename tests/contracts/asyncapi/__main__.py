@@ -8,8 +8,8 @@ import sys
 
 import yaml
 
-from quartet_stack.layout import REPOSITORY
 from tests.contracts.asyncapi.document import FILE, broken, document, text_of
+from tests.contracts.promises import CHANGELOG, REFUSAL
 
 
 def main() -> int:
@@ -17,9 +17,8 @@ def main() -> int:
     now = document()
     if FILE.exists():
         before = yaml.load(FILE.read_text(), Loader=yaml.CSafeLoader)
-        if wrong := broken(before, now, (REPOSITORY / "CHANGELOG.md").read_text()):
-            print("These change what clients rely on. Keep them, or name each in CHANGELOG.md, in backticks:")
-            print(*wrong, sep="\n")
+        if wrong := broken(before, now, CHANGELOG.read_text()):
+            print(REFUSAL, *wrong, sep="\n")
             return 1
     FILE.parent.mkdir(exist_ok=True)
     FILE.write_text(text_of(now))

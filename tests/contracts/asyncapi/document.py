@@ -12,6 +12,7 @@ from sagakit.modes.pubsub.wire import FORMAT
 from tests.contracts.asyncapi.brokers import kafka, pubsub, sns_sqs
 from tests.contracts.asyncapi.messages import TEMPORAL, Json, headers, messages, schemas
 from tests.contracts.asyncapi.workflows import temporal
+from tests.contracts.promises import unnamed
 
 FILE: Final = REPOSITORY / "docs" / "api" / "asyncapi.yaml"
 FIRST_LINE: Final = "# Written by `python -m tests.contracts.asyncapi` from the code. Explained in docs/contracts.md.\n"
@@ -112,4 +113,4 @@ def broken(before: Mapping[str, Any], now: Mapping[str, Any], changelog: str) ->
     old, new = set(promises(before)), set(promises(now))
     types = set(before["components"]["schemas"])
     demanded = {line for line in new - old if line.endswith(" required") and line.partition(".")[0] in types}
-    return sorted(line for line in (old - new) | demanded if f"`{line}`" not in changelog)
+    return unnamed((old - new) | demanded, changelog)
