@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sagakit.activity import Activity
 from sagakit.dead_letters import DeadLetters
 from sagakit.engine.batch import candidates
 from sagakit.engine.dependencies import Dependencies, is_connection_error
@@ -38,6 +39,7 @@ class ServiceEngine:
     """What a mode (as its `Inlet`) and an API may ask of a service. Nothing is opened before `start`.
 
     Attributes:
+        activity: What happens in this process, for the timeline and for operators.
         redeliver: The mode's handler of dead letters; None until the mode is connected.
         connected: Whether the mode is connected.
     """
@@ -57,6 +59,7 @@ class ServiceEngine:
         self.redeliver: Redeliver | None = None
         self.connected = False
         self._stopping = False
+        self.activity = Activity(service.phases, metrics)
         self.watcher = Watcher(store)
         self.dispatcher = Dispatcher(
             service,
@@ -67,6 +70,7 @@ class ServiceEngine:
             metrics,
             settings.batch_max,
             patience=settings.door_timeout,
+            activity=self.activity,
         )
         self._backoff = backoff = Backoff(settings.retry_initial, settings.retry_max)
         self._relay = Relay(
@@ -77,6 +81,7 @@ class ServiceEngine:
             poll=settings.outbox_poll,
             lease=settings.outbox_lease,
             backoff=backoff,
+            activity=self.activity,
         )
         self._caller: ProviderCaller | None = None
         if service.provider is not None:
@@ -90,6 +95,7 @@ class ServiceEngine:
                 poll=settings.outbox_poll,
                 lease=settings.outbox_lease,
                 backoff=backoff,
+                activity=self.activity,
             )
         self.dependencies = Dependencies(metrics)
         self._door = Background(metrics, excused=self._excused)
@@ -196,6 +202,7 @@ class ServiceEngine:
             StoreUnavailable: The engine is stopping: the message must not be acknowledged.
         """
         self.metrics.dead_letters.labels(self.service.name).inc()
+        self.activity.dead_letter(subject, cause)
         log.error("dead letter: %s", cause)
         failures = 0
         while True:
