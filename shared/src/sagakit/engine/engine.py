@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sagakit.activity import Activity
@@ -42,6 +42,7 @@ class ServiceEngine:
         activity: What happens in this process, for the timeline and for operators.
         redeliver: The mode's handler of dead letters; None until the mode is connected.
         connected: Whether the mode is connected.
+        on_commit: Functions that are called after each commit with what was written. They must not raise or block.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ServiceEngine:
         self._dead_letters = dead_letters
         self.redeliver: Redeliver | None = None
         self.connected = False
+        self.on_commit: list[Callable[[Changes], None]] = []
         self._stopping = False
         self.activity = Activity(service.phases, metrics)
         self.watcher = Watcher(store)
@@ -217,6 +219,8 @@ class ServiceEngine:
 
     def _committed(self, changes: Changes) -> None:
         self.watcher.committed(changes)
+        for told in self.on_commit:
+            told(changes)
         if changes.outbox:
             rows = tuple(changes.outbox.values())
             self._relay.offer(rows)
