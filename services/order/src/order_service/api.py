@@ -108,7 +108,7 @@ class Orders:
         settings = context.settings
         self.queries = OrderQueries(context.database)
         self._mode = modes.resolve(settings.coordination_mode)
-        self._admission = Admission.of(context, self.queries.get)
+        self._admission = Admission.of(context)
         self._dispatcher, self._watcher = context.engine.dispatcher, context.engine.watcher
         self._feeds = Feeds(self._news, self._watcher, STREAM_POLL)
         self._streams = StreamLimit(settings.streams_per_customer)
