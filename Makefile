@@ -48,7 +48,7 @@ $(error $(wrong))
 endif
 endif
 
-.PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention token keys demo test simulate audit load fill profile bench chaos docs lint lock
+.PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention console token keys demo test simulate audit load fill profile bench chaos docs lint lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -102,6 +102,10 @@ config: ## show the effective settings, and where each comes from
 attention: ## list what needs an operator, in all services (RETRY=id, DISMISS=id REASON=..., RESOLVE=id OUTCOME=... REASON=..., FORMAT=json)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) attention
+
+console: ## print a link that signs in to the console once (CUSTOMER=alice)
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) console
 
 token: ## print a token (CUSTOMER=alice, ROLE=admin for an operator)
 	$(BOOTSTRAP) runtime
