@@ -9,7 +9,9 @@ FROM ${EMULATORS} AS emulators
 FROM ${GO} AS go
 
 FROM ${PYTHON}
-RUN apt-get update -qq \
+# Java's package links its manual pages into a folder that the slim image leaves out
+RUN mkdir -p /usr/share/man/man1 \
+ && apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends \
       ca-certificates chromium git make maven nodejs npm openjdk-17-jdk-headless procps util-linux >/dev/null \
  && rm -rf /var/lib/apt/lists/*

@@ -4,6 +4,7 @@ import ast
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Module:
     texts: frozenset[str]
 
 
+@cache
 def modules(root: Path) -> dict[str, Module]:
     """All modules of the tree, by name."""
     sources = [root / source for source in SOURCES] + sorted(root.glob("infra/*/src"))

@@ -62,6 +62,9 @@ class Metrics:
         self.outbox_published_bytes = Counter(
             "saga_outbox_published_bytes", "Bytes in the bodies of outbox rows published", ("name",), registry=r
         )
+        self.inbox_hits = Counter(
+            "saga_inbox_hits", "Commands that had been handled before, and had no effect again", ("name",), registry=r
+        )
         self.dead_letters = Counter("saga_dead_letters", "Messages given up", ("source",), registry=r)
         self.provider_calls = Counter(
             "saga_provider_calls",

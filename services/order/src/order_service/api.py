@@ -22,11 +22,13 @@ from checkout.messages import (
     PlaceOrder,
 )
 from checkout.sealing import seal_checkout
+from order_service.admission import Admission
 from order_service.documents import (
     CANCELLED_ALREADY,
     CONFIRMED_ALREADY,
     DISOWNED,
     FOLLOWED,
+    OVERLOADED,
     PLACED,
     STATUSES,
     Order,
@@ -80,7 +82,7 @@ def router(context: ServiceContext) -> APIRouter:
     """All routes of the order service."""
     orders = Orders(context)
     routes = APIRouter()
-    about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, DISOWNED, tag="orders")
+    about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, DISOWNED, OVERLOADED, tag="orders")
     routes.add_api_route("/orders", orders.place, methods=["POST"], status_code=202, **about)
     about = described("list_orders", {200: OrderPage}, tag="orders")
     routes.add_api_route("/orders", orders.listing, methods=["GET"], **about)
@@ -108,6 +110,7 @@ class Orders:
         settings = context.settings
         self.queries = OrderQueries(context.database)
         self._mode = modes.resolve(settings.coordination_mode)
+        self._admission = Admission.of(context)
         self._dispatcher, self._watcher = context.engine.dispatcher, context.engine.watcher
         self._feeds = Feeds(self._news, self._watcher, STREAM_POLL)
         self._streams = StreamLimit(settings.streams_per_customer)
@@ -118,7 +121,11 @@ class Orders:
     ) -> Response:
         """Accept an order. The same key with the same body gives the same order, with another body 422."""
         order_id = order_id_of(caller.subject, key)
-        await self._place_once(order_id, order, caller.subject, key)
+        await self._admission.admit(order_id)
+        try:
+            await self._place_once(order_id, order, caller.subject, key)
+        finally:
+            self._admission.release(order_id)
         if wait:
             ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
             await drain.race(self._watcher.wait(ends, wait), wait)
