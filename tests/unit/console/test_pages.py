@@ -257,3 +257,15 @@ async def test_a_saga_can_be_taken_away(client: httpx.AsyncClient, services: Pla
     text = (await client.get(f"{order}/saga.mmd")).text
     assert text.startswith("sequenceDiagram\n")
     assert "payment-->>order: PaymentDeclined" in text
+
+
+async def test_a_live_saga_sends_the_page_part_and_says_when_it_is_done(
+    client: httpx.AsyncClient, services: Played
+) -> None:
+    await sign_in(client)
+    answer = await client.get(f"/orders/{services.order['order_id']}/live")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [event for event in answer.text.split("\n\n") if not event.startswith(":") and event]
+    assert all(line.startswith("data: ") or line == "data:" for line in events[0].split("\n"))
+    assert "svg class" in events[0]
+    assert events[1].startswith("event: done")
