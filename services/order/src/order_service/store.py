@@ -59,6 +59,13 @@ CATALOGUE: Final = Table(
     Column("price", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
 )
+SIGN_IN_CODES: Final = Table(
+    "sign_in_code",
+    METADATA,
+    Column("digest", Id, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
 machinery(METADATA)
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Final
 
+from sagakit.activity import Activity
 from sagakit.engine.batch import apply_batch, candidates, claims
 from sagakit.engine.lane import Answer, Lane, Request, Waiting
 from sagakit.engine.suspects import Suspects
@@ -46,6 +47,7 @@ class Dispatcher:
         batch_max: int = 500,
         patience: float = 5.0,
         pause: float = 0.02,
+        activity: Activity | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -59,6 +61,7 @@ class Dispatcher:
             batch_max: Commands in one transaction at most.
             patience: Seconds for which `do` waits for an answer, and for locked rows.
             pause: Seconds before the first retry of `do` over locked rows; they double, to a tenth of `patience`.
+            activity: Is told what was handled, and what failed.
         """
         self._service = service
         self._store = store
@@ -66,6 +69,7 @@ class Dispatcher:
         self._decide_now = decide_now
         self._committed = committed
         self._metrics = metrics
+        self._activity = activity or Activity()
         self._batch_max = batch_max
         self._patience, self._backoff = patience, Backoff(pause, patience / 10)
         self._usual, self._aside = Lane(), Lane()
@@ -179,6 +183,7 @@ class Dispatcher:
         for waiting in blocked:
             self._suspects.add(waiting.item.subject)
             self._metrics.commands.labels(_name(waiting.item), "locked").inc()
+        self._activity.failed([waiting.item for waiting in blocked], locked)
         _fail(blocked, locked)
         if rest := [waiting for waiting in batch if waiting not in blocked]:
             await self._handle(rest, halve, until)
@@ -186,6 +191,7 @@ class Dispatcher:
     def _give_up(self, waiting: Waiting, error: Exception) -> None:
         log.error("%s failed: %s", _name(waiting.item), error, exc_info=error.__cause__ or error)
         self._metrics.commands.labels(_name(waiting.item), "failed").inc()
+        self._activity.failed([waiting.item], error)
         known = isinstance(error, HandlerFailed | RowRejected)
         _fail([waiting], error if known else HandlerFailed(waiting.item, error))
 
@@ -208,6 +214,7 @@ class Dispatcher:
                 )
                 await transaction.save(working, changes)
                 await failpoints.pass_by("before-commit")
+        self._activity.handled(items, answers, fresh)
         await failpoints.pass_by("after-commit")
         return answers, changes
 

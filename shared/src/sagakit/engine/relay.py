@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
+from sagakit.activity import Activity
 from sagakit.engine.leases import LeasedRow, Leases
 from sagakit.faults import failpoints
 from sagakit.ports import Mode, OutboxRow, RowsLocked, Store, StoreUnavailable
@@ -46,9 +47,11 @@ class Relay:
         lease: float = 5.0,
         timeout: float = 10,
         backoff: Backoff = USUAL,
+        activity: Activity | None = None,
     ) -> None:
         """`batch`: rows in one publish at most; `poll`, `lease`, `timeout` (of a publish): seconds."""
         self._store, self._mode, self._metrics = store, mode, metrics
+        self._activity = activity or Activity()
         self._batch, self._poll, self._timeout, self._backoff = batch, poll, timeout, backoff
         self._leases = Leases(store, calls=False, poll=poll, lease=lease)
         self._waiting: deque[LeasedRow] = deque()
@@ -161,6 +164,7 @@ class Relay:
             pause,
             error,
         )
+        self._activity.unpublished(row.key, row.type, failures + 1, error)
         if failures == 0 or self._barren:
             self._resume = asyncio.get_running_loop().time() + hold
             self._barren, self._size = self._barren + 1, 1
