@@ -119,11 +119,8 @@ class Orders:
     ) -> Response:
         """Accept an order. The same key with the same body gives the same order, with another body 422."""
         order_id = order_id_of(caller.subject, key)
-        await self._admission.admit(order_id)
-        try:
+        async with self._admission.admitted(order_id):
             await self._place_once(order_id, order, caller.subject, key)
-        finally:
-            self._admission.release(order_id)
         if wait:
             ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
             await drain.race(self._watcher.wait(ends, wait), wait)
