@@ -1,7 +1,7 @@
 """`make load SHAPE=overload`: what the running stack does with more orders than it can serve.
 
 First the peak: clients who place their next order when the last one has ended, 50 and then 400 of them. Then as many
-buyers as want several times the peak (3; 10 where the peak is below 200 orders/s): each wants an order every 10 s. One
+buyers as want several times the peak (3; 10 where the peak is below 200 orders/s): each wants an order every 5 s. One
 who is refused comes again after Retry-After with the same key, and wants no other order meanwhile. Then the drain, the
 recovery, and the audit.
 
@@ -33,7 +33,7 @@ PEAK_SECONDS: Final = 15.0
 SLOW: Final = 200.0  # orders a second; below this peak the load is ten times the peak
 KEPT: Final = 0.9  # of the peak
 RECOVERED: Final = 10.0  # seconds
-THINK: Final = 10.0  # seconds between two orders of a buyer
+THINK: Final = 5.0  # seconds between two orders of a buyer
 BODIES: Final = 500
 
 console = Console(highlight=False)
@@ -137,7 +137,9 @@ class Overload:
             await asyncio.sleep(first)
             while (now := time.monotonic()) < until:
                 offered += 1
-                purchases.append(await self._buyers.buy(self._order(), until))
+                purchases.append(purchase := await self._buyers.buy(self._order(), until))
+                if not purchase.sent:
+                    return  # it would come again after the end
                 await asyncio.sleep(max(now + THINK - time.monotonic(), 0))
 
         tasks = [asyncio.create_task(buyer(self._dice.random() * THINK)) for _ in range(number)]
