@@ -17,7 +17,7 @@ from inventory_service.service import SERVICE as INVENTORY
 from loadtests.fill.baskets import Baskets, products
 from loadtests.fill.endings import COMPLETED, KINDS
 from loadtests.fill.templates import Template, templates
-from order_service.api import order_id_of
+from order_service.placing import order_id_of
 from sagakit.message import message_id
 
 Lines = dict[tuple[str, str], bytes]
