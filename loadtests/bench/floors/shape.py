@@ -81,7 +81,7 @@ def stream(kinds: list[Kind]) -> Iterator[Kind]:
 
 def body(kind: Kind) -> bytes:
     """A JSON text as long as the messages of that kind, with as many quotes as they have."""
-    return (b'{"a":"01234567",' + b'"id":"0123456789ab",' * (kind.size // 20))[: kind.size]
+    return (b'{"a":"01234567",' + b'"id":"0123456789ab",' * (kind.size // 20 + 1))[: kind.size]
 
 
 def deliveries(kinds: list[Kind]) -> float:

@@ -13,11 +13,13 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from statistics import median
 from typing import Any, Final
 
 import aioboto3
 import aiohttp
+import msgspec
 from yarl import URL
 
 from loadtests.bench.floors.shape import Kind, NothingRecorded, apart, body, deliveries, hops, recorded, stream
@@ -31,7 +33,7 @@ SECONDS: Final = 8.0
 WARM_UP: Final = 1.0  # second, in which queues fill
 TEN: Final = 10
 PUBLISHERS: Final = 4  # calls at a time
-CONSUMERS: Final = 3  # calls at a time for each queue
+CONSUMERS: Final = 2  # calls at a time for each queue
 IN_FLIGHT: Final = 1_000  # messages
 ALONE: Final = 40  # messages of which each waits for the one before
 REGION: Final = "eu-west-1"
@@ -46,6 +48,7 @@ class Figures:
     calls: float
     emulator_cpu_ms_per_order: float
     emulator_cores: float
+    client_cores: float
     message_alone_ms: float
     order_alone_ms: float
 
@@ -57,15 +60,14 @@ class Emulator:
         self._session, self._address = session, address
         self.calls = 0
 
-    async def sns(self, form: dict[str, str]) -> None:
+    async def sns(self, form: bytes) -> None:
         """Call SNS."""
-        text = URL.build(query={"Version": "2010-03-31", **form}).raw_query_string
-        await self._call("sns", text.encode(), {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"})
+        await self._call("sns", form, {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"})
 
     async def sqs(self, action: str, **values: Any) -> dict[str, Any]:
         """Call SQS."""
         headers = {"Content-Type": "application/x-amz-json-1.0", "X-Amz-Target": f"AmazonSQS.{action}"}
-        answer: dict[str, Any] = json.loads(await self._call("sqs", json.dumps(values).encode(), headers))
+        answer: dict[str, Any] = msgspec.json.decode(await self._call("sqs", msgspec.json.encode(values), headers))
         return answer
 
     async def _call(self, service: str, data: bytes, headers: dict[str, str]) -> bytes:
@@ -115,13 +117,7 @@ class Floor:
             ]
             await self._emulator.sqs("SendMessageBatch", QueueUrl=self._addresses.queues[target], Entries=entries)
             return
-        form = {"Action": "PublishBatch", "TopicArn": self._addresses.topics[target]}
-        for at, kind in enumerate(ten, 1):
-            entry = f"PublishBatchRequestEntries.member.{at}"
-            attribute = f"{entry}.MessageAttributes.entry.1"
-            form |= {f"{entry}.Id": str(at), f"{entry}.Message": body(kind).decode(), f"{attribute}.Name": "type"}
-            form |= {f"{attribute}.Value.DataType": "String", f"{attribute}.Value.StringValue": kind.type}
-        await self._emulator.sns(form)
+        await self._emulator.sns(_form(self._addresses.topics[target], tuple(ten)))
 
     async def consume(self, queue: str) -> None:
         """Receive and delete until cancelled."""
@@ -162,21 +158,34 @@ class Floor:
             assert self.received > before
         return median(durations) * 1000
 
-    async def saturated(self, watch: Stopwatch, seconds: float) -> tuple[Usage, int, int]:
-        """Publish and consume for that long: CPU used meanwhile, messages received, and calls made."""
+    async def saturated(self, watch: Stopwatch, seconds: float) -> tuple[Usage, float, int, int]:
+        """Publish and consume for that long: CPU of the stack and seconds of ours, messages received, calls made."""
         works = [self.publish() for _ in range(PUBLISHERS)]
         works += [self.consume(queue.name) for queue in self._plan.queues for _ in range(CONSUMERS)]
         tasks = [asyncio.create_task(work) for work in works]
         await asyncio.sleep(WARM_UP)
-        before, received, calls = watch.read(), self.received, self._emulator.calls
+        before, client = watch.read(), time.process_time()
+        received, calls = self.received, self._emulator.calls
         await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        used, received, calls = watch.read() - before, self.received - received, self._emulator.calls - calls
+        received, calls = self.received - received, self._emulator.calls - calls
+        used, client = watch.read() - before, time.process_time() - client
         for task in tasks:
             task.cancel()
         for result in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(result, Exception):
                 raise result
-        return used, received, calls
+        return used, client, received, calls
+
+
+@lru_cache(maxsize=10_000)
+def _form(topic: str, ten: tuple[Kind, ...]) -> bytes:
+    form = {"Version": "2010-03-31", "Action": "PublishBatch", "TopicArn": topic}
+    for at, kind in enumerate(ten, 1):
+        entry = f"PublishBatchRequestEntries.member.{at}"
+        attribute = f"{entry}.MessageAttributes.entry.1"
+        form |= {f"{entry}.Id": str(at), f"{entry}.Message": body(kind).decode(), f"{attribute}.Name": "type"}
+        form |= {f"{attribute}.Value.DataType": "String", f"{attribute}.Value.StringValue": kind.type}
+    return URL.build(query=form).raw_query_string.encode()
 
 
 def _text(value: str) -> dict[str, str]:
@@ -199,7 +208,7 @@ async def measured(stack: dict[str, str], seconds: float) -> Figures:
         floor = Floor(emulator, plan_, addresses, kinds)
         try:
             alone = await floor.alone()
-            used, received, calls = await floor.saturated(Stopwatch(stack["STACK_DIR"]), seconds)
+            used, client, received, calls = await floor.saturated(Stopwatch(stack["STACK_DIR"]), seconds)
         finally:
             for topic in addresses.topics.values():
                 await sns.delete_topic(TopicArn=topic)
@@ -213,6 +222,7 @@ async def measured(stack: dict[str, str], seconds: float) -> Figures:
         round(calls / used.seconds),
         round(used.cpu["ministack"] / orders, 2),
         round(used.cpu["ministack"] / used.seconds / 1000, 2),
+        round(client / used.seconds, 2),
         round(alone, 1),
         round(alone * hops(topology), 1),
     )
