@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -13,6 +13,7 @@ from checkout_audit.orders import one_order_per_key
 from checkout_audit.report import Report
 from checkout_audit.snapshot import ClientObservation
 from checkout_audit.streaming import Stream, judge_slices
+from checkout_audit.tables import Among
 from checkout_audit.target import Target
 
 WAIT: Final = 60.0
@@ -76,18 +77,25 @@ async def _judge(target: Target, options: AuditOptions, on_slice: Callable[[int,
     ledger = await target.ledger()
     async with connections(target.databases) as databases:
         reader = Reader(databases, ledger)
-        stream = Stream(reader)
-        await judge_slices(stream, ranges(await reader.subjects(), options.slice_size), on_slice)
-        report = stream.report
-        keyed, stocked, left, told = (report.findings[number - 1] for number in (1, 5, 8, 10))
-        if stream.keys_seen_twice():
-            keyed.add(0, one_order_per_key(await reader.with_shared_keys()))
-        left.add(0, work_left(replace(await reader.work_left(), accounted=options.accounted)))
-        stream.stock.received.update(reader.initial())
-        stock = await reader.stock()
-        stocked.add(len(stock), stream.stock.violations(stock))
-        if options.history is not None:
-            told.check(await reader.told(options.history))
+        return await judged(reader, ranges(await reader.subjects(), options.slice_size), options, on_slice)
+
+
+async def judged(
+    reader: Reader, slices: Sequence[Among], options: AuditOptions, on_slice: Callable[[int, int], None]
+) -> Report:
+    """Judge slice after slice, then what concerns all of them together."""
+    stream = Stream(reader)
+    await judge_slices(stream, slices, on_slice)
+    report = stream.report
+    keyed, stocked, left, told = (report.findings[number - 1] for number in (1, 5, 8, 10))
+    if stream.keys_seen_twice():
+        keyed.add(0, one_order_per_key(await reader.with_shared_keys()))
+    left.add(0, work_left(replace(await reader.work_left(), accounted=options.accounted)))
+    stream.stock.received.update(reader.initial())
+    stock = await reader.stock()
+    stocked.add(len(stock), stream.stock.violations(stock))
+    if options.history is not None:
+        told.check(await reader.told(options.history))
     if report.tally.unread:
         report.notes.append(
             f"{report.tally.unread} orders were served by the provider sandbox, whose ledger cannot be read now: "

@@ -19,6 +19,7 @@ from checkout_audit.errors import DatabaseUnreachable, Unreachable
 from checkout_audit.ledger import Ledger
 from checkout_audit.rows import OrderRow, Records, subject_of
 from checkout_audit.snapshot import ClientObservation, Snapshot
+from checkout_audit.sources import Bundle, bundles
 from checkout_audit.tables import ALL, Among, Exactly, Range, Subjects
 from inventory_service.domain import StockItem
 
@@ -141,6 +142,10 @@ class Reader:
                 found = await tables.orders(self.at["order"], some, brief=True, by=column)
                 rows.update((row.order_id, row) for row in found)
         return Snapshot(orders=tuple(rows.values()), history=tuple(history))
+
+    async def bundles(self, among: Among) -> dict[bytes, Bundle]:
+        """The same rows as `slice` reads, undecoded, by subject. Raises Unmarkable."""
+        return await bundles(self.at, among, self.ledger.among(among) if self.ledger else ())
 
     async def slice(self, among: Among) -> Snapshot:
         """Everything about the subjects in a range, and the dead letters whose ids are in it."""

@@ -35,6 +35,11 @@ def placed(snapshot: Snapshot) -> list[OrderRow]:
 
 def exist_once(snapshot: Snapshot) -> list[Violation]:
     """1: accepted = existing, one order per key, one key per order."""
+    return [*accepted_is_existing(snapshot), *one_order_per_key(snapshot)]
+
+
+def accepted_is_existing(snapshot: Snapshot) -> list[Violation]:
+    """The part of 1 that looks at each order by itself."""
     rows, sources = placed(snapshot), accepted(snapshot)
     counts = Counter(row.order_id for row in rows)
     violations = [Violation(order_id, f"exists {count} times") for order_id, count in counts.items() if count > 1]
@@ -45,7 +50,7 @@ def exist_once(snapshot: Snapshot) -> list[Violation]:
     ]
     for row in rows:
         violations += [Violation(row.order_id, what) for what in _origin(row, row.order_id in sources)]
-    return violations + one_order_per_key(snapshot)
+    return violations
 
 
 def one_order_per_key(snapshot: Snapshot) -> list[Violation]:

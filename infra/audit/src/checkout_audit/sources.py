@@ -36,17 +36,18 @@ class Source:
     key: str
     numbers: tuple[str, ...] = ()
 
+    def columns(self) -> list[str]:
+        """The columns besides numbers that checks read: first the one with the subject, last what differs."""
+        names = [column.name for column in self.table.c if not isinstance(column.type, DateTime)]
+        names = [name for name in names if name not in IGNORED]
+        return sorted(names, key=lambda name: LAST.index(name) if name in LAST else -1)
+
     def statement(self, among: Among) -> str:
         """The query for COPY: the numbers, the subject's column first among the others, sorted by key."""
         columns = self.table.c
         sends = {"seq": func.int8send}
         numbers = [sends.get(name, func.timestamptz_send)(columns[name]) for name in self.numbers]
-        others = [
-            column
-            for column in columns
-            if column.name not in (*IGNORED, *self.numbers) and not isinstance(column.type, DateTime)
-        ]
-        others.sort(key=lambda column: LAST.index(column.name) if column.name in LAST else -1)
+        others = [columns[name] for name in self.columns()]
         query: Select[Any] = select(*numbers, *others).where(*among.of(columns[self.key])).order_by(columns[self.key])
         return str(query.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}))
 
@@ -84,14 +85,25 @@ async def bundles(at: Mapping[str, AsyncConnection], among: Among, ledger: Seque
     Raises:
         Unmarkable: They have to be read as values.
     """
-    found: dict[bytes, Bundle] = {}
 
     async def of(service: str) -> list[bytes]:
         return [await _copied(at[service], source.statement(among)) for source in SOURCES if source.service == service]
 
     texts = dict(zip(SERVICES, map(iter, await asyncio.gather(*map(of, SERVICES))), strict=True))
-    for position, source in enumerate(SOURCES):
-        _gather(found, position, source, next(texts[source.service]))
+    return gathered([next(texts[source.service]) for source in SOURCES], ledger)
+
+
+def gathered(texts: Sequence[bytes], ledger: Sequence[LedgerRow]) -> dict[bytes, Bundle]:
+    """The lines of each source, and the sandbox's entries, by subject.
+
+    Raises:
+        Unmarkable: They have to be read as values.
+    """
+    if any(mark in text for text in texts for mark in MARKS):
+        raise Unmarkable
+    found: dict[bytes, Bundle] = {}
+    for position, (source, text) in enumerate(zip(SOURCES, texts, strict=True)):
+        _gather(found, position, source, text)
     for entry in sorted(ledger, key=lambda entry: entry.key):
         bundle = found.setdefault(entry.order_id.encode(), Bundle())
         bundle.parts[-1] += _line(entry)
@@ -122,10 +134,7 @@ async def _copied(connection: AsyncConnection, statement: str) -> bytes:
 
     driver: Any = (await connection.get_raw_connection()).driver_connection
     await driver.copy_from_query(statement, output=keep)
-    text = b"".join(chunks)
-    if any(mark in text for mark in MARKS):
-        raise Unmarkable
-    return text
+    return b"".join(chunks)
 
 
 def _gather(found: dict[bytes, Bundle], position: int, source: Source, text: bytes) -> None:

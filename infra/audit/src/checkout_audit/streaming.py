@@ -9,20 +9,24 @@ from datetime import datetime
 from typing import Any, Final
 
 from checkout_audit.conservation import StockTotals
-from checkout_audit.invariants import Scope
+from checkout_audit.invariants import INVARIANTS, Scope
 from checkout_audit.loading import Reader
-from checkout_audit.orders import placed
-from checkout_audit.report import Report
+from checkout_audit.orders import accepted_is_existing, exist_once, placed
+from checkout_audit.report import Finding, Report
 from checkout_audit.rows import Records, subject_of
 from checkout_audit.shapes import Asked, Shapes, Values, Verdict, restock_of, shape_of
 from checkout_audit.snapshot import Snapshot
-from checkout_audit.sources import SOURCES, Bundle, Unmarkable, bundles
+from checkout_audit.sources import SOURCES, Bundle, Unmarkable
 from checkout_audit.tables import Among, Subjects
 
 PART: Final = 250
 """How many orders are read as values at a time."""
 BREATH: Final = 100
 """Orders after which the databases are attended to."""
+BY_THEMSELVES: Final = tuple(
+    replace(one, check=accepted_is_existing) if one.check is exist_once else one for one in INVARIANTS
+)
+"""The invariants; the keys of all orders are compared at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,7 @@ class Stream:
     """What is known after some slices: the report, the sums, and the keys that were seen."""
 
     reader: Reader
-    report: Report = field(default_factory=Report)
+    report: Report = field(default_factory=lambda: Report([Finding(one) for one in BY_THEMSELVES]))
     stock: StockTotals = field(default_factory=StockTotals)
     shapes: Shapes = field(default_factory=lambda: Shapes(Snapshot().tolerance))
     reading: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -82,10 +86,9 @@ class Stream:
 
     async def bundles(self, among: Among) -> dict[bytes, Bundle] | None:
         """The rows of a slice by subject; None if they have to be read as values."""
-        entries = self.reader.ledger.among(among) if self.reader.ledger else ()
         async with self.reading:
             try:
-                return await bundles(self.reader.at, among, entries)
+                return await self.reader.bundles(among)
             except Unmarkable:
                 return None
 
@@ -141,7 +144,7 @@ class Stream:
 
 
 def _verdict(snapshot: Snapshot, case: _Case) -> Verdict | None:
-    """The verdict on one order that its whole shape shares; None if it is not clean, or its lines are not as ordered."""
+    """The verdict that its whole shape shares; None if it is not clean, or its lines are not as ordered."""
     asked: dict[Asked, None] = {}
     places = {id(time): place for place, time in enumerate(_times(snapshot))}
 
