@@ -6,11 +6,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from sagakit.engine.relay import HOLD_MAX, Relay
 from sagakit.ports import Mode, OutboxRow, Store
@@ -159,6 +160,7 @@ async def test_an_error_is_logged_when_its_pause_grows_and_not_at_every_attempt(
     assert [record.levelname for record in caplog.records if "row000" in record.getMessage()] == ["WARNING"] * 3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("outage", ["down", "hangs"])
 async def test_an_outage_is_met_with_one_try_of_one_row_at_a_time(
     outage: str, caplog: pytest.LogCaptureFixture

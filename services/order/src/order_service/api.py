@@ -22,11 +22,13 @@ from checkout.messages import (
     PlaceOrder,
 )
 from checkout.sealing import seal_checkout
+from order_service.admission import Admission
 from order_service.documents import (
     CANCELLED_ALREADY,
     CONFIRMED_ALREADY,
     DISOWNED,
     FOLLOWED,
+    OVERLOADED,
     PLACED,
     STATUSES,
     Order,
@@ -35,6 +37,7 @@ from order_service.documents import (
 from order_service.domain import CANCELLED, COMPLETED, CUSTOMER_REQUESTED
 from order_service.queries import OrderQueries
 from order_service.schemas import OrderBody, OrderIn, UnacceptableOrder, order_out
+from order_service.sign_in import sign_in_routes
 from sagakit import modes, telemetry
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
@@ -79,7 +82,7 @@ def router(context: ServiceContext) -> APIRouter:
     """All routes of the order service."""
     orders = Orders(context)
     routes = APIRouter()
-    about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, DISOWNED, tag="orders")
+    about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, DISOWNED, OVERLOADED, tag="orders")
     routes.add_api_route("/orders", orders.place, methods=["POST"], status_code=202, **about)
     about = described("list_orders", {200: OrderPage}, tag="orders")
     routes.add_api_route("/orders", orders.listing, methods=["GET"], **about)
@@ -90,6 +93,7 @@ def router(context: ServiceContext) -> APIRouter:
     routes.add_api_route("/orders/{order_id}/cancel", orders.cancel, methods=["POST"], **about)
     about = described("follow_order", FOLLOWED, TOO_MANY_STREAMS, tag="orders", examples=ORDER_EXAMPLE)
     routes.add_api_route("/orders/{order_id}/events", orders.events, methods=["GET"], **about)
+    routes.include_router(sign_in_routes(context.database))
     routes.include_router(operations_router(context, orders.queries.owner))
     return routes
 
@@ -106,6 +110,7 @@ class Orders:
         settings = context.settings
         self.queries = OrderQueries(context.database)
         self._mode = modes.resolve(settings.coordination_mode)
+        self._admission = Admission.of(context)
         self._dispatcher, self._watcher = context.engine.dispatcher, context.engine.watcher
         self._feeds = Feeds(self._news, self._watcher, STREAM_POLL)
         self._streams = StreamLimit(settings.streams_per_customer)
@@ -116,7 +121,11 @@ class Orders:
     ) -> Response:
         """Accept an order. The same key with the same body gives the same order, with another body 422."""
         order_id = order_id_of(caller.subject, key)
-        await self._place_once(order_id, order, caller.subject, key)
+        await self._admission.admit(order_id)
+        try:
+            await self._place_once(order_id, order, caller.subject, key)
+        finally:
+            self._admission.release(order_id)
         if wait:
             ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
             await drain.race(self._watcher.wait(ends, wait), wait)

@@ -11,10 +11,11 @@ can be published, one row at a time is tried, with growing pauses: an outage is 
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
+from sagakit.activity import Activity
 from sagakit.engine.leases import LeasedRow, Leases
 from sagakit.faults import failpoints
 from sagakit.ports import Mode, OutboxRow, RowsLocked, Store, StoreUnavailable
@@ -43,9 +44,11 @@ class Relay:
         lease: float = 5.0,
         timeout: float = 10,
         backoff: Backoff = USUAL,
+        activity: Activity | None = None,
     ) -> None:
         """`batch`: rows in one publish at most; `poll`, `lease`, `timeout` (of a publish): seconds."""
         self._store, self._mode, self._metrics = store, mode, metrics
+        self._activity = activity or Activity()
         self._batch, self._poll, self._timeout, self._backoff = batch, poll, timeout, backoff
         self._leases = Leases(store, calls=False, poll=poll, lease=lease)
         self._waiting: deque[LeasedRow] = deque()
@@ -108,11 +111,19 @@ class Relay:
                 await self._postpone(rows[0], error)
             return
         self._barren, self._size = 0, min(self._size * 2, self._batch)
+        self._count(rows)
+        await self._store.delete(rows)
+
+    def _count(self, rows: Sequence[OutboxRow]) -> None:
+        numbers: Counter[str] = Counter()
+        lengths: Counter[str] = Counter()
         for row in rows:
             self._refused.pop(row.id, None)
-            self._metrics.outbox_published.labels(row.type).inc()
-            self._metrics.outbox_published_bytes.labels(row.type).inc(len(row.body))
-        await self._store.delete(rows)
+            numbers[row.type] += 1
+            lengths[row.type] += len(row.body)
+        for name, number in numbers.items():
+            self._metrics.outbox_published.labels(name).inc(number)
+            self._metrics.outbox_published_bytes.labels(name).inc(lengths[name])
 
     async def _postpone(self, row: OutboxRow, error: Exception) -> None:
         """Postpone a row that failed by itself. The others go on, unless nothing was published since one failed."""
@@ -131,6 +142,7 @@ class Relay:
             pause,
             error,
         )
+        self._activity.unpublished(row.key, row.type, failures + 1, error)
         if failures == 0 or self._barren:
             self._resume = asyncio.get_running_loop().time() + hold
             self._barren, self._size = self._barren + 1, 1
