@@ -13,7 +13,7 @@ FROM ${PYTHON}
 RUN mkdir -p /usr/share/man/man1 \
  && apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends \
-      ca-certificates git make maven nodejs npm openjdk-17-jdk-headless procps util-linux >/dev/null \
+      ca-certificates chromium git make maven nodejs npm openjdk-17-jdk-headless procps util-linux >/dev/null \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=emulators /usr/lib/google-cloud-sdk/platform/pubsub-emulator /usr/lib/google-cloud-sdk/platform/pubsub-emulator
 COPY --from=go /usr/local/go /usr/local/go

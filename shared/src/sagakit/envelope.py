@@ -64,6 +64,22 @@ def encode(envelope: Envelope, vocabulary: Vocabulary) -> bytes:
     )
 
 
+class _Sent(msgspec.Struct):
+    time: datetime | None = None
+
+
+_decode_sent = msgspec.json.Decoder(_Sent).decode
+
+
+def sent_at(body: bytes) -> datetime | None:
+    """When the message in `body` was sent; None if that cannot be read."""
+    try:
+        sent = _decode_sent(body).time
+    except UNREADABLE:
+        return None
+    return sent if sent is not None and sent.tzinfo is not None else None
+
+
 def decode(body: bytes, vocabulary: Vocabulary) -> Envelope:
     """The envelope in `body`.
 

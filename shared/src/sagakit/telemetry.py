@@ -5,8 +5,8 @@ Guarantee: a malformed traceparent is never passed on.
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 from collections.abc import Callable
 from contextvars import ContextVar
 
@@ -22,12 +22,17 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def new_traceparent(entropy: Callable[[int], str] = secrets.token_hex) -> str:
+def random_hex(size: int) -> str:
+    """`size` random bytes in hexadecimal: for ids, which have to be unique, but may be guessed."""
+    return f"{random.getrandbits(8 * size):0{2 * size}x}"
+
+
+def new_traceparent(entropy: Callable[[int], str] = random_hex) -> str:
     """Start a trace: return a sampled W3C traceparent; `entropy(n)` returns n random bytes in hexadecimal."""
     return f"00-{entropy(16)}-{entropy(8)}-01"
 
 
-def child_traceparent(parent: str | None, entropy: Callable[[int], str] = secrets.token_hex) -> str:
+def child_traceparent(parent: str | None, entropy: Callable[[int], str] = random_hex) -> str:
     """Start a span in the parent's trace; a missing or malformed parent starts a new trace, as W3C demands."""
     if parent is None or not _TRACEPARENT.fullmatch(parent):
         return new_traceparent(entropy)
@@ -64,6 +69,32 @@ class Metrics:
         )
         self.inbox_hits = Counter(
             "saga_inbox_hits", "Commands that had been handled before, and had no effect again", ("name",), registry=r
+        )
+        self.saga_seconds = Histogram(
+            "saga_seconds",
+            "From the start of a saga to an event of its owner",
+            ("event", "outcome"),
+            buckets=(*_SECONDS, 30, 60),
+            registry=r,
+        )
+        self.unsettled = Gauge("saga_unsettled", "Sagas that are not settled", ("status",), registry=r)
+        self.unsettled_oldest = Gauge(
+            "saga_unsettled_oldest_seconds", "Age of the oldest saga that is not settled", ("status",), registry=r
+        )
+        self.outbox_rows = Gauge("saga_outbox_rows", "Messages and calls in the outbox", ("kind",), registry=r)
+        self.outbox_oldest = Gauge(
+            "saga_outbox_oldest_seconds", "Age of the oldest message or call in the outbox", ("kind",), registry=r
+        )
+        self.counted_at = Gauge(
+            "saga_counted_at_seconds", "When the outbox and the unsettled sagas were counted last", registry=r
+        )
+        self.delivery_lag = Gauge(
+            "saga_delivery_lag_seconds",
+            "Age of the first message in the last batch that came from the broker; 0 after a pause",
+            registry=r,
+        )
+        self.process_info = Gauge(
+            "saga_process_info", "What this process is: always 1", ("service", "mode", "style", "role"), registry=r
         )
         self.dead_letters = Counter("saga_dead_letters", "Messages given up", ("source",), registry=r)
         self.provider_calls = Counter(

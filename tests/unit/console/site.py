@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from console_service.examples import example
 from console_service.main import build
@@ -82,19 +83,25 @@ def csrf(page: httpx.Response) -> str:
 
 
 @asynccontextmanager
+async def application(services: Services, **settings: Any) -> AsyncIterator[FastAPI]:
+    """The console itself."""
+    mode = services.order["mode"] if isinstance(services, Played) else "kafka-choreography"
+    given: dict[str, Any] = {"coordination_mode": mode, "http_port": 8000, "fault_injection": True}
+    app, upstream = build(Settings(token_public_keys=PUBLIC_KEY, **given, **settings), httpx.MockTransport(services))
+    async with upstream:
+        yield app
+
+
+@asynccontextmanager
 async def browser(services: Services, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the console that keeps cookies and follows redirects, as a browser does."""
-    given: dict[str, Any] = {"coordination_mode": "kafka-choreography", "http_port": 8000, "fault_injection": True}
-    app, upstream = build(Settings(token_public_keys=PUBLIC_KEY, **given, **settings), httpx.MockTransport(services))
-    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    html = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
-    async with (
-        upstream,
-        httpx.AsyncClient(
+    async with application(services, **settings) as app:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        html = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+        async with httpx.AsyncClient(
             transport=transport, base_url="http://127.0.0.1:8000", headers=html, follow_redirects=True
-        ) as client,
-    ):
-        yield client
+        ) as client:
+            yield client
 
 
 async def sign_in(client: httpx.AsyncClient) -> httpx.Response:

@@ -133,6 +133,14 @@ async def test_an_order_of_somebody_else_is_not_found(client: httpx.AsyncClient)
     assert "There is nothing here." in page.text
 
 
+async def test_a_page_that_does_not_exist_says_so_as_a_page(client: httpx.AsyncClient) -> None:
+    page = await client.get("/nothing/here")
+    assert page.status_code == 404
+    assert "There is nothing here." in page.text
+    problem = await client.get("/nothing/here", headers={"Accept": "application/json"})
+    assert problem.headers["content-type"] == "application/problem+json"
+
+
 async def test_who_is_not_signed_in_is_asked_to(client: httpx.AsyncClient) -> None:
     page = await client.get("/orders")
     assert page.status_code == 401
@@ -257,3 +265,15 @@ async def test_a_saga_can_be_taken_away(client: httpx.AsyncClient, services: Pla
     text = (await client.get(f"{order}/saga.mmd")).text
     assert text.startswith("sequenceDiagram\n")
     assert "payment-->>order: PaymentDeclined" in text
+
+
+async def test_a_live_saga_sends_the_page_part_and_says_when_it_is_done(
+    client: httpx.AsyncClient, services: Played
+) -> None:
+    await sign_in(client)
+    answer = await client.get(f"/orders/{services.order['order_id']}/live")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [event for event in answer.text.split("\n\n") if not event.startswith(":") and event]
+    assert all(line.startswith("data: ") or line == "data:" for line in events[0].split("\n"))
+    assert "svg class" in events[0]
+    assert events[1].startswith("event: done")

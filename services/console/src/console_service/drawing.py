@@ -80,7 +80,7 @@ class _Drawing:
             self.y[step.message] = height
             before = max(step.at, before) if before else step.at
         self.last = height
-        self.owed_top = height + 44
+        self.owed_top = height + 54
         self.owed_y = {one.message: self.owed_top + ROW * (number + 1) - 10 for number, one in enumerate(self.owed)}
         self.height = (self.owed_top + ROW * len(self.owed) + 24) if self.owed else height + 34
 
@@ -167,6 +167,7 @@ class _Drawing:
         from_y = self.y.get(arrow.sent.message, y) if arrow.sent else y
         if arrow.received is None and arrow.sent is not None and arrow.sent.message in self.y:
             from_y = y = self.y[arrow.sent.message]
+        relay = self._relay(arrow, y) if arrow.kind == "command" and arrow.sent is None else ""
         if not arrow.carried or from_y == y:
             path = f"M{_out(start, end)} {y}H{_in(end, start)}"
         else:
@@ -177,7 +178,15 @@ class _Drawing:
             side = (start + end) // 2 if abs(end - start) == SPACING else _x("shipping") + SPACING // 2
             word = arrow.message if arrow.kind == "call" else f"{arrow.message}: answer"
             label = f'<text class="label" x="{side}" y="{y - 6}">{escape(word)}</text>'
-        return f'<path class="{kind}" d="{path}" marker-end="url(#head)"/>{label}'
+        return f'{relay}<path class="{kind}" d="{path}" marker-end="url(#head)"/>{label}'
+
+    def _relay(self, arrow: Arrow, y: int) -> str:
+        """The way of an answer through the orchestrator, from where it came in to the command that it became."""
+        came = self.y.get(arrow.cause or "")
+        if came is None:
+            return ""
+        x = _x("order")
+        return f'<path class="relay" d="M{x} {came}V{y}"/><circle class="relay" cx="{x}" cy="{y}" r="3"/>'
 
     def _still_owed(self) -> Iterator[str]:
         if not self.owed:

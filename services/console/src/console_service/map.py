@@ -8,7 +8,7 @@ from checkout.topology import topology_of
 from console_service.protocol import ModeView
 from sagakit.topology import CHOREOGRAPHY, ORCHESTRATION
 
-PLACES: Final = {"order": (120, 165), "inventory": (640, 55), "payment": (640, 165), "shipping": (640, 275)}
+PLACES: Final = {"order": (95, 165), "inventory": (705, 55), "payment": (705, 165), "shipping": (705, 275)}
 MIDDLE: Final = 380
 _BOX: Final = (170, 66)
 
@@ -31,13 +31,13 @@ def flows(mode: ModeView) -> list[tuple[str, str, int]]:
 def _parts(mode: ModeView) -> Iterator[str]:
     told = "; ".join(f"{sender} to {consumer}: {number} kinds of messages" for sender, consumer, number in flows(mode))
     yield (
-        '<svg class="saga map" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 330" role="img" '
+        '<svg class="saga map" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 800 330" role="img" '
         f'aria-label="Who sends to whom over {escape(mode.transport)}: {escape(told)}">'
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
         '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
     )
-    for sender, consumer, _ in flows(mode):
-        yield _flow(sender, consumer)
+    for name in PLACES:
+        yield from _connection(name, [sender for sender, consumer, _ in flows(mode) if consumer == name])
     yield (
         f'<g class="lane carrier"><rect x="{MIDDLE - 58}" y="22" width="116" height="286" rx="14"/>'
         f'<text x="{MIDDLE}" y="46">{escape(mode.transport)}</text>'
@@ -54,15 +54,17 @@ def _parts(mode: ModeView) -> Iterator[str]:
     yield "</svg>"
 
 
-def _flow(sender: str, consumer: str) -> str:
-    """A line that enters the carrier at the sender's side and leaves it at the consumer's."""
-    (x1, y1), (x2, y2) = PLACES[sender], PLACES[consumer]
-    width = _BOX[0] // 2
-    shift = 9 if sender == "order" else -9
-    start = x1 + width if x1 < MIDDLE else x1 - width
-    end = x2 + width + 4 if x2 < MIDDLE else x2 - width - 4
-    if x1 > MIDDLE and x2 > MIDDLE:  # a participant to another: into the carrier and out again
-        inside = MIDDLE + 40
-        return f'<path class="arrow" d="M{start} {y1 + 20}H{inside}V{y2 - 20}H{end}" marker-end="url(#tip)"/>'
-    middle = f"L{MIDDLE} {(y1 + y2) // 2 + shift}"
-    return f'<path class="arrow" d="M{start} {y1 + shift}{middle}L{end} {y2 + shift}" marker-end="url(#tip)"/>'
+def _connection(name: str, senders: list[str]) -> Iterator[str]:
+    """What the service gives to the carrier, and what it gets from there."""
+    x, y = PLACES[name]
+    side = 1 if x < MIDDLE else -1
+    edge, inside = x + side * _BOX[0] // 2, MIDDLE - side * 58
+    middle = (edge + inside) // 2
+    yield f'<path class="arrow" d="M{edge + side * 3} {y - 9}H{inside - side * 4}" marker-end="url(#tip)"/>'
+    if senders:
+        yield f'<path class="arrow" d="M{inside - side * 3} {y + 13}H{edge + side * 4}" marker-end="url(#tip)"/>'
+        yield f'<text class="small" x="{middle}" y="{y + 30}">from {escape(_listed(senders))}</text>'
+
+
+def _listed(senders: list[str]) -> str:
+    return "all three" if len(senders) > 2 else " and ".join(senders)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from console_service.diagram import Diagram, Step, build
@@ -51,18 +51,24 @@ class SagaView:
         return is_minor(step)
 
 
+async def look(upstream: Upstream, session: Session, order_id: str, mode: ModeView) -> SagaView:
+    """What changes while a saga moves: the order and the journals; Refused if the viewer may not see it."""
+    order, timelines = await asyncio.gather(
+        upstream.ask("order", "GET", f"/orders/{order_id}", session.token), upstream.timelines(order_id, session.token)
+    )
+    return SagaView(order, build(order_id, mode, timelines))
+
+
 async def load(upstream: Upstream, session: Session, order_id: str, mode: ModeView) -> SagaView:
     """Ask everybody about an order; Refused if the viewer may not see it."""
-    token = session.token
-    order = await upstream.ask("order", "GET", f"/orders/{order_id}", token)
-    timelines, payment, shipment, ledger = await asyncio.gather(
-        upstream.timelines(order_id, token),
+    view = await look(upstream, session, order_id, mode)
+    token, params = session.token, {"order_id": order_id}
+    payment, shipment, ledger = await asyncio.gather(
         upstream.maybe("payment", f"/payments/{order_id}", token),
         upstream.maybe("shipping", f"/shipments/{order_id}", token),
-        upstream.maybe(PROVIDER, "/ledger", token, {"order_id": order_id}) if session.is_operator else _nothing(),
+        upstream.maybe(PROVIDER, "/ledger", token, params) if session.is_operator else _nothing(),
     )
-    diagram = build(order_id, mode, timelines)
-    return SagaView(order, diagram, payment, shipment, ledger["items"] if ledger else None)
+    return replace(view, payment=payment, shipment=shipment, ledger=ledger["items"] if ledger else None)
 
 
 def of_example(example: Mapping[str, Any]) -> SagaView:

@@ -65,6 +65,7 @@ class UnreliableMode:
         self._closing = asyncio.Event()
         self._held: set[asyncio.Task[None]] = set()
         self.outgoing, self.start, self.run = mode.outgoing, mode.start, mode.run
+        self.lag = getattr(mode, "lag", None)
         if isinstance(mode, Probed):
             self.probe = mode.probe
 

@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console_service.diagram import SERVICES
+from console_service.examples import example
+from console_service.sagas import of_example
 from console_service.session import form_of
 from console_service.site import Site, go
 from console_service.upstream import Refused
@@ -43,7 +44,8 @@ class Front:
         if session.token:
             page = await self._site.upstream.maybe("order", "/orders", session.token, {"limit": "5"})
             recent = page["items"] if page else []
-        return self._site.page(request, "home.html", session=session, recent=recent, services=SERVICES)
+        picture = of_example(example(f"{self._site.mode.name}.completed")).svg(quiet=True, plain=True)
+        return self._site.page(request, "home.html", session=session, recent=recent, picture=picture)
 
     async def ask_code(self, request: Request, code: Code = "") -> Response:
         """Ask for the one-time code; the code itself is spent by the button only, not by a preview of the link."""

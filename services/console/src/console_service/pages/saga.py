@@ -14,7 +14,7 @@ from checkout import limits
 from console_service.drawing import Options
 from console_service.exports import as_json, as_mermaid
 from console_service.live import Fragment
-from console_service.sagas import SagaView, load
+from console_service.sagas import SagaView, load, look
 from console_service.session import Session, form_of
 from console_service.site import Site, go, sign_in_needed
 from console_service.standalone import standalone
@@ -116,11 +116,14 @@ class Sagas:
         changed = clock()
         while True:
             try:
-                view = await self._load(session, order_id)
+                view = await look(self._site.upstream, session, order_id, self._site.mode)
+                marks = [step.marks for step in view.diagram.steps]
+                state = (marks, view.diagram.waiting, view.order["status"], view.diagram.unknown)
+                if state != shown:
+                    view = await self._load(session, order_id)
             except (Refused, Silent):
                 await asyncio.sleep(LATER)
                 continue
-            state = (len(view.diagram.steps), view.diagram.waiting, view.order["status"], view.diagram.unknown)
             if state != shown:
                 shown, changed = state, clock()
                 yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))

@@ -38,7 +38,7 @@
     timer = setInterval(() => {
       if (!slider.isConnected || count >= Number(slider.max)) { clearInterval(timer); return; }
       show(++count);
-    }, 350);
+    }, Math.min(350, 6000 / Number(slider.max)));
   }
   function refresh() {
     tick();
