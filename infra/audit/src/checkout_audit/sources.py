@@ -45,14 +45,14 @@ class Source:
     def statement(self, among: Among) -> str:
         """The query for COPY: the numbers, the subject's column first among the others, sorted by key."""
         columns = self.table.c
-        sends: Any = func
         numbers = [
-            sends.int8send(columns[name]) if name == "seq" else sends.timestamptz_send(columns[name])
+            func.int8send(columns[name]) if name == "seq" else func.timestamptz_send(columns[name])
             for name in self.numbers
         ]
         others = [columns[name] for name in self.columns()]
         query: Select[Any] = select(*numbers, *others).where(*among.of(columns[self.key])).order_by(columns[self.key])
-        return str(query.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}))
+        dialect: Any = postgresql.dialect  # SQLAlchemy types none of its own
+        return str(query.compile(dialect=dialect(), compile_kwargs={"literal_binds": True}))
 
 
 SOURCES: Final = (
