@@ -22,6 +22,11 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+def is_traceparent(text: str) -> bool:
+    """Whether the text is a valid W3C traceparent."""
+    return _TRACEPARENT.fullmatch(text) is not None
+
+
 def new_traceparent(entropy: Callable[[int], str] = secrets.token_hex) -> str:
     """Start a trace: return a sampled W3C traceparent; `entropy(n)` returns n random bytes in hexadecimal."""
     return f"00-{entropy(16)}-{entropy(8)}-01"

@@ -24,6 +24,7 @@ from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
 from sagakit.tasks import Backoff, finish_then_cancel
 from sagakit.telemetry import Metrics
+from sagakit.tracing import tracing
 from sagakit.work import Execute, HandlerFailed, Item
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,10 @@ class Dispatcher:
         return await asyncio.gather(*(self._enqueue(item) for item in items), return_exceptions=True)
 
     def _enqueue(self, item: Item) -> "asyncio.Future[Answer]":
-        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if tracing.on:
+            item = tracing.follow(item, self._service.name, answer)
+        waiting = _Waiting(item, answer)
         if isinstance(item, Execute) and type(item.command) not in self._service.commands:
             unknown = LookupError(f"{self._service.name} has no handler for {type(item.command).__name__}")
             waiting.answer.set_exception(HandlerFailed(item, unknown))
@@ -198,6 +202,7 @@ class Dispatcher:
         _fail([waiting], error if known else HandlerFailed(waiting.item, error))
 
     async def _transact(self, items: list[Item]) -> tuple[list[Answer], Changes]:
+        began = monotonic()
         self._metrics.batch_size.observe(len(items))
         commands = [item.command for item in items if isinstance(item, Execute)]
         with self._metrics.transaction_seconds.time():
@@ -216,6 +221,8 @@ class Dispatcher:
                 await transaction.save(working, changes)
                 await failpoints.pass_by("before-commit")
         self._activity.handled(items, answers, fresh)
+        if tracing.on:
+            tracing.joined(items, monotonic() - began)
         await failpoints.pass_by("after-commit")
         return answers, changes
 
