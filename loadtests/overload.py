@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import uvloop
 from rich.console import Console
 
 from loadtests.buyers import Buyers, Purchase
@@ -206,7 +207,8 @@ def main() -> int:
     except (ValueError, StackError) as error:
         print(error, file=sys.stderr)
         return 2
-    fine = asyncio.run(run(stack, chosen))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        fine = runner.run(run(stack, chosen))
     audited = subprocess.run([sys.executable, "-m", "checkout_audit"], check=False).returncode
     return 0 if fine and audited == 0 else 1
 

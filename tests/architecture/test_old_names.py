@@ -140,7 +140,7 @@ def test_each_new_name_on_the_list_is_defined() -> None:
         ("infra/stack/src/quartet_stack/__main__.py", "COMMAND = 'native_stack.commands:up'"),
         ("shared/src/sagakit/engine/batch.py", "def open_batch() -> None: ..."),
         ("shared/src/sagakit/ports.py", "class Store:\n    async def take(self) -> None: ..."),
-        ("shared/src/sagakit/postgres/rows.py", "class EntityRows:\n    narrow: tuple[str, ...]"),
+        ("shared/src/sagakit/postgres/rows.py", "class Part: ..."),
         ("services/order/src/order_service/nudge_rate.py", "USE = 0.5"),
         ("tests/modes/test_kafka.py", "from sagakit.web.auth import Caller"),
     ],

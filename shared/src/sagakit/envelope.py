@@ -3,7 +3,6 @@
 Source: the CloudEvents specification 1.0 and its distributed tracing extension.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,8 +13,7 @@ TYPE_PREFIX = "quartet."
 VERSION = ".v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """A message as it travels. `source` is the service that sent it; `cause` the id of the message that led to it."""
 
     message: Message

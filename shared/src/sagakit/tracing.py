@@ -15,7 +15,6 @@ import asyncio
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -28,7 +27,7 @@ from sagakit.message import UNREADABLE, message_id
 from sagakit.ports import OutboxRow
 from sagakit.provider import ProviderCall
 from sagakit.wording import stated
-from sagakit.work import Execute, Item, Nudge
+from sagakit.work import Continue, Execute, Item, Nudge
 
 SPANS: Final[Mapping[str, str]] = {
     "{method} {route}": "a request, by FastAPI",
@@ -40,7 +39,6 @@ SPANS: Final[Mapping[str, str]] = {
     "call {operation}": "one attempt at a call to a provider",
 }
 """The names of spans, and what they are."""
-
 
 
 class Tracing:
@@ -59,11 +57,19 @@ class Tracing:
         """Make no spans any more."""
         self._tracer, self._common, self.on = trace.NoOpTracer(), {}, False
 
-    def follow(self, item: Item, service: str, answer: asyncio.Future[Any]) -> Item:
-        """Begin the span of an item, which ends with its answer; the item with that span as its trace context."""
-        span = self._begin(_name(item), item.traceparent, SpanKind.CONSUMER, _about(item, service) | self._common)
-        answer.add_done_callback(lambda done: _end(span, done))
-        return replace(item, traceparent=traceparent_of(span))
+    def follow(
+        self, items: Sequence[Item], service: str, answered: asyncio.Future[None], answers: Sequence[Any]
+    ) -> Sequence[Item]:
+        """Begin the spans of items that were asked for together; the items with these spans as their trace contexts.
+
+        The spans end when all are `answered`.
+        """
+        spans = [
+            self._begin(_name(item), item.traceparent, SpanKind.CONSUMER, _about(item, service) | self._common)
+            for item in items
+        ]
+        answered.add_done_callback(lambda done: _end(spans, done, answers))
+        return [_inside(item, traceparent_of(span)) for item, span in zip(items, spans, strict=True)]
 
     def joined(self, items: Sequence[Item], seconds: float) -> None:
         """Several items were committed in one transaction, which took `seconds` until now."""
@@ -163,6 +169,17 @@ def _name(item: Item) -> str:
             return type(item.event).__name__
 
 
+def _inside(item: Item, traceparent: str) -> Item:
+    """The item with another trace context."""
+    match item:
+        case Execute(command, cause):
+            return Execute(command, cause, traceparent)
+        case Nudge(subject):
+            return Nudge(subject, traceparent)
+        case _:
+            return Continue(item.event, traceparent)
+
+
 def _about(item: Item, service: str) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "messaging.operation.name": "process",
@@ -178,11 +195,12 @@ def _about(item: Item, service: str) -> dict[str, Any]:
     return attributes
 
 
-def _end(span: Span, answer: asyncio.Future[Any]) -> None:
-    if answer.cancelled():
-        span.set_status(Status(StatusCode.ERROR, "nobody waits for the answer any longer"))
-    elif (error := answer.exception()) is not None:
-        span.set_status(Status(StatusCode.ERROR, stated(error)))
-    else:
-        span.set_attribute("saga.outcome", type(answer.result()).__name__)
-    span.end()
+def _end(spans: Sequence[Span], answered: asyncio.Future[None], answers: Sequence[Any]) -> None:
+    for span, answer in zip(spans, answers, strict=True):
+        if answered.cancelled():
+            span.set_status(Status(StatusCode.ERROR, "nobody waits for the answer any longer"))
+        elif isinstance(answer, BaseException):
+            span.set_status(Status(StatusCode.ERROR, stated(answer)))
+        else:
+            span.set_attribute("saga.outcome", type(answer).__name__)
+        span.end()

@@ -42,18 +42,18 @@ def _entities(service: str, snapshot: Snapshot) -> Sequence[Mapping[str, Any]]:
             for row in snapshot.orders
         ]
     if service == "inventory":
-        return [{**inventory.write(row), "order_id": row.order_id} for row in snapshot.reservations]
+        return [{**inventory.RESERVATIONS_ROWS.write(row), "order_id": row.order_id} for row in snapshot.reservations]
     if service == "payment":
         return [
             {
-                **payment.write(row.state),
+                **payment.ROWS.write(row.state),
                 "order_id": row.state.order_id,
                 "amount": row.amount,
                 "currency": row.currency,
             }
             for row in snapshot.payments
         ]
-    return [{**shipping.write(row), "order_id": row.order_id} for row in snapshot.shipments]
+    return [{**shipping.ROWS.write(row), "order_id": row.order_id} for row in snapshot.shipments]
 
 
 def _stock(snapshot: Snapshot) -> Sequence[Mapping[str, Any]]:

@@ -6,11 +6,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from sagakit.engine.relay import HOLD_MAX, Relay
 from sagakit.ports import Mode, OutboxRow, Store

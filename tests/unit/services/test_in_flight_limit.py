@@ -195,9 +195,9 @@ def test_refused_clients_come_back_one_by_one_and_nobody_waits_too_long() -> Non
         limit.observe(50, TICK, 2.0)
     assert limit.rate == 100
     waits = [limit.retry_after(1000.0) for _ in range(1000)]
-    assert waits[:100] == [1] * 100
+    assert waits[:50] == [1] * 50
     assert waits == sorted(waits)
-    assert waits[-1] == 10
+    assert waits[-1] == 20
     assert [limit.retry_after(1000.0) for _ in range(5000)][-1] == RETRY_MOST
     assert limit.retry_after(2000.0) == 1
 

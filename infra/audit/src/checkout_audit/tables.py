@@ -86,7 +86,7 @@ async def orders(connection: AsyncConnection, among: Range, brief: bool = False)
 async def reservations(connection: AsyncConnection, among: Range) -> tuple[Reservation, ...]:
     """Reservations by order."""
     table = inventory.RESERVATIONS
-    return await rows(connection, select(table).where(*among.of(table.c.order_id)), inventory.read)
+    return await rows(connection, select(table).where(*among.of(table.c.order_id)), inventory.RESERVATIONS_ROWS.read)
 
 
 async def stock(connection: AsyncConnection) -> tuple[StockItem, ...]:
@@ -102,14 +102,14 @@ async def payments(connection: AsyncConnection, among: Range) -> tuple[PaymentRo
     return await rows(
         connection,
         select(table).where(*among.of(table.c.order_id)),
-        lambda row: PaymentRow(payment.read(row), row.amount, row.currency),
+        lambda row: PaymentRow(payment.ROWS.read(row), row.amount, row.currency),
     )
 
 
 async def shipments(connection: AsyncConnection, among: Range) -> tuple[Shipment, ...]:
     """Shipments by order."""
     table = shipping.SHIPMENTS
-    return await rows(connection, select(table).where(*among.of(table.c.order_id)), shipping.read)
+    return await rows(connection, select(table).where(*among.of(table.c.order_id)), shipping.ROWS.read)
 
 
 async def ledger(connection: AsyncConnection, service: str, among: Range) -> tuple[LedgerRow, ...]:

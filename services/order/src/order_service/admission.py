@@ -19,6 +19,7 @@ from checkout.messages import CancellationSettled, OrderCompleted, OrderPlaced
 from order_service.documents import OVERLOADED
 from order_service.in_flight_limit import TICK, InFlightLimit
 from sagakit.app.host import ServiceContext
+from sagakit.app.queries import DataLoader
 from sagakit.ports import Changes, RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import connected
 from sagakit.telemetry import Metrics
@@ -27,6 +28,8 @@ from sagakit.web.problems import Problem
 log = logging.getLogger(__name__)
 
 REMIND: Final = 10.0  # seconds between two warnings
+GATHER: Final = 0.05  # seconds in which refused clients gather for one question to the database
+EXISTS: Final = "SELECT order_id FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND customer IS NOT NULL"
 STILL_OPEN: Final = text("SELECT order_id FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND NOT settled")
 
 Known = Callable[[str], Awaitable[object]]
@@ -70,10 +73,11 @@ class Admission:
         self._refusals = Counter("admission_refused", "Orders refused with 503 because of overload", registry=registry)
 
     @classmethod
-    def of(cls, context: ServiceContext, known: Known) -> Self:
+    def of(cls, context: ServiceContext) -> Self:
         """The admission of a process; its task starts with the first order."""
         settings, engine = context.settings, context.engine
         limit = InFlightLimit(settings.admission_free, settings.admission_latency, settings.saga_deadline)
+        known = DataLoader(context.database, EXISTS, pause=GATHER).get
         admission = cls(limit, known, unsettled_in(context.database), context.metrics)
         engine.on_commit.append(admission.committed)
         admission._start = lambda: engine.background.start("admission", admission.run)

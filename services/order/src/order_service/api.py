@@ -37,6 +37,7 @@ from order_service.documents import (
 from order_service.domain import CANCELLED, COMPLETED, CUSTOMER_REQUESTED
 from order_service.queries import OrderQueries
 from order_service.schemas import OrderBody, OrderIn, UnacceptableOrder, order_out
+from order_service.sign_in import sign_in_routes
 from sagakit import modes, telemetry
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
@@ -92,6 +93,7 @@ def router(context: ServiceContext) -> APIRouter:
     routes.add_api_route("/orders/{order_id}/cancel", orders.cancel, methods=["POST"], **about)
     about = described("follow_order", FOLLOWED, TOO_MANY_STREAMS, tag="orders", examples=ORDER_EXAMPLE)
     routes.add_api_route("/orders/{order_id}/events", orders.events, methods=["GET"], **about)
+    routes.include_router(sign_in_routes(context.database))
     routes.include_router(operations_router(context, orders.queries.owner))
     return routes
 
@@ -108,7 +110,7 @@ class Orders:
         settings = context.settings
         self.queries = OrderQueries(context.database)
         self._mode = modes.resolve(settings.coordination_mode)
-        self._admission = Admission.of(context, self.queries.get)
+        self._admission = Admission.of(context)
         self._dispatcher, self._watcher = context.engine.dispatcher, context.engine.watcher
         self._feeds = Feeds(self._news, self._watcher, STREAM_POLL)
         self._streams = StreamLimit(settings.streams_per_customer)

@@ -16,7 +16,8 @@ LEAST: Final = 100  # orders: the limit while nothing ends at all, as in an outa
 RATE_OVER: Final = 8  # ticks over which the rate is measured
 REMEMBERED: Final = 60  # ticks for which the highest rate counts; a pause shorter than this changes no limit
 PART_OF_DEADLINE: Final = 0.5
-RETRY_MOST: Final = 30  # seconds
+RETRY_MOST: Final = 60  # seconds
+RETURNING: Final = 0.5  # of the rate; the rest is for clients who are new
 
 
 @dataclass(slots=True)
@@ -67,9 +68,9 @@ class InFlightLimit:
     def retry_after(self, now: float) -> int:
         """The number of seconds after which one more refused client should come again.
 
-        Each gets the next turn, and there are as many turns a second as orders end, so that clients come back spread
-        out and no faster than they can be served.
+        Each gets the next turn, and there are half as many turns a second as orders end, so that clients come back
+        spread out, and more slowly than they can be served: a refusal costs too.
         """
-        turns = self.rate or self.free / self.latency
+        turns = RETURNING * (self.rate or self.free / self.latency)
         self._next_turn = min(max(self._next_turn, now) + 1 / turns, now + RETRY_MOST)
         return min(max(math.ceil(self._next_turn - now), 1), RETRY_MOST)

@@ -6,6 +6,7 @@ the same subject are applied one after another, in the order of their arrival.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -42,6 +43,7 @@ def apply_batch(
     working: WorkingSet,
     recorded: Mapping[str, Event],
     decide_now: DecideNow,
+    token: int = 0,
 ) -> tuple[list[Event | None], Changes]:
     """Apply `items` to `working`; the answer to each, and what is to be written.
 
@@ -54,6 +56,7 @@ def apply_batch(
         working: The locked states.
         recorded: Events already in the journal that can answer a repeat, by id.
         decide_now: Is asked before a call goes to the outbox: an instant provider answers at once.
+        token: Names the lease of the outbox rows.
 
     Returns:
         An answer for each item: a public event, a private one while a call is under way, or None for a repeat while it
@@ -62,7 +65,7 @@ def apply_batch(
     Raises:
         HandlerFailed: A handler raised. It names the item; nothing of the batch may be kept.
     """
-    batch = _Batch(service, mode, working, dict(recorded), decide_now)
+    batch = _Batch(service, mode, working, dict(recorded), decide_now, token, datetime.now(UTC))
     unclaimed = set(fresh)
     answers: list[Event | None] = []
     for item in items:
@@ -86,6 +89,8 @@ class _Batch:
     working: WorkingSet
     recorded: dict[str, Event]
     decide_now: DecideNow
+    token: int
+    now: datetime
     changes: Changes = field(default_factory=Changes)
 
     def execute(self, item: Execute) -> Event:
@@ -99,7 +104,7 @@ class _Batch:
         outcome = self.decide_now(call)
         if outcome is None:
             body = msgspec.json.encode(replace(call, traceparent=item.traceparent))
-            self.changes.outbox[call.key] = OutboxRow(call.key, CALLS, item.subject, call.operation, body)
+            self.changes.outbox[call.key] = OutboxRow(call.key, CALLS, item.subject, call.operation, body, self.token)
             return event
         self.changes.ledger.append(LedgerEntry(call, outcome))
         return self.execute(Execute(port.outcome(call, outcome), message_id(event), item.traceparent))
@@ -148,11 +153,10 @@ class _Batch:
         if isinstance(event, self.service.private):
             return
         for channel, message in self.mode.outgoing(event, again=again):
-            parcel = envelope.Envelope(message, self.service.name, message_id(event), traceparent=traceparent)
-            self.changes.outbox[parcel.id] = OutboxRow(
-                parcel.id,
-                channel,
-                message.subject,
-                type(message).__name__,
-                envelope.encode(parcel, self.service.wire),
+            cause, identity = message_id(event), message_id(message)
+            body = envelope.encode(
+                envelope.Envelope(message, self.service.name, cause, self.now, traceparent), self.service.wire
+            )
+            self.changes.outbox[identity] = OutboxRow(
+                identity, channel, message.subject, type(message).__name__, body, self.token
             )

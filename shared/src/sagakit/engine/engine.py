@@ -9,7 +9,8 @@ from sagakit.activity import Activity
 from sagakit.dead_letters import DeadLetters
 from sagakit.engine.batch import candidates
 from sagakit.engine.dependencies import Dependencies, is_connection_error
-from sagakit.engine.dispatcher import Answer, Dispatcher
+from sagakit.engine.dispatcher import Dispatcher
+from sagakit.engine.lane import Answer
 from sagakit.engine.provider_calls import ProviderCaller
 from sagakit.engine.relay import Relay
 from sagakit.engine.watcher import Watcher

@@ -11,7 +11,7 @@ can be published, one row at a time is tried, with growing pauses: an outage is 
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -114,11 +114,19 @@ class Relay:
         self._barren, self._size = 0, min(self._size * 2, self._batch)
         if tracing.on:
             tracing.published(rows, asyncio.get_running_loop().time() - began)
+        self._count(rows)
+        await self._store.delete(rows)
+
+    def _count(self, rows: Sequence[OutboxRow]) -> None:
+        numbers: Counter[str] = Counter()
+        lengths: Counter[str] = Counter()
         for row in rows:
             self._refused.pop(row.id, None)
-            self._metrics.outbox_published.labels(row.type).inc()
-            self._metrics.outbox_published_bytes.labels(row.type).inc(len(row.body))
-        await self._store.delete(rows)
+            numbers[row.type] += 1
+            lengths[row.type] += len(row.body)
+        for name, number in numbers.items():
+            self._metrics.outbox_published.labels(name).inc(number)
+            self._metrics.outbox_published_bytes.labels(name).inc(lengths[name])
 
     async def _postpone(self, row: OutboxRow, error: Exception) -> None:
         """Postpone a row that failed by itself. The others go on, unless nothing was published since one failed."""

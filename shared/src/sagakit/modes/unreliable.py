@@ -9,8 +9,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec.structs import replace
 
 from sagakit.ports import Mode, OutboxRow, Probed
 from sagakit.tasks import USUAL, set_within

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sagakit.message import Command, Event, Vocabulary, message_id
 from sagakit.ports import CALLS, Changes, Claim, LedgerEntry, OutboxRow
 from sagakit.postgres.connection import connected
-from sagakit.postgres.rows import Cte, Rows, execute
+from sagakit.postgres.rows import Cte, Rows, save
 from sagakit.service import WorkingSet
 
 # Claims messages in the inbox; returns the ids of those that were not claimed before.
@@ -82,25 +82,22 @@ class SqlTransaction:
     async def claim_and_load(
         self, claims: Sequence[Claim], commands: Sequence[Command], nudged: Sequence[str]
     ) -> tuple[set[str], WorkingSet]:
-        """Claim the messages and insert missing rows in one statement, then lock and load the rows.
+        """Claim the messages, and lock and load the rows.
 
         Returns the ids that were not claimed before, and the working set. `Rows.load` raises RowsLocked.
         """
-        fresh: set[str] = set()
+        claim = None
         if claims:
             values = {"claims": [claim.id for claim in claims], "causes": [claim.cause for claim in claims]}
-            parts = [Cte("claimed", CLAIM_MESSAGES, values)]
-            if placeholders := self._rows.placeholders(commands):
-                parts += [placeholders, Cte("claims", "SELECT id FROM claimed", {})]
-            fresh = {row.id for row in await execute(self._connection, parts)}
-        return fresh, await self._rows.load(self._connection, commands, nudged)
+            claim = Cte("claimed", CLAIM_MESSAGES, values)
+        return await self._rows.load(self._connection, commands, nudged, claim)
 
     async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
         """Those of the events that are recorded, by id."""
         return await read_journal(self._connection, self._vocabulary, list(event_ids))
 
     async def save(self, working: WorkingSet, changes: Changes) -> None:
-        """Write the changed states, the journal, the outbox and the ledger in one statement."""
+        """Write the changed states, the journal, the outbox and the ledger in one statement; see `rows.save`."""
         parts = list(self._rows.changes(working))
         journal, outbox = changes.journal, sorted(changes.outbox.values(), key=attrgetter("id"))
         if journal:
@@ -138,7 +135,7 @@ class SqlTransaction:
         if changes.ledger:
             parts.append(Cte("billed", ADD_TO_LEDGER, _ledger_values(changes.ledger)))
         if parts:
-            await execute(self._connection, parts)
+            await save(self._connection, parts)
 
 
 def _ledger_values(entries: Sequence[LedgerEntry]) -> dict[str, Any]:

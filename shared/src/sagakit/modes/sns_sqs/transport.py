@@ -1,4 +1,8 @@
-"""The transport: polls that go on between calls of `receive`, settling in batches, a heartbeat for slow batches."""
+"""The transport: polls that go on between calls of `receive`, settling in batches, a heartbeat for slow batches.
+
+One poll waits for messages. While polls return full there are more of them, up to POLLS: ten messages that one call
+carries cost little more than one, so that a call is not made before the calls before it are full.
+"""
 
 import asyncio
 import logging
@@ -9,8 +13,9 @@ from typing import Any
 
 from sagakit.modes.delayed import MOST, Delayed
 from sagakit.modes.sns_sqs.client import BROKER_ERRORS, POLL_SECONDS, Client, Receipt
+from sagakit.modes.sns_sqs.deletes import Deletes
 from sagakit.modes.sns_sqs.topology import dead_letters, plan, undelivered
-from sagakit.modes.sns_sqs.wire import Packed, batches, letter_of, pack, unpack
+from sagakit.modes.sns_sqs.wire import BATCH_ENTRIES, Packed, batches, letter_of, pack, unpack
 from sagakit.ports import DeadDelivery, Delivery, OutboxRow, Retry
 from sagakit.settings import Settings
 from sagakit.tasks import Backoff
@@ -18,7 +23,7 @@ from sagakit.topology import Topology
 
 log = logging.getLogger(__name__)
 
-POLLS = 8  # receive calls at a time, ten messages each
+POLLS = 8  # receive calls at a time, ten messages each, while they return full
 UNDELIVERED = "SQS gave it up: it was received too often and never settled"
 
 
@@ -46,7 +51,9 @@ class SnsSqsTransport:
         self._queue = self._plan.consumed.get(consumer_name)
         self._visibility = max(1, ceil(settings.sqs_visibility))
         self._client = Client(settings, self._plan, self._visibility)
+        self._deletes = Deletes(self._client.delete)
         self._polls: set[asyncio.Task[list[Delivery]]] = set()
+        self._wanted = 1  # polls at a time
         self._held: dict[Receipt, _Held] = {}
         self._delayed = Delayed(settings.retry_initial, settings.retry_max)
         self._backoff = Backoff(settings.retry_initial, settings.retry_max)
@@ -101,6 +108,10 @@ class SnsSqsTransport:
                 raise (None if task.cancelled() else task.exception()) or RuntimeError("a poll was cancelled")
         filled = self._polls & done
         self._polls -= filled
+        for poll in filled:
+            if poll.get_name() == self._queue:
+                self._wanted += 1 if len(poll.result()) == BATCH_ENTRIES else -1
+        self._wanted = min(max(self._wanted, 1), POLLS)
         self._start_tasks(self._queue)
         deliveries = [delivery for poll in filled for delivery in poll.result()]
         deliveries += [delivery for delivery in self._delayed.due(now()) if delivery.receipt in self._held]
@@ -109,7 +120,7 @@ class SnsSqsTransport:
         return deliveries
 
     async def settle(self, done: Sequence[Delivery], retry: Sequence[Retry], dead: Sequence[DeadDelivery]) -> None:
-        """As Transport.settle, and never raises: what the broker could not be told comes again."""
+        """As Transport.settle, and never raises for an outage: what the broker could not be told comes again."""
         if self._queue is None:
             return
         now = asyncio.get_running_loop().time()
@@ -122,10 +133,9 @@ class SnsSqsTransport:
         for delivery in (*done, *again, *(letter.delivery for letter in dead)):
             self._held.pop(delivery.receipt, None)
             self._delayed.drop([delivery.receipt])
-        await asyncio.gather(
-            self._client.delete([delivery.receipt for delivery in (*done, *sent)]),
-            self._client.hide({delivery.receipt: self._pause(delivery.attempt) for delivery in again}),
-        )
+        if again:
+            await self._client.hide({delivery.receipt: self._pause(delivery.attempt) for delivery in again})
+        await self._deletes.add([delivery.receipt for delivery in (*done, *sent)])
 
     async def close(self) -> None:
         """Let the polls end, since messages for a cancelled poll would stay hidden; give back what is in hand."""
@@ -137,6 +147,7 @@ class SnsSqsTransport:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._client.hide(dict.fromkeys(self._held, 0))
+        await self._deletes.close()
         self._polls, self._heartbeat = set(), None
         self._held.clear()
         self._delayed.clear()
@@ -150,7 +161,7 @@ class SnsSqsTransport:
         if self._heartbeat is None:
             self._heartbeat = asyncio.create_task(self._beat())
         if len(self._delayed) < MOST * self._settings.batch_max:
-            for name, most in ((queue, POLLS), (undelivered(queue), 1)):
+            for name, most in ((queue, self._wanted), (undelivered(queue), 1)):
                 for _ in range(most - sum(poll.get_name() == name for poll in self._polls)):
                     self._polls.add(asyncio.create_task(self._poll(name), name=name))
 
