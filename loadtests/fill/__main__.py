@@ -39,7 +39,13 @@ async def _fill(databases: Mapping[str, str], plan: Plan) -> None:
     if in_flight := await drain(databases, 0):
         raise Busy(f"{in_flight}; wait until `make audit` is clean, then: make fill")
     book = Book(plan)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("orders", total=plan.orders)
         async with opened(databases) as tables:

@@ -89,7 +89,7 @@ def test_who_buys_watches_the_order_complete(visit: Visit) -> None:
     page.get_by_role("button", name="Add to basket").click()
     page.get_by_role("button", name="Buy for").click()
     page.wait_for_url("**/orders/*")
-    expect(page.get_by_role("status")).to_contain_text("Completed.", timeout=60_000)
+    expect(page.locator(".said")).to_contain_text("Completed.", timeout=60_000)
     expect(page.locator("svg.saga .owed")).to_have_count(0, timeout=60_000)
     assert page.get_by_role("link", name="OrderConfirmed, event of order").is_visible()
 
@@ -99,9 +99,9 @@ def test_a_declined_card_shows_its_compensation(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("button", name="Place one whose card is declined").click()
     page.wait_for_url("**/orders/*")
-    expect(page.get_by_role("status")).to_contain_text("the payment was declined", timeout=60_000)
+    expect(page.locator(".said")).to_contain_text("the payment was declined", timeout=60_000)
     expect(page.locator("svg.saga .row.undo.event")).not_to_have_count(0, timeout=60_000)
-    expect(page.get_by_role("status")).to_contain_text("Nothing is held any more", timeout=60_000)
+    expect(page.locator(".said")).to_contain_text("Nothing is held any more", timeout=60_000)
 
 
 @in_a_browser
@@ -110,11 +110,11 @@ def test_an_order_in_flight_shows_what_is_owed_and_can_be_cancelled(visit: Visit
     page.goto("/learn")
     page.locator("#cancel").get_by_role("button", name="Do it").click()
     page.wait_for_url("**/orders/*")
-    expect(page.get_by_role("status")).to_contain_text("Waiting for the provider of payment", timeout=60_000)
+    expect(page.locator(".said")).to_contain_text("Waiting for the provider of payment", timeout=60_000)
     expect(page.locator("svg.saga .owed.pivot")).to_have_count(1)
     page.get_by_role("button", name="Cancel the order").click()
-    expect(page.get_by_role("status")).to_contain_text("you asked for it", timeout=60_000)
-    expect(page.get_by_role("status")).to_contain_text("Nothing is held any more", timeout=60_000)
+    expect(page.locator(".said")).to_contain_text("you asked for it", timeout=60_000)
+    expect(page.locator(".said")).to_contain_text("Nothing is held any more", timeout=60_000)
 
 
 @in_a_browser
@@ -129,5 +129,5 @@ def test_a_service_is_killed_from_the_page_and_the_order_ends_all_the_same(visit
     page.goto("/")
     page.get_by_role("button", name="Place an order and watch it").click()
     page.wait_for_url("**/orders/*")
-    expect(page.get_by_role("status")).to_contain_text("Completed.", timeout=90_000)
+    expect(page.locator(".said")).to_contain_text("Completed.", timeout=90_000)
     visit.errors = [error for error in visit.errors if "503" not in error]

@@ -38,7 +38,7 @@ def address() -> Iterator[str]:
 
 def visit(browser: Browser, address: str, *args: Any, **more: Any) -> Visit:
     one = Visit(browser, address, *args, **more)
-    one.page.set_default_timeout(20_000)
+    one.page.set_default_timeout(60_000)
     one.sign_in(CODE)
     return one
 

@@ -133,6 +133,14 @@ async def test_an_order_of_somebody_else_is_not_found(client: httpx.AsyncClient)
     assert "There is nothing here." in page.text
 
 
+async def test_a_page_that_does_not_exist_says_so_as_a_page(client: httpx.AsyncClient) -> None:
+    page = await client.get("/nothing/here")
+    assert page.status_code == 404
+    assert "There is nothing here." in page.text
+    problem = await client.get("/nothing/here", headers={"Accept": "application/json"})
+    assert problem.headers["content-type"] == "application/problem+json"
+
+
 async def test_who_is_not_signed_in_is_asked_to(client: httpx.AsyncClient) -> None:
     page = await client.get("/orders")
     assert page.status_code == 401

@@ -80,7 +80,7 @@ class _Drawing:
             self.y[step.message] = height
             before = max(step.at, before) if before else step.at
         self.last = height
-        self.owed_top = height + 44
+        self.owed_top = height + 54
         self.owed_y = {one.message: self.owed_top + ROW * (number + 1) - 10 for number, one in enumerate(self.owed)}
         self.height = (self.owed_top + ROW * len(self.owed) + 24) if self.owed else height + 34
 

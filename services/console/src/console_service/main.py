@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import httpx
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from console_service.pages.breaking import break_routes
@@ -40,7 +41,7 @@ def build(settings: Settings, transport: httpx.AsyncBaseTransport | None = None)
     parts = (front_routes, shop_routes, saga_routes, flow_routes, break_routes, compare_routes, learn_routes)
     for routes in parts:
         app.include_router(routes(site))
-    for kind in (Problem, Refused, Silent):
+    for kind in (Problem, HTTPException, Refused, Silent):
         app.add_exception_handler(kind, site.on_problem)
     app.user_middleware.insert(0, Middleware(Protect))
     return app, upstream

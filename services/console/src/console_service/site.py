@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -77,15 +78,17 @@ class Site:
 
     async def on_problem(self, request: Request, error: Exception) -> Response:
         """Show a problem as a page to a browser, and as a problem to all others."""
-        if not wants_html(request):
-            return await on_problem(request, error if isinstance(error, Problem) else _as_problem(error))
         problem = error if isinstance(error, Problem) else _as_problem(error)
+        if not wants_html(request):
+            return await on_problem(request, problem)
         return self.page(request, "problem.html", status=problem.status, problem=problem)
 
 
 def _as_problem(error: Exception) -> Problem:
     if isinstance(error, Refused):
         return Problem(error.status, "forbidden", f"{error.service}: {error.detail}")
+    if isinstance(error, HTTPException):
+        return Problem(error.status_code, "http_error", "There is no such page, or it cannot be asked like that.")
     if isinstance(error, Silent):
         return Problem(503, "unavailable", f"The {error.service} service does not answer. Is it running?")
     return Problem(500, "internal", "The console failed.")

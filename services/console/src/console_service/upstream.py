@@ -72,10 +72,11 @@ class Upstream:
             Silent: It did not answer.
         """
         given = {**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
+        request = self._client.build_request(
+            method, f"{self._urls[service]}{path}", params=params, json=body, headers=given
+        )
         try:
-            answer = await self._client.request(
-                method, f"{self._urls[service]}{path}", params=params, json=body, headers=given
-            )
+            answer = await self._send(request)
         except httpx.HTTPError:
             raise Silent(service) from None
         if answer.status_code >= 400:
@@ -85,7 +86,7 @@ class Upstream:
     async def text(self, service: str, path: str) -> str:
         """The text at a public path, such as the metrics; empty if the service does not answer."""
         try:
-            answer = await self._client.get(f"{self._urls[service]}{path}")
+            answer = await self._send(self._client.build_request("GET", f"{self._urls[service]}{path}"))
         except httpx.HTTPError:
             return ""
         return answer.text if answer.status_code == 200 else ""
@@ -93,11 +94,20 @@ class Upstream:
     async def health(self, service: str) -> Mapping[str, Any]:
         """What the service says about its health; "silent" as its status if it says nothing."""
         try:
-            answer = await self._client.get(f"{self._urls[service]}/health/ready", timeout=2.0)
+            answer = await self._send(self._client.build_request("GET", f"{self._urls[service]}/health/ready"))
             state: Mapping[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError):
             return {"status": "silent", "service": service}
         return state
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        """Send the request; a read once more, if its connection had been closed meanwhile."""  # noqa: DOC501
+        try:
+            return await self._client.send(request)
+        except (httpx.RemoteProtocolError, httpx.ReadError):
+            if request.method != "GET":
+                raise
+            return await self._client.send(request)
 
     async def timelines(self, order_id: str, token: str) -> dict[str, Mapping[str, Any] | None]:
         """Each service's timeline of an order: no items if it knows nothing of it, None if it could not be asked."""

@@ -117,7 +117,8 @@ class Sagas:
         while True:
             try:
                 view = await look(self._site.upstream, session, order_id, self._site.mode)
-                state = (len(view.diagram.steps), view.diagram.waiting, view.order["status"], view.diagram.unknown)
+                marks = [step.marks for step in view.diagram.steps]
+                state = (marks, view.diagram.waiting, view.order["status"], view.diagram.unknown)
                 if state != shown:
                     view = await self._load(session, order_id)
             except (Refused, Silent):
