@@ -123,7 +123,7 @@ audit: ## check that all that happened is consistent (FORMAT=json; SINCE=time or
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m checkout_audit
 
-load: ## load test the running stack (USERS, RATE, DURATION, SHAPE), then drain and audit
+load: ## load test the running stack (USERS, RATE, DURATION, SHAPE=overload, flash-sale, …), then drain and audit
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m loadtests.run
 

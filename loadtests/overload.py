@@ -1,8 +1,9 @@
 """`make load SHAPE=overload`: what the running stack does with more orders than it can serve.
 
-First the peak: clients who place their next order when the last one has ended, 50 and then 400 of them. Then orders
-arrive at several times the peak (3; 10 where the peak is below 200 orders/s), whether or not earlier ones have ended.
-Buyers who are refused come again after Retry-After, with the same key. Then the drain, the recovery, and the audit.
+First the peak: clients who place their next order when the last one has ended, 50 and then 400 of them. Then as many
+buyers as want several times the peak (3; 10 where the peak is below 200 orders/s): each wants an order every 5 s. One
+who is refused comes again after Retry-After with the same key, and wants no other order meanwhile. Then the drain, the
+recovery, and the audit.
 
 Exit status 0 if as many orders completed a second as at least 90 % of the peak, every order that was accepted completed
 within SAGA_DEADLINE, nobody got another answer than 200, 202, 429 and 503, and the audit is clean; 1 if not, 2 if it
@@ -32,7 +33,7 @@ PEAK_SECONDS: Final = 15.0
 SLOW: Final = 200.0  # orders a second; below this peak the load is ten times the peak
 KEPT: Final = 0.9  # of the peak
 RECOVERED: Final = 10.0  # seconds
-PERIOD: Final = 0.01
+THINK: Final = 5.0  # seconds between two orders of a buyer
 BODIES: Final = 500
 
 console = Console(highlight=False)
@@ -126,20 +127,25 @@ class Overload:
         await asyncio.gather(*(client() for _ in range(number)))
         return Phase(purchases, _span(began, purchases))
 
-    async def arrivals(self, rate: float, seconds: float, say: Callable[[str], None]) -> Phase:
-        """So many new orders a second, whatever becomes of them."""
+    async def population(self, number: int, seconds: float, say: Callable[[str], None]) -> Phase:
+        """So many buyers, each of whom wants an order every THINK seconds, and comes for the first time within them."""
         began = time.monotonic()
-        until, due, told = began + seconds, 0.0, began
-        tasks: list[asyncio.Task[Purchase]] = []
-        while (now := time.monotonic()) < until:
-            arrived = int((now - began) * rate)
-            tasks += [asyncio.create_task(self._buyers.buy(self._order(), until)) for _ in range(len(tasks), arrived)]
-            if now >= told:
-                told += 10
-                say(f"  after {now - began:.0f} s: {arrived} orders offered, {self._buyers.in_hand} in flight")
-            due = max(due + PERIOD, now + PERIOD / 2)
-            await asyncio.sleep(due - now)
-        purchases = list(await asyncio.gather(*tasks))
+        until, purchases, offered = began + seconds, list[Purchase](), 0
+
+        async def buyer(first: float) -> None:
+            nonlocal offered
+            await asyncio.sleep(first)
+            while (now := time.monotonic()) < until:
+                offered += 1
+                purchases.append(purchase := await self._buyers.buy(self._order(), until))
+                if not purchase.sent:
+                    return  # it would come again after the end
+                await asyncio.sleep(max(now + THINK - time.monotonic(), 0))
+
+        tasks = [asyncio.create_task(buyer(self._dice.random() * THINK)) for _ in range(number)]
+        while (await asyncio.wait(tasks, timeout=10))[1]:
+            accepted = sum(bool(one.sent) for one in purchases)
+            say(f"  after {time.monotonic() - began:.0f} s: {offered} orders offered, {accepted} accepted and ended")
         return Phase(purchases, _span(began, purchases))
 
     async def recovery(self, since: float) -> float:
@@ -171,8 +177,9 @@ async def run(stack: Mapping[str, str], chosen: Plan) -> bool:
         say(f"{number} clients: {_described(phase)}")
     best = max(phases.values(), key=lambda phase: phase.rate)
     factor = chosen.factor or (3.0 if best.rate >= SLOW else 10.0)
-    say(f"peak: {best.rate:.1f} orders/s; offered now: {factor:g} times as many for {chosen.duration:g} s")
-    phase = await overload.arrivals(factor * best.rate, chosen.duration, say)
+    number = int(factor * best.rate * THINK)
+    say(f"peak: {best.rate:.1f} orders/s; now {number} buyers want {factor:g} times as many for {chosen.duration:g} s")
+    phase = await overload.population(number, chosen.duration, say)
     stopped = time.monotonic()
     recovered = await overload.recovery(stopped)
     buyers.close()

@@ -47,7 +47,9 @@ class Baskets:
             f'{{"amount":{product.price},"currency":"{CURRENCY}"}}}}'
             for product in among
         }
-        nobody = FernetSealer(urlsafe_b64encode(token_bytes(KEY_BYTES)).decode())  # as long as in a real run, and never to be opened: the orders are settled
+        nobody = FernetSealer(
+            urlsafe_b64encode(token_bytes(KEY_BYTES)).decode()
+        )  # as long as in a real run, and never to be opened: the orders are settled
         address = Address("A. Customer", "1 Main St", "Riga", "LV-1010", "LV")
         rest = seal_checkout(Checkout("", (), Money(0, CURRENCY), "tok_visa", address), nobody, nobody)
         _, total, end = msgspec.json.encode(rest).decode().partition('"total":{"amount":')

@@ -17,12 +17,18 @@ from inventory_service.service import SERVICE as INVENTORY
 from loadtests.fill.baskets import Baskets, products
 from loadtests.fill.endings import COMPLETED, KINDS
 from loadtests.fill.templates import Template, templates
-from order_service.api import order_id_of
+from order_service.placing import order_id_of
 from sagakit.message import message_id
 
 Lines = dict[tuple[str, str], bytes]
 PER_SECOND: Final = 100  # orders, by the times on their rows
-_BOUNDS: Final = {"ORDERS": (1, 100_000_000), "SKUS": (10, 100_000), "LINES": (1, 50), "ZIPF": (0, 10), "SEED": (0, 1 << 62)}
+_BOUNDS: Final = {
+    "ORDERS": (1, 100_000_000),
+    "SKUS": (10, 100_000),
+    "LINES": (1, 50),
+    "ZIPF": (0, 10),
+    "SEED": (0, 1 << 62),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +111,9 @@ class Book:
         await order.executemany("INSERT INTO catalogue VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING", shelf)
         known = {row["sku"] for row in await inventory.fetch("SELECT sku FROM stock_items")}
         new = [(*item, 0, 0) for item in shelf if item[0] not in known]
-        items = "INSERT INTO stock_items (sku, name, price, currency, received, available) VALUES ($1, $2, $3, $4, $5, $6)"
+        items = (
+            "INSERT INTO stock_items (sku, name, price, currency, received, available) VALUES ($1, $2, $3, $4, $5, $6)"
+        )
         await inventory.executemany(items, new)
         moves = []
         for item in self._products:
@@ -119,11 +127,20 @@ class Book:
         )
         received = [StockReceived(f"restock-{uuid.uuid4()}", sku, quantity) for sku, quantity, _, _ in moves]
         claims = [message_id(Restock(one.restock_id, one.sku, one.quantity)) for one in received]
-        await inventory.executemany("INSERT INTO inbox (id, claimed_at) VALUES ($1, $2)", [(c, self._begin) for c in claims])
+        await inventory.executemany(
+            "INSERT INTO inbox (id, claimed_at) VALUES ($1, $2)", [(c, self._begin) for c in claims]
+        )
         await inventory.executemany(
             "INSERT INTO journal (id, subject, name, command, data, recorded_at) VALUES ($1, $2, $3, $4, $5, $6)",
             [
-                (message_id(one), one.subject, "StockReceived", claim, INVENTORY.vocabulary.encode(one).decode(), self._begin)
+                (
+                    message_id(one),
+                    one.subject,
+                    "StockReceived",
+                    claim,
+                    INVENTORY.vocabulary.encode(one).decode(),
+                    self._begin,
+                )
                 for one, claim in zip(received, claims, strict=True)
             ],
         )

@@ -11,18 +11,18 @@ from checkout import messages as m
 from checkout.provider_rules import decide
 from inventory_service.domain import Reservation, StockItem, StockState
 from inventory_service.service import SERVICE as INVENTORY
-from inventory_service.store import write as reservation_columns
+from inventory_service.store import RESERVATIONS_ROWS
 from order_service.domain import CUSTOMER_REQUESTED, OUT_OF_STOCK, PAYMENT_DECLINED, TIMED_OUT, Order
 from order_service.service import SERVICE as ORDER
 from order_service.store import write as order_columns
 from payment_service.domain import Payment
 from payment_service.service import SERVICE as PAYMENT
-from payment_service.store import write as payment_columns
+from payment_service.store import ROWS as PAYMENT_ROWS
 from sagakit.message import Command, Event, message_id
 from sagakit.service import Service
 from shipping_service.domain import Shipment
 from shipping_service.service import SERVICE as SHIPPING
-from shipping_service.store import write as shipment_columns
+from shipping_service.store import ROWS as SHIPMENT_ROWS
 
 Row = Mapping[str, Any]
 Rows = dict[tuple[str, str], list[Row]]
@@ -116,9 +116,9 @@ class _Tale:
         ended = {"updated_at": At(self.now), "nudge_at": At(self.now), "nudges": 0}
         order, reservation, payment, shipment = (self.states[service] for service in SERVICES)
         self._record("order", "orders", **times, **ended, **order_columns(order))
-        self._record("inventory", "reservations", **times, **reservation_columns(reservation))
-        self._record("payment", "payments", **times, **payment_columns(payment))
-        self._record("shipping", "shipments", **times, **shipment_columns(shipment))
+        self._record("inventory", "reservations", **times, **RESERVATIONS_ROWS.write(reservation))
+        self._record("payment", "payments", **times, **PAYMENT_ROWS.write(payment))
+        self._record("shipping", "shipments", **times, **SHIPMENT_ROWS.write(shipment))
         return self.records
 
     def _handle(self, service: str, command: Command) -> None:

@@ -62,7 +62,9 @@ class Tables:
                 raise Busy(f"{busy} orders or messages are in flight in {service}; wait until `make audit` is clean")
         await self._each(self._drop, filled)
 
-    async def copy(self, lines: Mapping[tuple[str, str], bytes], columns: Mapping[tuple[str, str], Sequence[str]]) -> None:
+    async def copy(
+        self, lines: Mapping[tuple[str, str], bytes], columns: Mapping[tuple[str, str], Sequence[str]]
+    ) -> None:
         """Append rows, given as lines for COPY, to their tables: the databases side by side."""
 
         async def into(service: str) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from checkout import messages as m
 from inventory_service.domain import Reservation
-from inventory_service.store import write
+from inventory_service.store import RESERVATIONS_ROWS
 from loadtests.fill.endings import At, Row, ending
 
 GAPS: Final = ("order", "customer", "key", "fingerprint", "sku", "total", "checkout", "lines", "time")
@@ -66,7 +66,7 @@ def cell(value: object) -> str:
 
 def _lines_of(checkout: m.Checkout) -> str:
     quantities = {line.sku: line.quantity for line in checkout.lines}
-    return str(write(Reservation("", lines=quantities))["lines"])
+    return str(RESERVATIONS_ROWS.write(Reservation("", lines=quantities))["lines"])
 
 
 _KNOWN: Final[Mapping[str, str]] = {  # the longest first, for they contain the others

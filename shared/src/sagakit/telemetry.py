@@ -5,8 +5,8 @@ Guarantee: a malformed traceparent is never passed on.
 
 from __future__ import annotations
 
+import random
 import re
-import secrets
 from collections.abc import Callable
 from contextvars import ContextVar
 
@@ -22,12 +22,22 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-def new_traceparent(entropy: Callable[[int], str] = secrets.token_hex) -> str:
+def is_traceparent(text: str) -> bool:
+    """Whether the text is a valid W3C traceparent."""
+    return _TRACEPARENT.fullmatch(text) is not None
+
+
+def random_hex(size: int) -> str:
+    """`size` random bytes in hexadecimal: for ids, which have to be unique, but may be guessed."""
+    return f"{random.getrandbits(8 * size):0{2 * size}x}"
+
+
+def new_traceparent(entropy: Callable[[int], str] = random_hex) -> str:
     """Start a trace: return a sampled W3C traceparent; `entropy(n)` returns n random bytes in hexadecimal."""
     return f"00-{entropy(16)}-{entropy(8)}-01"
 
 
-def child_traceparent(parent: str | None, entropy: Callable[[int], str] = secrets.token_hex) -> str:
+def child_traceparent(parent: str | None, entropy: Callable[[int], str] = random_hex) -> str:
     """Start a span in the parent's trace; a missing or malformed parent starts a new trace, as W3C demands."""
     if parent is None or not _TRACEPARENT.fullmatch(parent):
         return new_traceparent(entropy)

@@ -20,7 +20,7 @@ FREE = 3
 
 @pytest.fixture
 async def order(postgres: Server) -> AsyncIterator[Served]:
-    async with served("order", postgres.database("order"), admission_free=FREE) as this:
+    async with served("order", postgres.database("order"), admission_free=FREE, admission_latency=0.01) as this:
         yield this
 
 
@@ -82,18 +82,21 @@ async def test_orders_that_another_process_settles_make_room(order: Served) -> N
 
 
 async def test_overload_is_logged_now_and_then(caplog: pytest.LogCaptureFixture) -> None:
-    async def never(order_id: object) -> list[str]:
+    async def nothing(asked: object) -> list[str]:
         return []
 
     now = 100.0
     limit = InFlightLimit(free=1, latency=1.5, deadline=30)
-    admission = Admission(limit, never, never, Metrics(), clock=lambda: now)
-    await admission.admit("first")
+    admission = Admission(limit, nothing, nothing, Metrics(), clock=lambda: now)
     with caplog.at_level(logging.WARNING):
-        for _ in range(40):
-            with pytest.raises(Overloaded):
-                await admission.admit("other")
-            now += 0.5
+        async with admission.admitted("first"):
+            for _ in range(40):
+                with pytest.raises(Overloaded):
+                    async with admission.admitted("other"):
+                        raise AssertionError("there was no room")
+                now += 0.5
+                admission.tick()
+        async with admission.admitted("other"):
             admission.tick()
     assert [record.getMessage().split(";")[0] for record in caplog.records] == [
         "overload: 1 new orders were refused with 503",

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from checkout.messages import PlaceOrder
-from order_service.api import order_id_of
+from order_service.placing import order_id_of
 from order_service.schemas import OrderIn, OrderShape, UnacceptableOrder
 from tests.postgres import Server
 from tests.service_process import basket

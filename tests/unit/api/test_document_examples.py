@@ -8,7 +8,7 @@ import httpx
 import jsonschema
 import pytest
 
-from order_service.api import order_id_of
+from order_service.placing import order_id_of
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.web.documents import EXAMPLE_KEY
 from tests.contracts.http_documents import document

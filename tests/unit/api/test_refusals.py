@@ -1,8 +1,8 @@
 """Refusals that depend on what happened to an order before, as docs/http.md lists them."""
 
 from checkout.messages import BookShipment
-from order_service.api import order_id_of
 from order_service.domain import DisownOrder
+from order_service.placing import order_id_of
 from tests.postgres import Server
 from tests.service_process import basket
 from tests.unit.api.served import problem, served

@@ -207,3 +207,19 @@ async def test_an_outage_of_any_length_is_over_when_it_is_over() -> None:
         made.offer([store.rows["older"]])
         await store.until(lambda: bool(store.postponed))
         assert store.postponed == [("older", 5.0)]
+
+
+async def test_what_was_published_is_deleted_together_at_the_latest_when_the_relay_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sagakit.engine.relay.TOGETHER", 30.0)
+    store, broker = Rows(), Broker()
+    async with relay(store, broker) as made:
+        async with asyncio.timeout(10):
+            for name in names(5):
+                made.offer(store.add(name))
+                while not broker.got[name]:  # noqa: ASYNC110 - the broker tells nobody
+                    await asyncio.sleep(0)
+        assert len(store.rows) == 5
+        assert len(broker.tries) == 5
+    assert store.rows == {}

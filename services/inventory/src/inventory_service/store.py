@@ -13,6 +13,7 @@ from sagakit.message import Command
 from sagakit.ports import RowsLocked
 from sagakit.postgres.entities import EntityRows, EntitySet
 from sagakit.postgres.rows import Cte, claim_and_lock, held_by_others, locked
+from sagakit.postgres.session import Session
 from sagakit.postgres.tables import Id, Text, machinery
 
 METADATA: Final = MetaData()
@@ -110,7 +111,7 @@ class InventoryRows:
     """Loads and saves reservations with their stock items. Rows are locked in one order: reservations, then items."""
 
     async def load(
-        self, connection: AsyncConnection, commands: Sequence[Command], nudged: Sequence[str], claim: Cte | None
+        self, session: Session, commands: Sequence[Command], nudged: Sequence[str], claim: Cte | None
     ) -> tuple[set[str], StockWorkingSet]:
         """Execute `claim`; lock and load the reservations, and the stock items that they or the commands name.
 
@@ -118,17 +119,17 @@ class InventoryRows:
             RowsLocked: Another transaction holds some of the rows; it names the subjects concerned.
         """
         about_orders = [command for command in commands if not isinstance(command, Restock)]
-        fresh, reservations = await RESERVATIONS_ROWS.load(connection, about_orders, nudged, claim)
+        fresh, reservations = await RESERVATIONS_ROWS.load(session, about_orders, nudged, claim)
         needs = [
             (command.subject, skus_named_by(command) | set(reservations.get(command.subject, command).lines))
             for command in commands
         ]
         skus = sorted({sku for _, names in needs for sku in names})
         columns = ("received", "available", "reserved", "committed")
-        _, rows = await claim_and_lock(connection, None, locked("stock_items", "sku", columns, skus))
+        _, rows = await claim_and_lock(session, None, locked("stock_items", "sku", columns, skus))
         items = {row[0]: StockItem(*row) for row in rows}
         missing = [sku for sku in skus if sku not in items]
-        if held := set(await held_by_others(connection, "stock_items", "sku", missing)):
+        if held := set(await held_by_others(session, "stock_items", "sku", missing)):
             raise RowsLocked(frozenset(subject for subject, names in needs if names & held))
         return fresh, StockWorkingSet(reservations, items)
 

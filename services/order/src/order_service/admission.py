@@ -7,7 +7,8 @@ process has settled are found by asking the database at each tick.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Final, Self
 
@@ -16,7 +17,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.messages import CancellationSettled, OrderCompleted, OrderPlaced
-from order_service.documents import OVERLOADED
 from order_service.in_flight_limit import TICK, InFlightLimit
 from sagakit.app.host import ServiceContext
 from sagakit.app.queries import DataLoader
@@ -44,11 +44,11 @@ class Overloaded(Problem):
 
     def __init__(self, retry_after: int) -> None:
         detail = f"As many orders are in flight as can be served. Repeat the same request in {retry_after} s."
-        super().__init__(OVERLOADED.status, OVERLOADED.name, detail, headers={"Retry-After": str(retry_after)})
+        super().__init__(503, "overloaded", detail, headers={"Retry-After": str(retry_after)})
 
 
 class Admission:
-    """`admit` new orders; `committed` after each commit of this process; `run` adjusts the limit until cancelled."""
+    """`admitted` around each new order, `committed` after each commit of this process; `run` adjusts the limit."""
 
     def __init__(
         self,
@@ -88,8 +88,9 @@ class Admission:
         """Orders admitted by this process and not settled."""
         return len(self._placing) + len(self._open)
 
-    async def admit(self, order_id: str) -> None:
-        """Return if the order may be placed; call `release` once it was, or was not. One that exists always may.
+    @asynccontextmanager
+    async def admitted(self, order_id: str) -> AsyncIterator[None]:
+        """Place the order in this block. An order that exists is always admitted; one that is not placed takes no room.
 
         Raises:
             Overloaded: The order is new, and there is no room.
@@ -97,17 +98,16 @@ class Admission:
         if self._start is not None:
             self._start()
             self._start = None
-        full = self.in_flight >= self._limit.limit
-        if full and not (order_id in self._open or order_id in self._placing or await self._known(order_id)):
+        if self.in_flight >= self._limit.limit and not await self._exists(order_id):
             self._refused += 1
             self._refusals.inc()
             raise Overloaded(self._limit.retry_after(self._clock()))
         if order_id not in self._open:
             self._placing[order_id] = self._clock()
-
-    def release(self, order_id: str) -> None:
-        """The request is over: an order that was not placed, or not now, is not in flight because of it."""
-        self._placing.pop(order_id, None)
+        try:
+            yield
+        finally:
+            self._placing.pop(order_id, None)
 
     def committed(self, changes: Changes) -> None:
         """Note which orders were placed and settled; to be called after every commit of this process."""
@@ -151,6 +151,9 @@ class Admission:
                 self._limit.rate,
             )
             self._warned, self._refused = now, 0
+
+    async def _exists(self, order_id: str) -> bool:
+        return order_id in self._open or order_id in self._placing or bool(await self._known(order_id))
 
     def _end(self, order_id: str) -> None:
         if self._open.pop(order_id, None) is not None:

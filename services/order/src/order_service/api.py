@@ -1,27 +1,13 @@
 """The order service over HTTP. Changes are commands to the dispatcher; reads are in `queries`."""
 
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Final, NoReturn
 
-from fastapi import APIRouter, Depends, Header, Query
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, Header, Query
 from starlette.responses import Response
 
-from checkout import limits
-from checkout.messages import Address as AddressMessage
-from checkout.messages import (
-    CancelOrder,
-    Checkout,
-    Line,
-    Money,
-    OrderCancelled,
-    OrderCompleted,
-    OrderPlaced,
-    PlaceOrder,
-)
-from checkout.sealing import seal_checkout
+from checkout.messages import CancelOrder, OrderCancelled, OrderCompleted
 from order_service.admission import Admission
 from order_service.documents import (
     CANCELLED_ALREADY,
@@ -35,15 +21,16 @@ from order_service.documents import (
     OrderPage,
 )
 from order_service.domain import CANCELLED, COMPLETED, CUSTOMER_REQUESTED
+from order_service.placing import Placing
+from order_service.plain import read_plain_order
 from order_service.queries import OrderQueries
-from order_service.schemas import OrderBody, OrderIn, UnacceptableOrder, order_out
+from order_service.schemas import OrderBody, ReceivedOrder, order_out
 from order_service.sign_in import sign_in_routes
 from sagakit import modes, telemetry
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
 from sagakit.app.operations import Anyone, operations_router
 from sagakit.message import Event, id_of
-from sagakit.sealing import sealer
 from sagakit.web.app import (
     DEFAULT_LIMIT,
     Conflict,
@@ -53,10 +40,11 @@ from sagakit.web.app import (
     Invalid,
     JsonResponse,
     Limit,
+    PlainRequest,
     PreferWait,
     Principal,
-    Problem,
     ServerSentEvent,
+    ShortcutRouter,
     ShutdownSignal,
     decode_cursor,
     decode_instant,
@@ -64,12 +52,13 @@ from sagakit.web.app import (
     encode_cursor,
     iso,
     page,
+    plain_idempotency_key,
+    plain_prefer_wait,
     require_customer,
 )
 from sagakit.web.documents import FORBIDDEN, KEY_REUSED, TOO_MANY_STREAMS, described
 from sagakit.web.feeds import Feeds, StreamLimit
 
-NAMESPACE: Final = uuid.UUID("6f1b0c0e-5f0e-4c1c-9a39-0f6d1f6a7b11")
 STREAM_POLL: Final = 0.5  # seconds
 
 Customer = Annotated[Principal, Depends(require_customer)]
@@ -78,12 +67,13 @@ StatusFilter = Annotated[str | None, Query(json_schema_extra={"enum": list(STATU
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 
 
-def router(context: ServiceContext) -> APIRouter:
+def router(context: ServiceContext) -> ShortcutRouter:
     """All routes of the order service."""
     orders = Orders(context)
-    routes = APIRouter()
+    routes = ShortcutRouter()
     about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, DISOWNED, OVERLOADED, tag="orders")
     routes.add_api_route("/orders", orders.place, methods=["POST"], status_code=202, **about)
+    routes.add_shortcut("/orders", orders.place_plain)
     about = described("list_orders", {200: OrderPage}, tag="orders")
     routes.add_api_route("/orders", orders.listing, methods=["GET"], **about)
     about = described("get_order", {200: Order}, tag="orders", examples=ORDER_EXAMPLE)
@@ -98,11 +88,6 @@ def router(context: ServiceContext) -> APIRouter:
     return routes
 
 
-def order_id_of(customer: str, key: str) -> str:
-    """The id of an order is derived: the same customer and key always mean the same order."""
-    return str(uuid.uuid5(NAMESPACE, f"{customer}\n{key}"))
-
-
 class Orders:
     """The handlers of the routes. Their docstrings are shown in the interface's documentation."""
 
@@ -110,22 +95,29 @@ class Orders:
         settings = context.settings
         self.queries = OrderQueries(context.database)
         self._mode = modes.resolve(settings.coordination_mode)
-        self._admission = Admission.of(context)
         self._dispatcher, self._watcher = context.engine.dispatcher, context.engine.watcher
         self._feeds = Feeds(self._news, self._watcher, STREAM_POLL)
         self._streams = StreamLimit(settings.streams_per_customer)
-        self._sealers = sealer(settings.seal_key_payment), sealer(settings.seal_key_shipping)
+        self._placing = Placing(self.queries, self._dispatcher, Admission.of(context), settings)
 
     async def place(
         self, order: OrderBody, caller: Customer, key: IdempotencyKey, wait: PreferWait, drain: Draining
     ) -> Response:
         """Accept an order. The same key with the same body gives the same order, with another body 422."""
-        order_id = order_id_of(caller.subject, key)
-        await self._admission.admit(order_id)
-        try:
-            await self._place_once(order_id, order, caller.subject, key)
-        finally:
-            self._admission.release(order_id)
+        return await self._place(order, caller.subject, key, wait, drain)
+
+    async def place_plain(self, request: PlainRequest) -> Response | None:
+        """The shortcut of `place`."""
+        key, order = plain_idempotency_key(request.headers), read_plain_order(request.body)
+        if key is None or order is None or request.caller.role != "customer":
+            return None
+        wait = plain_prefer_wait(request.headers)
+        return await self._place(order, request.caller.subject, key, wait, request.drain)
+
+    async def _place(
+        self, order: ReceivedOrder, customer: str, key: str, wait: int | None, drain: ShutdownSignal
+    ) -> Response:
+        order_id = await self._placing.place(order, customer, key)
         if wait:
             ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
             await drain.race(self._watcher.wait(ends, wait), wait)
@@ -192,50 +184,6 @@ class Orders:
 
     async def _visible(self, order_id: str, caller: Principal) -> Any:
         return await self.queries.get_for(caller, order_id, "No such order.")
-
-    async def _place_once(self, order_id: str, order: OrderIn | UnacceptableOrder, customer: str, key: str) -> None:
-        # What can change (prices, the catalogue, bounds) is checked for new orders only: a placed order stands
-        try:
-            checkout = await self._priced(order, customer)
-        except (Problem, RequestValidationError):
-            row = await self.queries.get(order_id)
-            if row is None:
-                raise
-            fingerprint = row.fingerprint
-        else:
-            command = PlaceOrder(order_id, key, order.fingerprint(), checkout)
-            event = await self._dispatcher.do(command, traceparent=telemetry.traceparent.get())
-            if isinstance(event, OrderCancelled):
-                raise Conflict(
-                    "order_disowned",
-                    "Messages about this order came before it, and were undone. "
-                    "Send it again with a new Idempotency-Key.",
-                )
-            assert isinstance(event, OrderPlaced)
-            fingerprint = event.fingerprint
-        if fingerprint != order.fingerprint():
-            raise Problem(
-                422,
-                "idempotency_key_reused",
-                "Idempotency-Key: was used for another order; send a new key with a new order.",
-                errors=[{"field": "Idempotency-Key", "message": "was used with another body"}],
-            )
-
-    async def _priced(self, order: OrderIn | UnacceptableOrder, customer: str) -> Checkout:
-        if isinstance(order, UnacceptableOrder):
-            raise order.refusal()
-        lines = []
-        for position, line in enumerate(order.lines):
-            price = await self.queries.price(line.sku)
-            if price is None:
-                raise Invalid(f"lines.{position}.sku", "is not in the catalogue; GET /stock lists it")
-            lines.append(Line(line.sku, line.quantity, price))
-        total = Money(sum(line.quantity * line.unit_price.amount for line in lines), lines[0].unit_price.currency)
-        if total.amount > limits.AMOUNT:
-            raise Invalid("lines", f"cost more than {limits.AMOUNT} {total.currency} in minor units")
-        address = AddressMessage(**order.shipping_address.model_dump())
-        checkout = Checkout(customer, tuple(lines), total, order.payment.token, address)
-        return seal_checkout(checkout, *self._sealers)  # dropped when the order is a repeat: the first sealing stands
 
 
 def _check_status(status: str | None) -> None:

@@ -63,7 +63,7 @@ class InFlightLimit:
             self.limit = max(self.free, int(fast))  # nobody waits: how many could end is not known, only how many did
         else:
             slow = min(self.free, self.rate * self.deadline * PART_OF_DEADLINE)
-            self.limit = int(max(LEAST, slow, fast))
+            self.limit = int(max(min(LEAST, self.free), slow, fast))
 
     def retry_after(self, now: float) -> int:
         """The number of seconds after which one more refused client should come again.

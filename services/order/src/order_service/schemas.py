@@ -17,8 +17,9 @@ from pydantic import (
 )
 
 from checkout import limits
-from checkout.messages import Checkout
+from checkout.messages import Address, Checkout
 from order_service.documents import EXAMPLE, Order
+from order_service.plain import PlainOrder
 from sagakit.sealing import MARK
 from sagakit.web.app import VISIBLE, iso
 
@@ -69,6 +70,14 @@ class OrderIn(_Strict):
     def fingerprint(self) -> str:
         """A digest of the validated body, which does not depend on how the JSON was written."""
         return _digest(self)
+
+    def pieces(self) -> list[tuple[str, int]]:
+        """SKU and quantity of each line."""
+        return [(line.sku, line.quantity) for line in self.lines]
+
+    def address(self) -> Address:
+        """Where the parcel goes, as messages say it."""
+        return Address(**self.shipping_address.model_dump())
 
 
 class _Line(_Strict):
@@ -123,6 +132,7 @@ def _read_order(data: Any, read: ValidatorFunctionWrapHandler) -> Any:
             raise error from None
 
 
+ReceivedOrder = OrderIn | PlainOrder | UnacceptableOrder
 OrderBody = Annotated[OrderIn, WrapValidator(_read_order)]
 """OrderIn, or UnacceptableOrder, which is refused only after its key has turned out to be new."""
 

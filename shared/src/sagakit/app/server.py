@@ -55,6 +55,7 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,
             backlog=_BACKLOG,
             timeout_keep_alive=75,
             timeout_graceful_shutdown=max(1, int(settings.drain_timeout * _HTTP_SHARE)),

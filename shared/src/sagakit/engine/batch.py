@@ -5,7 +5,7 @@ the same subject are applied one after another, in the order of their arrival.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -26,7 +26,8 @@ def claims(items: Sequence[Item]) -> list[Claim]:
     rows: dict[str, Claim] = {}
     for item in items:
         if isinstance(item, Execute):
-            rows.setdefault(message_id(item.command), Claim(message_id(item.command), item.subject, item.cause))
+            identity = message_id(item.command)
+            rows.setdefault(identity, Claim(identity, item.subject, item.cause))
     return [rows[key] for key in sorted(rows)]
 
 
@@ -95,19 +96,19 @@ class _Batch:
 
     def execute(self, item: Execute) -> Event:
         """Decide a new command, and the answer of a provider that can decide at once."""
-        event = self._decide(item)
+        event, identity = self._decide(item)
         port = self.service.provider
         call = port.call(event) if port is not None else None
         if port is None or call is None:
-            self._emit(event, item.traceparent)
+            self._emit(event, item.traceparent, identity)
             return event
         outcome = self.decide_now(call)
         if outcome is None:
-            body = msgspec.json.encode(call)
+            body = msgspec.json.encode(replace(call, traceparent=item.traceparent))
             self.changes.outbox[call.key] = OutboxRow(call.key, CALLS, item.subject, call.operation, body, self.token)
             return event
         self.changes.ledger.append(LedgerEntry(call, outcome))
-        return self.execute(Execute(port.outcome(call, outcome), message_id(event), item.traceparent))
+        return self.execute(Execute(port.outcome(call, outcome), identity, item.traceparent))
 
     def answer_again(self, item: Execute) -> Event | None:
         """A repeat has no effect; its answer is published again while somebody may still wait for it."""
@@ -140,23 +141,25 @@ class _Batch:
         progress = self.service.progress
         return progress is not None and progress.finished(self.working.get(item.subject, item.command))
 
-    def _decide(self, item: Execute) -> Event:
+    def _decide(self, item: Execute) -> tuple[Event, str]:
         command = item.command
         state = self.working.get(command.subject, command)
         event = self.service.commands[type(command)].decide(command, state)
         self.working.put(command.subject, self.service.evolve(state, event))
         self.changes.journal.append(JournalRow(event, message_id(command), item.traceparent))
-        self.recorded[message_id(event)] = event
-        return event
+        identity = message_id(event)
+        self.recorded[identity] = event
+        return event, identity
 
-    def _emit(self, event: Event, traceparent: str | None, *, again: bool = False) -> None:
+    def _emit(self, event: Event, traceparent: str | None, identity: str = "", *, again: bool = False) -> None:
         if isinstance(event, self.service.private):
             return
         for channel, message in self.mode.outgoing(event, again=again):
-            cause, identity = message_id(event), message_id(message)
+            cause = identity or message_id(event)
+            own = cause if message is event else message_id(message)
             body = envelope.encode(
                 envelope.Envelope(message, self.service.name, cause, self.now, traceparent), self.service.wire
             )
-            self.changes.outbox[identity] = OutboxRow(
-                identity, channel, message.subject, type(message).__name__, body, self.token
+            self.changes.outbox[own] = OutboxRow(
+                own, channel, message.subject, type(message).__name__, body, self.token
             )

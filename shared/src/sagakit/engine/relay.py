@@ -1,7 +1,8 @@
 """The relay: takes what commits have left in the outbox to the mode, then deletes it.
 
-Publishing twice is harmless, losing a row is not: a row is deleted only after the mode has it. Due rows are looked for
-at every poll, however busy this process's own commits keep the relay.
+Publishing twice is harmless, losing a row is not: a row is deleted only after the mode has it. Rows published within a
+tenth of a second are deleted together. Due rows are looked for at every poll, however busy this process's own commits
+keep the relay.
 
 **A row that cannot be published, or a broker that is unavailable?** The relay cannot tell from one failure. After a
 batch has failed it publishes one row, then two, four, ... while that works, until what fails is by itself. A row that
@@ -10,6 +11,7 @@ can be published, one row at a time is tried, with growing pauses: an outage is 
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -21,10 +23,12 @@ from sagakit.faults import failpoints
 from sagakit.ports import Mode, OutboxRow, RowsLocked, Store, StoreUnavailable
 from sagakit.tasks import USUAL, Backoff, finish_then_cancel
 from sagakit.telemetry import Metrics
+from sagakit.tracing import tracing
 
 log = logging.getLogger(__name__)
 
 BACKLOG_MAX: Final = 20_000
+TOGETHER: Final = 0.1  # seconds after which published rows are deleted, with those published meanwhile
 REFUSED_MAX: Final = 1_000  # rows that failed alone, remembered: they may be written, and offered, anew
 HOLD_MAX: Final = 0.5  # seconds between two tries while nothing can be published, so that its end is noticed soon
 BLAMED: Final = 2  # single rows that fail one after another before it looks like an outage
@@ -53,6 +57,8 @@ class Relay:
         self._leases = Leases(store, calls=False, poll=poll, lease=lease)
         self._waiting: deque[LeasedRow] = deque()
         self._suspects: deque[LeasedRow] = deque()  # rows that have failed before
+        self._published: list[OutboxRow] = []  # and not deleted yet
+        self._together, self._delete_at = min(TOGETHER, lease / 4), 0.0  # when to delete them, by the loop's clock
         self._refused: dict[str, int] = {}  # how often a row has failed by itself
         self._size = batch  # of the next publish
         self._barren = 0  # failures of single rows since anything was published
@@ -65,7 +71,14 @@ class Relay:
                 (self._suspects if self._failures(leased.row) else self._waiting).append(leased)
 
     async def run(self) -> None:
-        """Publish until cancelled."""
+        """Publish until cancelled; what was published is then deleted."""
+        try:
+            await self._run()
+        finally:
+            with contextlib.suppress(StoreUnavailable, RowsLocked):
+                await self._delete()
+
+    async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             self._leases.wake.clear()
@@ -76,10 +89,12 @@ class Relay:
                 nothing_goes = self._barren and (self._waiting or clock() < self._resume)
                 if not nothing_goes and (suspect := self._leases.take(self._suspects, 1)):
                     await finish_then_cancel(self._publish(suspect))
+                if self._published and clock() >= self._delete_at:
+                    await finish_then_cancel(self._delete())
                 if clock() < self._resume:
                     await asyncio.sleep(self._resume - clock())
                 elif not self._waiting and not self._suspects:
-                    await self._leases.wait()
+                    await self._leases.wait(until=self._delete_at if self._published else None)
             except (StoreUnavailable, RowsLocked) as error:
                 log.warning("the relay waits for its store: %s", error)
                 await asyncio.sleep(self._poll)
@@ -96,7 +111,7 @@ class Relay:
         return max(row.attempts, self._refused.get(row.id, 0))
 
     async def _publish(self, leased: list[LeasedRow]) -> None:
-        rows = [one.row for one in leased]
+        rows, began = [one.row for one in leased], asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timeout):
                 await failpoints.pass_by("before-publish")
@@ -111,8 +126,18 @@ class Relay:
                 await self._postpone(rows[0], error)
             return
         self._barren, self._size = 0, min(self._size * 2, self._batch)
+        if tracing.on:
+            tracing.published(rows, asyncio.get_running_loop().time() - began)
         self._count(rows)
-        await self._store.delete(rows)
+        if not self._published:
+            self._delete_at = asyncio.get_running_loop().time() + self._together
+        self._published += rows
+
+    async def _delete(self) -> None:
+        """Delete the rows that were published. If the store does not answer, they are kept for the next time."""
+        if rows := self._published:
+            await self._store.delete(rows)
+            self._published = []
 
     def _count(self, rows: Sequence[OutboxRow]) -> None:
         numbers: Counter[str] = Counter()

@@ -6,11 +6,11 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Table, Text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sagakit.message import Command
 from sagakit.ports import RowsLocked
 from sagakit.postgres.rows import Cte, claim_and_lock, held_by_others, locked
+from sagakit.postgres.session import Session
 
 _KINDS: Final = ((Text, "text"), (Boolean, "boolean"), (BigInteger, "bigint"))
 _PLAIN: Final = (str, str | None, bool, int)
@@ -104,7 +104,7 @@ class EntityRows:
         return {column.name: column.value(state) for column in self._all}
 
     async def load(
-        self, connection: AsyncConnection, commands: Sequence[Command], nudged: Sequence[str], claim: Cte | None = None
+        self, session: Session, commands: Sequence[Command], nudged: Sequence[str], claim: Cte | None = None
     ) -> tuple[set[str], EntitySet]:
         """Execute `claim`; lock and load the rows of all commanded and nudged orders.
 
@@ -115,7 +115,7 @@ class EntityRows:
         columns = [column for column in (self._columns if narrow else self._all) if column.read]
         ids = sorted({command.subject for command in commands} | set(nudged))
         fresh, rows = await claim_and_lock(
-            connection, claim, locked(self._table, self._key, [column.name for column in columns], ids)
+            session, claim, locked(self._table, self._key, [column.name for column in columns], ids)
         )
         states: dict[str, Any] = {}
         for subject, *values in rows:
@@ -124,7 +124,7 @@ class EntityRows:
         # a row that exists after all fails when it is created, see `rows.save`
         created = {command.subject for command in commands if isinstance(command, self._created_by)}
         missing = [subject for subject in ids if subject not in states and subject not in created]
-        if others := await held_by_others(connection, self._table, self._key, missing):
+        if others := await held_by_others(session, self._table, self._key, missing):
             raise RowsLocked(frozenset(others))
         return fresh, EntitySet(states, self._state)
 

@@ -5,14 +5,11 @@ Guarantee: everything that a transaction writes goes to the database in one stat
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Protocol
-
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from sagakit.message import Command
 from sagakit.ports import RowsLocked
+from sagakit.postgres.session import Session
 from sagakit.service import WorkingSet
 
 
@@ -34,7 +31,7 @@ class Rows(Protocol):
     """A service's own tables, inside a transaction of the machinery."""
 
     async def load(
-        self, connection: AsyncConnection, commands: Sequence[Command], nudged: Sequence[str], claim: Cte | None
+        self, session: Session, commands: Sequence[Command], nudged: Sequence[str], claim: Cte | None
     ) -> tuple[set[str], WorkingSet]:
         """Execute `claim`, and lock and load the rows that exist: the ids that `claim` returns, and the states.
 
@@ -48,21 +45,17 @@ class Rows(Protocol):
         """The statements that write the changed states."""
 
 
-# Each text is parsed once.
-statement = cache(text)
-
-
-async def execute(connection: AsyncConnection, parts: Sequence[Cte], query: str) -> Any:
+async def execute(session: Session, parts: Sequence[Cte], query: str) -> Sequence[Sequence[Any]]:
     """Execute all parts in one round trip, and `query`, which may read what they return; its rows.
 
     No part sees what another one writes.
     """
     values = {name: value for part in parts for name, value in part.values.items()}
     tables = ", ".join(f"{part.name} AS ({part.sql})" for part in parts)
-    return await connection.execute(statement(f"WITH {tables} {query}"), values)
+    return await session.fetch(f"WITH {tables} {query}", values)
 
 
-async def save(connection: AsyncConnection, parts: Sequence[Cte]) -> None:
+async def save(session: Session, parts: Sequence[Cte]) -> None:
     """Execute all parts in one round trip.
 
     Raises:
@@ -70,7 +63,7 @@ async def save(connection: AsyncConnection, parts: Sequence[Cte]) -> None:
     """
     creating = [part for part in parts if part.creates]
     query = " UNION ALL ".join(f"SELECT * FROM {part.name}" for part in creating)
-    rows = await execute(connection, parts, query or "SELECT")
+    rows = await execute(session, parts, query or "SELECT")
     if creating:
         created = {row[0] for row in rows}
         if lost := {subject for part in creating for subject in part.creates} - created:
@@ -85,20 +78,18 @@ def locked(table: str, key: str, columns: Sequence[str], ids: Sequence[str]) -> 
     return Cte("locked", sql, {f"{table}_ids": ids})
 
 
-async def claim_and_lock(
-    connection: AsyncConnection, claim: Cte | None, lock: Cte
-) -> tuple[set[str], Sequence[Sequence[Any]]]:
+async def claim_and_lock(session: Session, claim: Cte | None, lock: Cte) -> tuple[set[str], Sequence[Sequence[Any]]]:
     """Execute both in one round trip: the ids that `claim` returns, and the rows of `lock`."""
     if claim is None:
-        return set(), (await execute(connection, [lock], "SELECT * FROM locked")).all()
+        return set(), await execute(session, [lock], "SELECT * FROM locked")
     query = f"SELECT {claim.name}.id AS claimed, locked.* FROM {claim.name} FULL JOIN locked ON false"
-    both = (await execute(connection, [claim, lock], query)).all()
+    both = await execute(session, [claim, lock], query)
     return {row[0] for row in both if row[0] is not None}, [row[1:] for row in both if row[0] is None]
 
 
-async def held_by_others(connection: AsyncConnection, table: str, key: str, missing: Sequence[str]) -> list[str]:
+async def held_by_others(session: Session, table: str, key: str, missing: Sequence[str]) -> list[str]:
     """Those of the ids, missing in the result of `locked`, whose rows exist: another transaction has locked them."""
     if not missing:
         return []
     sql = f"SELECT {key} FROM {table} WHERE {key} = ANY(CAST(:ids AS text[]))"
-    return [row[0] for row in await connection.execute(statement(sql), {"ids": missing})]
+    return [row[0] for row in await session.fetch(sql, {"ids": missing})]

@@ -55,13 +55,17 @@ from sagakit.web.requests import (
     iso,
     page,
     parse_prefer_wait,
+    plain_idempotency_key,
+    plain_prefer_wait,
 )
+from sagakit.web.shortcuts import PlainRequest, Shortcut, ShortcutRouter, Shortcuts
 from sagakit.web.streaming import EventStream, ServerSentEvent, ShutdownSignal
 
 __all__ = [
     "DEFAULT_LIMIT",
     "PRINTABLE",
     "VISIBLE",
+    "Application",
     "Conflict",
     "Cursor",
     "EventStream",
@@ -70,11 +74,13 @@ __all__ = [
     "JsonResponse",
     "Limit",
     "NotFound",
+    "PlainRequest",
     "PreferWait",
     "Principal",
     "Problem",
     "Readiness",
     "ServerSentEvent",
+    "ShortcutRouter",
     "ShutdownSignal",
     "Unavailable",
     "create_app",
@@ -86,6 +92,8 @@ __all__ = [
     "issue_token",
     "page",
     "parse_prefer_wait",
+    "plain_idempotency_key",
+    "plain_prefer_wait",
     "require_admin",
     "require_caller",
     "require_customer",
@@ -99,7 +107,17 @@ READINESS_TIMEOUT: Final = 2.0  # seconds
 
 
 class Application(FastAPI):
-    """FastAPI with a document that states all answers."""
+    """FastAPI with a document that states all answers, and with shortcuts (`sagakit.web.shortcuts`)."""
+
+    def __init__(self, *, shortcuts: dict[str, Shortcut], **more: Any) -> None:
+        super().__init__(**more)
+        self.shortcuts = shortcuts
+
+    def include_router(self, router: APIRouter, **more: Any) -> None:
+        """Add the routes of a router, and their shortcuts if it has some."""
+        super().include_router(router, **more)
+        if isinstance(router, ShortcutRouter):
+            self.shortcuts.update(router.shortcuts)
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document, made once."""
@@ -120,14 +138,21 @@ def create_app(
 
     Its `state` holds `settings`, `metrics`, `verifier` and `drain`.
     """
-    metrics = metrics or Metrics()
+    metrics, drain, shortcuts = metrics or Metrics(), ShutdownSignal(), dict[str, Shortcut]()
+    verifier = Verifier(settings.token_public_keys, leeway=settings.jwt_leeway)
     app = Application(
+        shortcuts=shortcuts,
         title=title,
         version="1",
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(Observe, metrics=metrics), Middleware(LimitBody), Middleware(Head)],
+        middleware=[
+            Middleware(Observe, metrics=metrics),
+            Middleware(Shortcuts, shortcuts=shortcuts, verifier=verifier, drain=drain),
+            Middleware(LimitBody),
+            Middleware(Head),
+        ],
         exception_handlers={
             Problem: on_problem,
             HTTPException: on_http_exception,
@@ -136,9 +161,9 @@ def create_app(
     )
     app.state.settings = settings
     app.state.metrics = metrics
-    app.state.verifier = Verifier(settings.token_public_keys, leeway=settings.jwt_leeway)
-    app.state.drain = ShutdownSignal()
-    app.include_router(_operations(settings, readiness, metrics, app.state.drain))
+    app.state.verifier = verifier
+    app.state.drain = drain
+    app.include_router(_operations(settings, readiness, metrics, drain))
     for router in routers:
         app.include_router(router)
     add_docs(app)

@@ -91,10 +91,9 @@ class Verifier:
         """
         if len(token) > _TOKEN_MAX:
             raise Unauthenticated("The token is not valid.", "invalid_token")
-        digest = hashlib.sha256(token.encode(errors="surrogatepass")).digest()
-        cached = self._cache.get(digest)
-        if cached is not None and cached[1] > self._clock():
-            return cached[0]
+        encoded = token.encode(errors="surrogatepass")
+        if (known := self.known(encoded)) is not None:
+            return known
         claims = self._claims(token)
         subject, role, expires_at = claims.get("sub"), claims.get("role"), self._expires_at(claims)
         if not isinstance(subject, str) or not 0 < len(subject) <= 255 or not subject.isprintable():
@@ -104,8 +103,13 @@ class Verifier:
         caller = Principal(subject, role)
         while len(self._cache) >= self._cache_max:
             del self._cache[next(iter(self._cache))]
-        self._cache[digest] = (caller, expires_at)
+        self._cache[hashlib.sha256(encoded).digest()] = (caller, expires_at)
         return caller
+
+    def known(self, token: bytes) -> Principal | None:
+        """The caller whom a token names that was verified before and has not expired; None for any other token."""
+        cached = self._cache.get(hashlib.sha256(token).digest())
+        return cached[0] if cached is not None and cached[1] > self._clock() else None
 
     def _claims(self, token: str) -> Mapping[str, Any]:
         """The claims of a token that one of our keys verifies.

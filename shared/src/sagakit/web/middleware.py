@@ -13,14 +13,14 @@ import re
 import time
 from collections.abc import Callable
 from typing import Final
-from uuid import uuid4
 
+from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sagakit.telemetry import Metrics, request_id, request_traceparent, traceparent
+from sagakit.telemetry import Metrics, random_hex, request_id, request_traceparent, traceparent
 from sagakit.web.auth import refusal
 from sagakit.web.bodies import duplicate_key
 from sagakit.web.errors import DuplicateKey, is_json
@@ -44,16 +44,16 @@ class Observe:
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app, self._metrics = app, metrics
+        self._counters: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        sent_id = headers.get("x-request-id", "")
-        ident = sent_id if _REQUEST_ID.fullmatch(sent_id) else uuid4().hex
-        tokens = request_id.set(ident), traceparent.set(request_traceparent(headers.get("traceparent")))
+        sent_id, parent = _trace_headers(scope)
+        ident = sent_id if _REQUEST_ID.fullmatch(sent_id) else random_hex(16)
+        tokens = request_id.set(ident), traceparent.set(request_traceparent(parent))
         added = [*_SECURITY, (b"x-request-id", ident.encode())]
         status, started = 0, time.perf_counter()
 
@@ -94,8 +94,14 @@ class Observe:
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         route = route_template(scope)
-        self._metrics.http_requests.labels(method, route, str(status or 499)).inc()
-        self._metrics.http_seconds.labels(method, route).observe(seconds)
+        counters = self._counters.get((method, route, status))
+        if counters is None:
+            counters = self._counters[method, route, status] = (
+                self._metrics.http_requests.labels(method, route, str(status or 499)),
+                self._metrics.http_seconds.labels(method, route),
+            )
+        counters[0].inc()
+        counters[1].observe(seconds)
         if log.isEnabledFor(logging.DEBUG) and not route.startswith(_QUIET):
             extra = {"method": method, "route": route, "status": status, "ms": round(seconds * 1000, 2)}
             log.debug("%s %s", method, route, extra=extra)
@@ -177,6 +183,17 @@ class Head:
             await self._app(inner, until_answered, without_body)
         finally:
             scope.update({key: inner[key] for key in ("endpoint", "path_params", "route", "state") if key in inner})
+
+
+def _trace_headers(scope: Scope) -> tuple[str, str | None]:
+    """The first `X-Request-ID`, or an empty text, and the first `traceparent`, or None."""
+    ident, parent = "", None
+    for name, value in reversed(scope["headers"]):
+        if name == b"x-request-id":
+            ident = value.decode("latin-1")
+        elif name == b"traceparent":
+            parent = value.decode("latin-1")
+    return ident, parent
 
 
 def route_template(scope: Scope) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -25,6 +26,7 @@ PREFER_MAX: Final = 8192  # characters of all `Prefer` headers together; the res
 _WAIT: Final = re.compile(r'\s*wait\s*=\s*("?)([0-9]+)\1\s*(?:;.*)?', re.IGNORECASE)
 _WAIT_NAME: Final = re.compile(r"\s*wait\s*(?:[=;]|$)", re.IGNORECASE)
 _INT64: Final = 2**63
+_KNOWN_MAX: Final = 50  # characters of a `Prefer` header whose meaning is remembered
 
 
 Limit = Annotated[int, Query(ge=1, le=200, description="Items per page")]
@@ -108,6 +110,28 @@ async def _prefer_wait(
 
 PreferWait = Annotated[int | None, Depends(_prefer_wait)]
 """Seconds the client is willing to wait, or None."""
+
+
+def plain_idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
+    """The `Idempotency-Key` of a `PlainRequest`; None if it is missing or has anything but printable ASCII."""
+    value = headers.get(b"idempotency-key", b"")
+    if not 0 < len(value) <= KEY_MAX or not value.isascii():
+        return None
+    key = value.decode()
+    return key if key.isprintable() else None
+
+
+def plain_prefer_wait(headers: Mapping[bytes, bytes]) -> int | None:
+    """What `PreferWait` is for a `PlainRequest`."""
+    value = headers.get(b"prefer")
+    if value is None:
+        return None
+    return _known_wait(value) if len(value) <= _KNOWN_MAX else parse_prefer_wait([value.decode("latin-1")])
+
+
+@lru_cache(maxsize=100)
+def _known_wait(value: bytes) -> int | None:
+    return parse_prefer_wait([value.decode("latin-1")])
 
 
 def encode_cursor(*parts: str | int) -> str:

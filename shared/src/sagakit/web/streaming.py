@@ -25,6 +25,7 @@ class ShutdownSignal:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._limits: set[asyncio.Timeout] = set()
 
     @property
     def started(self) -> bool:
@@ -34,6 +35,9 @@ class ShutdownSignal:
     def start(self) -> None:
         """Send the signal: release everything that waits for it."""
         self._event.set()
+        for limit in self._limits:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
 
     async def wait(self) -> None:
         """Wait until the process is stopping."""
@@ -42,17 +46,22 @@ class ShutdownSignal:
     async def race(self, awaitable: Awaitable[T], seconds: float) -> T | None:
         """Return the result, or None if `seconds` pass or the process stops first.
 
-        A coroutine that is not done by then is cancelled; a future or task belongs to the caller and goes on.
-        """
-        task = asyncio.ensure_future(awaitable)
-        stopping = asyncio.ensure_future(self._event.wait())
+        A coroutine that is not done by then is cancelled; a future or task belongs to the caller and goes on. What it
+        raises is raised, TimeoutError too.
+        """  # noqa: DOC501
+        if not inspect.iscoroutine(awaitable):
+            awaitable = asyncio.shield(awaitable)
+        limit = asyncio.timeout(0 if self.started else seconds)
         try:
-            done, _ = await asyncio.wait({task, stopping}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            return task.result() if task in done else None
+            async with limit:
+                self._limits.add(limit)
+                return await awaitable
+        except TimeoutError:
+            if limit.expired():
+                return None
+            raise
         finally:
-            stopping.cancel()
-            if inspect.iscoroutine(awaitable):
-                await _cancel(task)
+            self._limits.discard(limit)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The transport: polls that go on between calls of `receive`, settling in batches, a heartbeat for slow batches.
 
-One poll waits for messages. While polls return full there are more of them, up to POLLS: ten messages that one call
-carries cost little more than one, so that a call is not made before the calls before it are full.
+One poll waits; while polls return full there are more, up to POLLS. A call with ten messages costs as much as with one.
 """
 
 import asyncio
@@ -33,10 +32,7 @@ class NotPublished(Exception):
 
 @dataclass(slots=True)
 class _Held:
-    """A received message: hidden from other consumers until `until`, which the heartbeat extends.
-
-    `in_batch`: `receive` has returned it, and it is not settled. The next `receive` then stops extending it.
-    """
+    """A received message: hidden until `until`, which the heartbeat extends; `in_batch`: returned and not settled."""
 
     until: float
     in_batch: bool = False
@@ -51,7 +47,7 @@ class SnsSqsTransport:
         self._queue = self._plan.consumed.get(consumer_name)
         self._visibility = max(1, ceil(settings.sqs_visibility))
         self._client = Client(settings, self._plan, self._visibility)
-        self._deletes = Deletes(self._client.delete)
+        self._deletes = Deletes(self._delete)
         self._polls: set[asyncio.Task[list[Delivery]]] = set()
         self._wanted = 1  # polls at a time
         self._held: dict[Receipt, _Held] = {}
@@ -108,10 +104,8 @@ class SnsSqsTransport:
                 raise (None if task.cancelled() else task.exception()) or RuntimeError("a poll was cancelled")
         filled = self._polls & done
         self._polls -= filled
-        for poll in filled:
-            if poll.get_name() == self._queue:
-                self._wanted += 1 if len(poll.result()) == BATCH_ENTRIES else -1
-        self._wanted = min(max(self._wanted, 1), POLLS)
+        full = [len(poll.result()) == BATCH_ENTRIES for poll in filled if poll.get_name() == self._queue]
+        self._wanted = min(max(self._wanted + 2 * sum(full) - len(full), 1), POLLS)
         self._start_tasks(self._queue)
         deliveries = [delivery for poll in filled for delivery in poll.result()]
         deliveries += [delivery for delivery in self._delayed.due(now()) if delivery.receipt in self._held]
@@ -130,12 +124,14 @@ class SnsSqsTransport:
                 self._delayed.keep(delivery.receipt, delivery, now)
         again = [one.delivery for one in retry if one.counts]
         sent = await self._send_dead_letters(self._queue, dead)
-        for delivery in (*done, *again, *(letter.delivery for letter in dead)):
+        deleted = [delivery.receipt for delivery in (*done, *sent)]
+        self._delayed.drop([*deleted, *(delivery.receipt for delivery in again)])
+        for receipt in self._held.keys() & deleted:
+            self._held[receipt].in_batch = False  # extended until it is deleted
+        for delivery in again:
             self._held.pop(delivery.receipt, None)
-            self._delayed.drop([delivery.receipt])
-        if again:
-            await self._client.hide({delivery.receipt: self._pause(delivery.attempt) for delivery in again})
-        await self._deletes.add([delivery.receipt for delivery in (*done, *sent)])
+        await self._client.hide({delivery.receipt: self._pause(delivery.attempt) for delivery in again})
+        await self._deletes.add(deleted)
 
     async def close(self) -> None:
         """Let the polls end, since messages for a cancelled poll would stay hidden; give back what is in hand."""
@@ -146,8 +142,8 @@ class SnsSqsTransport:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.hide(dict.fromkeys(self._held, 0))
         await self._deletes.close()
+        await self._client.hide(dict.fromkeys(self._held, 0))
         self._polls, self._heartbeat = set(), None
         self._held.clear()
         self._delayed.clear()
@@ -214,6 +210,11 @@ class SnsSqsTransport:
             except BROKER_ERRORS as error:
                 log.warning("%d dead letters could not be sent, their messages come again: %r", len(batch), error)
         return sent
+
+    async def _delete(self, receipts: Sequence[Receipt]) -> None:
+        await self._client.delete(receipts)
+        for receipt in receipts:
+            self._held.pop(receipt, None)
 
     def _pause(self, attempt: int) -> int:
         """The pause before the attempt after this one, in whole seconds, since SQS takes no others."""
