@@ -29,7 +29,7 @@ from sagakit.app.server import Server
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 from sagakit.tokens import new_signing_key, public_half
-from sagakit.web.app import create_app, issue_token
+from sagakit.web.app import Application, create_app, issue_token
 
 CONNECTIONS: Final = 100
 ROUNDS: Final = 3
@@ -139,8 +139,9 @@ class Door:
         memory, metrics = Memory(), Metrics()
         engine = SimpleNamespace(dispatcher=memory, watcher=memory, service=SimpleNamespace(name="order"))
         context = SimpleNamespace(settings=settings, database=memory, engine=engine, attention=None, metrics=metrics)
-        app = create_app("order", settings, _ready, routers=[router(cast(Any, context))], metrics=metrics)
-        self._config = Server(app, settings).config
+        routers = [router(cast(Any, context))]
+        self.app = cast(Application, create_app("order", settings, _ready, routers=routers, metrics=metrics))
+        self._config = Server(self.app, settings).config
         self._config.load()
         self._sent = 0
 
