@@ -48,7 +48,7 @@ $(error $(wrong))
 endif
 endif
 
-.PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention token keys demo test simulate audit load bench chaos docs lint lock
+.PHONY: help setup setup-dev up down promote restart status logs clean uninstall config attention console token keys demo test simulate audit load fill profile bench chaos docs lint lock
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; do \
@@ -103,6 +103,10 @@ attention: ## list what needs an operator, in all services (RETRY=id, DISMISS=id
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) attention
 
+console: ## print a link that signs in to the console once (CUSTOMER=alice)
+	$(BOOTSTRAP) runtime
+	@exec $(STACK_CLI) console
+
 token: ## print a token (CUSTOMER=alice, ROLE=admin for an operator)
 	$(BOOTSTRAP) runtime
 	@exec $(STACK_CLI) token
@@ -115,13 +119,21 @@ demo: ## place one order of every kind in the running stack, then audit it
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m checkout_demo
 
-audit: ## check that all that happened is consistent (FORMAT=json)
+audit: ## check that all that happened is consistent (FORMAT=json; SINCE=time or seconds for what changed since)
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m checkout_audit
 
-load: ## load test the running stack (USERS, RATE, DURATION, SHAPE), then drain and audit
+load: ## load test the running stack (USERS, RATE, DURATION, SHAPE=overload, flash-sale, …), then drain and audit
 	$(BOOTSTRAP) runtime
 	@exec $(PY) -m loadtests.run
+
+fill: ## put settled orders in bulk into the databases of the running stack (ORDERS, SKUS, LINES, ZIPF)
+	$(BOOTSTRAP) runtime
+	@exec $(PY) -m loadtests.fill
+
+profile: ## flame graphs of the services and the statements of the databases, over a load (MODE, RATE, DURATION)
+	$(BOOTSTRAP) dev
+	@exec $(PY) -m loadtests.profile
 
 bench: ## compare the modes on a stack of its own, with a report and raw data (MODES, RUNS, RATE, DURATION, PROVIDERS)
 	$(BOOTSTRAP) dev

@@ -134,7 +134,7 @@ class Shop(FastHttpUser):
             if time.monotonic() > until:
                 operation.unknown(unanswered=unanswered)
                 return 0, {}
-            gevent.sleep(pause)
+            gevent.sleep(max(pause, float(response.headers.get("Retry-After", 0)) if response.headers else 0))
             pause = min(pause * 2, 2.0)
 
     @staticmethod

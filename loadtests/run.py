@@ -2,6 +2,7 @@
 
 Exit status 0 if every order ended as its kind must and the audit is clean, 1 if not, 2 if it could not run.
 Settings: RATE (orders/s), DURATION (s), USERS (customers), SHAPE, MIX, SEED, P95 (ms, an objective for good orders).
+`SHAPE=overload` and `SHAPE=flash-sale` are experiments of their own: `loadtests.overload`, `loadtests.flash_sale`.
 """
 
 import os
@@ -16,6 +17,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from loadtests import flash_sale, overload
 from loadtests.history import FILE as HISTORY
 from loadtests.history import appending
 from loadtests.outcomes import FILE, figures
@@ -26,6 +28,7 @@ from quartet_stack.errors import StackError
 from quartet_stack.settings import stack_environment
 
 REPORTS: Final = Path("reports")
+EXPERIMENTS: Final = {"overload": overload.main, "flash-sale": flash_sale.main}
 console = Console()
 
 
@@ -45,7 +48,7 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
         if wrong:
             raise ValueError(f"{name}={values[name]!r} must be a number greater than 0")
     if values["SHAPE"] not in SHAPES:
-        raise ValueError(f"SHAPE={values['SHAPE']!r} is unknown; valid are: {', '.join(SHAPES)}")
+        raise ValueError(f"SHAPE={values['SHAPE']!r} is unknown; valid are: {', '.join([*SHAPES, *EXPERIMENTS])}")
     mix(values["MIX"])
     return values
 
@@ -99,6 +102,8 @@ def judge(folder: Path, p95_max: float | None, duration: float) -> bool:
 
 def main() -> int:
     """Load the running stack, then audit it; returns the exit status."""
+    if experiment := EXPERIMENTS.get(os.environ.get("SHAPE", "")):
+        return experiment()
     try:
         values = settings(os.environ)
         stack = stack_environment()

@@ -9,9 +9,11 @@ FROM ${EMULATORS} AS emulators
 FROM ${GO} AS go
 
 FROM ${PYTHON}
-RUN apt-get update -qq \
+# Java's package links its manual pages into a folder that the slim image leaves out
+RUN mkdir -p /usr/share/man/man1 \
+ && apt-get update -qq \
  && apt-get install -y -qq --no-install-recommends \
-      ca-certificates git make maven nodejs npm openjdk-17-jdk-headless procps util-linux >/dev/null \
+      ca-certificates chromium git make maven nodejs npm openjdk-17-jdk-headless procps util-linux >/dev/null \
  && rm -rf /var/lib/apt/lists/*
 COPY --from=emulators /usr/lib/google-cloud-sdk/platform/pubsub-emulator /usr/lib/google-cloud-sdk/platform/pubsub-emulator
 COPY --from=go /usr/local/go /usr/local/go

@@ -1,6 +1,6 @@
-# The images of the four services and the provider sandbox:
+# The images of the four services, the console and the provider sandbox:
 #   docker build -f infra/docker/service.Dockerfile --build-arg SERVICE=order -t quartet/order .
-# SERVICE is order, payment, inventory, shipping or sandbox. The images share all layers but the last few.
+# SERVICE is order, payment, inventory, shipping, console or sandbox. The images share all layers but the last few.
 ARG PYTHON=python:3.11-slim-bookworm
 ARG SERVICE
 
@@ -57,6 +57,15 @@ ENTRYPOINT ["python", "-m", "inventory_service"]
 
 FROM service AS shipping
 ENTRYPOINT ["python", "-m", "shipping_service"]
+
+# It has no database, so no migrations
+FROM runtime AS console
+ARG SERVICE
+COPY services/${SERVICE}/src services/${SERVICE}/src
+RUN python -m compileall -q services
+ENV PYTHONPATH=/app/shared/src:/app/services/${SERVICE}/src
+USER 10001:10001
+ENTRYPOINT ["python", "-m", "console_service"]
 
 FROM runtime AS sandbox
 COPY infra/sandbox/src infra/sandbox/src

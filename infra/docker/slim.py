@@ -43,6 +43,8 @@ IMPORTED = (
     "google.pubsub_v1",
     "grpc.aio",
     "httptools",
+    "httpx",
+    "jinja2",
     "jwt",
     "msgspec",
     "prometheus_client",

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = (
     "shared/src",
     "infra/audit/src",
-    *(f"services/{name}/src" for name in ("order", "payment", "inventory", "shipping")),
+    *(f"services/{name}/src" for name in ("order", "payment", "inventory", "shipping", "console")),
 )
 PLANTED = {
     "services never import each other": ("services/order/src/order_service/api.py", "import payment_service.domain"),
@@ -23,6 +23,10 @@ PLANTED = {
     ),
     "the machinery knows no shop": ("shared/src/sagakit/engine/batch.py", "import checkout.messages"),
     "sagakit is built in layers": ("shared/src/sagakit/engine/relay.py", "import sagakit.web.app"),
+    "the console reaches services over HTTP only": (
+        "services/console/src/console_service/upstream.py",
+        "import asyncpg",
+    ),
     "nothing depends on the auditor": ("services/order/src/order_service/store.py", "import checkout_audit"),
 }
 

@@ -4,6 +4,7 @@ import ast
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ class Module:
     texts: frozenset[str]
 
 
+@cache
 def modules(root: Path) -> dict[str, Module]:
     """All modules of the tree, by name."""
     sources = [root / source for source in SOURCES] + sorted(root.glob("infra/*/src"))
@@ -138,7 +140,7 @@ def test_each_new_name_on_the_list_is_defined() -> None:
         ("infra/stack/src/quartet_stack/__main__.py", "COMMAND = 'native_stack.commands:up'"),
         ("shared/src/sagakit/engine/batch.py", "def open_batch() -> None: ..."),
         ("shared/src/sagakit/ports.py", "class Store:\n    async def take(self) -> None: ..."),
-        ("shared/src/sagakit/postgres/rows.py", "class EntityRows:\n    narrow: tuple[str, ...]"),
+        ("shared/src/sagakit/postgres/rows.py", "class Part: ..."),
         ("services/order/src/order_service/nudge_rate.py", "USE = 0.5"),
         ("tests/modes/test_kafka.py", "from sagakit.web.auth import Caller"),
     ],

@@ -43,6 +43,9 @@ BEFORE: Final = 6.0
 AFTER: Final = 15.0
 """Seconds without a fault at least, at first and in the end."""
 
+WARM_UP: Final = 2.5
+"""Seconds until the first orders of the load have ended, so that their throughput can be measured."""
+
 LIMIT: Final = 420.0
 """Seconds that a run may take beyond the load that was asked for: 8 minutes in all, unless more load is asked for."""
 
@@ -66,7 +69,7 @@ class Trial:
     @property
     def before(self) -> float:
         """Seconds of load before the first fault: enough to measure the throughput."""
-        return max(BEFORE, 2.5 + 1.5 * ENOUGH / (GOOD * self.rate))
+        return max(BEFORE, WARM_UP + 1.5 * ENOUGH / (GOOD * self.rate))
 
     @property
     def after(self) -> float:

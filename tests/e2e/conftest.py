@@ -24,7 +24,7 @@ SETTINGS = {
     "FAULT_INJECTION": "on",
     "TEMPORAL_UI": "off",
 }
-LAST = ("test_replicas", "test_the_audit_is_clean", "test_standby", "test_switching", "test_chaos")
+LAST = ("test_replicas", "test_the_audit_is_clean", "test_standby", "test_switching", "test_chaos", "test_alerts")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -32,6 +32,7 @@ class BrokerSwitch:
     thaw = start
 
 
+@pytest.mark.thorough
 class TestInMemory(TransportConformance):
     redelivery = 0.6
 
@@ -71,6 +72,5 @@ async def test_at_most_ten_batches_are_kept_and_others_wait_only_then() -> None:
     await namespace.collect(alpha, rows)
 
 
-@pytest.mark.thorough
 class TestForgetfulInMemory(TestInMemory):
     survives = frozenset()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 import json
 import os
 import re
@@ -12,6 +11,8 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 import inventory_service.service
 import order_service.service
@@ -86,7 +87,7 @@ class MemoryStore:
         now = time.monotonic()
         due = [row for row, at in self.outbox.values() if at <= now and (row.channel == CALLS) == calls][:limit]
         for row in due:
-            self.outbox[row.id] = (dataclasses.replace(row, attempts=row.attempts + 1), now + 5)
+            self.outbox[row.id] = (replace(row, attempts=row.attempts + 1), now + 5)
         return due
 
     async def delete(self, rows: Sequence[OutboxRow]) -> None:
@@ -97,7 +98,7 @@ class MemoryStore:
     async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
         for row in rows:
             if row.id in self.outbox:
-                again = dataclasses.replace(row, attempts=row.attempts + 1)
+                again = replace(row, attempts=row.attempts + 1)
                 self.outbox[row.id] = (again, time.monotonic() + seconds)
 
 
@@ -134,7 +135,7 @@ class Transaction:
             store.counts[key] = store.counts.get(key, 0) + 1
         for row in changes.outbox.values():
             token = time.monotonic_ns()
-            changes.outbox[row.id] = leased = dataclasses.replace(row, token=token)
+            changes.outbox[row.id] = leased = replace(row, token=token)
             store.outbox[row.id] = (leased, time.monotonic() + 5)
 
     def get(self, subject: str, command: Command | None) -> Any:

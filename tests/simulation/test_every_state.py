@@ -25,7 +25,10 @@ OWN_END = {
 }
 
 
-@pytest.mark.parametrize("instant", [frozenset[str](), BOTH], ids=["remote", "instant"])
+@pytest.mark.parametrize(
+    "instant",
+    [pytest.param(frozenset[str](), id="remote", marks=pytest.mark.thorough), pytest.param(BOTH, id="instant")],
+)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("style", STYLES)
 def test_from_every_state_an_order_ends_settled_and_consistent(style: str, kind: str, instant: frozenset[str]) -> None:

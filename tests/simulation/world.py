@@ -6,10 +6,11 @@ wholly or not at all, a handler that raises fails alone, delivery is at least on
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 
 from checkout.messages import OrderCancelled, OrderConfirmed
 from inventory_service.domain import StockItem

@@ -8,13 +8,14 @@ import pytest
 from sagakit.modes import MODES
 from tests.suite.choice import ALL, Needs
 
-SERVERS: Final = frozenset({"postgres_server", "standby_stack", "switching_stack", "chaos_stack"})
+SERVERS: Final = frozenset({"postgres_server", "standby_stack", "switching_stack", "chaos_stack", "alerting_stack"})
 """The fixtures that start servers, besides `stack` with a mode. The mark `carrier` says what a broker's test starts."""
 
 POSTGRES: Final = "unit tests on PostgreSQL"
 STANDBY: Final = "end to end: a standby is promoted"
 SWITCHING: Final = "end to end: switching modes"
 CHAOS: Final = "end to end: chaos"
+ALERTS: Final = "end to end: alerts"
 ORPHANS: Final = "other"
 
 
@@ -58,6 +59,8 @@ def part_of(item: pytest.Item) -> str:
         return SWITCHING
     if "chaos_stack" in fixtures:
         return CHAOS
+    if "alerting_stack" in fixtures:
+        return ALERTS
     if "postgres_server" in fixtures:
         return POSTGRES
     return FOLDERS.get(path.parts[1] if len(path.parts) > 2 else "", ORPHANS)
@@ -84,4 +87,4 @@ def end_to_end(mode: str) -> str:
 
 def is_stack(part: str) -> bool:
     """Whether a part keeps a core busy all the time; tests of brokers mostly wait for restarts."""
-    return part in (STANDBY, SWITCHING, CHAOS) or part in map(end_to_end, ALL)
+    return part in (STANDBY, SWITCHING, CHAOS, ALERTS) or part in map(end_to_end, ALL)

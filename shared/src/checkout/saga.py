@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Final
 
 from checkout import messages as m
-from sagakit.saga import Saga, Step
+from sagakit.saga import Saga, Step, phases_of
 
 CHECKOUT: Final = Saga(
     owner="order",
@@ -57,3 +57,6 @@ CHECKOUT: Final = Saga(
         ),
     ),
 )
+
+PHASES: Final = phases_of(CHECKOUT)
+"""The phase to which each message belongs."""

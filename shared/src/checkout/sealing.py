@@ -1,11 +1,15 @@
 """Sealing of a checkout: the payment token for the payment service, the address for the shipping service."""
 
 from dataclasses import replace
+from typing import Final
 
 import msgspec
 
 from checkout.messages import Address, Checkout
 from sagakit.sealing import MARK, Sealer
+
+SEALED: Final = frozenset({"payment_token", "address"})
+"""The fields of messages that are sealed; no interface shows them, sealed or in clear."""
 
 
 def seal_checkout(checkout: Checkout, payment: Sealer, shipping: Sealer) -> Checkout:

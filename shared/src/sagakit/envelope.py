@@ -3,7 +3,6 @@
 Source: the CloudEvents specification 1.0 and its distributed tracing extension.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
@@ -14,8 +13,7 @@ TYPE_PREFIX = "quartet."
 VERSION = ".v1"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """A message as it travels. `source` is the service that sent it; `cause` the id of the message that led to it."""
 
     message: Message
@@ -64,6 +62,22 @@ def encode(envelope: Envelope, vocabulary: Vocabulary) -> bytes:
             datacontenttype="application/json",
         )
     )
+
+
+class _Sent(msgspec.Struct):
+    time: datetime | None = None
+
+
+_decode_sent = msgspec.json.Decoder(_Sent).decode
+
+
+def sent_at(body: bytes) -> datetime | None:
+    """When the message in `body` was sent; None if that cannot be read."""
+    try:
+        sent = _decode_sent(body).time
+    except UNREADABLE:
+        return None
+    return sent if sent is not None and sent.tzinfo is not None else None
 
 
 def decode(body: bytes, vocabulary: Vocabulary) -> Envelope:

@@ -40,7 +40,7 @@ class Event(Message):
 
 def message_id(message: Message) -> str:
     """The derived id: `{subject}/{MessageName}`."""
-    return id_of(message.subject, type(message))
+    return f"{message.subject}/{type(message).__name__}"
 
 
 def id_of(subject: str, kind: type[Message]) -> str:

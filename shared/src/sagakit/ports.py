@@ -5,6 +5,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, runtime_checkable
 
+import msgspec
+
 from sagakit.message import Command, Event
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service, WorkingSet
@@ -34,8 +36,7 @@ class RowsLocked(Stated):
         self.subjects = subjects
 
 
-@dataclass(frozen=True, slots=True)
-class OutboxRow:
+class OutboxRow(msgspec.Struct, frozen=True):
     """A message on its way to a channel, or a call on its way to a provider (channel CALLS).
 
     `id` is the derived message id or the call's key; `key` orders related messages; `token` names the lease under
@@ -51,8 +52,7 @@ class OutboxRow:
     attempts: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(msgspec.Struct, frozen=True):
     """An inbox row: the id of a command, its subject, and the id of the message that caused it."""
 
     id: str
@@ -60,8 +60,7 @@ class Claim:
     cause: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class JournalRow:
+class JournalRow(msgspec.Struct, frozen=True):
     """An event, the id of the command that led to it, and its trace."""
 
     event: Event
@@ -69,8 +68,7 @@ class JournalRow:
     traceparent: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class LedgerEntry(msgspec.Struct, frozen=True):
     """What an in-process provider did, recorded in the service's own transaction."""
 
     call: ProviderCall
@@ -123,8 +121,7 @@ class Store(Protocol):
         """Let the rows come due again after `seconds`, and count an attempt."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """One message as a broker delivered it.
 
     `receipt` is the transport's own handle; `attempt` is 1 plus the attempts that counted before. `broken` says why the
@@ -137,8 +134,7 @@ class Delivery:
     broken: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(msgspec.Struct, frozen=True):
     """A delivery that is to come again after a pause, because it could not be handled now.
 
     `counts` tells whether the failed attempt counts. It does not where the message is not at fault (its rows are
@@ -149,8 +145,7 @@ class Retry:
     counts: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class DeadDelivery:
+class DeadDelivery(msgspec.Struct, frozen=True):
     """A delivery that is given up, and why. The service has written it down as a dead letter already."""
 
     delivery: Delivery

@@ -5,11 +5,14 @@ step it ends. So a repeated event gives the same commands again, and a late one 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from sagakit.message import Command, Event
+
+Phase = Literal["start", "hold", "decide", "settle", "compensate"]
+"""A part of a saga: it is placed, makes its holds, is decided, and is then settled or undone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,20 @@ def advance(saga: Saga, event: Event) -> tuple[Command, ...]:
         if kind in (step.settled, step.undone):
             return (step.record(subject),)
     return ()
+
+
+def phases_of(saga: Saga) -> Mapping[str, Phase]:
+    """The phase to which each message of the saga belongs, by its name.
+
+    What an owner records, and what a participant does within, belong to the phase of what led to them.
+    """
+    phases: dict[Any, Phase] = {saga.started: "start"}
+    phases |= dict.fromkeys((saga.confirm, saga.cancel, saga.confirmed, saga.cancelled), "decide")
+    for step in saga.steps:
+        phases |= dict.fromkeys((step.do, step.ok, step.refused), "hold")
+        phases |= dict.fromkeys((step.settle, step.settled), "settle")
+        phases |= dict.fromkeys((step.undo, step.undone), "compensate")
+    return {message.__name__: phase for message, phase in phases.items()}
 
 
 class SagaRun:

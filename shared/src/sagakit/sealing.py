@@ -5,9 +5,11 @@ sealed opens unchanged, so that what was written before there were keys can stil
 """
 
 from base64 import b64decode, urlsafe_b64decode, urlsafe_b64encode
-from typing import Final, Protocol
+from collections.abc import Collection
+from typing import Any, Final, Protocol
 
 MARK: Final = "sealed:"
+MASKED: Final = "[sealed]"
 KEY_BYTES: Final = 32
 
 
@@ -97,6 +99,15 @@ class NoSealer:
         if text.startswith(MARK):
             raise CannotOpen("sealed, and this service has no key")
         return text
+
+
+def masked(value: Any, names: Collection[str]) -> Any:
+    """A copy of a JSON value without secrets: fields of these names, and sealed text anywhere, become MASKED."""
+    if isinstance(value, dict):
+        return {key: MASKED if key in names else masked(inner, names) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [masked(inner, names) for inner in value]
+    return MASKED if isinstance(value, str) and value.startswith(MARK) else value
 
 
 def sealer(keys: str) -> Sealer:

@@ -81,6 +81,8 @@ class Service:
         reactions: The command that a foreign event leads to; all that choreography knows.
         provider: For a service that calls a provider.
         progress: For the service that owns the saga.
+        phases: The phase of the saga to which each message belongs, by name (`sagakit.saga.phases_of`).
+        sealed: The names of fields in messages that nobody may see, wherever they stand.
     """
 
     name: str
@@ -92,3 +94,5 @@ class Service:
     reactions: Mapping[type[Event], Callable[[Any], Command]] = field(default_factory=dict)
     provider: ProviderPort | None = None
     progress: SagaProgress | None = None
+    phases: Mapping[str, str] = field(default_factory=dict)
+    sealed: frozenset[str] = frozenset()

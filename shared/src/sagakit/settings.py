@@ -132,6 +132,12 @@ class Settings(BaseModel):
     provider_timeout: Seconds = Field(2.0, description="a longer call to a provider is of unknown outcome")
     provider_concurrency: int = Field(32, ge=1, le=10_000, description="calls to a provider at a time")
     saga_deadline: Seconds = Field(30.0, description="an order still undecided after this is cancelled")
+    admission_latency: Seconds = Field(
+        1.5, description="new orders get 503 where those in flight would take longer, at the measured rate"
+    )
+    admission_free: int = Field(
+        400, ge=1, le=1_000_000, description="orders in flight admitted whatever they take, below half the deadline"
+    )
     saga_nudge_after: Seconds = Field(2.0, description="an order without progress for this long is nudged")
     saga_nudge_rate: int = Field(50, ge=1, le=100_000, description="orders nudged per sweep at most")
     saga_attention_after: Seconds = Field(60.0, description="an order unsettled for so long needs attention")

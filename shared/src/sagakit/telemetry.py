@@ -67,6 +67,35 @@ class Metrics:
         self.outbox_published_bytes = Counter(
             "saga_outbox_published_bytes", "Bytes in the bodies of outbox rows published", ("name",), registry=r
         )
+        self.inbox_hits = Counter(
+            "saga_inbox_hits", "Commands that had been handled before, and had no effect again", ("name",), registry=r
+        )
+        self.saga_seconds = Histogram(
+            "saga_seconds",
+            "From the start of a saga to an event of its owner",
+            ("event", "outcome"),
+            buckets=(*_SECONDS, 30, 60),
+            registry=r,
+        )
+        self.unsettled = Gauge("saga_unsettled", "Sagas that are not settled", ("status",), registry=r)
+        self.unsettled_oldest = Gauge(
+            "saga_unsettled_oldest_seconds", "Age of the oldest saga that is not settled", ("status",), registry=r
+        )
+        self.outbox_rows = Gauge("saga_outbox_rows", "Messages and calls in the outbox", ("kind",), registry=r)
+        self.outbox_oldest = Gauge(
+            "saga_outbox_oldest_seconds", "Age of the oldest message or call in the outbox", ("kind",), registry=r
+        )
+        self.counted_at = Gauge(
+            "saga_counted_at_seconds", "When the outbox and the unsettled sagas were counted last", registry=r
+        )
+        self.delivery_lag = Gauge(
+            "saga_delivery_lag_seconds",
+            "Age of the first message in the last batch that came from the broker; 0 after a pause",
+            registry=r,
+        )
+        self.process_info = Gauge(
+            "saga_process_info", "What this process is: always 1", ("service", "mode", "style", "role"), registry=r
+        )
         self.dead_letters = Counter("saga_dead_letters", "Messages given up", ("source",), registry=r)
         self.provider_calls = Counter(
             "saga_provider_calls",

@@ -1,13 +1,12 @@
 """Items of work for the dispatcher: what a service can be asked to do, whatever carried the request."""
 
-from dataclasses import dataclass
+import msgspec
 
 from sagakit.message import Command, Event, message_id
 from sagakit.wording import Stated, stated
 
 
-@dataclass(frozen=True, slots=True)
-class Execute:
+class Execute(msgspec.Struct, frozen=True):
     """Execute a command. `cause`: the id of the message that led to it; `traceparent`: W3C trace context."""
 
     command: Command
@@ -20,8 +19,7 @@ class Execute:
         return self.command.subject
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
+class Continue(msgspec.Struct, frozen=True):
     """Continue a saga that is still undecided: a foreign event that leads to another participant's command."""
 
     event: Event
@@ -33,8 +31,7 @@ class Continue:
         return self.event.subject
 
 
-@dataclass(frozen=True, slots=True)
-class Nudge:
+class Nudge(msgspec.Struct, frozen=True):
     """Send again the event that the state of `subject` still owes to other services."""
 
     subject: str

@@ -1,5 +1,6 @@
 """What schemathesis leaves out: examples that work when pasted, streams, faults; and its own controls."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,7 +37,7 @@ async def test_every_example_works_when_pasted(name: str, postgres: Server) -> N
         await FILLED[name](this)
         for path, operations in whole["paths"].items():
             for verb, operation in operations.items():
-                if operation["operationId"] in ("follow_order", "set_faults") or "{item_id}" in path:
+                if operation["operationId"] in ("follow_order", "follow_activity", "set_faults") or "{item_id}" in path:
                     continue
                 answer = await _pasted(this.client, whole, path, verb, operation)
                 shown = operation["responses"][str(answer.status_code)]
@@ -90,4 +91,13 @@ async def test_a_stream_is_as_documented(postgres: Server) -> None:
     example = dict(line.split(": ", 1) for line in media["example"].splitlines() if line)
     assert example.keys() == {"id", "event", "data"}
     data = {"order_id": "x", "event": "OrderPlaced", "at": "2026-01-02T03:04:05Z"}
+    fits(whole, media["x-event-data"], data)
+
+
+async def test_the_stream_of_activity_is_as_documented() -> None:
+    whole = document("payment")
+    media = whole["paths"]["/activity"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+    example = dict(line.split(": ", 1) for line in media["example"].splitlines() if line)
+    data = json.loads(example["data"])
+    assert example["event"] == data["kind"]
     fits(whole, media["x-event-data"], data)

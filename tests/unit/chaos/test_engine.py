@@ -55,6 +55,7 @@ class Stage:
 
         patch.setattr(engine, "BEFORE", 0.1)
         patch.setattr(engine, "AFTER", 0.1)
+        patch.setattr(engine, "WARM_UP", 0.0)
         patch.setattr(engine, "CALM", 0.0)
         patch.setattr(engine, "load_fault", faults.__getitem__)
         patch.setattr(engine, "opened", opened)

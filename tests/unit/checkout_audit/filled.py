@@ -42,18 +42,18 @@ def _entities(service: str, snapshot: Snapshot) -> Sequence[Mapping[str, Any]]:
             for row in snapshot.orders
         ]
     if service == "inventory":
-        return [{**inventory.write(row), "order_id": row.order_id} for row in snapshot.reservations]
+        return [{**inventory.RESERVATIONS_ROWS.write(row), "order_id": row.order_id} for row in snapshot.reservations]
     if service == "payment":
         return [
             {
-                **payment.write(row.state),
+                **payment.ROWS.write(row.state),
                 "order_id": row.state.order_id,
                 "amount": row.amount,
                 "currency": row.currency,
             }
             for row in snapshot.payments
         ]
-    return [{**shipping.write(row), "order_id": row.order_id} for row in snapshot.shipments]
+    return [{**shipping.ROWS.write(row), "order_id": row.order_id} for row in snapshot.shipments]
 
 
 def _stock(snapshot: Snapshot) -> Sequence[Mapping[str, Any]]:
@@ -68,10 +68,24 @@ def _entry(row: Any) -> Mapping[str, Any]:
     return {**same, "amount": amount, "currency": currency}
 
 
-async def _records(connection: AsyncConnection, service: str, records: Records) -> None:
-    claims = [{"id": row.id, "cause": row.cause, "claimed_at": row.claimed_at} for row in records.inbox]
-    await _insert(connection, service, "inbox", claims)
-    events = [
+def rows_of(service: str, table: str, snapshot: Snapshot) -> list[Mapping[str, Any]]:
+    """The rows of one table, with numbers where the database gives them."""
+    records = snapshot.services[service]
+    if table == "inbox":
+        return _claims(records)
+    if table == "journal":
+        return [{**row, "seq": number} for number, row in enumerate(_events(records), 1)]
+    if table == "ledger":
+        return [_entry(row) for row in snapshot.ledger if row.source == service]
+    return list(_entities(service, snapshot))
+
+
+def _claims(records: Records) -> list[Mapping[str, Any]]:
+    return [{"id": row.id, "cause": row.cause, "claimed_at": row.claimed_at} for row in records.inbox]
+
+
+def _events(records: Records) -> list[Mapping[str, Any]]:
+    return [
         {
             "id": row.id,
             "subject": row.subject,
@@ -82,7 +96,11 @@ async def _records(connection: AsyncConnection, service: str, records: Records) 
         }
         for row in sorted(records.journal, key=lambda row: row.seq)
     ]
-    await _insert(connection, service, "journal", events)
+
+
+async def _records(connection: AsyncConnection, service: str, records: Records) -> None:
+    await _insert(connection, service, "inbox", _claims(records))
+    await _insert(connection, service, "journal", _events(records))
     waiting = [
         {
             "id": row.id,

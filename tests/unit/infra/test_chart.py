@@ -119,6 +119,7 @@ def test_the_chart_passes_the_linter() -> None:
     ids=["as it is", "with KEDA", "with less"],
 )
 @pytest.mark.parametrize("mode", REAL)
+@pytest.mark.thorough
 def test_kubernetes_knows_all_that_is_rendered(mode: str, options: tuple[str, ...]) -> None:
     known = [text for text in render(mode, *options) if not re.search(r"^apiVersion: keda.sh/", text, re.MULTILINE)]
     assert len(known) > 20

@@ -60,7 +60,7 @@ def test_every_row_names_tests_that_exist() -> None:
 
 
 def test_the_bounds_are_those_of_the_settings() -> None:
-    named = re.findall(r"`([A-Z]+_[A-Z_]+)` \(([\d,]+)", PAGE)
+    named = re.findall(r"`([A-Z]+_[A-Z_]+)` \(([\d,.]+)", PAGE)
     assert len(named) >= 9
     for name, value in named:
         assert float(value.replace(",", "")) == Settings.model_fields[name.lower()].default, name

@@ -49,10 +49,10 @@ def test_the_small_lock_has_no_tool_and_every_hash() -> None:
 
 def test_the_dockerfile_needs_no_frontend_image_no_shell_and_no_root() -> None:
     assert not re.search(r"^#\s*syntax=", DOCKERFILE, re.MULTILINE)
-    assert len(re.findall(r'^ENTRYPOINT \["python", "-m", "', DOCKERFILE, re.MULTILINE)) == len(SERVICES) + 1
+    assert len(re.findall(r'^ENTRYPOINT \["python", "-m", "', DOCKERFILE, re.MULTILINE)) == len(SERVICES) + 2
     assert not re.search(r"^(ENTRYPOINT|CMD) [^\[]", DOCKERFILE, re.MULTILINE)
     for stage in re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE):
-        if "AS service" in stage or "AS sandbox" in stage:
+        if any(f"AS {name}" in stage for name in ("service", "console", "sandbox")):
             assert "USER 10001:10001" in stage
     assert "--require-hashes" in DOCKERFILE
     assert all(f'"{name}_service"' in DOCKERFILE for name in SERVICES)

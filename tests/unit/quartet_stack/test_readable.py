@@ -94,6 +94,7 @@ def interpreter(closed: Path) -> Path:
     return closed / "python" / "bin" / base.name
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("system", [True, False], ids=["the system's if it fits", "else a copy"])
 def test_an_unreadable_interpreter_is_replaced(
     system: bool, closed: Path, interpreter: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,13 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import logging
+from dataclasses import dataclass, field
 
-from sagakit.app.peers import Peers, urls_of
+import pytest
+
+from sagakit.app.peers import PATIENCE, PERIOD, Peers, urls_of
 from sagakit.http_get import get
 from sagakit.settings import Settings
 from tests.keys import PUBLIC_KEY
+from tests.waits import until
 
 OURS, OTHER = "kafka-choreography", "kafka-orchestration"
 
@@ -22,56 +25,84 @@ class Stack:
 
     async def ask(self, url: str) -> tuple[int, bytes]:
         self.asked += 1
-        name = url.removeprefix("http://").removesuffix("/health/live")
+        name = url.removeprefix("http://").removesuffix("/health/ready")
         said = self.says[name]
         if isinstance(said, Exception):
             raise said
         body = (
-            said if isinstance(said, bytes) else json.dumps({"status": "live", "service": name, "mode": said}).encode()
+            said if isinstance(said, bytes) else json.dumps({"status": "ready", "service": name, "mode": said}).encode()
         )
         return 200, body
 
 
-@asynccontextmanager
-async def among(stack: Stack, patience: float = 0.6) -> AsyncIterator[Peers]:
-    urls = {"payment": "http://payment", "shipping": "http://shipping"}
-    peers = Peers(OURS, urls, period=0.01, patience=patience, ask=stack.ask)
-    task = asyncio.create_task(peers.run())
-    yield peers
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+@dataclass
+class Clock:
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - the pauses of what is watched are real time
-            await asyncio.sleep(0.005)
+@dataclass
+class Asked:
+    """Peers whose answers come from `stack`, asked every five seconds of a clock that stands still meanwhile."""
+
+    stack: Stack = field(default_factory=Stack)
+    clock: Clock = field(default_factory=Clock)
+
+    def __post_init__(self) -> None:
+        urls = {"payment": "http://payment", "shipping": "http://shipping"}
+        self.peers = Peers(OURS, urls, ask=self.stack.ask, clock=self.clock)
+
+    async def after(self, seconds: float) -> dict[str, str]:
+        """What the peers disagree about, so many seconds later."""
+        for _ in range(int(seconds / PERIOD)):
+            self.clock.now += PERIOD
+            await self.peers.look()
+        return self.peers.disagreement()
 
 
-async def test_another_mode_is_a_disagreement_once_it_has_lasted() -> None:
-    stack = Stack()
-    async with among(stack) as peers:
-        await until(lambda: stack.asked > 4)
-        assert peers.disagreement() == {}
-        stack.says["shipping"] = OTHER
-        before = stack.asked
-        await until(lambda: stack.asked > before + 4)
-        assert peers.disagreement() == {}, "a switch of the mode takes a while"
-        await until(peers.disagreement)
-        assert peers.disagreement() == {"shipping": OTHER}
-        stack.says["shipping"] = OURS
-        await until(lambda: not peers.disagreement())
+async def test_a_switch_of_the_mode_has_thirty_seconds() -> None:
+    asked = Asked()
+    assert await asked.after(60) == {}
+    asked.stack.says["shipping"] = OTHER
+    assert await asked.after(PATIENCE) == {}, "a switch of the mode takes a while"
+    asked.stack.says = {"payment": OTHER, "shipping": OURS}
+    assert await asked.after(PATIENCE) == {}, "each service has its own time"
+    assert await asked.after(PERIOD * 2) == {"payment": OTHER}
+    asked.stack.says["payment"] = OURS
+    assert await asked.after(PERIOD) == {}
+
+
+async def test_the_log_tells_when_a_disagreement_begins_and_ends(caplog: pytest.LogCaptureFixture) -> None:
+    asked = Asked()
+    with caplog.at_level(logging.INFO, "sagakit.app.peers"):
+        for said in (OURS, OTHER, OURS):
+            asked.stack.says["shipping"] = said
+            await asked.after(PATIENCE * 3)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", f"not ready: this service runs in {OURS}, but shipping runs in {OTHER}"),
+        ("INFO", f"all services run in {OURS} again"),
+    ]
 
 
 async def test_a_peer_that_does_not_answer_or_is_somebody_else_disagrees_with_nobody() -> None:
+    elsewhere = json.dumps({"status": "ready", "service": "blog", "mode": OTHER}).encode()
+    for said in (ConnectionRefusedError(), TimeoutError(), b"<html>", b'{"status": "ready"}', elsewhere):
+        asked = Asked()
+        asked.stack.says = {"payment": OTHER, "shipping": OTHER}
+        assert len(await asked.after(PATIENCE * 2)) == 2
+        asked.stack.says["payment"] = said
+        assert await asked.after(PERIOD) == {"shipping": OTHER}
+
+
+async def test_peers_are_asked_again_and_again() -> None:
     stack = Stack()
-    elsewhere = json.dumps({"status": "live", "service": "blog", "mode": OTHER}).encode()
-    for said in (ConnectionRefusedError(), TimeoutError(), b"<html>", b'{"status": "live"}', elsewhere):
-        stack.says = {"payment": OTHER, "shipping": OTHER}
-        async with among(stack) as peers:
-            await until(lambda: len(peers.disagreement()) == 2)
-            stack.says["payment"] = said
-            await until(lambda: peers.disagreement() == {"shipping": OTHER})
+    peers = Peers(OURS, {"payment": "http://payment"}, period=0.01, ask=stack.ask)
+    task = asyncio.create_task(peers.run())
+    await until(lambda: stack.asked > 3)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_service_asks_all_but_itself() -> None:
@@ -98,7 +129,7 @@ async def test_a_small_get_reads_what_servers_send() -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}/health/live"
+        url = f"http://127.0.0.1:{port}/health/ready"
         assert await get(url) == (200, b"ok")
         assert await get(url) == (200, b"ok")
         assert await get(url) == (503, b"away")
@@ -108,4 +139,4 @@ async def test_a_small_get_reads_what_servers_send() -> None:
             except ConnectionError:
                 continue
             raise AssertionError("what is no whole answer was taken for one")
-    assert asked[0].startswith(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1:")
+    assert asked[0].startswith(b"GET /health/ready HTTP/1.1\r\nHost: 127.0.0.1:")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -280,4 +281,18 @@ async def test_a_dead_letter_can_be_redelivered() -> None:
     assert "CommitStock: still a bug" in await inlet.redeliver(CONFIRMED[1].body)
     inlet.answer = LookupError("no handler")
     assert await inlet.redeliver(CONFIRMED[1].body) == "LookupError"
+    await ended(task)
+
+
+async def test_the_lag_is_the_age_of_the_first_message_that_can_be_read() -> None:
+    sent = datetime.now(UTC) - timedelta(seconds=20)
+    late = Delivery(encode(Envelope(m.OrderConfirmed("o1"), "order", time=sent), PUBLIC))
+    transport, inlet = FakeTransport(late, CONFIRMED[0]), FakeInlet()
+    inlet.committed.set()
+    mode, task = await started(transport, inlet)
+    assert mode.lag() == 0
+    await transport.settled.wait()
+    assert 20 <= mode.lag() < 60
+    mode._measure(POISON)
+    assert 20 <= mode.lag() < 60
     await ended(task)

@@ -6,11 +6,12 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
 from sagakit.engine.relay import HOLD_MAX, Relay
 from sagakit.ports import Mode, OutboxRow, Store
@@ -159,6 +160,7 @@ async def test_an_error_is_logged_when_its_pause_grows_and_not_at_every_attempt(
     assert [record.levelname for record in caplog.records if "row000" in record.getMessage()] == ["WARNING"] * 3
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("outage", ["down", "hangs"])
 async def test_an_outage_is_met_with_one_try_of_one_row_at_a_time(
     outage: str, caplog: pytest.LogCaptureFixture
@@ -205,3 +207,19 @@ async def test_an_outage_of_any_length_is_over_when_it_is_over() -> None:
         made.offer([store.rows["older"]])
         await store.until(lambda: bool(store.postponed))
         assert store.postponed == [("older", 5.0)]
+
+
+async def test_what_was_published_is_deleted_together_at_the_latest_when_the_relay_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sagakit.engine.relay.TOGETHER", 30.0)
+    store, broker = Rows(), Broker()
+    async with relay(store, broker) as made:
+        async with asyncio.timeout(10):
+            for name in names(5):
+                made.offer(store.add(name))
+                while not broker.got[name]:  # noqa: ASYNC110 - the broker tells nobody
+                    await asyncio.sleep(0)
+        assert len(store.rows) == 5
+        assert len(broker.tries) == 5
+    assert store.rows == {}

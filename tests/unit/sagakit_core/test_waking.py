@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from sagakit.engine.provider_calls import ProviderCaller
 from sagakit.engine.relay import Relay

@@ -85,7 +85,9 @@ ALONE, WORKERS = ("-n0",), ("-n2", "--dist", "loadscope", "--no-loadscope-reorde
         (ALONE, {"FAST": "1", "NIGHTLY": "1"}, 2, {"need a server (FAST=1)": 19}),
         (ALONE, {"MODE": "temporal"}, 4, {"are long": 1, "are not about MODE": 16}),
         (ALONE, {"MODE": "temporal-choreography"}, 3, {"are long": 1, "are not about MODE": 17}),
-        (WORKERS, {"MODE": "kafka"}, 4, {"are long": 1, "are not about MODE": 16}),
+        pytest.param(
+            WORKERS, {"MODE": "kafka"}, 4, {"are long": 1, "are not about MODE": 16}, marks=pytest.mark.thorough
+        ),
     ],
 )
 def test_the_choice_is_run_and_the_rest_is_counted(
@@ -106,7 +108,9 @@ def test_the_choice_is_run_and_the_rest_is_counted(
         assert any(line.startswith(f"{tests} tests deselected") and reason in line for line in lines), lines
 
 
-@pytest.mark.parametrize("workers", [ALONE, WORKERS], ids=["one process", "workers"])
+@pytest.mark.parametrize(
+    "workers", [ALONE, pytest.param(WORKERS, marks=pytest.mark.thorough)], ids=["one process", "workers"]
+)
 def test_the_report_comes_before_the_closing_line(suite: pytest.Pytester, workers: tuple[str, ...]) -> None:
     (suite.path / "tests/unit/small/test_fails.py").write_text("def test_fails():\n    assert False\n")
     done = run(suite, *workers)

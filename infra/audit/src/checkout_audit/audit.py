@@ -2,15 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from checkout_audit.drain import InFlight, drain
-from checkout_audit.invariants import Scope
+from checkout_audit.leftovers import work_left
 from checkout_audit.loading import SLICE, Reader, connections, ranges
+from checkout_audit.orders import one_order_per_key
 from checkout_audit.report import Report
 from checkout_audit.snapshot import ClientObservation
+from checkout_audit.streaming import Stream, judge_slices
+from checkout_audit.tables import Among
 from checkout_audit.target import Target
 
 WAIT: Final = 60.0
@@ -71,19 +74,28 @@ def audit(target: Target, options: AuditOptions = AuditOptions(), wait: float = 
 
 
 async def _judge(target: Target, options: AuditOptions, on_slice: Callable[[int, int], None]) -> Report:
-    report = Report()
     ledger = await target.ledger()
     async with connections(target.databases) as databases:
         reader = Reader(databases, ledger)
-        slices = ranges(await reader.subjects(), options.slice_size)
-        total = len(slices) + 1
-        on_slice(0, total)
-        for number, id_range in enumerate(slices, 1):
-            snapshot = await reader.slice(id_range)
-            report.add(replace(snapshot, accounted=options.accounted), Scope.SLICE)
-            on_slice(number, total)
-        report.add(replace(await reader.whole(), history=options.history), Scope.WHOLE)
-        on_slice(total, total)
+        return await judged(reader, ranges(await reader.subjects(), options.slice_size), options, on_slice)
+
+
+async def judged(
+    reader: Reader, slices: Sequence[Among], options: AuditOptions, on_slice: Callable[[int, int], None]
+) -> Report:
+    """Judge slice after slice, then what concerns all of them together."""
+    stream = Stream(reader)
+    await judge_slices(stream, slices, on_slice)
+    report = stream.report
+    keyed, stocked, left, told = (report.findings[number - 1] for number in (1, 5, 8, 10))
+    if stream.keys_seen_twice():
+        keyed.add(0, one_order_per_key(await reader.with_shared_keys()))
+    left.add(0, work_left(replace(await reader.work_left(), accounted=options.accounted)))
+    stream.stock.received.update(reader.initial())
+    stock = await reader.stock()
+    stocked.add(len(stock), stream.stock.violations(stock))
+    if options.history is not None:
+        told.check(await reader.told(options.history))
     if report.tally.unread:
         report.notes.append(
             f"{report.tally.unread} orders were served by the provider sandbox, whose ledger cannot be read now: "

@@ -1,7 +1,8 @@
 """Invariants 5 and 6: no stock and no money appears or disappears."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 from checkout.provider_rules import OPERATIONS
@@ -14,24 +15,48 @@ OUTCOMES: Final = {"authorize": ("ok", "declined"), "book": ("ok", "refused")}
 """Operation -> its possible outcomes; those of other operations are ok."""
 
 
+@dataclass(slots=True)
+class StockTotals:
+    """What was received, and what reservations hold: per SKU, the sums over any number of snapshots."""
+
+    received: Counter[str] = field(default_factory=Counter)
+    held: dict[str, Counter[str]] = field(default_factory=lambda: {RESERVED: Counter(), COMMITTED: Counter()})
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Count the reservations and restocks of a snapshot, and what was there at first."""
+        self.received.update(snapshot.initial)
+        for reservation in snapshot.reservations:
+            self.hold(reservation.status, reservation.lines)
+        for row in snapshot.services["inventory"].journal:
+            if isinstance(row.event, StockReceived):
+                self.received[row.event.sku] += row.event.quantity
+
+    def hold(self, status: str, lines: Mapping[str, int]) -> None:
+        """Count one reservation."""
+        if status in self.held:
+            held = self.held[status]
+            for sku, quantity in lines.items():
+                held[sku] += quantity
+
+    def violations(self, stock: Iterable[StockItem]) -> list[Violation]:
+        """What the stock items say otherwise."""
+        violations: list[Violation] = []
+        reserved, committed = self.held[RESERVED], self.held[COMMITTED]
+        named = set()
+        for item in stock:
+            named.add(item.sku)
+            expected = (self.received[item.sku], reserved[item.sku], committed[item.sku])
+            violations += [Violation(item.sku, what) for what in _unbalanced(item, *expected)]
+        missing = (set(self.received) | set(reserved) | set(committed)) - named
+        violations += [Violation(sku, "is sold, held or received, but has no stock item") for sku in sorted(missing)]
+        return violations
+
+
 def stock_is_conserved(snapshot: Snapshot) -> list[Violation]:
     """5: per SKU, what came in is available, reserved or committed, and the reservations say the same."""
-    quantities: dict[str, Counter[str]] = {RESERVED: Counter(), COMMITTED: Counter()}
-    for reservation in snapshot.reservations:
-        if reservation.status in quantities:
-            quantities[reservation.status].update(reservation.lines)
-    received: Counter[str] = Counter(snapshot.initial)
-    for row in snapshot.services["inventory"].journal:
-        if isinstance(row.event, StockReceived):
-            received[row.event.sku] += row.event.quantity
-    violations: list[Violation] = []
-    for item in snapshot.stock:
-        expected = (received[item.sku], quantities[RESERVED][item.sku], quantities[COMMITTED][item.sku])
-        violations += [Violation(item.sku, what) for what in _unbalanced(item, *expected)]
-    missing = set(received) | set(quantities[RESERVED]) | set(quantities[COMMITTED])
-    missing -= {item.sku for item in snapshot.stock}
-    violations += [Violation(sku, "is sold, held or received, but has no stock item") for sku in sorted(missing)]
-    return violations
+    totals = StockTotals()
+    totals.add(snapshot)
+    return totals.violations(snapshot.stock)
 
 
 def _unbalanced(item: StockItem, received: int, reserved: int, committed: int) -> Iterator[str]:

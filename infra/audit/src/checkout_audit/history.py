@@ -1,14 +1,13 @@
 """Invariant 9: what each service recorded is a path of its state machine, and no step came before its cause."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
 from typing import Final
 
 from checkout.messages import OrderCancelled
 from checkout_audit.commands import ANSWERED_CALL, CAUSES, COMMANDS, EVENTS_OF_COMMAND, PROVIDER_OF, SPONTANEOUS, Effect
 from checkout_audit.replay import SERVICES, differences, replay, stored
 from checkout_audit.rows import InboxRow, JournalRow, name_of, subject_of
-from checkout_audit.snapshot import OrderEvidence, Snapshot, Violation
+from checkout_audit.snapshot import Late, OrderEvidence, Snapshot, Violation
 from checkout_audit.state_machines import MACHINES, START
 from order_service import domain as order
 
@@ -26,11 +25,11 @@ def history_is_a_path(snapshot: Snapshot) -> list[Violation]:
         for service in SERVICES:
             rows = evidence.journal.get(service, [])
             problems = [*_malformed(rows), *_path(service, rows)] or [*_row(service, evidence, rows)]
-            problems += _steps(service, evidence, rows, snapshot.tolerance)
+            problems += _steps(service, evidence, rows, snapshot.late)
             for claim in evidence.inbox.get(service, ()):
-                problems += _claim(service, claim, evidence, snapshot.tolerance)
+                problems += _claim(service, claim, evidence, snapshot.late)
             violations += [Violation(evidence.subject, f"{service}: {what}") for what in problems]
-        violations += [Violation(evidence.subject, f"order: {what}") for what in _reason(evidence, snapshot.tolerance)]
+        violations += [Violation(evidence.subject, f"order: {what}") for what in _reason(evidence, snapshot.late)]
     return violations
 
 
@@ -76,7 +75,7 @@ def _row(service: str, evidence: OrderEvidence, rows: Sequence[JournalRow]) -> I
         yield f"the row has {differences(replayed, row)}"
 
 
-def _steps(service: str, evidence: OrderEvidence, rows: Sequence[JournalRow], tolerance: timedelta) -> Iterator[str]:
+def _steps(service: str, evidence: OrderEvidence, rows: Sequence[JournalRow], late: Late) -> Iterator[str]:
     claims = {claim.id: claim for claim in evidence.inbox.get(service, ())}
     for row in rows:
         command = name_of(row.command)
@@ -85,7 +84,7 @@ def _steps(service: str, evidence: OrderEvidence, rows: Sequence[JournalRow], to
             yield f"{row.name} is on record as the effect of {row.command}, which cannot be"
             continue
         claim = claims.get(row.command)
-        if claim is not None and _late(claim.claimed_at, row.recorded_at, tolerance):
+        if claim is not None and late(claim.claimed_at, row.recorded_at):
             yield f"{row.name} was recorded before its command {command} was claimed"
         if claim is None and not _answered_at_once(command, evidence):
             yield f"{row.name} is the effect of {command}, which was never claimed"
@@ -104,59 +103,55 @@ def _answered_at_once(command: str, evidence: OrderEvidence) -> bool:
     return any(row.operation == operation and row.source != "sandbox" for row in evidence.ledger)
 
 
-def _claim(service: str, claim: InboxRow, evidence: OrderEvidence, tolerance: timedelta) -> Iterator[str]:
+def _claim(service: str, claim: InboxRow, evidence: OrderEvidence, late: Late) -> Iterator[str]:
     command, cause = name_of(claim.id), claim.cause
     if command in ANSWERED_CALL:
         if PROVIDER_OF.get(service) not in evidence.unread:
-            yield from _answer(claim, evidence, ANSWERED_CALL[command], tolerance)
+            yield from _answer(claim, evidence, ANSWERED_CALL[command], late)
     elif cause is None:
         if command not in SPONTANEOUS:
             yield f"{command} was claimed without a cause"
-        elif command == "CancelOrder" and not _before("order", "OrderPlaced", claim, evidence, tolerance):
+        elif command == "CancelOrder" and not _before("order", "OrderPlaced", claim, evidence, late):
             yield "CancelOrder was claimed before the order was placed"
     elif cause == claim.id and command in CAUSES:
-        if not _led_to(CAUSES[command], claim, evidence, tolerance):
+        if not _led_to(CAUSES[command], claim, evidence, late):
             yield f"{command} was claimed before any of {', '.join(CAUSES[command])} was on record"
     elif subject_of(cause) == evidence.subject and name_of(cause) in CAUSES.get(command, {}):
         event = name_of(cause)
-        if not _led_to({event: CAUSES[command][event]}, claim, evidence, tolerance):
+        if not _led_to({event: CAUSES[command][event]}, claim, evidence, late):
             yield f"{command} was claimed before its cause {event} was on record"
     else:
         yield f"{command} was claimed because of {cause}, which cannot lead to it"
 
 
-def _led_to(causes: Mapping[str, str], claim: InboxRow, evidence: OrderEvidence, tolerance: timedelta) -> bool:
+def _led_to(causes: Mapping[str, str], claim: InboxRow, evidence: OrderEvidence, late: Late) -> bool:
     """Whether one of the events was on record before the claim.
 
     A command for an order that was never placed may have been caused by a message from outside, which nobody recorded.
     """
-    if any(_before(owner, event, claim, evidence, tolerance) for event, owner in causes.items()):
+    if any(_before(owner, event, claim, evidence, late) for event, owner in causes.items()):
         return True
     disowned = evidence.order is not None and evidence.order.state.disowned
     return disowned and not any(evidence.recorded(owner, event) for event, owner in causes.items())
 
 
-def _answer(claim: InboxRow, evidence: OrderEvidence, operation: str, tolerance: timedelta) -> Iterator[str]:
+def _answer(claim: InboxRow, evidence: OrderEvidence, operation: str, late: Late) -> Iterator[str]:
     key = f"{evidence.subject}/{operation}"
     entries = [row for row in evidence.ledger if row.key == key]
     if claim.cause != key:
         yield f"{name_of(claim.id)} was claimed because of {claim.cause}, not of the answer to {key}"
     elif not entries:
         yield f"{name_of(claim.id)} was claimed, but the provider's ledger has no {operation}"
-    elif all(_late(entry.at, claim.claimed_at, tolerance) for entry in entries):
+    elif all(late(entry.at, claim.claimed_at) for entry in entries):
         yield f"{name_of(claim.id)} was claimed before the provider's ledger had {operation}"
 
 
-def _before(service: str, event: str, claim: InboxRow, evidence: OrderEvidence, tolerance: timedelta) -> bool:
+def _before(service: str, event: str, claim: InboxRow, evidence: OrderEvidence, late: Late) -> bool:
     row = evidence.recorded(service, event)
-    return row is not None and not _late(row.recorded_at, claim.claimed_at, tolerance)
+    return row is not None and not late(row.recorded_at, claim.claimed_at)
 
 
-def _late(cause: datetime, effect: datetime, tolerance: timedelta) -> bool:
-    return cause > effect + tolerance
-
-
-def _reason(evidence: OrderEvidence, tolerance: timedelta) -> Iterator[str]:
+def _reason(evidence: OrderEvidence, late: Late) -> Iterator[str]:
     """Check that a refusal named as the reason was on record before, and that its event caused the cancellation."""
     row = evidence.recorded("order", "OrderCancelled")
     if row is None or not isinstance(row.event, OrderCancelled):
@@ -165,7 +160,7 @@ def _reason(evidence: OrderEvidence, tolerance: timedelta) -> Iterator[str]:
     if refusal is None:
         return
     refused = evidence.recorded(*refusal)
-    if refused is None or _late(refused.recorded_at, row.recorded_at, tolerance):
+    if refused is None or late(refused.recorded_at, row.recorded_at):
         yield f"cancelled as {row.event.reason} before {refusal[1]} was on record"
     if any(claim.id == row.command and claim.cause is None for claim in evidence.inbox.get("order", ())):
         yield f"cancelled as {row.event.reason} by a command without a cause"

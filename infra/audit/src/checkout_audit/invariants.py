@@ -16,10 +16,13 @@ from order_service.domain import CANCELLED, COMPLETED
 
 
 class Scope(Enum):
-    """What a snapshot must hold for an invariant to be judged on it."""
+    """What an invariant is judged on.
+
+    A key of two orders in two slices contradicts invariant 1, which `streaming` looks for besides.
+    """
 
     SLICE = "everything about some subjects"
-    WHOLE = "the rows of all orders and reservations, and all stock"
+    WHOLE = "all of them together: sums, and what clients were told"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ INVARIANTS: Final = (
         1,
         "accepted once",
         "every accepted order exists exactly once, and its Idempotency-Key maps to exactly one order",
-        Scope.WHOLE,
+        Scope.SLICE,
         exist_once,
         lambda snapshot: len(accepted(snapshot)),
     ),

@@ -14,6 +14,7 @@ import httpx
 from checkout.messages import Money
 from checkout_audit.errors import Unreachable
 from checkout_audit.rows import LedgerRow
+from checkout_audit.tables import Among, Range
 from sagakit.web.auth import issue_token
 
 PAGE: Final = 200
@@ -33,6 +34,12 @@ class Ledger:
         start = 0 if low is None else bisect_left(self._entries, low, key=_order_id)
         end = len(self._entries) if high is None else bisect_left(self._entries, high, key=_order_id)
         return tuple(self._entries[start:end])
+
+    def among(self, among: Among) -> tuple[LedgerRow, ...]:
+        """The entries of the orders in a range, or of some orders."""
+        if isinstance(among, Range):
+            return self.between(among.low, among.high)
+        return tuple(row for one in among.ids for row in self.between(one, f"{one}0"))
 
 
 @dataclass(frozen=True, slots=True)

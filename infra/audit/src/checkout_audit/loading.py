@@ -1,7 +1,7 @@
 """Loading: each database in one REPEATABLE READ READ ONLY transaction, in slices of bounded size."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from math import ceil
@@ -17,9 +17,11 @@ from checkout.messages import SERVICES
 from checkout_audit import tables
 from checkout_audit.errors import DatabaseUnreachable, Unreachable
 from checkout_audit.ledger import Ledger
-from checkout_audit.rows import Records
-from checkout_audit.snapshot import Snapshot
-from checkout_audit.tables import ALL, Range
+from checkout_audit.rows import OrderRow, Records, subject_of
+from checkout_audit.snapshot import ClientObservation, Snapshot
+from checkout_audit.sources import Bundle, bundles
+from checkout_audit.tables import ALL, Among, Exactly, Range, Subjects
+from inventory_service.domain import StockItem
 
 SLICE: Final = 2500  # orders
 _MAX_SLICES: Final = 4096
@@ -101,23 +103,51 @@ class Reader:
 
         return max(await asyncio.gather(*(count(service) for service in SERVICES)))
 
-    async def whole(self) -> Snapshot:
-        """What concerns all orders together: which were accepted, their keys, and the stock that they hold."""
-        orders, inventory = self.at["order"], self.at["inventory"]
-        accepted = Records(
-            inbox=await tables.inbox(orders, "order", ALL, name="PlaceOrder"),
-            journal=await tables.journal(orders, "order", ALL, name="OrderPlaced", brief=True),
-        )
-        restocked = Records(journal=await tables.journal(inventory, "inventory", ALL, name="StockReceived"))
-        return Snapshot(
-            orders=await tables.orders(orders, ALL, brief=True),
-            reservations=await tables.reservations(inventory, ALL),
-            stock=await tables.stock(inventory),
-            services={**dict.fromkeys(SERVICES, Records()), "order": accepted, "inventory": restocked},
-            initial={product.sku: product.stock for product in CATALOGUE},
-        )
+    async def with_shared_keys(self) -> Snapshot:
+        """The orders whose customer and Idempotency-Key another order has too."""
+        table = tables.ENTITIES["order"].c
+        shared = select(table.idempotency_key).group_by(table.customer, table.idempotency_key).having(func.count() > 1)
+        keys = [str(key) for (key,) in await self.at["order"].execute(shared) if key is not None]
+        return Snapshot(orders=await tables.orders(self.at["order"], Exactly(tuple(keys)), True, "idempotency_key"))
 
-    async def slice(self, among: Range) -> Snapshot:
+    def initial(self) -> Mapping[str, int]:
+        """The stock at first, by SKU."""
+        return {product.sku: product.stock for product in CATALOGUE}
+
+    async def stock(self) -> tuple[StockItem, ...]:
+        """All stock items."""
+        return await tables.stock(self.at["inventory"])
+
+    async def work_left(self) -> Snapshot:
+        """The outboxes and dead letters, and what was claimed about the calls that wait."""
+        services = {}
+        for service, connection in self.at.items():
+            outbox = await tables.outbox(connection, service, ALL)
+            calls = Subjects(tuple(sorted({subject_of(row.id) for row in outbox if row.is_call})))
+            services[service] = Records(
+                inbox=await tables.inbox(connection, service, calls) if calls.ids else (),
+                outbox=outbox,
+                dead_letters=await tables.dead_letters(connection, service, ALL),
+            )
+        return Snapshot(services=services)
+
+    async def told(self, history: Sequence[ClientObservation]) -> Snapshot:
+        """The orders that clients were told about, and what they were told."""
+        ids = sorted({one.order_id for one in history if one.order_id is not None})
+        keys = sorted({one.key for one in history})
+        rows: dict[str, OrderRow] = {}
+        for column, values in (("order_id", ids), ("idempotency_key", keys)):
+            for first in range(0, len(values), SLICE):
+                some = Exactly(tuple(values[first : first + SLICE]))
+                found = await tables.orders(self.at["order"], some, brief=True, by=column)
+                rows.update((row.order_id, row) for row in found)
+        return Snapshot(orders=tuple(rows.values()), history=tuple(history))
+
+    async def bundles(self, among: Among) -> dict[bytes, Bundle]:
+        """The same rows as `slice` reads, undecoded, by subject. Raises Unmarkable."""
+        return await bundles(self.at, among, self.ledger.among(among) if self.ledger else ())
+
+    async def slice(self, among: Among) -> Snapshot:
         """Everything about the subjects in a range, and the dead letters whose ids are in it."""
         at = self.at
         records = dict(
@@ -130,7 +160,7 @@ class Reader:
             tables.shipments(at["shipping"], among),
         )
         instant = [await tables.ledger(at[service], service, among) for service in tables.WITH_LEDGER]
-        sandbox = self.ledger.between(among.low, among.high) if self.ledger else ()
+        sandbox = self.ledger.among(among) if self.ledger else ()
         return Snapshot(
             orders=orders,
             reservations=reservations,
@@ -141,7 +171,7 @@ class Reader:
             sandbox_read=self.ledger is not None,
         )
 
-    async def _records(self, service: str, among: Range) -> Records:
+    async def _records(self, service: str, among: Among) -> Records:
         connection = self.at[service]
         return Records(
             inbox=await tables.inbox(connection, service, among),

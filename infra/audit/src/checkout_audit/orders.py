@@ -35,6 +35,11 @@ def placed(snapshot: Snapshot) -> list[OrderRow]:
 
 def exist_once(snapshot: Snapshot) -> list[Violation]:
     """1: accepted = existing, one order per key, one key per order."""
+    return [*accepted_is_existing(snapshot), *one_order_per_key(snapshot)]
+
+
+def accepted_is_existing(snapshot: Snapshot) -> list[Violation]:
+    """The part of 1 that looks at each order by itself."""
     rows, sources = placed(snapshot), accepted(snapshot)
     counts = Counter(row.order_id for row in rows)
     violations = [Violation(order_id, f"exists {count} times") for order_id, count in counts.items() if count > 1]
@@ -43,14 +48,26 @@ def exist_once(snapshot: Snapshot) -> list[Violation]:
         for order_id, source in sources.items()
         if order_id not in counts
     ]
-    owners: dict[tuple[str, str], str] = {}
     for row in rows:
-        violations += [Violation(row.order_id, what) for what in _origin(row, row.order_id in sources, owners)]
+        violations += [Violation(row.order_id, what) for what in _origin(row, row.order_id in sources)]
     return violations
 
 
-def _origin(row: OrderRow, is_accepted: bool, owners: dict[tuple[str, str], str]) -> Iterator[str]:
-    """Check where an order comes from; `owners` maps a customer and a key to the first order that has them."""
+def one_order_per_key(snapshot: Snapshot) -> list[Violation]:
+    """The part of 1 that compares orders with each other."""
+    violations: list[Violation] = []
+    owners: dict[tuple[str, str], str] = {}
+    for row in placed(snapshot):
+        if row.customer is None or not row.state.idempotency_key or row.state.disowned:
+            continue
+        first = owners.setdefault((row.customer, row.state.idempotency_key), row.order_id)
+        if first != row.order_id:
+            violations.append(Violation(row.order_id, f"has the same customer and Idempotency-Key as {first}"))
+    return violations
+
+
+def _origin(row: OrderRow, is_accepted: bool) -> Iterator[str]:
+    """Check where an order comes from."""
     if row.state.disowned:
         if is_accepted or row.customer is not None or row.status != domain.CANCELLED:
             yield "was placed, and yet disowned as unknown"
@@ -59,10 +76,6 @@ def _origin(row: OrderRow, is_accepted: bool, owners: dict[tuple[str, str], str]
         yield "exists without ever having been accepted"
     if not row.state.idempotency_key or row.customer is None:
         yield "has no Idempotency-Key, or no customer"
-        return
-    first = owners.setdefault((row.customer, row.state.idempotency_key), row.order_id)
-    if first != row.order_id:
-        yield f"has the same customer and Idempotency-Key as {first}"
 
 
 def ended(snapshot: Snapshot) -> list[Violation]:

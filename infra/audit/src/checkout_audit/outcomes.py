@@ -68,7 +68,7 @@ def _not_done(evidence: OrderEvidence) -> Iterator[str]:
 def _not_as_ordered(evidence: OrderEvidence, checkout: Checkout) -> Iterator[str]:
     if evidence.order and evidence.order.customer != checkout.customer:
         yield f"belongs to {evidence.order.customer}, but was ordered by {checkout.customer}"
-    if not _adds_up(checkout):
+    if not adds_up(checkout):
         yield "has a total that is not the sum of its lines"
     ordered = lines_of(checkout)
     if evidence.reservation and dict(evidence.reservation.lines) != ordered:
@@ -79,7 +79,8 @@ def _not_as_ordered(evidence: OrderEvidence, checkout: Checkout) -> Iterator[str
         yield from _not_sent_as_ordered(evidence.shipment.checkout, checkout)
 
 
-def _adds_up(checkout: Checkout) -> bool:
+def adds_up(checkout: Checkout) -> bool:
+    """Whether the total is the sum of the lines, in their currency."""
     total = sum(line.quantity * line.unit_price.amount for line in checkout.lines)
     currencies = {line.unit_price.currency for line in checkout.lines}
     return checkout.total.amount == total and currencies == {checkout.total.currency}

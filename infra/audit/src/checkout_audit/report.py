@@ -1,7 +1,7 @@
 """The verdict: per invariant how much was checked and what violates it, and a tally of what there was to check."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
@@ -33,9 +33,12 @@ class Finding:
 
     def check(self, snapshot: Snapshot) -> None:
         """Check one more snapshot."""
-        violations = self.invariant.check(snapshot)
+        self.add(self.invariant.population(snapshot), self.invariant.check(snapshot))
+
+    def add(self, checked: int, violations: Sequence[Violation]) -> None:
+        """Count what was checked, and what violates it."""
         self.judged = True
-        self.checked += self.invariant.population(snapshot)
+        self.checked += checked
         self.violated += len(violations)
         self.violations += violations[: KEPT - len(self.violations)]
 
@@ -70,6 +73,14 @@ class Tally:
             self.compensations.update(_compensated(evidence))
             self.races.update(_raced(evidence))
             self.unread += bool(evidence.unread)
+
+    def repeat(self, one: "Tally", times: int) -> None:
+        """Count what another tally has so many times, but for the money, which differs."""
+        for name in ("orders", "cancelled", "events", "compensations", "races"):
+            mine: Counter[str] = getattr(self, name)
+            for what, count in getattr(one, name).items():
+                mine[what] += count * times
+        self.unread += one.unread * times
 
 
 def _compensated(evidence: OrderEvidence) -> Iterable[str]:
@@ -126,6 +137,13 @@ class Report:
                 finding.check(snapshot)
         if Scope.SLICE in scopes:
             self.tally.add(snapshot)
+
+    def repeat(self, one: "Report", times: int) -> None:
+        """Count a report without violations so many times, but for the money, which differs."""
+        for mine, finding in zip(self.findings, one.findings, strict=True):
+            if finding.judged:
+                mine.add(finding.checked * times, ())
+        self.tally.repeat(one.tally, times)
 
     def document(self) -> dict[str, Any]:
         """The report as JSON values."""

@@ -3,9 +3,9 @@
 A snapshot holds all orders, or a slice of them: everything whose subject lies in one range of ids.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final
 
@@ -18,6 +18,8 @@ from shipping_service.domain import Shipment
 PLACEHOLDER: Final = "NEW"
 """The status of a row that was inserted only to be locked."""
 CLOCK_TOLERANCE: Final = timedelta(milliseconds=100)
+Late = Callable[[datetime, datetime], bool]
+"""Whether a cause came after its effect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,10 @@ class Snapshot:
     history: tuple[ClientObservation, ...] | None = None
     accounted: frozenset[str] = frozenset()
     tolerance: timedelta = CLOCK_TOLERANCE
+
+    def late(self, cause: datetime, effect: datetime) -> bool:
+        """Whether a cause came after its effect, by more than two clocks may differ."""
+        return cause > effect + self.tolerance
 
     @cached_property
     def evidence(self) -> Mapping[str, OrderEvidence]:

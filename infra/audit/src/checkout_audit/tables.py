@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, collate, null, select
+from sqlalchemy import ColumnElement, Select, Table, and_, collate, false, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checkout.messages import Money
@@ -56,6 +56,29 @@ class Range:
         return conditions
 
 
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """These subjects, and all ids that begin with one of them: `{subject}/{Name}`."""
+
+    ids: tuple[str, ...]
+
+    def of(self, column: ColumnElement[str]) -> list[ColumnElement[bool]]:
+        """The condition that keeps a column among them; "0" is the character after "/"."""
+        return [or_(false(), *(and_(column >= one, column < f"{one}0") for one in self.ids))]
+
+
+@dataclass(frozen=True, slots=True)
+class Exactly:
+    """These values, of whatever column."""
+
+    values: tuple[str, ...]
+
+    def of(self, column: ColumnElement[str]) -> list[ColumnElement[bool]]:
+        """The condition that keeps a column among them."""
+        return [column.in_(self.values)]
+
+
+Among = Range | Subjects
 ALL: Final = Range()
 
 
@@ -71,22 +94,24 @@ async def _streamed(connection: AsyncConnection, statement: Select[Any], make: C
             yield make(row)
 
 
-async def orders(connection: AsyncConnection, among: Range, brief: bool = False) -> tuple[OrderRow, ...]:
-    """Orders; `brief` leaves out what was ordered."""
+async def orders(
+    connection: AsyncConnection, among: Among | Exactly, brief: bool = False, by: str = "order_id"
+) -> tuple[OrderRow, ...]:
+    """Orders, found by one of their columns; `brief` leaves out what was ordered."""
     table = order.ORDERS
     left_out = ("checkout", "fingerprint") if brief else ()
     columns = [null().label(column.name) if column.name in left_out else column for column in table.columns]
     return await rows(
         connection,
-        select(*columns).where(*among.of(table.c.order_id)),
+        select(*columns).where(*among.of(table.c[by])),
         lambda row: OrderRow(order.read(row), row.settled, row.customer),
     )
 
 
-async def reservations(connection: AsyncConnection, among: Range) -> tuple[Reservation, ...]:
+async def reservations(connection: AsyncConnection, among: Among) -> tuple[Reservation, ...]:
     """Reservations by order."""
     table = inventory.RESERVATIONS
-    return await rows(connection, select(table).where(*among.of(table.c.order_id)), inventory.read)
+    return await rows(connection, select(table).where(*among.of(table.c.order_id)), inventory.RESERVATIONS_ROWS.read)
 
 
 async def stock(connection: AsyncConnection) -> tuple[StockItem, ...]:
@@ -96,23 +121,23 @@ async def stock(connection: AsyncConnection) -> tuple[StockItem, ...]:
     return await rows(connection, select(*columns), lambda row: StockItem(*row))
 
 
-async def payments(connection: AsyncConnection, among: Range) -> tuple[PaymentRow, ...]:
+async def payments(connection: AsyncConnection, among: Among) -> tuple[PaymentRow, ...]:
     """Payments by order."""
     table = payment.PAYMENTS
     return await rows(
         connection,
         select(table).where(*among.of(table.c.order_id)),
-        lambda row: PaymentRow(payment.read(row), row.amount, row.currency),
+        lambda row: PaymentRow(payment.ROWS.read(row), row.amount, row.currency),
     )
 
 
-async def shipments(connection: AsyncConnection, among: Range) -> tuple[Shipment, ...]:
+async def shipments(connection: AsyncConnection, among: Among) -> tuple[Shipment, ...]:
     """Shipments by order."""
     table = shipping.SHIPMENTS
-    return await rows(connection, select(table).where(*among.of(table.c.order_id)), shipping.read)
+    return await rows(connection, select(table).where(*among.of(table.c.order_id)), shipping.ROWS.read)
 
 
-async def ledger(connection: AsyncConnection, service: str, among: Range) -> tuple[LedgerRow, ...]:
+async def ledger(connection: AsyncConnection, service: str, among: Among) -> tuple[LedgerRow, ...]:
     """The effects that an instant provider recorded in this service's database."""
     table = METADATA[service].tables["ledger"]
 
@@ -123,7 +148,7 @@ async def ledger(connection: AsyncConnection, service: str, among: Range) -> tup
     return await rows(connection, select(table).where(*among.of(table.c.key)), make)
 
 
-async def inbox(connection: AsyncConnection, service: str, among: Range, name: str = "") -> tuple[InboxRow, ...]:
+async def inbox(connection: AsyncConnection, service: str, among: Among, name: str = "") -> tuple[InboxRow, ...]:
     """Claims of commands; with `name`, of one kind of command."""
     table = METADATA[service].tables["inbox"]
     statement = select(table).where(*among.of(table.c.id))
@@ -133,7 +158,7 @@ async def inbox(connection: AsyncConnection, service: str, among: Range, name: s
 
 
 async def journal(
-    connection: AsyncConnection, service: str, among: Range, name: str = "", brief: bool = False
+    connection: AsyncConnection, service: str, among: Among, name: str = "", brief: bool = False
 ) -> tuple[JournalRow, ...]:
     """Recorded events; with `name`, of one kind; `brief` leaves out their data."""
     table = METADATA[service].tables["journal"]
@@ -159,14 +184,14 @@ def _decoded(vocabulary: Vocabulary, name: str, data: str) -> Any:
         return None
 
 
-async def outbox(connection: AsyncConnection, service: str, among: Range) -> tuple[OutboxRow, ...]:
+async def outbox(connection: AsyncConnection, service: str, among: Among) -> tuple[OutboxRow, ...]:
     """Messages and calls that are waiting."""
     table: Table = METADATA[service].tables["outbox"]
     columns = (table.c.id, table.c.channel, table.c.is_call, table.c.attempts, table.c.created_at)
     return await rows(connection, select(*columns).where(*among.of(table.c.id)), lambda row: OutboxRow(*row))
 
 
-async def dead_letters(connection: AsyncConnection, service: str, among: Range) -> tuple[DeadLetterRow, ...]:
+async def dead_letters(connection: AsyncConnection, service: str, among: Among) -> tuple[DeadLetterRow, ...]:
     """Dead letters that are not resolved."""
     table = METADATA[service].tables["dead_letter"].c
     statement = select(table.id, table.cause, table.at).where(

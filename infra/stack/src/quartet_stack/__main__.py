@@ -20,6 +20,7 @@ COMMANDS = {
     "config": "quartet_stack.commands.config:main",
     "attention": "quartet_stack.commands.attention:main",
     "uninstall": "quartet_stack.commands.uninstall:main",
+    "console": "quartet_stack.commands.console:main",
     "token": "quartet_stack.commands.quick:token",
     "keys": "quartet_stack.commands.quick:keys",
     "check": "quartet_stack.commands.quick:check",

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 
 PREFIXES = (
     "SAGA_",
+    "ADMISSION_",
     "TEMPORAL_",
     "KAFKA_",
     "SNS_",

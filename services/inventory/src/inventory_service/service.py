@@ -3,6 +3,8 @@
 from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
+from checkout.saga import PHASES
+from checkout.sealing import SEALED
 from inventory_service.domain import StockReceived, evolve
 from inventory_service.handlers import COMMANDS
 from inventory_service.reactions import REACTIONS
@@ -17,4 +19,6 @@ SERVICE: Final = Service(
     wire=PUBLIC,
     private=(StockReceived,),
     reactions=REACTIONS,
+    phases=PHASES,
+    sealed=SEALED,
 )

@@ -1,9 +1,8 @@
 """The inventory database: stock items and reservations. Rows are locked when loaded, and saved many at a time."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, MetaData, Table, func, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -12,7 +11,9 @@ from checkout.messages import ReleaseStock, ReserveStock
 from inventory_service.domain import NEW, Reservation, Restock, StockItem, StockState
 from sagakit.message import Command
 from sagakit.ports import RowsLocked
-from sagakit.postgres.rows import Cte, EntityRows, EntitySet, held_by_others, lock
+from sagakit.postgres.entities import EntityRows, EntitySet
+from sagakit.postgres.rows import Cte, claim_and_lock, held_by_others, locked
+from sagakit.postgres.session import Session
 from sagakit.postgres.tables import Id, Text, machinery
 
 METADATA: Final = MetaData()
@@ -42,8 +43,6 @@ STOCK: Final = Table(
 )
 machinery(METADATA)
 
-_lines: Final = msgspec.json.Decoder(dict[str, int])
-
 
 async def seed(connection: AsyncConnection) -> None:
     """Insert the stock items of the catalogue; existing ones stay as they are."""
@@ -64,31 +63,8 @@ async def seed(connection: AsyncConnection) -> None:
     )
 
 
-def read(row: Any) -> Reservation:
-    """The reservation in a row of `reservations`."""
-    lines = _lines.decode(row.lines) if row.lines else {}
-    return Reservation(row.order_id, row.status, lines, row.closed, row.customer or "")
-
-
-def write(reservation: Reservation) -> dict[str, Any]:
-    """The values of the columns of a reservation."""
-    lines = msgspec.json.encode(reservation.lines).decode() if reservation.lines else None
-    return {
-        "status": reservation.status,
-        "closed": reservation.closed,
-        "customer": reservation.customer or None,
-        "lines": lines,
-    }
-
-
-_RESERVATIONS: Final = EntityRows(
-    table="reservations",
-    new=Reservation,
-    read=read,
-    write=write,
-    mutable=(("status", "text"), ("closed", "boolean")),
-    write_once=(("customer", "text"), ("lines", "text")),
-    created_by=(ReserveStock, ReleaseStock),
+RESERVATIONS_ROWS: Final = EntityRows(
+    RESERVATIONS, Reservation, write_once=("customer", "lines"), created_by=(ReserveStock, ReleaseStock)
 )
 
 
@@ -134,35 +110,32 @@ UPDATE_STOCK: Final = (
 class InventoryRows:
     """Loads and saves reservations with their stock items. Rows are locked in one order: reservations, then items."""
 
-    def placeholders(self, commands: Sequence[Command]) -> Cte | None:
-        """The statement that inserts missing reservations, or None."""
-        return _RESERVATIONS.placeholders(commands)
-
     async def load(
-        self, connection: AsyncConnection, commands: Sequence[Command], nudged: Sequence[str]
-    ) -> StockWorkingSet:
-        """Lock and load the reservations, and the stock items that they or the commands name.
+        self, session: Session, commands: Sequence[Command], nudged: Sequence[str], claim: Cte | None
+    ) -> tuple[set[str], StockWorkingSet]:
+        """Execute `claim`; lock and load the reservations, and the stock items that they or the commands name.
 
         Raises:
             RowsLocked: Another transaction holds some of the rows; it names the subjects concerned.
         """
         about_orders = [command for command in commands if not isinstance(command, Restock)]
-        reservations = await _RESERVATIONS.load(connection, about_orders, nudged)
+        fresh, reservations = await RESERVATIONS_ROWS.load(session, about_orders, nudged, claim)
         needs = [
             (command.subject, skus_named_by(command) | set(reservations.get(command.subject, command).lines))
             for command in commands
         ]
         skus = sorted({sku for _, names in needs for sku in names})
-        rows = await lock(connection, "stock_items", "sku", "received, available, reserved, committed", skus)
-        items = {row.sku: StockItem(*row) for row in rows}
+        columns = ("received", "available", "reserved", "committed")
+        _, rows = await claim_and_lock(session, None, locked("stock_items", "sku", columns, skus))
+        items = {row[0]: StockItem(*row) for row in rows}
         missing = [sku for sku in skus if sku not in items]
-        if locked := set(await held_by_others(connection, "stock_items", "sku", missing)):
-            raise RowsLocked(frozenset(subject for subject, names in needs if names & locked))
-        return StockWorkingSet(reservations, items)
+        if held := set(await held_by_others(session, "stock_items", "sku", missing)):
+            raise RowsLocked(frozenset(subject for subject, names in needs if names & held))
+        return fresh, StockWorkingSet(reservations, items)
 
     def changes(self, working: StockWorkingSet) -> list[Cte]:
         """The statements that write what has changed."""
-        parts = _RESERVATIONS.changes(working.reservations)
+        parts = RESERVATIONS_ROWS.changes(working.reservations)
         if working.moved:
             items = [working.items[sku] for sku in sorted(working.moved)]
             values = {

@@ -8,11 +8,13 @@ from fastapi import Depends, Header, Query
 from starlette.responses import Response
 
 from checkout.messages import CancelOrder, OrderCancelled, OrderCompleted
+from order_service.admission import Admission
 from order_service.documents import (
     CANCELLED_ALREADY,
     CONFIRMED_ALREADY,
     DISOWNED,
     FOLLOWED,
+    OVERLOADED,
     PLACED,
     STATUSES,
     Order,
@@ -23,6 +25,7 @@ from order_service.placing import Placing
 from order_service.plain import read_plain_order
 from order_service.queries import OrderQueries
 from order_service.schemas import OrderBody, ReceivedOrder, order_out
+from order_service.sign_in import sign_in_routes
 from sagakit import modes, telemetry
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
@@ -68,7 +71,7 @@ def router(context: ServiceContext) -> ShortcutRouter:
     """All routes of the order service."""
     orders = Orders(context)
     routes = ShortcutRouter()
-    about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, DISOWNED, tag="orders")
+    about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, DISOWNED, OVERLOADED, tag="orders")
     routes.add_api_route("/orders", orders.place, methods=["POST"], status_code=202, **about)
     routes.add_shortcut("/orders", orders.place_plain)
     about = described("list_orders", {200: OrderPage}, tag="orders")
@@ -80,6 +83,7 @@ def router(context: ServiceContext) -> ShortcutRouter:
     routes.add_api_route("/orders/{order_id}/cancel", orders.cancel, methods=["POST"], **about)
     about = described("follow_order", FOLLOWED, TOO_MANY_STREAMS, tag="orders", examples=ORDER_EXAMPLE)
     routes.add_api_route("/orders/{order_id}/events", orders.events, methods=["GET"], **about)
+    routes.include_router(sign_in_routes(context.database))
     routes.include_router(operations_router(context, orders.queries.owner))
     return routes
 
@@ -94,7 +98,7 @@ class Orders:
         self._dispatcher, self._watcher = context.engine.dispatcher, context.engine.watcher
         self._feeds = Feeds(self._news, self._watcher, STREAM_POLL)
         self._streams = StreamLimit(settings.streams_per_customer)
-        self._placing = Placing(self.queries, self._dispatcher, settings)
+        self._placing = Placing(self.queries, self._dispatcher, Admission.of(context), settings)
 
     async def place(
         self, order: OrderBody, caller: Customer, key: IdempotencyKey, wait: PreferWait, drain: Draining

@@ -8,7 +8,7 @@ from order_service.api import router
 from order_service.disowner import Disowner
 from order_service.service import SERVICE
 from order_service.sweeper import Sweeper
-from order_service.unsettled import UNSETTLED
+from order_service.unsettled import UNSETTLED, UNSETTLED_BY_STATUS
 from sagakit.app.host import ServiceContext, ServiceDefinition
 
 
@@ -35,4 +35,5 @@ DEFINITION: Final = ServiceDefinition(
     seed=store.seed,
     concerns=(UNSETTLED,),
     background=background,
+    unsettled=UNSETTLED_BY_STATUS,
 )

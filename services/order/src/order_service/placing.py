@@ -8,6 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from checkout import limits
 from checkout.messages import Checkout, Line, Money, OrderCancelled, OrderPlaced, PlaceOrder
 from checkout.sealing import seal_checkout
+from order_service.admission import Admission
 from order_service.queries import OrderQueries
 from order_service.schemas import ReceivedOrder, UnacceptableOrder
 from sagakit import telemetry
@@ -27,8 +28,8 @@ def order_id_of(customer: str, key: str) -> str:
 class Placing:
     """Places orders, each once, however often it is sent."""
 
-    def __init__(self, queries: OrderQueries, dispatcher: Dispatcher, settings: Settings) -> None:
-        self._queries, self._dispatcher = queries, dispatcher
+    def __init__(self, queries: OrderQueries, dispatcher: Dispatcher, admission: Admission, settings: Settings) -> None:
+        self._queries, self._dispatcher, self._admission = queries, dispatcher, admission
         self._sealers = sealer(settings.seal_key_payment), sealer(settings.seal_key_shipping)
 
     async def place(self, order: ReceivedOrder, customer: str, key: str) -> str:
@@ -36,10 +37,13 @@ class Placing:
 
         Raises:
             RequestValidationError: It is new, and its body is not acceptable.
-            Problem: It is new and cannot be priced, its messages came before it, or the key is that of another order.
+            Problem: It is new, and there is no room for it, or it cannot be priced; or its messages came before it, or
+                the key is that of another order.
         """
         order_id = order_id_of(customer, key)
-        if await self._fingerprint_under(order_id, order, customer, key) != order.fingerprint():
+        async with self._admission.admitted(order_id):
+            fingerprint = await self._fingerprint_under(order_id, order, customer, key)
+        if fingerprint != order.fingerprint():
             raise Problem(
                 422,
                 "idempotency_key_reused",

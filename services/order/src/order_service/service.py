@@ -3,6 +3,8 @@
 from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
+from checkout.saga import PHASES
+from checkout.sealing import SEALED
 from order_service.domain import PRIVATE, absent, evolve, owed, undecided
 from order_service.handlers import COMMANDS
 from order_service.reactions import REACTIONS
@@ -18,4 +20,6 @@ SERVICE: Final = Service(
     private=PRIVATE,
     reactions=REACTIONS,
     progress=SagaProgress(owed, undecided, finished=lambda order: order.settled, absent=absent),
+    phases=PHASES,
+    sealed=SEALED,
 )

@@ -1,8 +1,9 @@
 """The order database: one row per order. Rows are locked when they are loaded, and saved many at a time."""
 
+from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -20,9 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checkout.catalogue import CATALOGUE as SEED
 from checkout.catalogue import CURRENCY
-from checkout.messages import Checkout, PlaceOrder
+from checkout.messages import PlaceOrder
 from order_service.domain import NEW, DisownOrder, Order
-from sagakit.postgres.rows import EntityRows
+from order_service.handlers import COMMANDS
+from sagakit.postgres.entities import EntityRows
 from sagakit.postgres.tables import Id, Text, machinery
 
 METADATA: Final = MetaData()
@@ -57,9 +59,14 @@ CATALOGUE: Final = Table(
     Column("price", BigInteger, nullable=False),
     Column("currency", Text, nullable=False),
 )
+SIGN_IN_CODES: Final = Table(
+    "sign_in_code",
+    METADATA,
+    Column("digest", Id, primary_key=True),
+    Column("sealed", Text, nullable=False),
+    Column("expires_at", DateTime(timezone=True), nullable=False),
+)
 machinery(METADATA)
-
-_checkout: Final = msgspec.json.Decoder(Checkout)
 
 
 async def seed(connection: AsyncConnection) -> None:
@@ -79,59 +86,33 @@ async def seed(connection: AsyncConnection) -> None:
     )
 
 
-def read(row: Any) -> Order:
-    """The order in a row that has the columns of `rows`."""
-    return Order(
-        order_id=row.order_id,
-        status=row.status,
-        cancellation_reason=row.cancellation_reason,
-        idempotency_key=row.idempotency_key or "",
-        fingerprint=row.fingerprint or "",
-        checkout=_checkout.decode(row.checkout) if row.checkout else None,
-        stock_settled=row.stock_settled,
-        payment_settled=row.payment_settled,
-        shipment_settled=row.shipment_settled,
+def _entities(nudge_after: float) -> EntityRows:
+    return EntityRows(
+        ORDERS,
+        Order,
+        write_once=("customer", "idempotency_key", "fingerprint", "checkout"),
+        created_by=(PlaceOrder, DisownOrder),
+        derived={
+            "customer": lambda order: order.checkout.customer if order.checkout else None,
+            "settled": attrgetter("settled"),
+        },
+        narrow=tuple(COMMANDS),
+        on_write={
+            "updated_at": "now()",
+            "nudges": "0",
+            "nudge_at": "now() + make_interval(secs => :nudge_after)",
+        },
+        parameters={"nudge_after": nudge_after},
     )
 
 
-def write(order: Order) -> dict[str, Any]:
-    """The values of the columns of `rows`."""
-    return {
-        "status": order.status,
-        "cancellation_reason": order.cancellation_reason,
-        "stock_settled": order.stock_settled,
-        "payment_settled": order.payment_settled,
-        "shipment_settled": order.shipment_settled,
-        "settled": order.settled,
-        "customer": order.checkout.customer if order.checkout else None,
-        "idempotency_key": order.idempotency_key or None,
-        "fingerprint": order.fingerprint or None,
-        "checkout": msgspec.json.encode(order.checkout).decode() if order.checkout else None,
-    }
+read: Final[Callable[[Any], Order]] = _entities(0).read
+write: Final[Callable[[Order], dict[str, Any]]] = _entities(0).write
 
 
 def rows(nudge_after: float) -> EntityRows:
-    """How orders are loaded and saved. Every change of an order postpones its next nudge by `nudge_after` seconds."""
-    return EntityRows(
-        table="orders",
-        new=Order,
-        read=read,
-        write=write,
-        mutable=(
-            ("status", "text"),
-            ("cancellation_reason", "text"),
-            ("stock_settled", "boolean"),
-            ("payment_settled", "boolean"),
-            ("shipment_settled", "boolean"),
-            ("settled", "boolean"),
-        ),
-        write_once=(
-            ("customer", "text"),
-            ("idempotency_key", "text"),
-            ("fingerprint", "text"),
-            ("checkout", "text"),
-        ),
-        created_by=(PlaceOrder, DisownOrder),
-        on_update="updated_at = now(), nudges = 0, nudge_at = now() + make_interval(secs => :nudge_after)",
-        parameters={"nudge_after": nudge_after},
-    )
+    """How orders are loaded and saved. Every change of an order postpones its next nudge by `nudge_after` seconds.
+
+    No command reads what was ordered; a nudge does, to send it again.
+    """
+    return _entities(nudge_after)

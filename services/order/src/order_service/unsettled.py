@@ -11,6 +11,11 @@ UNSETTLED_ORDERS: Final = (
     "SELECT order_id, 'unsettled-order', created_at, status || ' for too long', status FROM orders "
     "WHERE NOT settled AND status <> 'NEW' AND created_at < now() - make_interval(secs => :after)"
 )
+UNSETTLED_BY_STATUS: Final = (
+    "SELECT status AS label, count(*) AS number, "
+    "CAST(extract(epoch FROM clock_timestamp() - min(created_at)) AS float8) AS age "
+    "FROM orders WHERE NOT settled AND status <> 'NEW' GROUP BY status"
+)
 
 
 async def nudge(engine: ServiceEngine, order_id: str) -> Pushed:

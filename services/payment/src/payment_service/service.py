@@ -3,6 +3,8 @@
 from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
+from checkout.saga import PHASES
+from checkout.sealing import SEALED
 from payment_service.domain import PRIVATE, evolve
 from payment_service.gateway import call, endings, outcome
 from payment_service.handlers import COMMANDS
@@ -19,4 +21,6 @@ SERVICE: Final = Service(
     private=PRIVATE,
     reactions=REACTIONS,
     provider=ProviderPort(call, outcome, endings),
+    phases=PHASES,
+    sealed=SEALED,
 )

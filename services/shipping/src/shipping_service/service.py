@@ -3,6 +3,8 @@
 from typing import Final
 
 from checkout.messages import EVENTS_OF, PUBLIC
+from checkout.saga import PHASES
+from checkout.sealing import SEALED
 from sagakit.message import Vocabulary
 from sagakit.service import ProviderPort, Service
 from shipping_service.carrier import call, endings, outcome
@@ -19,4 +21,6 @@ SERVICE: Final = Service(
     private=PRIVATE,
     reactions=REACTIONS,
     provider=ProviderPort(call, outcome, endings),
+    phases=PHASES,
+    sealed=SEALED,
 )

@@ -1,29 +1,106 @@
-"""Answers that every service gives: the timeline of an order, `/attention`, and faults."""
+"""Answers that every service gives: the timeline of an order, `/activity`, `/attention`, and faults."""
 
-from typing import Final, Literal, NotRequired
+from typing import Any, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict
 
+from sagakit.activity import Kind
 from sagakit.faults import Failpoint
 from sagakit.modes.unreliable import MessageFault
+from sagakit.saga import Phase
 from sagakit.web.documents import Code, Instant
 
 
 class TimelineItem(TypedDict):
-    """A command that the service has claimed, or an event that it has recorded; `cause` is the message before it."""
+    """A command that the service has claimed, or an event that it has recorded; `cause` is the message before it.
+
+    `payload` is what an event holds, without what is sealed. `pivot` says of a command that competed for the decision
+    whether it won. `trace_id` is null where it is not known.
+    """
 
     message: str
     kind: Literal["command", "event"]
     cause: str | None
     at: Instant
+    payload: dict[str, Any] | None
+    phase: Phase | None
+    pivot: Literal["won", "lost"] | None
+    trace_id: str | None
+
+
+class TimelineCall(TypedDict):
+    """A call to a provider; `answer` is the event that recorded the provider's answer, null while there is none.
+
+    `attempts`: how many there were, as far as that is remembered; `observed` has each of them.
+    """
+
+    key: str
+    provider: str
+    operation: str
+    asked_by: str
+    asked_at: Instant
+    answer: str | None
+    answered_at: Instant | None
+    attempts: int | None
+
+
+class Observation(TypedDict):
+    """Something that happened in the process that answers.
+
+    A `command` was handled, a foreign event `continued` a saga; a `duplicate` had no effect, `outcome` is the event
+    that answered it again; a `nudge` sent again what an order owed; a `call` to a provider was attempt number
+    `attempt`, whose `outcome` is the provider's, or `unknown`, or `rejected`; something `failed`, or was
+    `unpublished`, and is tried again; a message became a `dead-letter`. `detail` is the words for an error.
+    `skipped` tells by its `count` how many observations did not fit into the stream.
+    """
+
+    kind: Kind
+    at: Instant
+    order_id: str | None
+    message: str
+    cause: str | None
+    outcome: str | None
+    detail: str | None
+    attempt: int | None
+    seconds: float | None
+    pivot: Literal["lost"] | None
+    trace_id: str | None
+    count: int | None
 
 
 class Timeline(TypedDict):
-    """One service's journal of an order, oldest first."""
+    """One service's journal of an order, oldest first; its calls; and what the process observed besides.
+
+    `observed` is in the memory of the process alone, which is bounded and ends with it: it is complete from
+    `observed_since` on, and other replicas have observations of their own.
+    """
 
     order_id: str
     service: str
     items: list[TimelineItem]
+    calls: list[TimelineCall]
+    observed: list[Observation]
+    observed_since: Instant
+    trace_ids: list[str]
+
+
+ACTIVITY: Final[dict[str, Any]] = {
+    "description": (
+        "Server-sent events, from now on. Each has the kind of an observation as its `event`, and the observation as "
+        "`data`. A comment comes every 15 seconds. The stream ends when the process stops."
+    ),
+    "model": Observation,
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            "example": (
+                'event: nudge\ndata: {"kind":"nudge","at":"2026-01-02T03:04:05.678901Z",'
+                '"order_id":"0f0f4a5c-0510-5a4f-8752-14a9d0032637","message":"","cause":null,"outcome":"OrderPlaced",'
+                '"detail":null,"attempt":null,"seconds":null,"pivot":null,"trace_id":null,"count":null}\n\n'
+            ),
+        }
+    },
+}
 
 
 class AttentionItem(TypedDict):

@@ -14,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from sagakit import modes
 from sagakit.app.attention import Attention, Concern
+from sagakit.app.gauges import Gauges, watch_lag
 from sagakit.app.peers import Peers, urls_of
 from sagakit.app.readiness import DatabaseProbe, Readiness, revisions
 from sagakit.app.server import serve
+from sagakit.engine.durations import Durations
 from sagakit.engine.engine import ServiceEngine
 from sagakit.logs import configure_logging
 from sagakit.modes.unreliable import UnreliableMode
@@ -66,6 +68,7 @@ class ServiceDefinition:
         background: Tasks of its own, by name.
         seed: Fills a new database.
         opened: Opens what is sealed in a call, just before the provider gets it.
+        unsettled: For the owner of the saga: counts what is not settled, for `sagakit.app.gauges`.
     """
 
     service: Service
@@ -77,6 +80,7 @@ class ServiceDefinition:
     background: Callable[[ServiceContext], Mapping[str, Callable[[], Any]]] = lambda context: {}
     seed: Callable[[AsyncConnection], Awaitable[None]] | None = None
     opened: Callable[[Settings], Opened] = lambda settings: as_it_is
+    unsettled: str = ""
 
 
 def folder_of(definition: ServiceDefinition) -> Path:
@@ -127,6 +131,7 @@ async def run_service(
     mode, provider = _mode(service, settings, saga, topology), _provider(definition, settings, rules)
     engine = ServiceEngine(service, store, mode, provider, dead_letters, settings, metrics)
     attention = Attention(database, engine, definition.concerns)
+    gauges = _measured(definition, settings, mode, engine, database)
     context = ServiceContext(settings, database, store, dead_letters, engine, attention, metrics)
     known = revisions(folder_of(definition))
     probe = DatabaseProbe(database, definition.metadata, known, standby=standby is not None)
@@ -142,7 +147,8 @@ async def run_service(
             if isinstance(dependency, Probed):
                 engine.dependencies.watch(name, dependency.probe)
         await engine.start()
-        for name, work in {"attention": attention.run, "peers": peers.run, **definition.background(context)}.items():
+        ours = {"attention": attention.run, "gauges": gauges.run, "peers": peers.run}
+        for name, work in {**ours, **definition.background(context)}.items():
             engine.background.start(name, work)
 
     async def shutdown() -> None:
@@ -169,6 +175,18 @@ def _about(definition: ServiceDefinition, settings: Settings) -> Mapping[str, st
         "mode": settings.coordination_mode,
         "domain": digest(definition.domain),
     }
+
+
+def _measured(
+    definition: ServiceDefinition, settings: Settings, mode: Mode, engine: ServiceEngine, database: AsyncEngine
+) -> Gauges:
+    """Have the process measured; the gauges are to be counted in the background."""
+    metrics, name = engine.metrics, settings.coordination_mode
+    metrics.process_info.labels(definition.service.name, name, modes.MODES[name].style, settings.role).set(1)
+    watch_lag(metrics.delivery_lag, mode)
+    if definition.service.progress is not None:
+        engine.on_commit.append(Durations(definition.service, metrics.saga_seconds).committed)
+    return Gauges(database, metrics, definition.unsettled)
 
 
 def _mode(service: Service, settings: Settings, saga: Saga, topology: Callable[[str], Topology]) -> Mode:

@@ -1,4 +1,4 @@
-"""What every service's HTTP interface has in common: the timeline of an order, `/attention`, and faults."""
+"""What every service's HTTP interface has in common: timelines, `/activity`, `/attention`, and faults."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -6,26 +6,31 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import text
 from starlette.responses import Response
 
 from sagakit.app.attention_api import routes
-from sagakit.app.documents import ORDER_EXAMPLE, Faults, Timeline
+from sagakit.app.documents import ACTIVITY, ORDER_EXAMPLE, Faults, Timeline
 from sagakit.app.host import ServiceContext
+from sagakit.app.timeline import Timelines, events
 from sagakit.faults import POINTS, Failpoint, failpoints
 from sagakit.modes.unreliable import Kind, MessageFault, message_faults
-from sagakit.postgres.connection import connected
-from sagakit.web.app import JsonResponse, NotFound, Principal, iso, require_admin, require_caller
-from sagakit.web.documents import FORBIDDEN, described
+from sagakit.web.app import (
+    EventStream,
+    JsonResponse,
+    NotFound,
+    Principal,
+    ShutdownSignal,
+    drain_of,
+    require_admin,
+    require_caller,
+)
+from sagakit.web.documents import FORBIDDEN, TOO_MANY_STREAMS, described
+from sagakit.web.feeds import StreamLimit
 
 Admin = Annotated[Principal, Depends(require_admin)]
 Anyone = Annotated[Principal, Depends(require_caller)]
+Draining = Annotated[ShutdownSignal, Depends(drain_of)]
 OwnerOf = Callable[[str], Awaitable[str | None]]
-
-TIMELINE = text(
-    "SELECT id, 'command' AS kind, cause, claimed_at AS at FROM inbox WHERE id >= :low AND id < :high "
-    "UNION ALL SELECT id, 'event', command, recorded_at FROM journal WHERE id >= :low AND id < :high ORDER BY at"
-)
 
 
 class FaultIn(BaseModel):
@@ -59,23 +64,24 @@ class FaultsIn(BaseModel):
 
 
 def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
-    """`/timeline`, `/attention` and, with FAULT_INJECTION on, `/faults`. `owner_of`: an order's customer."""
+    """What all services have; `/faults` only with FAULT_INJECTION on. `owner_of` tells an order's customer."""
     router = APIRouter()
-    single = context.database.execution_options(isolation_level="AUTOCOMMIT")
+    timelines = Timelines(context.database, context.engine)
+    streams = StreamLimit(context.settings.streams_per_customer)
 
     async def timeline(order_id: str, caller: Anyone) -> Response:
-        """This service's own journal of an order: commands claimed and events recorded, with times and causes."""  # noqa: DOC501
+        """What this service has done about an order: its journal, its calls, and what the process observed besides."""  # noqa: DOC501
         if not caller.is_admin and await owner_of(order_id) != caller.subject:
             raise NotFound("No such order here.")
-        async with connected(single) as connection:
-            rows = (await connection.execute(TIMELINE, {"low": f"{order_id}/", "high": f"{order_id}0"})).all()
-        items = [
-            {"message": row.id.split("/", 1)[1], "kind": row.kind, "cause": row.cause, "at": iso(row.at)}
-            for row in rows
-        ]
-        if not items:
+        found = await timelines.of(order_id)
+        if found is None:
             raise NotFound("No such order here.")
-        return JsonResponse({"order_id": order_id, "service": context.engine.service.name, "items": items})
+        return JsonResponse(found)
+
+    async def activity(caller: Admin, drain: Draining) -> Response:
+        """Stream what this process does from now on: commands, calls, retries, failures; `skipped` counts the rest."""
+        leave = streams.admit(caller.subject)
+        return EventStream(events(context.engine.activity), drain, closed=leave)
 
     async def faults(caller: Admin) -> Response:
         """The faults that are set in this process, and how often each kind has fired."""
@@ -102,5 +108,9 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
             router.add_api_route("/faults", handler, methods=[verb], **about)
     about = described("get_timeline", {200: Timeline}, tag="operations", examples=ORDER_EXAMPLE)
     router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], **about)
+    about = described(
+        "follow_activity", {200: ACTIVITY}, FORBIDDEN, TOO_MANY_STREAMS, tag="operations", uses_store=False
+    )
+    router.add_api_route("/activity", activity, methods=["GET"], **about)
     router.include_router(routes(context.attention))
     return router

@@ -11,14 +11,15 @@ from sagakit.web.app import NotFound, Principal
 
 
 class DataLoader:
-    """Answers reads by key that arrive together with one query; a lone read never waits.
+    """Answers reads by key that arrive together with one query; a lone read never waits, unless there is a `pause`.
 
-    `statement` selects the rows of `:ids`, an array of text; its first column is the key.
+    `statement` selects the rows of `:ids`, an array of text; its first column is the key. `pause`: seconds in which
+    reads gather before each query, where fewer queries count more than an early answer.
     """
 
-    def __init__(self, database: AsyncEngine, statement: str) -> None:
+    def __init__(self, database: AsyncEngine, statement: str, pause: float = 0.0) -> None:
         self._database = database.execution_options(isolation_level="AUTOCOMMIT")
-        self._statement = text(statement)
+        self._statement, self._pause = text(statement), pause
         self._waiting: dict[str, asyncio.Future[Any]] = {}
         self._running: asyncio.Task[None] | None = None
 
@@ -51,6 +52,8 @@ class DataLoader:
 
     async def _run(self) -> None:
         while self._waiting:
+            if self._pause:
+                await asyncio.sleep(self._pause)
             waiting, self._waiting = self._waiting, {}
             try:
                 async with connected(self._database) as connection:

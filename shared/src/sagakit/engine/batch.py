@@ -6,6 +6,7 @@ the same subject are applied one after another, in the order of their arrival.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -25,7 +26,8 @@ def claims(items: Sequence[Item]) -> list[Claim]:
     rows: dict[str, Claim] = {}
     for item in items:
         if isinstance(item, Execute):
-            rows.setdefault(message_id(item.command), Claim(message_id(item.command), item.subject, item.cause))
+            identity = message_id(item.command)
+            rows.setdefault(identity, Claim(identity, item.subject, item.cause))
     return [rows[key] for key in sorted(rows)]
 
 
@@ -42,6 +44,7 @@ def apply_batch(
     working: WorkingSet,
     recorded: Mapping[str, Event],
     decide_now: DecideNow,
+    token: int = 0,
 ) -> tuple[list[Event | None], Changes]:
     """Apply `items` to `working`; the answer to each, and what is to be written.
 
@@ -54,6 +57,7 @@ def apply_batch(
         working: The locked states.
         recorded: Events already in the journal that can answer a repeat, by id.
         decide_now: Is asked before a call goes to the outbox: an instant provider answers at once.
+        token: Names the lease of the outbox rows.
 
     Returns:
         An answer for each item: a public event, a private one while a call is under way, or None for a repeat while it
@@ -62,7 +66,7 @@ def apply_batch(
     Raises:
         HandlerFailed: A handler raised. It names the item; nothing of the batch may be kept.
     """
-    batch = _Batch(service, mode, working, dict(recorded), decide_now)
+    batch = _Batch(service, mode, working, dict(recorded), decide_now, token, datetime.now(UTC))
     unclaimed = set(fresh)
     answers: list[Event | None] = []
     for item in items:
@@ -86,23 +90,25 @@ class _Batch:
     working: WorkingSet
     recorded: dict[str, Event]
     decide_now: DecideNow
+    token: int
+    now: datetime
     changes: Changes = field(default_factory=Changes)
 
     def execute(self, item: Execute) -> Event:
         """Decide a new command, and the answer of a provider that can decide at once."""
-        event = self._decide(item)
+        event, identity = self._decide(item)
         port = self.service.provider
         call = port.call(event) if port is not None else None
         if port is None or call is None:
-            self._emit(event, item.traceparent)
+            self._emit(event, item.traceparent, identity)
             return event
         outcome = self.decide_now(call)
         if outcome is None:
             body = msgspec.json.encode(call)
-            self.changes.outbox[call.key] = OutboxRow(call.key, CALLS, item.subject, call.operation, body)
+            self.changes.outbox[call.key] = OutboxRow(call.key, CALLS, item.subject, call.operation, body, self.token)
             return event
         self.changes.ledger.append(LedgerEntry(call, outcome))
-        return self.execute(Execute(port.outcome(call, outcome), message_id(event), item.traceparent))
+        return self.execute(Execute(port.outcome(call, outcome), identity, item.traceparent))
 
     def answer_again(self, item: Execute) -> Event | None:
         """A repeat has no effect; its answer is published again while somebody may still wait for it."""
@@ -135,24 +141,25 @@ class _Batch:
         progress = self.service.progress
         return progress is not None and progress.finished(self.working.get(item.subject, item.command))
 
-    def _decide(self, item: Execute) -> Event:
+    def _decide(self, item: Execute) -> tuple[Event, str]:
         command = item.command
         state = self.working.get(command.subject, command)
         event = self.service.commands[type(command)].decide(command, state)
         self.working.put(command.subject, self.service.evolve(state, event))
         self.changes.journal.append(JournalRow(event, message_id(command), item.traceparent))
-        self.recorded[message_id(event)] = event
-        return event
+        identity = message_id(event)
+        self.recorded[identity] = event
+        return event, identity
 
-    def _emit(self, event: Event, traceparent: str | None, *, again: bool = False) -> None:
+    def _emit(self, event: Event, traceparent: str | None, identity: str = "", *, again: bool = False) -> None:
         if isinstance(event, self.service.private):
             return
         for channel, message in self.mode.outgoing(event, again=again):
-            parcel = envelope.Envelope(message, self.service.name, message_id(event), traceparent=traceparent)
-            self.changes.outbox[parcel.id] = OutboxRow(
-                parcel.id,
-                channel,
-                message.subject,
-                type(message).__name__,
-                envelope.encode(parcel, self.service.wire),
+            cause = identity or message_id(event)
+            own = cause if message is event else message_id(message)
+            body = envelope.encode(
+                envelope.Envelope(message, self.service.name, cause, self.now, traceparent), self.service.wire
+            )
+            self.changes.outbox[own] = OutboxRow(
+                own, channel, message.subject, type(message).__name__, body, self.token
             )

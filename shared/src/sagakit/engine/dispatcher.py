@@ -9,12 +9,14 @@ reached, every command in hand fails with StoreUnavailable, and its sender retri
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Final
 
+from sagakit.activity import Activity
 from sagakit.engine.batch import apply_batch, candidates, claims
+from sagakit.engine.lane import Answer, Lane, Request, Waiting
 from sagakit.engine.suspects import Suspects
 from sagakit.faults import failpoints
 from sagakit.message import Command, Event, message_id
@@ -27,16 +29,8 @@ from sagakit.work import Execute, HandlerFailed, Item
 
 log = logging.getLogger(__name__)
 
-Answer = Event | None
-
 GRACE: Final = (0.01, 0.02, 0.04)  # seconds between tries, while another replica may be busy with the same rows
 SEARCH: Final = 0.4  # seconds spent on finding out which commands of a batch are blocked by a lock
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    item: Item
-    answer: "asyncio.Future[Answer]"
 
 
 class Dispatcher:
@@ -53,6 +47,7 @@ class Dispatcher:
         batch_max: int = 500,
         patience: float = 5.0,
         pause: float = 0.02,
+        activity: Activity | None = None,
     ) -> None:
         """Open nothing yet.
 
@@ -66,6 +61,7 @@ class Dispatcher:
             batch_max: Commands in one transaction at most.
             patience: Seconds for which `do` waits for an answer, and for locked rows.
             pause: Seconds before the first retry of `do` over locked rows; they double, to a tenth of `patience`.
+            activity: Is told what was handled, and what failed.
         """
         self._service = service
         self._store = store
@@ -73,10 +69,10 @@ class Dispatcher:
         self._decide_now = decide_now
         self._committed = committed
         self._metrics = metrics
+        self._activity = activity or Activity()
         self._batch_max = batch_max
         self._patience, self._backoff = patience, Backoff(pause, patience / 10)
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
-        self._aside: asyncio.Queue[_Waiting] = asyncio.Queue()
+        self._usual, self._aside = Lane(), Lane()
         self._suspects = Suspects(monotonic)
 
     async def do(self, command: Command, cause: str | None = None, traceparent: str | None = None) -> Answer:
@@ -91,10 +87,12 @@ class Dispatcher:
         try:
             async with asyncio.timeout(self._patience):
                 while True:
-                    try:
-                        return await self._enqueue(Execute(command, cause, traceparent))
-                    except RowsLocked as error:
-                        locked = error
+                    (answer,) = await self._try_all([Execute(command, cause, traceparent)])
+                    if not isinstance(answer, BaseException):
+                        return answer
+                    if not isinstance(answer, RowsLocked):
+                        raise answer
+                    locked = answer
                     await asyncio.sleep(self._backoff.pause(failures))
                     failures += 1
         except TimeoutError:
@@ -114,37 +112,34 @@ class Dispatcher:
         return answers
 
     async def _try_all(self, items: Sequence[Item]) -> list[Answer | BaseException]:
-        return await asyncio.gather(*(self._enqueue(item) for item in items), return_exceptions=True)
-
-    def _enqueue(self, item: Item) -> "asyncio.Future[Answer]":
-        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
-        if isinstance(item, Execute) and type(item.command) not in self._service.commands:
-            unknown = LookupError(f"{self._service.name} has no handler for {type(item.command).__name__}")
-            waiting.answer.set_exception(HandlerFailed(item, unknown))
-        else:
-            (self._aside if item.subject in self._suspects else self._queue).put_nowait(waiting)
-        return waiting.answer
+        if not items:
+            return []
+        request = Request([None] * len(items), len(items), asyncio.get_running_loop().create_future())
+        for position, item in enumerate(items):
+            waiting = Waiting(item, request, position)
+            if isinstance(item, Execute) and type(item.command) not in self._service.commands:
+                unknown = LookupError(f"{self._service.name} has no handler for {type(item.command).__name__}")
+                waiting.answer(HandlerFailed(item, unknown))
+            else:
+                (self._aside if item.subject in self._suspects else self._usual).put(waiting)
+        await request.answered
+        return request.answers
 
     async def run(self) -> None:
         """Commit batches until cancelled; a batch that is being committed is finished first."""
         async with asyncio.TaskGroup() as lanes:
-            lanes.create_task(self._lane(self._queue))
-            lanes.create_task(self._lane(self._aside))
+            lanes.create_task(self._commit_all(self._usual))
+            lanes.create_task(self._commit_all(self._aside))
 
-    async def _lane(self, queue: asyncio.Queue[_Waiting]) -> None:
+    async def _commit_all(self, lane: Lane) -> None:
         while True:
-            batch = [await queue.get()]
-            while len(batch) < self._batch_max and not queue.empty():
-                batch.append(queue.get_nowait())
-            batch = [waiting for waiting in batch if not waiting.answer.done()]  # without those who gave up waiting
-            if not batch:
-                continue
+            batch = await lane.take(self._batch_max)
             try:
                 await finish_then_cancel(self._handle(batch))
             finally:
                 _fail(batch, StoreUnavailable("the dispatcher failed"))  # has no effect on those that were answered
 
-    async def _handle(self, batch: list[_Waiting], halve: bool = False, until: float | None = None) -> None:
+    async def _handle(self, batch: list[Waiting], halve: bool = False, until: float | None = None) -> None:
         try:
             answers, changes = await self._transact([waiting.item for waiting in batch])
         except RowsLocked as locked:
@@ -164,13 +159,20 @@ class Dispatcher:
                     await self._handle(half, True, until)
         else:
             self._committed(changes)
-            for waiting, answer in zip(batch, answers, strict=True):
-                if not waiting.answer.done():
-                    waiting.answer.set_result(answer)
-                self._metrics.commands.labels(_name(waiting.item), type(answer).__name__).inc()
+            self._answer(batch, answers)
+
+    def _answer(self, batch: Sequence[Waiting], answers: Sequence[Answer]) -> None:
+        outcomes: Counter[tuple[str, str]] = Counter()
+        for waiting, answer in zip(batch, answers, strict=True):
+            waiting.answer(answer)
+            outcomes[_name(waiting.item), type(answer).__name__] += 1
+        for labels, count in outcomes.items():
+            self._metrics.commands.labels(*labels).inc(count)
+        if self._suspects:
+            for waiting in batch:
                 self._suspects.discard(waiting.item.subject)
 
-    async def _handle_unlocked(self, batch: list[_Waiting], locked: RowsLocked, halve: bool, until: float) -> None:
+    async def _handle_unlocked(self, batch: list[Waiting], locked: RowsLocked, halve: bool, until: float) -> None:
         """Fail those whose rows are locked, and handle the rest. If the store names none, halve until `until`."""
         named = [waiting for waiting in batch if waiting.item.subject in locked.subjects]
         if not named and len(batch) > 1 and monotonic() < until:
@@ -181,39 +183,43 @@ class Dispatcher:
         for waiting in blocked:
             self._suspects.add(waiting.item.subject)
             self._metrics.commands.labels(_name(waiting.item), "locked").inc()
+        self._activity.failed([waiting.item for waiting in blocked], locked)
         _fail(blocked, locked)
         if rest := [waiting for waiting in batch if waiting not in blocked]:
             await self._handle(rest, halve, until)
 
-    def _give_up(self, waiting: _Waiting, error: Exception) -> None:
+    def _give_up(self, waiting: Waiting, error: Exception) -> None:
         log.error("%s failed: %s", _name(waiting.item), error, exc_info=error.__cause__ or error)
         self._metrics.commands.labels(_name(waiting.item), "failed").inc()
+        self._activity.failed([waiting.item], error)
         known = isinstance(error, HandlerFailed | RowRejected)
         _fail([waiting], error if known else HandlerFailed(waiting.item, error))
 
     async def _transact(self, items: list[Item]) -> tuple[list[Answer], Changes]:
         self._metrics.batch_size.observe(len(items))
         commands = [item.command for item in items if isinstance(item, Execute)]
+        nudged = sorted({item.subject for item in items if not isinstance(item, Execute)})
         with self._metrics.transaction_seconds.time():
             async with self._store.transaction() as transaction:
-                nudged = sorted({item.subject for item in items if not isinstance(item, Execute)})
-                fresh, working = await transaction.claim_and_load(claims(items), commands, nudged)
-                repeated = [command for command in commands if message_id(command) not in fresh]
-                ids = sorted({key for command in repeated for key in candidates(self._service, command)})
-                recorded = await transaction.recorded(ids) if ids else {}
+                claimed = claims(items)
+                fresh, working = await transaction.claim_and_load(claimed, commands, nudged)
+                recorded: Mapping[str, Event] = {}
+                if len(fresh) < len(commands):
+                    repeated = [command for command in commands if message_id(command) not in fresh]
+                    ids = {key for command in repeated for key in candidates(self._service, command)}
+                    recorded = await transaction.recorded(sorted(ids)) if ids else {}
                 await failpoints.pass_by("before-handler")
                 answers, changes = apply_batch(
-                    self._service, self._mode, items, fresh, working, recorded, self._decide_now
+                    self._service, self._mode, items, fresh, working, recorded, self._decide_now, random.getrandbits(62)
                 )
-                token = random.getrandbits(62)
-                changes.outbox = {key: replace(row, token=token) for key, row in changes.outbox.items()}
                 await transaction.save(working, changes)
                 await failpoints.pass_by("before-commit")
+        self._activity.handled(items, answers, fresh)
         await failpoints.pass_by("after-commit")
         return answers, changes
 
 
-def _halves(batch: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:
+def _halves(batch: list[Waiting]) -> tuple[list[Waiting], list[Waiting]]:
     middle = len(batch) // 2
     return batch[:middle], batch[middle:]
 
@@ -222,7 +228,6 @@ def _name(item: Item) -> str:
     return type(item.command).__name__ if isinstance(item, Execute) else type(item).__name__
 
 
-def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+def _fail(batch: Sequence[Waiting], error: Exception) -> None:
     for waiting in batch:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)
+        waiting.answer(error)

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from sagakit.activity import Activity
 from sagakit.dead_letters import DeadLetters
 from sagakit.engine.batch import candidates
 from sagakit.engine.dependencies import Dependencies, is_connection_error
-from sagakit.engine.dispatcher import Answer, Dispatcher
+from sagakit.engine.dispatcher import Dispatcher
+from sagakit.engine.lane import Answer
 from sagakit.engine.provider_calls import ProviderCaller
 from sagakit.engine.relay import Relay
 from sagakit.engine.watcher import Watcher
@@ -38,8 +40,10 @@ class ServiceEngine:
     """What a mode (as its `Inlet`) and an API may ask of a service. Nothing is opened before `start`.
 
     Attributes:
+        activity: What happens in this process, for the timeline and for operators.
         redeliver: The mode's handler of dead letters; None until the mode is connected.
         connected: Whether the mode is connected.
+        on_commit: Functions that are called after each commit with what was written. They must not raise or block.
     """
 
     def __init__(
@@ -56,7 +60,9 @@ class ServiceEngine:
         self._dead_letters = dead_letters
         self.redeliver: Redeliver | None = None
         self.connected = False
+        self.on_commit: list[Callable[[Changes], None]] = []
         self._stopping = False
+        self.activity = Activity(service.phases, metrics)
         self.watcher = Watcher(store)
         self.dispatcher = Dispatcher(
             service,
@@ -67,6 +73,7 @@ class ServiceEngine:
             metrics,
             settings.batch_max,
             patience=settings.door_timeout,
+            activity=self.activity,
         )
         self._backoff = backoff = Backoff(settings.retry_initial, settings.retry_max)
         self._relay = Relay(
@@ -77,6 +84,7 @@ class ServiceEngine:
             poll=settings.outbox_poll,
             lease=settings.outbox_lease,
             backoff=backoff,
+            activity=self.activity,
         )
         self._caller: ProviderCaller | None = None
         if service.provider is not None:
@@ -90,6 +98,7 @@ class ServiceEngine:
                 poll=settings.outbox_poll,
                 lease=settings.outbox_lease,
                 backoff=backoff,
+                activity=self.activity,
             )
         self.dependencies = Dependencies(metrics)
         self._door = Background(metrics, excused=self._excused)
@@ -196,6 +205,7 @@ class ServiceEngine:
             StoreUnavailable: The engine is stopping: the message must not be acknowledged.
         """
         self.metrics.dead_letters.labels(self.service.name).inc()
+        self.activity.dead_letter(subject, cause)
         log.error("dead letter: %s", cause)
         failures = 0
         while True:
@@ -210,6 +220,8 @@ class ServiceEngine:
 
     def _committed(self, changes: Changes) -> None:
         self.watcher.committed(changes)
+        for told in self.on_commit:
+            told(changes)
         if changes.outbox:
             rows = tuple(changes.outbox.values())
             self._relay.offer(rows)

@@ -83,7 +83,8 @@ class Leases:
         finally:
             self._due = min(self._due, asyncio.get_running_loop().time() + seconds + MARGIN)
 
-    async def wait(self, *, look: bool = True) -> None:
-        """Until `wake` is set or, with `look`, it is time for one."""
-        wait = max(self._due - asyncio.get_running_loop().time(), SHORTEST)
-        await set_within(self.wake, wait if look else None)
+    async def wait(self, *, look: bool = True, until: float | None = None) -> None:
+        """Until `wake` is set or, with `look`, it is time for one; or `until`, by the loop's clock."""
+        ends = [time for time in (self._due if look else None, until) if time is not None]
+        now = asyncio.get_running_loop().time()
+        await set_within(self.wake, max(min(ends) - now, SHORTEST) if ends else None)

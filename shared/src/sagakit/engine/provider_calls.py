@@ -10,14 +10,16 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
+from time import perf_counter
 
 import msgspec
 
+from sagakit.activity import Activity
 from sagakit.engine.dispatcher import Dispatcher
 from sagakit.engine.leases import LeasedRow, Leases
 from sagakit.faults import failpoints
 from sagakit.ports import OutboxRow, RowsLocked, Store, StoreUnavailable
-from sagakit.provider import OutcomeUnknown, Provider, ProviderCall
+from sagakit.provider import OutcomeUnknown, Provider, ProviderCall, ProviderOutcome
 from sagakit.service import ProviderPort
 from sagakit.tasks import USUAL, Backoff
 from sagakit.telemetry import Metrics
@@ -42,10 +44,11 @@ class ProviderCaller:
         poll: float = 0.5,
         lease: float = 5.0,
         backoff: Backoff = USUAL,
+        activity: Activity | None = None,
     ) -> None:
         """`poll`: seconds between two looks for due calls; `lease`: seconds for which the store leases a call."""
         self._port, self._store, self._provider = port, store, provider
-        self._dispatcher, self._metrics = dispatcher, metrics
+        self._dispatcher, self._metrics, self._activity = dispatcher, metrics, activity or Activity()
         self._concurrency, self._poll, self._backoff = concurrency, poll, backoff
         self._leases = Leases(store, calls=True, poll=poll, lease=lease)
         self._offered: deque[LeasedRow] = deque()
@@ -111,8 +114,7 @@ class ProviderCaller:
         count = self._metrics.provider_calls
         try:
             await failpoints.pass_by("before-call")
-            with self._metrics.provider_seconds.labels(call.provider, call.operation).time():
-                outcome = await self._provider.call(call)
+            outcome = await self._ask(call, row.attempts + 1)
             await failpoints.pass_by("after-call")
             await self._dispatcher.do(self._port.outcome(call, outcome), cause=call.key)
         except (StoreUnavailable, RowsLocked) as error:
@@ -132,6 +134,20 @@ class ProviderCaller:
         else:
             count.labels(call.provider, call.operation, outcome.outcome).inc()
             self._finished.append(row)
+
+    async def _ask(self, call: ProviderCall, attempt: int) -> ProviderOutcome:
+        began = perf_counter()
+        outcome: str | Exception = "cancelled"
+        try:
+            with self._metrics.provider_seconds.labels(call.provider, call.operation).time():
+                answer = await self._provider.call(call)
+            outcome = answer.outcome
+            return answer
+        except Exception as error:
+            outcome = error
+            raise
+        finally:
+            self._activity.called(call, attempt, outcome, perf_counter() - began)
 
     async def _postpone(self, row: OutboxRow) -> None:
         with contextlib.suppress(StoreUnavailable, RowsLocked):  # then the row comes due when its lease ends

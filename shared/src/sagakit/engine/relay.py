@@ -1,7 +1,8 @@
 """The relay: takes what commits have left in the outbox to the mode, then deletes it.
 
-Publishing twice is harmless, losing a row is not: a row is deleted only after the mode has it. Due rows are looked for
-at every poll, however busy this process's own commits keep the relay.
+Publishing twice is harmless, losing a row is not: a row is deleted only after the mode has it. Rows published within a
+tenth of a second are deleted together. Due rows are looked for at every poll, however busy this process's own commits
+keep the relay.
 
 **A row that cannot be published, or a broker that is unavailable?** The relay cannot tell from one failure. After a
 batch has failed it publishes one row, then two, four, ... while that works, until what fails is by itself. A row that
@@ -10,11 +11,13 @@ can be published, one row at a time is tried, with growing pauses: an outage is 
 """
 
 import asyncio
+import contextlib
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
+from sagakit.activity import Activity
 from sagakit.engine.leases import LeasedRow, Leases
 from sagakit.faults import failpoints
 from sagakit.ports import Mode, OutboxRow, RowsLocked, Store, StoreUnavailable
@@ -24,6 +27,7 @@ from sagakit.telemetry import Metrics
 log = logging.getLogger(__name__)
 
 BACKLOG_MAX: Final = 20_000
+TOGETHER: Final = 0.1  # seconds after which published rows are deleted, with those published meanwhile
 REFUSED_MAX: Final = 1_000  # rows that failed alone, remembered: they may be written, and offered, anew
 HOLD_MAX: Final = 0.5  # seconds between two tries while nothing can be published, so that its end is noticed soon
 BLAMED: Final = 2  # single rows that fail one after another before it looks like an outage
@@ -43,13 +47,17 @@ class Relay:
         lease: float = 5.0,
         timeout: float = 10,
         backoff: Backoff = USUAL,
+        activity: Activity | None = None,
     ) -> None:
         """`batch`: rows in one publish at most; `poll`, `lease`, `timeout` (of a publish): seconds."""
         self._store, self._mode, self._metrics = store, mode, metrics
+        self._activity = activity or Activity()
         self._batch, self._poll, self._timeout, self._backoff = batch, poll, timeout, backoff
         self._leases = Leases(store, calls=False, poll=poll, lease=lease)
         self._waiting: deque[LeasedRow] = deque()
         self._suspects: deque[LeasedRow] = deque()  # rows that have failed before
+        self._published: list[OutboxRow] = []  # and not deleted yet
+        self._together, self._delete_at = min(TOGETHER, lease / 4), 0.0  # when to delete them, by the loop's clock
         self._refused: dict[str, int] = {}  # how often a row has failed by itself
         self._size = batch  # of the next publish
         self._barren = 0  # failures of single rows since anything was published
@@ -62,7 +70,14 @@ class Relay:
                 (self._suspects if self._failures(leased.row) else self._waiting).append(leased)
 
     async def run(self) -> None:
-        """Publish until cancelled."""
+        """Publish until cancelled; what was published is then deleted."""
+        try:
+            await self._run()
+        finally:
+            with contextlib.suppress(StoreUnavailable, RowsLocked):
+                await self._delete()
+
+    async def _run(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             self._leases.wake.clear()
@@ -73,10 +88,12 @@ class Relay:
                 nothing_goes = self._barren and (self._waiting or clock() < self._resume)
                 if not nothing_goes and (suspect := self._leases.take(self._suspects, 1)):
                     await finish_then_cancel(self._publish(suspect))
+                if self._published and clock() >= self._delete_at:
+                    await finish_then_cancel(self._delete())
                 if clock() < self._resume:
                     await asyncio.sleep(self._resume - clock())
                 elif not self._waiting and not self._suspects:
-                    await self._leases.wait()
+                    await self._leases.wait(until=self._delete_at if self._published else None)
             except (StoreUnavailable, RowsLocked) as error:
                 log.warning("the relay waits for its store: %s", error)
                 await asyncio.sleep(self._poll)
@@ -108,11 +125,27 @@ class Relay:
                 await self._postpone(rows[0], error)
             return
         self._barren, self._size = 0, min(self._size * 2, self._batch)
+        self._count(rows)
+        if not self._published:
+            self._delete_at = asyncio.get_running_loop().time() + self._together
+        self._published += rows
+
+    async def _delete(self) -> None:
+        """Delete the rows that were published. If the store does not answer, they are kept for the next time."""
+        if rows := self._published:
+            await self._store.delete(rows)
+            self._published = []
+
+    def _count(self, rows: Sequence[OutboxRow]) -> None:
+        numbers: Counter[str] = Counter()
+        lengths: Counter[str] = Counter()
         for row in rows:
             self._refused.pop(row.id, None)
-            self._metrics.outbox_published.labels(row.type).inc()
-            self._metrics.outbox_published_bytes.labels(row.type).inc(len(row.body))
-        await self._store.delete(rows)
+            numbers[row.type] += 1
+            lengths[row.type] += len(row.body)
+        for name, number in numbers.items():
+            self._metrics.outbox_published.labels(name).inc(number)
+            self._metrics.outbox_published_bytes.labels(name).inc(lengths[name])
 
     async def _postpone(self, row: OutboxRow, error: Exception) -> None:
         """Postpone a row that failed by itself. The others go on, unless nothing was published since one failed."""
@@ -131,6 +164,7 @@ class Relay:
             pause,
             error,
         )
+        self._activity.unpublished(row.key, row.type, failures + 1, error)
         if failures == 0 or self._barren:
             self._resume = asyncio.get_running_loop().time() + hold
             self._barren, self._size = self._barren + 1, 1

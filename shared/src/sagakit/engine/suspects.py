@@ -32,5 +32,9 @@ class Suspects:
         since, until = self._spans.get(subject, (0.0, 0.0))
         return self._clock() - since if until > self._clock() else 0.0
 
+    def __len__(self) -> int:
+        """How many may still be suspected."""
+        return len(self._spans)
+
     def __contains__(self, subject: str) -> bool:
-        return self._spans.get(subject, (0.0, 0.0))[1] > self._clock()
+        return subject in self._spans and self._spans[subject][1] > self._clock()

@@ -14,9 +14,11 @@ broker's dead-letter place then. Its neighbours are handled as if nothing had ha
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Final
 
 from sagakit import envelope
 from sagakit.faults import failpoints
@@ -39,6 +41,8 @@ from sagakit.tasks import finish_then_cancel
 from sagakit.work import Item
 
 log = logging.getLogger(__name__)
+
+LAG_COUNTS: Final = 15.0  # seconds for which the lag of a batch is shown
 
 
 @dataclass(slots=True)
@@ -75,6 +79,12 @@ class BrokerMode:
         self._style, self._transport, self._channels = style, transport, channels
         self._attempts = attempts
         self._inlet: Inlet | None = None
+        self._lag = (0.0, 0.0)  # of the last batch: until when it counts, by a monotonic clock, and its seconds
+
+    def lag(self) -> float:
+        """Seconds between the sending and the receiving of the last batch's first message; 0 after a pause."""
+        until, seconds = self._lag
+        return seconds if time.monotonic() < until else 0.0
 
     def outgoing(self, event: Event, *, again: bool = False) -> Sequence[tuple[str, Message]]:
         """As Mode.outgoing: what the style makes of the event."""
@@ -134,7 +144,12 @@ class BrokerMode:
                 return [error]
         return [answer for item in items for answer in await self._ask([item])]
 
+    def _measure(self, first: Delivery) -> None:
+        if (sent := envelope.sent_at(first.body)) is not None:
+            self._lag = (time.monotonic() + LAG_COUNTS, max(0.0, time.time() - sent.timestamp()))
+
     async def _handle(self, deliveries: Sequence[Delivery]) -> None:
+        self._measure(deliveries[0])
         outcome = _Outcome()
         asked = list[tuple[Delivery, Item]]()
         for delivery in deliveries:

@@ -9,8 +9,10 @@ import asyncio
 import logging
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Literal
+
+from msgspec.structs import replace
 
 from sagakit.ports import Mode, OutboxRow, Probed
 from sagakit.tasks import USUAL, set_within
@@ -63,6 +65,7 @@ class UnreliableMode:
         self._closing = asyncio.Event()
         self._held: set[asyncio.Task[None]] = set()
         self.outgoing, self.start, self.run = mode.outgoing, mode.start, mode.run
+        self.lag = getattr(mode, "lag", None)
         if isinstance(mode, Probed):
             self.probe = mode.probe
 

@@ -48,6 +48,7 @@ def engine_for(url: str | URL, pool: int, overflow: int = 2, standby: Standby | 
         max_overflow=overflow,
         pool_timeout=5,
         pool_recycle=RECYCLE,
+        pool_use_lifo=True,  # the session used last has its statements planned and its pages in the caches
         pool_pre_ping=False,
         hide_parameters=True,
         connect_args={"timeout": 5, "command_timeout": longest, "server_settings": LIMITS, **waits},

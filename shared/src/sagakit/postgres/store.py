@@ -9,13 +9,12 @@ from contextlib import asynccontextmanager
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from sagakit.message import Command, Event, Vocabulary, message_id
 from sagakit.ports import CALLS, Changes, Claim, LedgerEntry, OutboxRow
-from sagakit.postgres.connection import connected
-from sagakit.postgres.rows import Cte, Rows, execute
+from sagakit.postgres.rows import Cte, Rows, save
+from sagakit.postgres.session import Session, session
 from sagakit.service import WorkingSet
 
 # Claims messages in the inbox; returns the ids of those that were not claimed before.
@@ -24,7 +23,7 @@ CLAIM_MESSAGES = (
     "ON CONFLICT DO NOTHING RETURNING id"
 )
 # Reads those of the given events that are recorded.
-READ_EVENTS = text("SELECT id, name, data FROM journal WHERE id = ANY(CAST(:ids AS text[]))")
+READ_EVENTS = "SELECT id, name, data FROM journal WHERE id = ANY(CAST(:ids AS text[]))"
 # Records events; one that is recorded already stays as it is.
 RECORD_EVENTS = (
     "INSERT INTO journal (id, subject, name, command, data, traceparent) SELECT * FROM unnest("
@@ -48,7 +47,7 @@ ADD_TO_LEDGER = (
 )
 # Leases rows that are due, or whose lease ends later than any lease can: then the clock was set back. It reads two
 # index ranges and waits for no lock.
-LEASE_DUE = text(
+LEASE_DUE = (
     "WITH due AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls AND leased_until < now() "
     "ORDER BY leased_until LIMIT :limit FOR UPDATE SKIP LOCKED), "
     "stray AS MATERIALIZED (SELECT id FROM outbox WHERE is_call = :calls "
@@ -64,10 +63,14 @@ _STILL_LEASED = (
     "SELECT outbox.id FROM outbox JOIN unnest(CAST(:ids AS text[]), CAST(:tokens AS bigint[])) AS u(id, token) "
     "ON outbox.id = u.id AND outbox.token = u.token FOR UPDATE OF outbox SKIP LOCKED"
 )
-# Deletes rows that are still leased to the caller.
-DELETE_LEASED = text(f"DELETE FROM outbox WHERE id = ANY(ARRAY({_STILL_LEASED}))")
+# Deletes rows that are still leased to the caller. It does not wait for the disk, nor for a standby: a row that comes
+# back after a crash is published once more.
+DELETE_LEASED = (
+    "DELETE FROM outbox WHERE (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL "
+    f"AND id = ANY(ARRAY({_STILL_LEASED}))"
+)
 # Makes rows that are still leased to the caller due again after some seconds, and counts an attempt.
-POSTPONE_LEASED = text(
+POSTPONE_LEASED = (
     "UPDATE outbox SET attempts = attempts + 1, leased_until = now() + make_interval(secs => :seconds) "
     f"WHERE id = ANY(ARRAY({_STILL_LEASED}))"
 )
@@ -76,31 +79,28 @@ POSTPONE_LEASED = text(
 class SqlTransaction:
     """`ports.Transaction` on one connection."""
 
-    def __init__(self, connection: AsyncConnection, vocabulary: Vocabulary, rows: Rows, lease: float) -> None:
-        self._connection, self._vocabulary, self._rows, self._lease = connection, vocabulary, rows, lease
+    def __init__(self, session: Session, vocabulary: Vocabulary, rows: Rows, lease: float) -> None:
+        self._session, self._vocabulary, self._rows, self._lease = session, vocabulary, rows, lease
 
     async def claim_and_load(
         self, claims: Sequence[Claim], commands: Sequence[Command], nudged: Sequence[str]
     ) -> tuple[set[str], WorkingSet]:
-        """Claim the messages and insert missing rows in one statement, then lock and load the rows.
+        """Claim the messages, and lock and load the rows.
 
         Returns the ids that were not claimed before, and the working set. `Rows.load` raises RowsLocked.
         """
-        fresh: set[str] = set()
+        claim = None
         if claims:
             values = {"claims": [claim.id for claim in claims], "causes": [claim.cause for claim in claims]}
-            parts = [Cte("claimed", CLAIM_MESSAGES, values)]
-            if placeholders := self._rows.placeholders(commands):
-                parts += [placeholders, Cte("claims", "SELECT id FROM claimed", {})]
-            fresh = {row.id for row in await execute(self._connection, parts)}
-        return fresh, await self._rows.load(self._connection, commands, nudged)
+            claim = Cte("claimed", CLAIM_MESSAGES, values)
+        return await self._rows.load(self._session, commands, nudged, claim)
 
     async def recorded(self, event_ids: Iterable[str]) -> dict[str, Event]:
         """Those of the events that are recorded, by id."""
-        return await read_journal(self._connection, self._vocabulary, list(event_ids))
+        return await read_journal(self._session, self._vocabulary, list(event_ids))
 
     async def save(self, working: WorkingSet, changes: Changes) -> None:
-        """Write the changed states, the journal, the outbox and the ledger in one statement."""
+        """Write the changed states, the journal, the outbox and the ledger in one statement; see `rows.save`."""
         parts = list(self._rows.changes(working))
         journal, outbox = changes.journal, sorted(changes.outbox.values(), key=attrgetter("id"))
         if journal:
@@ -138,7 +138,7 @@ class SqlTransaction:
         if changes.ledger:
             parts.append(Cte("billed", ADD_TO_LEDGER, _ledger_values(changes.ledger)))
         if parts:
-            await execute(self._connection, parts)
+            await save(self._session, parts)
 
 
 def _ledger_values(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
@@ -154,12 +154,10 @@ def _ledger_values(entries: Sequence[LedgerEntry]) -> dict[str, Any]:
     }
 
 
-async def read_journal(
-    connection: AsyncConnection, vocabulary: Vocabulary, event_ids: Sequence[str]
-) -> dict[str, Event]:
+async def read_journal(session: Session, vocabulary: Vocabulary, event_ids: Sequence[str]) -> dict[str, Event]:
     """Those of the events that are recorded, by id."""
-    rows = await connection.execute(READ_EVENTS, {"ids": event_ids})
-    return {row.id: vocabulary.decode(row.name, row.data) for row in rows}
+    rows = await session.fetch(READ_EVENTS, {"ids": event_ids})
+    return {identity: vocabulary.decode(name, data) for identity, name, data in rows}
 
 
 class SqlStore:
@@ -181,35 +179,34 @@ class SqlStore:
         self._engine, self._vocabulary, self._rows, self._lease = engine, vocabulary, rows, lease
         self._writable = writable
         self._longest = max(lease, pause) + 1.0
-        self._single = engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
         """Open a transaction; it commits when its context is left, an exception rolls it back."""
         self._writable()
-        async with connected(self._engine) as connection, connection.begin():
-            yield SqlTransaction(connection, self._vocabulary, self._rows, self._lease)
+        async with session(self._engine, transaction=True) as opened:
+            yield SqlTransaction(opened, self._vocabulary, self._rows, self._lease)
 
     async def recorded(self, event_ids: Sequence[str]) -> dict[str, Event]:
         """Those of the events that are recorded, by id; outside any transaction."""
-        async with connected(self._single) as connection:
-            return await read_journal(connection, self._vocabulary, event_ids)
+        async with session(self._engine, transaction=False) as opened:
+            return await read_journal(opened, self._vocabulary, event_ids)
 
     async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
         """Lease up to `limit` due outbox rows: provider calls, or messages."""
         self._writable()
         token = random.getrandbits(62)
-        async with connected(self._single) as connection:
+        async with session(self._engine, transaction=False) as opened:
             values = {"token": token, "lease": self._lease, "longest": self._longest, "calls": calls, "limit": limit}
-            rows = await connection.execute(LEASE_DUE, values)
-            return [OutboxRow(row.id, row.channel, row.key, row.type, row.body, token, row.attempts) for row in rows]
+            rows = await opened.fetch(LEASE_DUE, values)
+            return [OutboxRow(row[0], row[1], row[2], row[3], row[4], token, row[5]) for row in rows]
 
     async def delete(self, rows: Sequence[OutboxRow]) -> None:
         """Delete the rows, each only while its lease token is still the given one."""
         self._writable()
-        async with connected(self._single) as connection:
+        async with session(self._engine, transaction=False) as opened:
             values = {"ids": [row.id for row in rows], "tokens": [row.token for row in rows]}
-            await connection.execute(DELETE_LEASED, values)
+            await opened.fetch(DELETE_LEASED, values)
 
     async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
         """Make the rows due again after `seconds`, and count an attempt."""
@@ -219,5 +216,5 @@ class SqlStore:
             "tokens": [row.token for row in rows],
             "seconds": float(seconds),
         }
-        async with connected(self._single) as connection:
-            await connection.execute(POSTPONE_LEASED, values)
+        async with session(self._engine, transaction=False) as opened:
+            await opened.fetch(POSTPONE_LEASED, values)

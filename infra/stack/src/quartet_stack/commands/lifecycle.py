@@ -9,6 +9,7 @@ from typing import TypeVar
 from rich.console import Console
 
 from quartet_stack import services, stack
+from quartet_stack.commands.console import link
 from quartet_stack.docker import choice, containers
 from quartet_stack.docker import standby as docker_standby
 from quartet_stack.docker.choice import Choice
@@ -17,7 +18,7 @@ from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import layout
 from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.servers import promotion
-from quartet_stack.settings import SERVICES, Settings, resolve
+from quartet_stack.settings import SERVICES, Settings, resolve, stack_environment
 from quartet_stack.stack import Step
 
 T = TypeVar("T")
@@ -139,6 +140,7 @@ def promote(environ: Mapping[str, str]) -> None:
 
 
 def _print_usage(settings: Settings, console: Console) -> None:
+    _print_console(settings, console)
     console.print(f"mode: [bold]{settings.mode}[/]   providers: {settings['PROVIDERS']}")
     for name in SERVICES:
         console.print(f"  {name:<10} {services.url(settings, name)}/docs")
@@ -150,3 +152,14 @@ def _print_usage(settings: Settings, console: Console) -> None:
     prefix = "" if settings.values["STACK_DIR"].source == "default" else f"STACK_DIR={settings['STACK_DIR']} "
     command = CURL.format(order=services.url(settings, "order")).replace("$(make", f"$({prefix}make")
     console.print(command, markup=False)
+
+
+def _print_console(settings: Settings, console: Console) -> None:
+    """The link to the console; where no code can be had, its address alone."""
+    address = services.url(settings, services.CONSOLE)
+    try:
+        address = link(stack_environment(settings.layout.root))
+    except StackError as error:
+        console.print(f"no code for the console: {error}", style="dim", markup=False)
+    console.print(f"console: {address}", markup=False)
+    console.print("  signs in once, within 15 minutes; for another link: make console\n", style="dim")

@@ -12,6 +12,7 @@ from rich.table import Table
 from quartet_stack.docker import containers
 from quartet_stack.docker.compose import runs_in_containers
 from quartet_stack.layout import layout
+from quartet_stack.processes import health
 from quartet_stack.processes.memory import tree_pss
 from quartet_stack.processes.supervisor import Process, Supervisor
 from quartet_stack.servers import promotion
@@ -38,7 +39,7 @@ def main(environ: Mapping[str, str]) -> None:
         return
     record = json.loads(place.record.read_text()) if place.record.exists() else UNKNOWN
     console.print(_table(record, processes, supervisor.pid()))
-    for line in promotion.describe(place):
+    for line in (*promotion.describe(place), *health.describe(record["environment"])):
         console.print(line, soft_wrap=True, markup=False)
 
 

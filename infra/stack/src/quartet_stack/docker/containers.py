@@ -14,6 +14,7 @@ from quartet_stack.docker.environment import BROKERS, link_env_file, prepare, re
 from quartet_stack.docker.images import refuse_other_digest
 from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import Layout, locked
+from quartet_stack.processes import health
 from quartet_stack.processes.polling import until
 from quartet_stack.processes.programs import STOP_SECONDS
 from quartet_stack.processes.readiness import INTERVAL
@@ -166,7 +167,7 @@ def print_status(place: Layout) -> None:
     print(f"mode {_running_mode(place)}, in containers")
     compose = Compose(place)
     compose.through("ps", "--all", "--format", "table {{.Service}}\t{{.Status}}\t{{.Ports}}")
-    for line in standby.describe(place):
+    for line in (*standby.describe(place), *health.describe(stack_environment(place.root))):
         print(line)
     names = compose.output("ps", "--quiet").split()
     if names:

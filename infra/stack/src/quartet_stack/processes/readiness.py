@@ -63,12 +63,12 @@ def wait_for(
 
 
 def _http(check: Check) -> str:
-    status, body = _get(check)
+    status, body = get(check)
     return "" if status == 200 else f"{status} {body.decode(errors='replace')}"
 
 
 def _ready(check: Check) -> str:
-    status, body = _get(check)
+    status, body = get(check)
     try:
         word = json.loads(body)["status"]
     except (ValueError, LookupError, TypeError):
@@ -76,7 +76,8 @@ def _ready(check: Check) -> str:
     return "" if (status, word) == (200, "ready") else f"{status} {body.decode(errors='replace')}"
 
 
-def _get(check: Check) -> tuple[int, bytes]:
+def get(check: Check) -> tuple[int, bytes]:
+    """GET the path of the check; status and body."""
     connection = HTTPConnection(HOST, check.port, timeout=PROBE_TIMEOUT)
     try:
         connection.request("GET", check.path)

@@ -130,7 +130,7 @@ def run(
         raise StackError(f"{name} could not be fetched: {error}") from None
     if process.returncode:
         output = "\n  ".join(tail)
-        tool = {"mvn": "Maven", "go": "Go"}.get(Path(command[0]).name, "pip")
+        tool = {"mvn": "Maven", "go": "Go", "apt-get": "apt"}.get(Path(command[0]).name, "pip")
         raise StackError(
             f"{name} could not be fetched: {tool} ended with status {process.returncode};"
             f" the end of its output:\n  {output}\n"

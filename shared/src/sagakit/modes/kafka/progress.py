@@ -6,10 +6,11 @@ present assignment; finishing a record of an earlier assignment changes nothing.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from aiokafka.structs import TopicPartition
+from msgspec.structs import replace
 
 from sagakit.ports import Delivery
 
@@ -50,7 +51,7 @@ class Progress:
         self.idle.set()
         self._assignment = 0
         self._partitions: dict[TopicPartition, _Partition] = {}
-        self._in_hand: dict[tuple[TopicPartition, int], Delivery] = {}
+        self._in_hand: dict[int, Delivery] = {}  # by the identity of its record
         self._retries: list[tuple[float, Delivery]] = []
 
     def take(self, record: Record, broken: str | None = None) -> Delivery:
@@ -65,16 +66,15 @@ class Progress:
     def hand_out(self, deliveries: list[Delivery]) -> list[Delivery]:
         """Note that the deliveries are in hand, and return them."""
         for delivery in deliveries:
-            self._in_hand[delivery.receipt.partition, delivery.receipt.record.offset] = delivery
+            self._in_hand[id(delivery.receipt.record)] = delivery
         if deliveries:
             self.idle.clear()
         return deliveries
 
     def finish(self, delivery: Delivery) -> None:
         """The record is acknowledged: it no longer holds its partition's offset back."""
-        if self._release(delivery):
-            receipt: Receipt = delivery.receipt
-            del self._partitions[receipt.partition].open[receipt.record.offset]
+        if partition := self._release(delivery):
+            del partition.open[delivery.receipt.record.offset]
 
     def retry(self, delivery: Delivery, due: float, *, counts: bool = True) -> None:
         """Let the record come again at `due`: as a later attempt, or as the same one where it does not count."""
@@ -127,16 +127,16 @@ class Progress:
         self._partitions, self._in_hand, self._retries = {}, {}, []
         self.idle.set()
 
-    def _release(self, delivery: Delivery) -> bool:
-        """Take the delivery out of hand; False if its record is no longer this consumer's, or is finished."""
+    def _release(self, delivery: Delivery) -> _Partition | None:
+        """Take the delivery out of hand; None if its record is no longer this consumer's, or is finished."""
         receipt: Receipt = delivery.receipt
-        self._in_hand.pop((receipt.partition, receipt.record.offset), None)
+        self._in_hand.pop(id(receipt.record), None)
         if not self._in_hand:
             self.idle.set()
         partition = self._partitions.get(receipt.partition)
         if partition is None or receipt.assignment != self._assignment:
-            return False
-        return partition.open.get(receipt.record.offset) is receipt.record
+            return None
+        return partition if partition.open.get(receipt.record.offset) is receipt.record else None
 
     def _advance(self, record: Record) -> _Partition:
         name = TopicPartition(record.topic, record.partition)

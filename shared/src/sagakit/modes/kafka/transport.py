@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 POLL: Final = 0.5  # seconds of waiting for messages; the wait ends at once when there are any
 PUBLISH: Final = 4.0  # after it the outcome of a publish is unknown; below the lease of an outbox row
 COMMIT: Final = 2.0
+TOGETHER: Final = 0.1  # seconds after which what was settled is committed, with what is settled meanwhile
 CONNECT: Final = 5.0
 JOIN: Final = 20.0  # to become a member of the group, while other members finish what they have in hand
 CLOSE: Final = 5.0
@@ -93,23 +94,23 @@ class KafkaTransport:
     async def settle(self, done: Sequence[Delivery], retry: Sequence[Retry], dead: Sequence[DeadDelivery]) -> None:
         """As Transport.settle, and never raises: a record whose offset is not committed stays open and comes again.
 
-        The commit goes on while the next batch is received; `close` and a revocation wait for it.
+        Its offset is committed TOGETHER seconds later; `close` and a revocation commit at once.
         """
         progress, now = self._progress, asyncio.get_running_loop().time()
-        for delivery in done:
-            progress.finish(delivery)
-        for delivery in await self._send_dead_letters(dead):
+        for delivery in (*done, *await self._send_dead_letters(dead)):
             progress.finish(delivery)
         unsent = [Retry(letter.delivery, counts=False) for letter in dead]  # no-ops for those that are finished
         for one in (*retry, *unsent):
             failures = one.delivery.attempt - 1 if one.counts else one.delivery.receipt.kept
             progress.retry(one.delivery, now + self._backoff.pause(failures), counts=one.counts)
         if self._committing is None or self._committing.done():
-            self._committing = asyncio.ensure_future(self._commit())
+            self._committing = asyncio.ensure_future(self._commit(TOGETHER))
 
     async def close(self) -> None:
         """Commit, leave the group, and close all connections, within about CLOSE seconds."""
-        await self._commit()  # after the one under way
+        if self._committing is not None:
+            self._committing.cancel()
+        await self._commit()
         self._drop_consumer()
         self._drop_producer()
         if self._stopping:
@@ -130,7 +131,8 @@ class KafkaTransport:
             await self._commit()
             self._progress.forget()
 
-    async def _commit(self) -> None:
+    async def _commit(self, pause: float = 0.0) -> None:
+        await asyncio.sleep(pause)
         offsets = self._progress.to_commit()
         if not offsets or self._consumer is None:
             return

@@ -4,13 +4,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import aioboto3
 import aiohttp
+from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from yarl import URL
 
 from sagakit.modes.connecting import until_ready
 from sagakit.modes.sns_sqs.topology import Addresses, QueuePlan, ensure
@@ -157,22 +160,37 @@ class Client:
 
     async def _connect(self) -> None:
         settings = self._settings
-        arguments: dict[str, Any] = {"region_name": settings.aws_default_region}
-        if settings.aws_endpoint_url:
-            arguments["endpoint_url"] = settings.aws_endpoint_url
-            if settings.aws_endpoint_url.startswith("http:"):  # an emulator, which takes any credentials
-                arguments |= {"aws_access_key_id": "emulator", "aws_secret_access_key": "emulator"}
-        arguments["config"] = Config(
+        address = {"region_name": settings.aws_default_region, "endpoint_url": settings.aws_endpoint_url}
+        config = Config(
             connect_timeout=2,
             read_timeout=POLL_SECONDS + CALL_SECONDS,
             max_pool_connections=CONNECTIONS,
             retries={"mode": "standard", "total_max_attempts": 2},
             parameter_validation=False,
             tcp_keepalive=True,
+            user_agent="quartet",  # otherwise botocore composes a longer one for each call: a tenth of its work
         )
+        emulated = (settings.aws_endpoint_url or "").startswith("http:")
+        if emulated:
+            config = config.merge(Config(signature_version=UNSIGNED))
         session = aioboto3.Session()
-        self._sns = await self._stack.enter_async_context(session.client("sns", **arguments))
-        self._sqs = await self._stack.enter_async_context(session.client("sqs", **arguments))
+        self._sns = await self._stack.enter_async_context(session.client("sns", config=config, **address))
+        self._sqs = await self._stack.enter_async_context(session.client("sqs", config=config, **address))
+        self._sns.meta.events.register("before-call.sns", encode_form)
+        if emulated:
+            for client in (self._sns, self._sqs):
+                client.meta.events.register("before-call", partial(_name_region, client.meta))
+
+
+def encode_form(params: dict[str, Any], **_: Any) -> None:
+    """Encode the form of a call to SNS, six times as fast as botocore, which does it twice to sign it."""
+    params["body"] = URL.build(query=params["body"]).raw_query_string.encode()
+
+
+def _name_region(meta: Any, params: dict[str, Any], **_: Any) -> None:
+    """Name the region where the header of a signature names it: an emulator reads it there, and checks no signature."""
+    scope = f"emulator/20000101/{meta.region_name}/{meta.service_model.signing_name}/aws4_request"
+    params["headers"]["Authorization"] = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none"
 
 
 def _tens(receipts: Sequence[Receipt]) -> Iterator[Sequence[Receipt]]:

@@ -1,4 +1,7 @@
-"""The transport: polls that go on between calls of `receive`, settling in batches, a heartbeat for slow batches."""
+"""The transport: polls that go on between calls of `receive`, settling in batches, a heartbeat for slow batches.
+
+One poll waits; while polls return full there are more, up to POLLS. A call with ten messages costs as much as with one.
+"""
 
 import asyncio
 import logging
@@ -9,8 +12,9 @@ from typing import Any
 
 from sagakit.modes.delayed import MOST, Delayed
 from sagakit.modes.sns_sqs.client import BROKER_ERRORS, POLL_SECONDS, Client, Receipt
+from sagakit.modes.sns_sqs.deletes import Deletes
 from sagakit.modes.sns_sqs.topology import dead_letters, plan, undelivered
-from sagakit.modes.sns_sqs.wire import Packed, batches, letter_of, pack, unpack
+from sagakit.modes.sns_sqs.wire import BATCH_ENTRIES, Packed, batches, letter_of, pack, unpack
 from sagakit.ports import DeadDelivery, Delivery, OutboxRow, Retry
 from sagakit.settings import Settings
 from sagakit.tasks import Backoff
@@ -18,7 +22,7 @@ from sagakit.topology import Topology
 
 log = logging.getLogger(__name__)
 
-POLLS = 8  # receive calls at a time, ten messages each
+POLLS = 8  # receive calls at a time, ten messages each, while they return full
 UNDELIVERED = "SQS gave it up: it was received too often and never settled"
 
 
@@ -28,10 +32,7 @@ class NotPublished(Exception):
 
 @dataclass(slots=True)
 class _Held:
-    """A received message: hidden from other consumers until `until`, which the heartbeat extends.
-
-    `in_batch`: `receive` has returned it, and it is not settled. The next `receive` then stops extending it.
-    """
+    """A received message: hidden until `until`, which the heartbeat extends; `in_batch`: returned and not settled."""
 
     until: float
     in_batch: bool = False
@@ -46,7 +47,9 @@ class SnsSqsTransport:
         self._queue = self._plan.consumed.get(consumer_name)
         self._visibility = max(1, ceil(settings.sqs_visibility))
         self._client = Client(settings, self._plan, self._visibility)
+        self._deletes = Deletes(self._delete)
         self._polls: set[asyncio.Task[list[Delivery]]] = set()
+        self._wanted = 1  # polls at a time
         self._held: dict[Receipt, _Held] = {}
         self._delayed = Delayed(settings.retry_initial, settings.retry_max)
         self._backoff = Backoff(settings.retry_initial, settings.retry_max)
@@ -101,6 +104,8 @@ class SnsSqsTransport:
                 raise (None if task.cancelled() else task.exception()) or RuntimeError("a poll was cancelled")
         filled = self._polls & done
         self._polls -= filled
+        full = [len(poll.result()) == BATCH_ENTRIES for poll in filled if poll.get_name() == self._queue]
+        self._wanted = min(max(self._wanted + 2 * sum(full) - len(full), 1), POLLS)
         self._start_tasks(self._queue)
         deliveries = [delivery for poll in filled for delivery in poll.result()]
         deliveries += [delivery for delivery in self._delayed.due(now()) if delivery.receipt in self._held]
@@ -109,7 +114,7 @@ class SnsSqsTransport:
         return deliveries
 
     async def settle(self, done: Sequence[Delivery], retry: Sequence[Retry], dead: Sequence[DeadDelivery]) -> None:
-        """As Transport.settle, and never raises: what the broker could not be told comes again."""
+        """As Transport.settle, and never raises for an outage: what the broker could not be told comes again."""
         if self._queue is None:
             return
         now = asyncio.get_running_loop().time()
@@ -119,13 +124,14 @@ class SnsSqsTransport:
                 self._delayed.keep(delivery.receipt, delivery, now)
         again = [one.delivery for one in retry if one.counts]
         sent = await self._send_dead_letters(self._queue, dead)
-        for delivery in (*done, *again, *(letter.delivery for letter in dead)):
+        deleted = [delivery.receipt for delivery in (*done, *sent)]
+        self._delayed.drop([*deleted, *(delivery.receipt for delivery in again)])
+        for receipt in self._held.keys() & deleted:
+            self._held[receipt].in_batch = False  # extended until it is deleted
+        for delivery in again:
             self._held.pop(delivery.receipt, None)
-            self._delayed.drop([delivery.receipt])
-        await asyncio.gather(
-            self._client.delete([delivery.receipt for delivery in (*done, *sent)]),
-            self._client.hide({delivery.receipt: self._pause(delivery.attempt) for delivery in again}),
-        )
+        await self._client.hide({delivery.receipt: self._pause(delivery.attempt) for delivery in again})
+        await self._deletes.add(deleted)
 
     async def close(self) -> None:
         """Let the polls end, since messages for a cancelled poll would stay hidden; give back what is in hand."""
@@ -136,6 +142,7 @@ class SnsSqsTransport:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._deletes.close()
         await self._client.hide(dict.fromkeys(self._held, 0))
         self._polls, self._heartbeat = set(), None
         self._held.clear()
@@ -150,7 +157,7 @@ class SnsSqsTransport:
         if self._heartbeat is None:
             self._heartbeat = asyncio.create_task(self._beat())
         if len(self._delayed) < MOST * self._settings.batch_max:
-            for name, most in ((queue, POLLS), (undelivered(queue), 1)):
+            for name, most in ((queue, self._wanted), (undelivered(queue), 1)):
                 for _ in range(most - sum(poll.get_name() == name for poll in self._polls)):
                     self._polls.add(asyncio.create_task(self._poll(name), name=name))
 
@@ -203,6 +210,11 @@ class SnsSqsTransport:
             except BROKER_ERRORS as error:
                 log.warning("%d dead letters could not be sent, their messages come again: %r", len(batch), error)
         return sent
+
+    async def _delete(self, receipts: Sequence[Receipt]) -> None:
+        await self._client.delete(receipts)
+        for receipt in receipts:
+            self._held.pop(receipt, None)
 
     def _pause(self, attempt: int) -> int:
         """The pause before the attempt after this one, in whole seconds, since SQS takes no others."""

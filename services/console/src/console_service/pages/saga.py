@@ -1,0 +1,139 @@
+"""The orders of the viewer, and the saga of one order: live, replayed, and to take away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from checkout import limits
+from console_service.drawing import Options
+from console_service.exports import as_json, as_mermaid
+from console_service.live import Fragment
+from console_service.sagas import SagaView, load, look
+from console_service.session import Session, form_of
+from console_service.site import Site, go, sign_in_needed
+from console_service.standalone import standalone
+from console_service.upstream import Refused, Silent
+from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
+
+SOON: Final = 0.15  # seconds between two looks at an order that moves
+LATER: Final = 0.5  # and at one that has not moved for some time
+PATIENCE: Final = 20.0  # seconds without a change, after which looks are rarer
+
+OrderId = Annotated[str, Path(max_length=limits.ORDER_ID), PRINTABLE]
+Draining = Annotated[ShutdownSignal, Depends(drain_of)]
+Status = Annotated[str, Query(max_length=20)]
+Detail = Annotated[str, Query(max_length=10)]
+
+
+def saga_routes(site: Site) -> APIRouter:
+    """The routes about orders and their sagas."""
+    pages, router = Sagas(site), APIRouter(include_in_schema=False)
+    router.add_api_route("/orders", pages.listing, methods=["GET"])
+    router.add_api_route("/orders/{order_id}", pages.show, methods=["GET"])
+    router.add_api_route("/orders/{order_id}/live", pages.live, methods=["GET"])
+    router.add_api_route("/orders/{order_id}/cancel", pages.cancel, methods=["POST"])
+    router.add_api_route("/orders/{order_id}/saga.svg", pages.svg, methods=["GET"])
+    router.add_api_route("/orders/{order_id}/saga.json", pages.json, methods=["GET"])
+    router.add_api_route("/orders/{order_id}/saga.mmd", pages.mermaid, methods=["GET"])
+    return router
+
+
+class Sagas:
+    """The handlers of the routes."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def listing(self, request: Request, status: Status = "", cursor: str = "") -> Response:
+        """The viewer's orders, newest first; the operator's are all orders."""
+        session = self._signed_in(request)
+        params = {name: value for name, value in (("status", status), ("cursor", cursor)) if value}
+        page = await self._site.upstream.ask("order", "GET", "/orders", session.token, params={"limit": "25", **params})
+        return self._site.page(
+            request, "orders.html", session=session, orders=page["items"], following=page["next_cursor"], state=status
+        )
+
+    async def show(self, request: Request, order_id: OrderId, detail: Detail = "main") -> Response:
+        """The saga of one order."""
+        session = self._signed_in(request)
+        view = await self._load(session, order_id)
+        return self._site.page(request, "saga.html", session=session, view=view, quiet=detail != "all", problem="")
+
+    async def live(self, request: Request, order_id: OrderId, drain: Draining, detail: Detail = "main") -> Response:
+        """The same, as server-sent events: the changed part of the page, until the order is settled."""
+        session = self._signed_in(request)
+        await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
+        return EventStream(self._changes(session, order_id, quiet=detail != "all"), drain)
+
+    async def cancel(self, request: Request, order_id: OrderId) -> Response:
+        """Ask the order service to cancel the order."""  # noqa: DOC501
+        session = self._signed_in(request)
+        await form_of(request, session)
+        try:
+            await self._site.upstream.ask("order", "POST", f"/orders/{order_id}/cancel", session.token)
+        except Refused as refused:
+            if refused.status != 409:
+                raise
+            view = await self._load(session, order_id)
+            return self._site.page(
+                request, "saga.html", session=session, status=409, view=view, quiet=True, problem=refused.detail
+            )
+        return go(f"/orders/{order_id}")
+
+    async def svg(self, request: Request, order_id: OrderId, detail: Detail = "all") -> Response:
+        """The diagram as a picture."""
+        view = await self._load(self._signed_in(request), order_id)
+        picture = standalone(view.diagram, Options(quiet=detail != "all"), self._site.assets)
+        return _download(picture, "image/svg+xml", order_id, "svg")
+
+    async def json(self, request: Request, order_id: OrderId) -> Response:
+        """The diagram's data."""
+        view = await self._load(self._signed_in(request), order_id)
+        return _download(as_json(view.diagram), "application/json", order_id, "json")
+
+    async def mermaid(self, request: Request, order_id: OrderId) -> Response:
+        """The diagram as text for Mermaid."""
+        view = await self._load(self._signed_in(request), order_id)
+        return _download(as_mermaid(view.diagram), "text/plain; charset=utf-8", order_id, "mmd")
+
+    def _signed_in(self, request: Request) -> Session:
+        session = self._site.sessions.of(request)
+        sign_in_needed(session)
+        return session
+
+    async def _load(self, session: Session, order_id: str) -> SagaView:
+        return await load(self._site.upstream, session, order_id, self._site.mode)
+
+    async def _changes(self, session: Session, order_id: str, quiet: bool) -> AsyncIterator[Any]:
+        clock = asyncio.get_running_loop().time
+        shown: tuple[Any, ...] | None = None
+        changed = clock()
+        while True:
+            try:
+                view = await look(self._site.upstream, session, order_id, self._site.mode)
+                marks = [step.marks for step in view.diagram.steps]
+                state = (marks, view.diagram.waiting, view.order["status"], view.diagram.unknown)
+                if state != shown:
+                    view = await self._load(session, order_id)
+            except (Refused, Silent):
+                await asyncio.sleep(LATER)
+                continue
+            if state != shown:
+                shown, changed = state, clock()
+                yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
+            if view.settled and view.diagram.ended:
+                yield Fragment("", event="done")
+                return
+            await asyncio.sleep(SOON if clock() - changed < PATIENCE else LATER)
+
+
+def _download(text: str, media_type: str, order_id: str, suffix: str) -> Response:
+    name = f"saga-{order_id[:8]}.{suffix}"
+    safe = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in name if letter.isascii())
+    return Response(text, media_type=media_type, headers={"Content-Disposition": f'attachment; filename="{safe}"'})

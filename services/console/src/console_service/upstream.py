@@ -1,0 +1,140 @@
+"""The services as the console sees them: over HTTP, each request with the token of the person who looks.
+
+Guarantee: the console adds no rights. What a service refuses, the page shows as that service's refusal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from console_service.diagram import SERVICES
+from sagakit.settings import Settings
+
+TIMEOUT: Final = 5.0  # seconds
+PROVIDER: Final = "provider"
+
+
+class Refused(Exception):
+    """A service answered with a problem; `detail` is its text, for people."""
+
+    def __init__(self, service: str, status: int, code: str, detail: str) -> None:
+        super().__init__(f"{service}: {status} {code}")
+        self.service, self.status, self.code, self.detail = service, status, code, detail
+
+
+class Silent(Exception):
+    """A service did not answer."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__(f"{service} does not answer")
+        self.service = service
+
+
+class Upstream:
+    """A client of the four services and of the provider sandbox."""
+
+    def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._urls = {name: getattr(settings, f"{name}_url") for name in (*SERVICES, PROVIDER)}
+        self._client = httpx.AsyncClient(timeout=TIMEOUT, transport=transport, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def ask(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        token: str = "",
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """The answer's JSON, or None if it has no body.
+
+        Raises:
+            Refused: The service answered with a status of 400 or more.
+            Silent: It did not answer.
+        """
+        given = {**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
+        request = self._client.build_request(
+            method, f"{self._urls[service]}{path}", params=params, json=body, headers=given
+        )
+        try:
+            answer = await self._send(request)
+        except httpx.HTTPError:
+            raise Silent(service) from None
+        if answer.status_code >= 400:
+            raise Refused(service, answer.status_code, *_problem_of(answer))
+        return answer.json() if answer.content else None
+
+    async def text(self, service: str, path: str) -> str:
+        """The text at a public path, such as the metrics; empty if the service does not answer."""
+        try:
+            answer = await self._send(self._client.build_request("GET", f"{self._urls[service]}{path}"))
+        except httpx.HTTPError:
+            return ""
+        return answer.text if answer.status_code == 200 else ""
+
+    async def health(self, service: str) -> Mapping[str, Any]:
+        """What the service says about its health; "silent" as its status if it says nothing."""
+        try:
+            answer = await self._send(self._client.build_request("GET", f"{self._urls[service]}/health/ready"))
+            state: Mapping[str, Any] = answer.json()
+        except (httpx.HTTPError, ValueError):
+            return {"status": "silent", "service": service}
+        return state
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        """Send the request; a read once more, if its connection had been closed meanwhile."""  # noqa: DOC501
+        try:
+            return await self._client.send(request)
+        except (httpx.RemoteProtocolError, httpx.ReadError):
+            if request.method != "GET":
+                raise
+            return await self._client.send(request)
+
+    async def timelines(self, order_id: str, token: str) -> dict[str, Mapping[str, Any] | None]:
+        """Each service's timeline of an order: no items if it knows nothing of it, None if it could not be asked."""
+
+        async def one(service: str) -> Mapping[str, Any] | None:
+            try:
+                body: Mapping[str, Any] = await self.ask(service, "GET", f"/timeline/{order_id}", token)
+            except Refused as refused:
+                return {"items": []} if refused.status == 404 else None
+            except Silent:
+                return None
+            return body
+
+        return dict(zip(SERVICES, await asyncio.gather(*map(one, SERVICES)), strict=True))
+
+    async def maybe(self, service: str, path: str, token: str = "", params: Mapping[str, str] | None = None) -> Any:
+        """As `ask` with GET, but None where the service refuses or does not answer."""
+        try:
+            return await self.ask(service, "GET", path, token, params=params)
+        except (Refused, Silent):
+            return None
+
+
+def _problem_of(answer: httpx.Response) -> tuple[str, str]:
+    """The code and the text of a problem."""
+    try:
+        problem = answer.json()
+    except ValueError:
+        return "", answer.reason_phrase
+    return str(problem.get("code", "")), str(problem.get("detail", ""))

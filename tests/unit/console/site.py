@@ -1,0 +1,113 @@
+"""The console with services that are played by a function."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+from fastapi import FastAPI
+
+from console_service.examples import example
+from console_service.main import build
+from sagakit.settings import Settings
+from sagakit.web.app import issue_token
+from tests.keys import PUBLIC_KEY, SIGNING_KEY
+
+Services = Callable[[httpx.Request], httpx.Response]
+CODE = "c" * 32
+PORTS = {8001: "order", 8002: "payment", 8003: "inventory", 8004: "shipping", 8005: "provider"}
+
+
+def tokens(customer: str = "alice") -> dict[str, str]:
+    return {
+        "customer": issue_token(SIGNING_KEY, customer),
+        "operator": issue_token(SIGNING_KEY, "operator", "admin"),
+    }
+
+
+class Played:
+    """Services that know one recorded order, and write down what they were asked."""
+
+    def __init__(self, name: str = "kafka-choreography.declined") -> None:
+        self.example = example(name)
+        self.order: dict[str, Any] = dict(self.example["order"])
+        self.asked: list[tuple[str, str, str]] = []
+        self.sent: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        service, path = PORTS[request.url.port or 0], request.url.path
+        self.asked.append((service, request.method, path))
+        self.sent.append(request)
+        if path == "/sign-in":
+            known = CODE.encode() in request.content
+            return httpx.Response(200, json={"tokens": tokens()}) if known else refusal(404, "sign_in_code_unknown")
+        if path.startswith("/stock/"):
+            return httpx.Response(200, json={"available": 7})
+        if path == "/health/ready":
+            return httpx.Response(200, json={"status": "ready"})
+        if path == "/metrics":
+            return httpx.Response(200, text='saga_commands_total{name="PlaceOrder",outcome="OrderPlaced"} 3.0\n')
+        if "authorization" not in request.headers:
+            return refusal(401, "unauthenticated")
+        return self._answer(service, request.method, path)
+
+    def _answer(self, service: str, method: str, path: str) -> httpx.Response:
+        order_id = self.order["order_id"]
+        if path == f"/timeline/{order_id}":
+            return httpx.Response(200, json=self.example["timelines"][service])
+        if path == "/orders" and method == "POST":
+            return httpx.Response(202, json=self.order)
+        if path == "/orders":
+            return httpx.Response(200, json={"items": [self.order], "next_cursor": None})
+        if path == f"/orders/{order_id}":
+            return httpx.Response(200, json=self.order)
+        if path == "/ledger":
+            return httpx.Response(200, json={"items": self.example["ledger"], "next_cursor": None})
+        if path == "/attention":
+            item = {"id": "outbox/1", "kind": "dead-letter", "since": "2026-11-26T09:00:00Z", "detail": "<b>why</b>"}
+            return httpx.Response(200, json={"items": [item], "next_cursor": None})
+        if path == "/faults":
+            return httpx.Response(200, json={"set": [], "messages": None, "fired": {}})
+        return refusal(404, "not_found")
+
+
+def refusal(status: int, code: str) -> httpx.Response:
+    return httpx.Response(status, json={"code": code, "detail": f"refused: {code}", "status": status})
+
+
+def csrf(page: httpx.Response) -> str:
+    found = re.search(r'name="csrf" value="([0-9a-f]{64})"', page.text)
+    assert found is not None
+    return found[1]
+
+
+@asynccontextmanager
+async def application(services: Services, **settings: Any) -> AsyncIterator[FastAPI]:
+    """The console itself."""
+    mode = services.order["mode"] if isinstance(services, Played) else "kafka-choreography"
+    given: dict[str, Any] = {"coordination_mode": mode, "http_port": 8000, "fault_injection": True}
+    app, upstream = build(Settings(token_public_keys=PUBLIC_KEY, **given, **settings), httpx.MockTransport(services))
+    async with upstream:
+        yield app
+
+
+@asynccontextmanager
+async def browser(services: Services, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the console that keeps cookies and follows redirects, as a browser does."""
+    async with application(services, **settings) as app:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        html = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8000", headers=html, follow_redirects=True
+        ) as client:
+            yield client
+
+
+async def sign_in(client: httpx.AsyncClient) -> httpx.Response:
+    return await client.post("/sign-in", data={"code": CODE})
+
+
+async def be(client: httpx.AsyncClient, persona: str) -> None:
+    page = await client.get("/learn")
+    await client.post("/persona", data={"csrf": csrf(page), "persona": persona, "back": "/"})
