@@ -56,6 +56,11 @@ class ProcessServer:
         self.port = ports[COMPONENTS[component][0]]
         self.address = f"{HOST}:{self.port}"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         if self._process is not None and self._process.poll() is None:
             return

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from checkout.messages import OrderCancelled
 from sagakit.modes.temporal import choreography
 from sagakit.modes.temporal.connection import connect
+from sagakit.modes.temporal.mode import WORKFLOW_THREADS
 from sagakit.topology import CHOREOGRAPHY
 from sagakit.work import Nudge
 from tests.modes.servers import ProcessServer
@@ -47,6 +49,12 @@ async def test_many_orders_at_once(world: World) -> None:
     orders = await asyncio.gather(*(world.place(**ways[number % 5]) for number in range(40)))
     for number, order_id in enumerate(orders):
         assert (await world.settled(order_id) == "COMPLETED") == (number % 5 < 2)
+
+
+async def test_a_burst_of_workflow_tasks_starts_no_threads(world: World) -> None:
+    await asyncio.gather(*(world.settled(order_id) for order_id in [await world.place() for _ in range(15)]))
+    names = [thread.name for thread in threading.enumerate() if "temporal" in thread.name]
+    assert 0 < len(names) <= WORKFLOW_THREADS * len(SERVICES), names
 
 
 async def test_the_customers_cancel_does_not_wait_for_a_hold_in_flight(world: World) -> None:

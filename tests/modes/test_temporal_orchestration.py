@@ -54,6 +54,14 @@ async def test_each_outcome(world: World, how: dict[str, str], verdict: str) -> 
     assert not any(row.channel.startswith("temporal") for row, _ in world.stores["order"].outbox.values())
 
 
+async def test_the_first_workflow_task_comes_with_the_answer_to_the_start(world: World) -> None:
+    await world.settled(await world.place())  # the worker is there then
+    order_id = await world.place()
+    await world.settled(order_id)
+    history = await (await connect(world.settings)).get_workflow_handle(order_id).fetch_history()
+    assert history.events[0].workflow_execution_started_event_attributes.eager_execution_accepted
+
+
 async def test_many_orders_at_once(world: World) -> None:
     ways: tuple[dict[str, str], ...] = ({}, {}, {"sku": "NONE"}, {"token": "no_money"}, {"country": "XX"})
     orders = await asyncio.gather(*(world.place(**ways[number % 5]) for number in range(60)))

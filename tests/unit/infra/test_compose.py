@@ -9,7 +9,7 @@ import pytest
 from quartet_stack.docker.compose import COMPOSE_FILE
 from quartet_stack.docker.environment import BROKERS, routes
 from quartet_stack.layout import REPOSITORY
-from quartet_stack.servers import toxiproxy
+from quartet_stack.servers import temporal, toxiproxy
 from quartet_stack.settings import PORTS, SERVICES, resolve
 from sagakit.modes import MODES
 
@@ -41,6 +41,12 @@ def test_every_published_port_is_of_this_machine_only_and_can_be_changed() -> No
     for name, default in PORTS.items():
         if name != "KAFKA_CONTROLLER_PORT" and not name.endswith("_STANDBY_PORT"):
             assert defaults[name] == str(default)
+
+
+def test_the_temporal_server_has_the_same_limits_as_the_native_one() -> None:
+    words = re.findall(r"^      - (--\S+)$", BLOCKS["temporal"], flags=re.MULTILINE)
+    tuning = {word for word in words if word.startswith(("--dynamic-config-value", "--sqlite-pragma"))}
+    assert tuning == {f"{flag}={value}" for flag, value in temporal.FLAGS}
 
 
 @pytest.mark.parametrize(

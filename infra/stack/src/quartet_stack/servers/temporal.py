@@ -14,6 +14,16 @@ from quartet_stack.settings import Settings
 
 LOCK = PINS / "temporal" / "requirements.lock"
 COMPONENT = Component("temporal", LOCK, pip_target("Temporal", LOCK))
+# The same as in docker-compose.yml; what each of them bought is in docs/performance.md
+FLAGS = (
+    # the default limits a history shard to 20 tasks a second, which delays each step by 50 ms
+    ("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
+    # one partition for each task queue: of four, three only pass tasks and polls on to the first
+    ("--dynamic-config-value", "matching.numTaskqueueReadPartitions=1"),
+    ("--dynamic-config-value", "matching.numTaskqueueWritePartitions=1"),
+    ("--sqlite-pragma", "journal_mode=WAL"),
+    ("--sqlite-pragma", "synchronous=NORMAL"),
+)
 
 
 def prepare(settings: Settings, report: Report) -> Program:
@@ -28,9 +38,7 @@ def prepare(settings: Settings, report: Report) -> Program:
         *(str(binary), "server", "start-dev", "--ip", HOST, "--port", str(port)),
         *(("--ui-port", str(ui_port)) if with_ui else ("--headless",)),
         *("--db-filename", str(data / "temporal.db"), "--log-level", "warn"),
-        # the default limits a history shard to 20 tasks a second, which delays each step by 50 ms
-        *("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
-        *("--sqlite-pragma", "journal_mode=WAL", "--sqlite-pragma", "synchronous=NORMAL"),
+        *(word for flag in FLAGS for word in flag),
     ]
     return Program(
         name="temporal",

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -38,6 +39,7 @@ STICKY_TIMEOUT: Final = timedelta(seconds=2)
 GRACE: Final = timedelta(seconds=2)
 STOP: Final = 8.0  # seconds for the worker to stop: below DRAIN_TIMEOUT
 ACTIVITIES_AT_A_TIME: Final = 200
+WORKFLOW_THREADS: Final = 2  # workflow tasks compute and never wait: more threads (the SDK has 500) only contend
 AFTER_ANY: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE
 AFTER_FAILED: Final = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
 
@@ -55,6 +57,7 @@ class TemporalMode:
         self._calls = asyncio.Semaphore(CALLS_AT_A_TIME)
         self._published: set[bytes] = set()  # bodies of rows that the server has, until it has all rows of a publish
         self._comeback = Comeback()
+        self._workflow_threads = ThreadPoolExecutor(WORKFLOW_THREADS, "temporal-workflow")  # of all workers
         self._client: Client | None = None
         self._inlet: Inlet | None = None
 
@@ -100,6 +103,7 @@ class TemporalMode:
                 self._client,
                 task_queue=QUEUE.format(self._service.name),
                 workflows=self._role.workflows,
+                workflow_task_executor=self._workflow_threads,
                 activities=activities(self._inlet, self._settings.delivery_attempts, local),
                 no_remote_activities=local,
                 max_concurrent_activities=ACTIVITIES_AT_A_TIME,
@@ -115,6 +119,7 @@ class TemporalMode:
     async def close(self) -> None:
         """Disconnect. The SDK's threads need a moment more, or they abort a process that ends at once."""
         self._client = None
+        self._workflow_threads.shutdown(wait=False)
         await asyncio.sleep(0.1)
 
     async def probe(self) -> None:
@@ -153,6 +158,7 @@ class TemporalMode:
                     id_reuse_policy=AFTER_ANY if signal else AFTER_FAILED,
                     start_signal=signal,
                     start_signal_args=signal_args,
+                    request_eager_start=not signal and start.service == self._service.name,
                     rpc_timeout=CALL_TIMEOUT,
                 )
         except WorkflowAlreadyStartedError:
