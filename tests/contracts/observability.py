@@ -1,4 +1,4 @@
-"""`python -m tests.contracts.observability` writes the list of metrics in `docs/observability.md`, from the code."""
+"""`python -m tests.contracts.observability` writes the lists of metrics and spans in `docs/observability.md`."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,13 +8,13 @@ from prometheus_client import CollectorRegistry
 
 from quartet_stack.layout import REPOSITORY
 from sagakit.settings import Settings
+from sagakit.tracing import SPANS
 from sagakit.web.connections import Connections
 from tests.keys import PUBLIC_KEY
 from tests.postgres import definition
 from tests.service_process import assembled
 
 PAGE: Final = REPOSITORY / "docs" / "observability.md"
-START, END = "<!-- metrics -->\n", "<!-- end of metrics -->\n"
 CLIENT_LIBRARY: Final = ("process_", "python_")
 
 
@@ -55,11 +55,19 @@ def table() -> str:
     return "\n".join(["| name | type | labels | what |", "| --- | --- | --- | --- |", *rows, ""])
 
 
+def spans() -> str:
+    """The names of the spans as the page has them."""
+    rows = [f"| `{name}` | {what} |" for name, what in SPANS.items()]
+    return "\n".join(["| span | what |", "| --- | --- |", *rows, ""])
+
+
 def written(page: str) -> str:
-    """The page with the list of the present code."""
-    before, _, rest = page.partition(START)
-    _, _, after = rest.partition(END)
-    return f"{before}{START}{table()}{END}{after}"
+    """The page with the lists of the present code."""
+    for name, content in (("metrics", table()), ("spans", spans())):
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
+        before, _, rest = page.partition(start)
+        page = f"{before}{start}{content}{end}{rest.partition(end)[2]}"
+    return page
 
 
 def main(page: Path = PAGE) -> None:

@@ -29,7 +29,13 @@ TWELVE: Final = 12
 SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 QUIET: Final = 40.0  # seconds of an ordinary load, before the first fault
 PER_SECOND: Final = 4
-FEW: Final = {"SAGA_DEADLINE": "30", "SAGA_NUDGE_AFTER": "5", "SAGA_ATTENTION_AFTER": "20", "ADMISSION_FREE": "40"}
+FEW: Final = {
+    "SAGA_DEADLINE": "30",
+    "SAGA_NUDGE_AFTER": "5",
+    "SAGA_ATTENTION_AFTER": "20",
+    "ADMISSION_FREE": "40",
+    "READY_TIMEOUT": "400",
+}
 MODE: Final = "kafka-choreography"
 
 

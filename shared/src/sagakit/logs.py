@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import Final, TextIO
 from uuid import UUID
 
-from sagakit.telemetry import request_id
+from sagakit.telemetry import request_id, traceparent
 from sagakit.wording import stated, trace_of
 
 NOISY = ("aiokafka", "kafka", "botocore", "aiobotocore", "google", "temporalio", "sqlalchemy.pool")
@@ -64,6 +64,8 @@ class JsonFormatter(logging.Formatter):
         }
         if current := request_id.get():
             line["request_id"] = current
+        if current := traceparent.get():
+            line["trace_id"] = current[3:35]
         for key, value in vars(record).items():
             if key not in _STANDARD and not key.startswith("_"):
                 line[key] = "[redacted]" if _SECRET_KEY.search(key[:TEXT_MAX]) else _field(value)

@@ -17,12 +17,16 @@ ENDED_BY_OPERATOR: Final = "ended_by_operator"
 
 @dataclass(frozen=True, slots=True)
 class ProviderCall:
-    """A request to a provider. `key` is derived, `{subject}/{operation}`; `payload` is a JSON object."""
+    """A request to a provider. `key` is derived, `{subject}/{operation}`; `payload` is a JSON object.
+
+    `traceparent` is the trace context of the command that asked for it.
+    """
 
     key: str
     provider: str
     operation: str
     payload: Mapping[str, Any]
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,7 @@ class Settings(BaseModel):
     outbox_poll: Seconds = Field(0.5, description="slow poll of the outbox when nothing wakes the relay")
     drain_timeout: Seconds = Field(15.0, description="longest graceful stop")
     log_level: LogLevel = Field("INFO", description="logged from")
+    trace_folder: str = Field("", description="where each service writes its spans, a line of JSON each; empty: none")
     fault_injection: Switch = Field(False, description="whether failpoints can be set")
     kafka_bootstrap: Addresses = Field("127.0.0.1:9092", description="Kafka")
     kafka_session_timeout: Seconds = Field(6.0, description="a killed consumer's partitions go to others after it")

@@ -22,6 +22,11 @@ request_id: ContextVar[str] = ContextVar("request_id", default="")
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
+def is_traceparent(text: str) -> bool:
+    """Whether the text is a valid W3C traceparent."""
+    return _TRACEPARENT.fullmatch(text) is not None
+
+
 def random_hex(size: int) -> str:
     """`size` random bytes in hexadecimal: for ids, which have to be unique, but may be guessed."""
     return f"{random.getrandbits(8 * size):0{2 * size}x}"

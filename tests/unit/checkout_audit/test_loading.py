@@ -21,7 +21,7 @@ from checkout_audit.snapshot import Snapshot
 from checkout_audit.target import Target
 from tests.postgres import Server
 from tests.unit.checkout_audit.edits import add_row, order
-from tests.unit.checkout_audit.filled import fill, run_sql
+from tests.unit.checkout_audit.filled import ENTITIES, fill, run_sql
 from tests.unit.checkout_audit.world import INITIAL, every_kind
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -105,6 +105,28 @@ async def test_defects_in_the_databases_are_found(urls: Mapping[str, str], clean
     assert report.violated == {1, 3, 7, 8, 9}
     accounted = await examine(Instant(urls, clean), AuditOptions(accounted=frozenset({"f00"})), wait=5)
     assert accounted.violated == {1, 3, 7, 9}
+
+
+async def test_only_what_changed_since_is_checked_but_stock_and_keys_for_all(
+    urls: Mapping[str, str], clean: Snapshot
+) -> None:
+    await fill(urls, clean)
+    for service, table in ENTITIES.items():
+        await run_sql(urls[service], f"UPDATE {table} SET created_at = '2030-01-01'")
+    await run_sql(urls["order"], "UPDATE orders SET updated_at = '2030-01-01'")
+    last = max(row.recorded_at for row in clean.services["order"].journal)
+    recent = await examine(Instant(urls, clean), AuditOptions(since=last), wait=5)
+    assert recent.consistent
+    assert recent.tally.orders == {"COMPLETED": 1}
+    assert recent.findings[4].checked == len(clean.stock)
+    await run_sql(
+        urls["shipping"], "UPDATE shipments SET status = 'BOOKED' WHERE order_id IN ('completed', 'lost-cancel')"
+    )
+    await run_sql(urls["inventory"], "UPDATE reservations SET lines = '{\"cup\"\\:1}' WHERE order_id = 'completed'")
+    report = await examine(Instant(urls, clean), AuditOptions(since=last), wait=5)
+    assert report.violated == {3, 5, 9}
+    assert {one.subject for one in report.findings[2].violations} == {"lost-cancel"}
+    assert "changed since" in report.notes[-1]
 
 
 async def test_draining_waits_for_orders_messages_and_calls(urls: Mapping[str, str], clean: Snapshot) -> None:

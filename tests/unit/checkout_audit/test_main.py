@@ -3,12 +3,14 @@
 import io
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from checkout_audit import __main__ as command
+from checkout_audit.audit import AuditOptions
 from checkout_audit.errors import Unreachable
 from checkout_audit.render import show
 from checkout_audit.report import Report, judge
@@ -47,6 +49,8 @@ def reporting(monkeypatch: pytest.MonkeyPatch, report: Report) -> None:
         (NOWHERE, "make up"),
         (NOWHERE | {"FORMAT": "xml"}, "table, json"),
         (NOWHERE | {"AUDIT_WAIT": "soon"}, "AUDIT_WAIT=soon"),
+        (NOWHERE | {"SINCE": "yesterday"}, "SINCE=yesterday"),
+        (NOWHERE | {"SINCE": "nan"}, "SINCE=nan"),
         (NOWHERE | {"HISTORY": "/nowhere/history"}, "HISTORY="),
         (NOWHERE | {"ORDER_DATABASE_URL": "nonsense"}, "postgresql://"),
     ],
@@ -92,6 +96,22 @@ def test_the_table_names_the_offending_orders(clean: Snapshot) -> None:
 
 def test_an_empty_stack_is_reported_prominently() -> None:
     assert "NOTHING WAS CHECKED" in shown(judge(Snapshot()))
+
+
+@pytest.mark.parametrize("since", ["60", "2030-01-01T00:00:00Z", "2030-01-01"])
+def test_since_is_seconds_or_a_time(since: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[AuditOptions] = []
+
+    async def examined(target: Any, options: AuditOptions, *_: Any) -> Report:
+        asked.append(options)
+        return judge(Snapshot())
+
+    monkeypatch.setattr(command, "examine", examined)
+    assert command.main(NOWHERE | {"SINCE": since}) == 0
+    moment = asked[0].since
+    assert moment is not None
+    expected = datetime.now(UTC) - timedelta(seconds=60) if since == "60" else datetime(2030, 1, 1, tzinfo=UTC)
+    assert abs(moment - expected) < timedelta(seconds=10)
 
 
 def test_without_a_stack_it_says_how_to_start_one(

@@ -136,6 +136,6 @@ def test_each_alert_has_a_runbook_page_that_names_it_and_is_linked() -> None:
     assert named == set((REPOSITORY / "docs" / "runbooks").glob("*.md"))
 
 
-def test_the_page_lists_the_metrics_of_the_code() -> None:
+def test_the_page_lists_the_metrics_and_spans_of_the_code() -> None:
     page = observability.PAGE.read_text()
     assert observability.written(page) == page, "python -m tests.contracts.observability"

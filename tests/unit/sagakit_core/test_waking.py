@@ -112,7 +112,7 @@ class Shop:
 
 
 class Door:
-    async def do(self, command: Command, cause: str | None = None) -> None:
+    async def do(self, command: Command, cause: str | None = None, traceparent: str | None = None) -> None:
         pass
 
 

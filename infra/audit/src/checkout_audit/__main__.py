@@ -1,7 +1,8 @@
 """`python -m checkout_audit`: exit status 0 consistent, 1 violated, 2 no verdict (one line says what to do).
 
 Settings, all from the environment: AUDIT_WAIT (seconds to wait until nothing is in flight, 60), FORMAT (table, json),
-HISTORY (a file of what clients were told), and those of `Target.from_environment`.
+HISTORY (a file of what clients were told), SINCE (check only orders that changed since: seconds before now, or an ISO
+8601 time, in UTC unless it says otherwise), and those of `Target.from_environment`.
 """
 
 import asyncio
@@ -10,6 +11,8 @@ import json
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from pathlib import Path
 
@@ -29,7 +32,8 @@ def main(environ: Mapping[str, str]) -> int:
     """Audit, print the report, and return the exit status."""
     try:
         as_json = _format(environ) == "json"
-        options = AuditOptions(history=read_history(Path(environ["HISTORY"])) if environ.get("HISTORY") else None)
+        history = read_history(Path(environ["HISTORY"])) if environ.get("HISTORY") else None
+        options = AuditOptions(history, since=_since(environ))
         report = asyncio.run(_with_progress(Target.from_environment(environ), options, _wait(environ)))
     except (Unreachable, BadHistory, ValueError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
@@ -66,6 +70,21 @@ def _wait(environ: Mapping[str, str]) -> float:
     if not isfinite(seconds) or seconds < 0:
         raise ValueError(f"AUDIT_WAIT={raw} is not valid: expected a number of seconds, 0 or more")
     return seconds
+
+
+def _since(environ: Mapping[str, str]) -> datetime | None:
+    if not (raw := environ.get("SINCE")):
+        return None
+    try:
+        seconds = float(raw)
+    except ValueError:
+        with suppress(ValueError):
+            moment = datetime.fromisoformat(raw)
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    else:
+        with suppress(ValueError, OverflowError):
+            return datetime.now(UTC) - timedelta(seconds=seconds)
+    raise ValueError(f"SINCE={raw} is not valid: expected seconds before now, or a time such as 2030-01-31T12:00:00Z")
 
 
 def _format(environ: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 from checkout_audit.drain import InFlight, drain
@@ -12,8 +13,8 @@ from checkout_audit.loading import SLICE, Reader, connections, ranges
 from checkout_audit.orders import one_order_per_key
 from checkout_audit.report import Report
 from checkout_audit.snapshot import ClientObservation
-from checkout_audit.streaming import Stream, judge_slices
-from checkout_audit.tables import Among
+from checkout_audit.streaming import PART, Stream, judge_slices
+from checkout_audit.tables import Among, Subjects
 from checkout_audit.target import Target
 
 WAIT: Final = 60.0
@@ -29,12 +30,13 @@ class AuditOptions:
     """What is known besides the databases.
 
     `history` is what clients were told, if that is known; `accounted` the ids of dead letters that are expected;
-    `slice_size` the number of orders that are held in memory at a time.
+    `slice_size` the number of orders that are held in memory at a time; `since`: only orders that changed since then.
     """
 
     history: tuple[ClientObservation, ...] | None = None
     accounted: frozenset[str] = frozenset()
     slice_size: int = SLICE
+    since: datetime | None = None
 
 
 async def examine(
@@ -77,7 +79,16 @@ async def _judge(target: Target, options: AuditOptions, on_slice: Callable[[int,
     ledger = await target.ledger()
     async with connections(target.databases) as databases:
         reader = Reader(databases, ledger)
-        return await judged(reader, ranges(await reader.subjects(), options.slice_size), options, on_slice)
+        if options.since is None:
+            return await judged(reader, ranges(await reader.subjects(), options.slice_size), options, on_slice)
+        changed = await reader.changed(options.since)
+        slices = [Subjects(tuple(changed[first : first + PART])) for first in range(0, len(changed), PART)]
+        report = await judged(reader, slices, options, on_slice)
+        report.notes.append(
+            f"of single orders, only the {len(changed)} were checked that changed since "
+            f"{options.since.isoformat(timespec='seconds')}; stock and keys were checked for all"
+        )
+        return report
 
 
 async def judged(
@@ -88,12 +99,13 @@ async def judged(
     await judge_slices(stream, slices, on_slice)
     report = stream.report
     keyed, stocked, left, told = (report.findings[number - 1] for number in (1, 5, 8, 10))
-    if stream.keys_seen_twice():
+    if options.since is not None or stream.keys_seen_twice():
         keyed.add(0, one_order_per_key(await reader.with_shared_keys()))
     left.add(0, work_left(replace(await reader.work_left(), accounted=options.accounted)))
-    stream.stock.received.update(reader.initial())
+    totals = stream.stock if options.since is None else await reader.totals()
+    totals.received.update(reader.initial())
     stock = await reader.stock()
-    stocked.add(len(stock), stream.stock.violations(stock))
+    stocked.add(len(stock), totals.violations(stock))
     if options.history is not None:
         told.check(await reader.told(options.history))
     if report.tally.unread:

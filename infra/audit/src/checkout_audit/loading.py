@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from math import ceil
 from typing import Final
 
@@ -15,16 +16,21 @@ from sqlalchemy.pool import NullPool
 from checkout.catalogue import CATALOGUE
 from checkout.messages import SERVICES
 from checkout_audit import tables
+from checkout_audit.conservation import StockTotals
 from checkout_audit.errors import DatabaseUnreachable, Unreachable
 from checkout_audit.ledger import Ledger
 from checkout_audit.rows import OrderRow, Records, subject_of
 from checkout_audit.snapshot import ClientObservation, Snapshot
-from checkout_audit.sources import Bundle, bundles
+from checkout_audit.sources import Bundle, bundles, subjects_since
 from checkout_audit.tables import ALL, Among, Exactly, Range, Subjects
 from inventory_service.domain import StockItem
 
 SLICE: Final = 2500  # orders
 _MAX_SLICES: Final = 4096
+HELD: Final = (
+    "SELECT r.status, l.key, sum(CAST(l.value AS bigint)) FROM reservations AS r, "
+    "json_each_text(CAST(r.lines AS json)) AS l WHERE r.lines IS NOT NULL GROUP BY r.status, l.key"
+)
 _SERVER_SETTINGS: Final = {
     "application_name": "checkout_audit",
     "idle_in_transaction_session_timeout": "0",
@@ -102,6 +108,26 @@ class Reader:
             return int(await self.at[service].scalar(statement) or 0)
 
         return max(await asyncio.gather(*(count(service) for service in SERVICES)))
+
+    async def changed(self, since: datetime) -> list[str]:
+        """The subjects about which anything was recorded, claimed, placed or booked since, sorted."""
+
+        async def of(service: str) -> set[str]:
+            found: set[str] = set()
+            for statement in subjects_since(service, since):
+                found.update([row[0] for row in await self.at[service].execute(statement)])
+            return found
+
+        return sorted(set[str]().union(*await asyncio.gather(*map(of, SERVICES))))
+
+    async def totals(self) -> StockTotals:
+        """What all reservations hold, and all that was received, added up by the database."""
+        totals = StockTotals()
+        for status, sku, quantity in await self.at["inventory"].execute(text(HELD)):
+            totals.hold(status, {sku: int(quantity)})
+        received = await tables.journal(self.at["inventory"], "inventory", ALL, name="StockReceived")
+        totals.add(Snapshot(services={"inventory": Records(journal=received)}))
+        return totals
 
     async def with_shared_keys(self) -> Snapshot:
         """The orders whose customer and Idempotency-Key another order has too."""

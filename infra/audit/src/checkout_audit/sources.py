@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import DateTime, Select, Table, func, select
+from sqlalchemy import DateTime, Select, Table, func, or_, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -45,11 +45,14 @@ class Source:
     def statement(self, among: Among) -> str:
         """The query for COPY: the numbers, the subject's column first among the others, sorted by key."""
         columns = self.table.c
-        sends = {"seq": func.int8send}
-        numbers = [sends.get(name, func.timestamptz_send)(columns[name]) for name in self.numbers]
+        numbers = [
+            func.int8send(columns[name]) if name == "seq" else func.timestamptz_send(columns[name])
+            for name in self.numbers
+        ]
         others = [columns[name] for name in self.columns()]
         query: Select[Any] = select(*numbers, *others).where(*among.of(columns[self.key])).order_by(columns[self.key])
-        return str(query.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}))
+        dialect: Any = postgresql.dialect  # SQLAlchemy types none of its own
+        return str(query.compile(dialect=dialect(), compile_kwargs={"literal_binds": True}))
 
 
 SOURCES: Final = (
@@ -73,6 +76,17 @@ class Bundle:
 
     parts: list[bytes] = field(default_factory=lambda: [b""] * (len(SOURCES) + 1))
     times: list[bytes] = field(default_factory=list)
+
+
+def subjects_since(service: str, since: datetime) -> list[Select[Any]]:
+    """Queries for the subjects of a service's rows with a time that is not earlier."""
+    queries = []
+    for source in SOURCES:
+        times = [column for column in source.table.c if isinstance(column.type, DateTime) and column.name != "nudge_at"]
+        if source.service == service:
+            subject = func.split_part(source.table.c[source.key], "/", 1)
+            queries.append(select(subject).where(or_(*(time >= since for time in times))).distinct())
+    return queries
 
 
 class Unmarkable(Exception):

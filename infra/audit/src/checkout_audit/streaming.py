@@ -180,7 +180,7 @@ def _times(snapshot: Snapshot) -> Iterable[datetime]:
 
 def split(snapshot: Snapshot) -> dict[str, Snapshot]:
     """One snapshot for each subject."""
-    parts: dict[str, dict[str, Any]] = defaultdict(lambda: defaultdict(list))
+    parts: dict[str, dict[Any, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for name in ("orders", "reservations", "payments", "shipments"):
         for row in getattr(snapshot, name):
             parts[getattr(row, "state", row).order_id][name].append(row)
@@ -194,9 +194,12 @@ def split(snapshot: Snapshot) -> dict[str, Snapshot]:
 
 
 def _of(snapshot: Snapshot, found: Mapping[Any, list[Any]]) -> Snapshot:
+    own: dict[str, Any] = {
+        name: tuple(found[name]) for name in ("orders", "reservations", "payments", "shipments", "ledger")
+    }
     return replace(
         snapshot,
-        **{name: tuple(found[name]) for name in ("orders", "reservations", "payments", "shipments", "ledger")},
+        **own,
         services={
             service: Records(*(tuple(found[service, kind]) for kind in ("inbox", "journal")))
             for service in snapshot.services
@@ -210,6 +213,8 @@ async def judge_slices(
     stream: Stream, slices: Sequence[Among], on_slice: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
     """Judge slice after slice; while one is judged, the next one is read."""
+    if not slices:
+        return
     following = asyncio.create_task(stream.bundles(slices[0]))
     for number, among in enumerate(slices, 1):
         found = await following

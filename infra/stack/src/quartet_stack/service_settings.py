@@ -27,6 +27,7 @@ NAMES = (
     "PYTHONPATH",
     "SERVICE_ROLE",
     "STREAMS_PER_CUSTOMER",
+    "TRACE_FOLDER",
     "TZ",
 )
 # what the stack decides for each program, and what is meant for clients

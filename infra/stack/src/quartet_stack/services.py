@@ -86,8 +86,17 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str, python: P
         **({"STANDBY_TIMEOUT": settings["STANDBY_TIMEOUT"]} if name in settings.standbys else {}),
         **seal_keys(secrets, name),
         **provider_keys(secrets, name),
+        **({"TRACE_FOLDER": str(spans_folder(settings))} if settings["OBSERVABILITY"] == "1" else {}),
     }
     return _program(settings, python, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
+
+
+def spans_folder(settings: Settings) -> Path:
+    """The folder of the files with spans: each service, whatever its user, may add one, and everybody may read."""
+    folder = settings.layout.data / "spans"
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o1777)  # sticky: nobody can remove another's file
+    return folder
 
 
 def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:

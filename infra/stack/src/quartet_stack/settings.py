@@ -57,6 +57,7 @@ CHOICES = {
     "FAULT_INJECTION": ("off", "on"),
     "TEMPORAL_UI": ("on", "off"),
     "TOXICS": ("off", "on"),
+    "OBSERVABILITY": ("0", "1"),
 }
 
 DEFAULTS = {
@@ -68,6 +69,7 @@ DEFAULTS = {
     "LOG_LEVEL": "INFO",
     "TEMPORAL_UI": "on",
     "TOXICS": "off",
+    "OBSERVABILITY": "0",
     "READY_TIMEOUT": "90",
     "PORT_OFFSET": "0",
     "DB_STANDBY": "off",

@@ -1,5 +1,6 @@
 """The composition of every service: settings -> database, store, mode, provider, engine, web application."""
 
+import asyncio
 import hashlib
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
@@ -151,11 +152,15 @@ async def run_service(
         for name, work in {**ours, **definition.background(context)}.items():
             engine.background.start(name, work)
 
+    spans = _spans(settings, substrate)
+
     async def shutdown() -> None:
         for close in (engine.stop, provider.close, probe.close, database.dispose):
             await close()
         if standby:
             await standby.close()
+        if spans is not None:
+            await asyncio.to_thread(spans.shutdown)
 
     return await serve(app, settings, startup, shutdown, background=Background(metrics))
 
@@ -175,6 +180,15 @@ def _about(definition: ServiceDefinition, settings: Settings) -> Mapping[str, st
         "mode": settings.coordination_mode,
         "domain": digest(definition.domain),
     }
+
+
+def _spans(settings: Settings, system: str) -> Any:
+    """What makes spans, if it is asked for: to import the SDK takes time and memory."""
+    if not settings.trace_folder:
+        return None
+    from sagakit.app.spans import export_spans
+
+    return export_spans(settings.trace_folder, settings.service, settings.coordination_mode, system)
 
 
 def _measured(

@@ -5,7 +5,7 @@ the same subject are applied one after another, in the order of their arrival.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -104,7 +104,7 @@ class _Batch:
             return event
         outcome = self.decide_now(call)
         if outcome is None:
-            body = msgspec.json.encode(call)
+            body = msgspec.json.encode(replace(call, traceparent=item.traceparent))
             self.changes.outbox[call.key] = OutboxRow(call.key, CALLS, item.subject, call.operation, body, self.token)
             return event
         self.changes.ledger.append(LedgerEntry(call, outcome))

@@ -25,6 +25,7 @@ from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
 from sagakit.tasks import Backoff, finish_then_cancel
 from sagakit.telemetry import Metrics
+from sagakit.tracing import tracing
 from sagakit.work import Execute, HandlerFailed, Item
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,8 @@ class Dispatcher:
         if not items:
             return []
         request = Request([None] * len(items), len(items), asyncio.get_running_loop().create_future())
+        if tracing.on:
+            items = tracing.follow(items, self._service.name, request.answered, request.answers)
         for position, item in enumerate(items):
             waiting = Waiting(item, request, position)
             if isinstance(item, Execute) and type(item.command) not in self._service.commands:
@@ -196,6 +199,7 @@ class Dispatcher:
         _fail([waiting], error if known else HandlerFailed(waiting.item, error))
 
     async def _transact(self, items: list[Item]) -> tuple[list[Answer], Changes]:
+        began = monotonic()
         self._metrics.batch_size.observe(len(items))
         commands = [item.command for item in items if isinstance(item, Execute)]
         nudged = sorted({item.subject for item in items if not isinstance(item, Execute)})
@@ -215,6 +219,8 @@ class Dispatcher:
                 await transaction.save(working, changes)
                 await failpoints.pass_by("before-commit")
         self._activity.handled(items, answers, fresh)
+        if tracing.on:
+            tracing.joined(items, monotonic() - began)
         await failpoints.pass_by("after-commit")
         return answers, changes
 

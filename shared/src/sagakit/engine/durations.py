@@ -26,6 +26,7 @@ class Durations:
         self._phases, self._private = service.phases, frozenset(kind.__name__ for kind in service.private)
         self._histogram, self._clock, self._most = histogram, clock, most
         self._started: dict[str, tuple[float, str]] = {}
+        self._children: dict[tuple[str, str], Histogram] = {}  # to find one by its labels takes a lock
 
     def committed(self, changes: Changes) -> None:
         """Observe the events of a commit; the first one of a saga starts its clock, the last one ends it."""
@@ -43,4 +44,7 @@ class Durations:
                     self._started[event.subject] = (since, outcome)
                 elif name not in self._private:
                     del self._started[event.subject]
-                self._histogram.labels(name, outcome).observe(self._clock() - since)
+                labels = name, outcome
+                if (child := self._children.get(labels)) is None:
+                    child = self._children[labels] = self._histogram.labels(*labels)
+                child.observe(self._clock() - since)

@@ -23,6 +23,7 @@ from sagakit.provider import OutcomeUnknown, Provider, ProviderCall, ProviderOut
 from sagakit.service import ProviderPort
 from sagakit.tasks import USUAL, Backoff
 from sagakit.telemetry import Metrics
+from sagakit.tracing import tracing
 
 log = logging.getLogger(__name__)
 
@@ -114,9 +115,10 @@ class ProviderCaller:
         count = self._metrics.provider_calls
         try:
             await failpoints.pass_by("before-call")
-            outcome = await self._ask(call, row.attempts + 1)
+            with tracing.calling(call, row.attempts + 1) if tracing.on else contextlib.nullcontext():
+                outcome = await self._ask(call, row.attempts + 1)
             await failpoints.pass_by("after-call")
-            await self._dispatcher.do(self._port.outcome(call, outcome), cause=call.key)
+            await self._dispatcher.do(self._port.outcome(call, outcome), call.key, call.traceparent)
         except (StoreUnavailable, RowsLocked) as error:
             log.warning("the answer to %s is not recorded, the call is repeated: %s", call.key, error)
             await self._postpone(row)

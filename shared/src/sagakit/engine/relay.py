@@ -23,6 +23,7 @@ from sagakit.faults import failpoints
 from sagakit.ports import Mode, OutboxRow, RowsLocked, Store, StoreUnavailable
 from sagakit.tasks import USUAL, Backoff, finish_then_cancel
 from sagakit.telemetry import Metrics
+from sagakit.tracing import tracing
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Relay:
         return max(row.attempts, self._refused.get(row.id, 0))
 
     async def _publish(self, leased: list[LeasedRow]) -> None:
-        rows = [one.row for one in leased]
+        rows, began = [one.row for one in leased], asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(self._timeout):
                 await failpoints.pass_by("before-publish")
@@ -125,6 +126,8 @@ class Relay:
                 await self._postpone(rows[0], error)
             return
         self._barren, self._size = 0, min(self._size * 2, self._batch)
+        if tracing.on:
+            tracing.published(rows, asyncio.get_running_loop().time() - began)
         self._count(rows)
         if not self._published:
             self._delete_at = asyncio.get_running_loop().time() + self._together
