@@ -69,20 +69,20 @@ async def test_the_services_work_in_the_old_mode_until_the_new_broker_answers(sw
     stack = Stack(old, OWN, await asyncio.to_thread(_up, old))
     switching = asyncio.create_task(asyncio.to_thread(_up, new))
     answers: list[tuple[str, bool]] = []  # the mode in which the order service serves, and whether the broker answers
-    while not switching.done():
-        answers.append((await _mode(stack), await _listens(int(stack.environment["KAFKA_PORT"]))))
-        await asyncio.wait({switching}, timeout=0.05)
+    async with stack.client() as client:
+        while not switching.done():
+            answers.append((await _mode(client), await _listens(int(stack.environment["KAFKA_PORT"]))))
+            await asyncio.wait({switching}, timeout=0.05)
     await switching
     assert (old, True) in answers, sorted(set(answers))
 
 
-async def _mode(stack: Stack) -> str:
+async def _mode(client: httpx.AsyncClient) -> str:
     """The mode in which the order service serves; empty while it does not serve."""
-    async with stack.client() as client:
-        try:
-            return str((await client.get("/health/live")).json()["mode"])
-        except httpx.TransportError:
-            return ""
+    try:
+        return str((await client.get("/health/live")).json()["mode"])
+    except httpx.TransportError:
+        return ""
 
 
 async def _listens(port: int) -> bool:

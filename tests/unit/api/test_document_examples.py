@@ -41,8 +41,8 @@ async def test_every_example_works_when_pasted(name: str, postgres: Server) -> N
                     continue
                 answer = await _pasted(this.client, whole, path, verb, operation)
                 shown = operation["responses"][str(answer.status_code)]
-                assert answer.status_code in (200, 202), (path, answer.text)
-                if "application/json" in shown["content"]:
+                assert answer.status_code in (200, 202, 204), (path, answer.text)
+                if "application/json" in shown.get("content", {}):
                     fits(whole, shown["content"]["application/json"]["schema"], answer.json())
                 tried.add(operation["operationId"])
     assert len(tried) >= 6
@@ -50,7 +50,7 @@ async def test_every_example_works_when_pasted(name: str, postgres: Server) -> N
 
 async def _pasted(client: httpx.AsyncClient, whole: Any, path: str, verb: str, operation: Any) -> httpx.Response:
     sent = dict(headers())
-    if operation["operationId"] in ("restock", "list_attention", "get_faults"):
+    if operation["operationId"] in ("restock", "list_attention", "get_faults", "offer_sign_in"):
         sent = dict(ADMIN)
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":

@@ -29,13 +29,22 @@ KEEP: Final = text(
 TAKE: Final = text(
     "DELETE FROM sign_in_code WHERE digest = :digest RETURNING sealed, expires_at > clock_timestamp() AS in_time"
 )
+EXAMPLE_CODE: Final = "one-time-code-of-an-example-0000"
+EXAMPLE_OFFER: Final = {
+    "digest": "57d65197ea6e87315950b23eeb60a1a03a3627afe959805988617d84676b4047",
+    "sealed": (
+        "sealed:gAAAAABrCBhtQHPpcT6a1JZccnlOLLY-UQGZedBeljBDkCNZi1WQZlVGGWDEFC2dvox_NlMwasTPEFNucLdEbuUuuscaT3T37tw_"
+        "nAXTsq5voIRWQwEqIf-0sR2VnNrJuRqdmVlU8deR8ruhVQh_bHidG9MOOiXV2A=="
+    ),
+}
+"""Two texts that are no tokens, sealed with EXAMPLE_CODE."""
 CODE_UNKNOWN: Final = Code("sign_in_code_unknown", 404, "The code is unknown, was used, or has expired.")
 
 
 class CodeOffer(BaseModel):
     """What is kept for a code: its digest, what it opens, and for how many seconds."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": [EXAMPLE_OFFER]})
 
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     sealed: Annotated[str, Field(pattern="^sealed:[A-Za-z0-9_=-]{1,8192}$")]
@@ -45,7 +54,9 @@ class CodeOffer(BaseModel):
 class CodeIn(BaseModel):
     """The code that somebody shows."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": [{"code": EXAMPLE_CODE}]}
+    )
 
     code: Annotated[str, Field(pattern=f"^[A-Za-z0-9_-]{{{CODE_LENGTH}}}$")]
 

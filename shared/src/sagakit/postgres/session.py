@@ -57,16 +57,18 @@ async def session(engine: AsyncEngine, *, transaction: bool) -> AsyncIterator[Dr
             if transaction:
                 await driver.execute("COMMIT")
         except BaseException as error:
-            await _give_up(connection, driver, error)
-            if (getattr(error, "sqlstate", None) or "").startswith(STALE):
+            stale = (getattr(error, "sqlstate", None) or "").startswith(STALE)
+            await _give_up(connection, driver, error, stale)
+            if stale:
                 await engine.dispose()
             raise
 
 
-async def _give_up(connection: AsyncConnection, driver: Any, error: BaseException) -> None:
-    """Roll back. A connection that does not answer, or whose statement was cancelled, is in doubt: it is closed."""
+async def _give_up(connection: AsyncConnection, driver: Any, error: BaseException, stale: bool) -> None:
+    """Roll back. A connection that is stale or does not answer, or whose statement was cancelled, is closed."""
+    answers = isinstance(error, Exception) and not isinstance(error, TimeoutError | OSError) and not driver.is_closed()
     try:
-        if isinstance(error, Exception) and not isinstance(error, TimeoutError | OSError) and not driver.is_closed():
+        if answers and not stale:
             if driver.is_in_transaction():
                 await driver.execute("ROLLBACK")
             return

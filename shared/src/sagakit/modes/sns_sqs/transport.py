@@ -189,11 +189,11 @@ class SnsSqsTransport:
         return Delivery(unpack(message), receipt, attempt, None if queue == self._queue else UNDELIVERED)
 
     async def _beat(self) -> None:
-        """Extend the visibility timeout of what is in hand whenever half of it is over."""
+        """Extend the visibility timeout of what is in hand whenever a quarter of it is over."""
         while True:
             await asyncio.sleep(self._visibility / 4)
             now = asyncio.get_running_loop().time()
-            due = [held for held in self._held.items() if held[1].until - now <= self._visibility / 2]
+            due = [held for held in self._held.items() if held[1].until - now <= self._visibility * 3 / 4]
             for _, held in due:
                 held.until = now + self._visibility
             await self._client.hide({receipt: self._visibility for receipt, _ in due})
