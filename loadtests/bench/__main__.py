@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from checkout_audit.errors import Unreachable
-from loadtests.bench.checks import cells, findings
+from loadtests.bench.checks import cells, comparable, findings
 from loadtests.bench.disturbance import attempts
 from loadtests.bench.files import write_csv
 from loadtests.bench.machine import UNKNOWN, commit, machine
@@ -77,6 +77,8 @@ def _session(environ: Mapping[str, str], console: Console) -> Session:
     begun = series.record(
         Record(VERSION, began, commit(), command(environ), machine(UNKNOWN), chosen, runs=(), discarded=())
     )
+    if baseline is not None:
+        comparable(baseline, begun)
     return Session(series, begun, baseline, console)
 
 
@@ -85,7 +87,10 @@ def _measured(session: Session, bench: Bench) -> Record:
     console, record = session.console, session.begun
     left, total = session.series.left(record.plan), len(record.plan.turns())
     console.print(
-        f"{len(left)} of {total} runs to make, {_left(record.plan, len(left), 0, 0.0)}; {_limits(record.plan)}"
+        f"{len(left)} of {total} runs to make, {_left(record.plan, len(left), 0, 0.0)}; into {session.series.folder}; "
+        f"{_limits(record.plan)}",
+        markup=False,
+        soft_wrap=True,
     )
     with _progress(console) as progress:
         bar = progress.add_task("", total=total, completed=total - len(left), left="")

@@ -44,6 +44,29 @@ class Cell:
         return not self.overlap and by > TOLERANCE * before
 
 
+class NotComparable(ValueError):
+    """The baseline says nothing about this bench; the message says in one line why."""
+
+
+def comparable(baseline: Record, record: Record) -> None:
+    """Check that figures of the two may be compared.
+
+    Raises:
+        NotComparable: They come from different machines, or with different providers, or have no mode and rate in
+            common.
+    """
+    for what, before, now in (
+        ("machine", baseline.machine.name, record.machine.name),
+        ("PROVIDERS", baseline.plan.providers, record.plan.providers),
+    ):
+        if before != now:
+            raise NotComparable(f"BASELINE cannot be compared: its {what} is {before}, here it is {now}")
+    if not {(turn.mode, turn.rate) for turn in baseline.plan.turns()} & {
+        (turn.mode, turn.rate) for turn in record.plan.turns()
+    }:
+        raise NotComparable("BASELINE cannot be compared: it has no mode at a RATE of this bench")
+
+
 def findings(record: Record, baseline: Record | None = None) -> list[str]:
     """All findings in a record; none if it may be trusted."""
     summaries = summarize(record)

@@ -151,6 +151,11 @@ class Machine:
     python: str
     postgresql: str
 
+    @property
+    def name(self) -> str:
+        """What tells it from machines whose figures do not compare."""
+        return f"{self.cores} cores ({self.cpu})"
+
 
 @dataclass(frozen=True, slots=True)
 class Discarded:

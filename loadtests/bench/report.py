@@ -16,6 +16,13 @@ CARRIERS: Final[Mapping[str, str]] = {
     "sns_sqs": "MiniStack, an emulator",
     "pubsub": "Google's Pub/Sub emulator",
 }
+KEEPS: Final[Mapping[str, str]] = {
+    "temporal": "in SQLite, which syncs at checkpoints (`synchronous=NORMAL`)",
+    "kafka": "in a log of one broker (`acks=all`), which the operating system writes to disk later",
+    "sns_sqs": "in memory",
+    "pubsub": "in memory",
+}
+"""How durable a carrier's messages are, which is not the same in all modes. No order is lost with them."""
 GIGABYTE: Final = 1e9
 
 
@@ -24,7 +31,7 @@ def about(record: Record) -> str:
     machine, plan = record.machine, record.plan
     settle = f" and {plan.settle:g} s to settle" if plan.settle else ""
     return (
-        f"{record.began[:10]}, commit `{record.commit}`: {machine.cores} cores ({machine.cpu}), "
+        f"{record.began[:10]}, commit `{record.commit}`: {machine.name}, "
         f"{machine.memory / GIGABYTE:.0f} GB, Python {machine.python}, PostgreSQL {machine.postgresql}; "
         f"all of it, with the load generator, on this one machine. {plan.runs} "
         f"{'run' if plan.runs == 1 else 'interleaved runs'} of each mode: "
@@ -167,6 +174,12 @@ def settings(record: Record) -> Table:
     )
 
 
+def carriers(summaries: Sequence[Summary]) -> Table:
+    """The table of what differs between the modes: where the carrier keeps messages."""
+    used = dict.fromkeys(one.substrate for one in summaries)
+    return Table("Carriers", ["carrier", "keeps messages"], [[CARRIERS[name], KEEPS[name]] for name in used])
+
+
 def discarded(record: Record) -> Table:
     """The table of the runs that were repeated."""
     head = ["run", "completed/s", "p50 ms", "p99 ms", "why it was repeated"]
@@ -206,6 +219,6 @@ def page(record: Record, findings: Sequence[str]) -> str:
     """The text of report.md; `findings` are those of the bench's own checks."""
     parts = ["# The modes, measured", about(record), f"Made by `{record.command}`.", method(record)]
     parts += ["## Checks", "\n".join(f"- {one}" for one in findings) or "Nothing was found."]
-    for table in (*tables(record), settings(record), discarded(record)):
+    for table in (*tables(record), settings(record), carriers(summarize(record)), discarded(record)):
         parts += [f"## {table.title}", table.markdown() if table.rows else "None."]
     return "\n\n".join([*parts, "## Capacity", capacity.markdown(summarize(record))]) + "\n"

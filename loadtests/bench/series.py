@@ -14,8 +14,6 @@ from loadtests.bench.record import Discarded, Record, Run, read, read_attempts, 
 
 RAW: Final = "raw.json"
 RUN: Final = "run.json"
-COMPARED: Final = ("commit", "plan")
-"""What must be the same where a bench goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +31,20 @@ class Series:
 
         Raises:
             BadRecord: The folder holds something else than a bench.
-            ValueError: It holds a bench with another plan, or of another commit.
+            ValueError: It holds a bench with another plan, of another commit or another machine.
         """
         if not (self.folder / RAW).exists():
             return begun
         kept = read(self.folder / RAW)
-        for name in COMPARED:
-            if getattr(kept, name) != getattr(begun, name):
+        for name, before, now in (
+            ("commit", kept.commit, begun.commit),
+            ("machine", kept.machine.name, begun.machine.name),
+            ("plan", kept.plan, begun.plan),
+        ):
+            if before != now:
                 raise ValueError(
-                    f"{self.folder} holds a bench with another {name}: {getattr(kept, name)}, now it is "
-                    f"{getattr(begun, name)}; choose another REPORT, or make them equal"
+                    f"{self.folder} holds a bench with another {name}: {before}, now it is {now}; "
+                    "choose another REPORT, or make them equal"
                 )
         return self._assembled(kept)
 

@@ -1,10 +1,11 @@
 """The bench's own checks catch what was planted in synthetic runs, and find nothing in good ones."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
-from loadtests.bench.checks import cells, findings
+from loadtests.bench.checks import NotComparable, cells, comparable, findings
 from loadtests.bench.record import Discarded, Door, Record
 from tests.unit.loadtests.benches import KAFKA, bench, mode, run
 
@@ -30,6 +31,26 @@ def test_a_stall_in_each_delivery_is_found_against_a_baseline() -> None:
         f"{KAFKA}: p99 ms 660 (627–693), in the baseline 60.0 (57.0–63.0)",
     ]
     assert sum(not cell.overlap for cell in cells(GOOD, stalled)) == 2
+
+
+@pytest.mark.parametrize(
+    ("baseline", "said"),
+    [
+        (
+            replace(GOOD, machine=replace(GOOD.machine, cores=64)),
+            "machine is 64 cores (a processor), here it is",
+        ),
+        (replace(GOOD, plan=replace(GOOD.plan, providers="sandbox")), "PROVIDERS is sandbox, here it is instant"),
+        (replace(GOOD, plan=replace(GOOD.plan, rates=(8.0,))), "no mode at a RATE of this bench"),
+    ],
+)
+def test_a_baseline_that_says_nothing_about_this_bench_is_refused(baseline: Record, said: str) -> None:
+    with pytest.raises(NotComparable, match=re.escape(said)):
+        comparable(baseline, GOOD)
+
+
+def test_a_baseline_of_other_runs_of_the_same_modes_may_be_compared() -> None:
+    comparable(replace(GOOD, plan=replace(GOOD.plan, runs=9, modes=(KAFKA,))), GOOD)
 
 
 def test_a_stall_at_the_door_is_found_without_a_baseline() -> None:

@@ -13,7 +13,7 @@ from loadtests.bench import run as module
 from loadtests.bench.plan import BenchPlan, Turn
 from loadtests.bench.record import Disturbance, Run, read, write
 from quartet_stack.errors import StackError
-from tests.unit.loadtests.benches import run
+from tests.unit.loadtests.benches import MACHINE, run
 
 CALM, BUSY = Disturbance(0.0, 0.0), Disturbance(0.0, 99.0)
 
@@ -121,6 +121,10 @@ def test_a_folder_with_another_plan_is_refused_before_anything_runs(
     monkeypatch.setattr(command, "commit", lambda: "ffffffffffff")
     assert command.main() == 2
     assert "another commit: 0123456789ab, now it is ffffffffffff" in capsys.readouterr().err
+    monkeypatch.setattr(command, "commit", lambda: "0123456789ab")
+    write(replace(read(stage.raw), machine=MACHINE), stage.raw)
+    assert command.main() == 2
+    assert "another machine: 2 cores (a processor)" in capsys.readouterr().err
     assert stage.made == []
 
 

@@ -89,6 +89,7 @@ def test_the_report_shows_findings_settings_and_discarded_runs_with_their_reason
     text = page(replace(record(), discarded=(Discarded(run(), "the host took 5.0 %"),)), ["a mode stalls"])
     assert "- a mode stalls" in text
     assert "| `RETRY_MAX` | 5 |" in text
+    assert "| Kafka | in a log of one broker" in text
     assert "| kafka-choreography at 5/s, run 1 | 5.00 | 20.0 | 60.0 | the host took 5.0 % |" in text
     assert "Made by `make bench MODES=kafka`." in text
     assert "with a confidence of 75%" in text
