@@ -38,16 +38,19 @@ from quartet_stack.errors import StackError
 from quartet_stack.layout import layout, locked
 
 REPORTS: Final = Path("reports")
+OURS: Final = ("BASELINE", "BENCH_STACK_DIR", "BENCH_PORT_OFFSET")
+"""Settings that change nothing about what is measured."""
 BROKEN: Final = (StackError, Unreachable, httpx.HTTPError, asyncpg.PostgresError, OSError)
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What one call of the command works on: `begun` has the runs that are finished already."""
+    """What one call of the command works on: `begun` has the runs that are finished; `again` is how to go on."""
 
     series: Series
     begun: Record
     baseline: Record | None
+    again: str
     console: Console
 
 
@@ -79,7 +82,8 @@ def _session(environ: Mapping[str, str], console: Console) -> Session:
     )
     if baseline is not None:
         comparable(baseline, begun)
-    return Session(series, begun, baseline, console)
+    again = f"{command(environ, OURS)} REPORT={folder}"
+    return Session(series, begun, baseline, again, console)
 
 
 def _measured(session: Session, bench: Bench) -> Record:
@@ -112,7 +116,7 @@ def _measured(session: Session, bench: Bench) -> Record:
                 if record.machine.postgresql == UNKNOWN:
                     record = replace(record, machine=machine(bench.postgresql()))
             except BROKEN as error:
-                console.print(f"{turn}: {error!s}; to go on: {_again(session)}", markup=False, soft_wrap=True)
+                console.print(f"{turn}: {error!s}; to go on: {session.again}", markup=False, soft_wrap=True)
                 break
             record = session.series.keep(record, turn, made)
             progress.update(bar, advance=1)
@@ -155,10 +159,6 @@ def _limits(chosen: BenchPlan) -> str:
         f"a run is repeated if the host takes more than {chosen.steal_max:g} % "
         f"of the CPU or other programs use more than {chosen.foreign_max:g} %"
     )
-
-
-def _again(session: Session) -> str:
-    return f"{session.begun.command} REPORT={session.series.folder}"
 
 
 def _left(chosen: BenchPlan, left: int, done: int, elapsed: float) -> str:

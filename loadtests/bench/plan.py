@@ -1,7 +1,7 @@
 """The settings of a bench, checked before anything is started."""
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Final
@@ -117,9 +117,9 @@ def plan(environ: Mapping[str, str]) -> BenchPlan:
     return chosen
 
 
-def command(environ: Mapping[str, str]) -> str:
-    """The command that makes a bench with these settings again."""
-    names = ("QUICK", "FULL", "MODES", *DEFAULTS)
+def command(environ: Mapping[str, str], also: Sequence[str] = ()) -> str:
+    """The command that makes a bench with these settings again; `also`: other variables to name where they are set."""
+    names = (*PRESETS, "MODES", *DEFAULTS, *also)
     return " ".join(["make bench", *(f"{name}={environ[name]}" for name in names if environ.get(name, "").strip())])
 
 

@@ -98,7 +98,9 @@ def test_a_bench_that_had_to_stop_goes_on_where_it_was(stage: Stage, capsys: pyt
 
     stage.plays = breaks
     assert command.main() == 1
-    assert f"to go on: make bench MODES=kafka,sns-sqs RUNS=2 REPORT={stage.folder}" in capsys.readouterr().out
+    own = stage.folder.parent / "stack"
+    again = f"make bench MODES=kafka,sns-sqs RUNS=2 BENCH_STACK_DIR={own} REPORT={stage.folder}"
+    assert f"to go on: {again}" in capsys.readouterr().out
     turns = read(stage.raw).plan.turns()
     stage.plays, stage.made[:] = good, []
     assert command.main() == 0

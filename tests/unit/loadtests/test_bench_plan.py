@@ -59,6 +59,7 @@ def test_the_presets_fit_into_their_time_if_a_run_needs_what_the_estimate_says()
 def test_the_command_names_what_was_set() -> None:
     environ = {"QUICK": "1", "MODES": "kafka", "RATE": "5,20", "RUNS": "", "HOME": "/"}
     assert command(environ) == "make bench QUICK=1 MODES=kafka RATE=5,20"
+    assert command(environ, ["HOME", "BASELINE"]) == "make bench QUICK=1 MODES=kafka RATE=5,20 HOME=/"
 
 
 @pytest.mark.parametrize(
