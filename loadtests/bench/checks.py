@@ -7,9 +7,11 @@ with the record of an earlier bench as BASELINE, its figures are worse than they
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import sqrt
 from statistics import median
 from typing import Final
 
+from loadtests.bench.plan import BenchPlan
 from loadtests.bench.record import Record, Run
 from loadtests.bench.summary import HEADLINE, Spread, Summary, summarize
 from loadtests.bench.tables import figure, ranged
@@ -20,6 +22,9 @@ LEAST_MODES: Final = 3
 """Of so few modes at one rate nobody can say which is the odd one."""
 TOLERANCE: Final = 0.25
 """By how much a figure may be worse than in the baseline, intervals or not: so much the speed of a machine varies."""
+
+CHANCE: Final = 4.0
+"""Standard deviations by which fewer orders may arrive than expected, as they do in one of 30,000 runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +97,17 @@ def _wrong(record: Record) -> list[str]:
     discarded = [
         f"{_name(one.run)}, discarded: the audit is not clean" for one in record.discarded if not one.run.consistent
     ]
-    return [f"{_name(run)}: {what}" for run in record.runs for what in _defects(run)] + discarded
+    return [f"{_name(run)}: {what}" for run in record.runs for what in _defects(run, record.plan)] + discarded
 
 
-def _defects(run: Run) -> list[str]:
+def _defects(run: Run, plan: BenchPlan) -> list[str]:
     """What is wrong with a run that counts."""
+    expected = run.offered * plan.duration
     defects = {
         "no order completed": not run.orders,
+        f"{run.seen.placed} orders were placed instead of about {expected:.0f}: the load generator fell behind": (
+            run.seen.placed < expected - CHANCE * sqrt(expected)
+        ),
         f"{run.seen.timed_out} orders timed out": run.seen.timed_out,
         f"{run.seen.failed} orders failed": run.seen.failed,
         "the stack has not drained": not run.drained,

@@ -22,12 +22,11 @@ OURS_BESIDES: Final = ("provider", "console")
 CONFIDENCE: Final = 0.95
 """Of the intervals around medians."""
 HEADLINE: Final[Mapping[str, str]] = {
-    "rate": "completed/s",
+    "rate": "orders/s",
     "p50": "p50 ms",
     "p99": "p99 ms",
     "cpu": "CPU ms",
     "writes": "writes",
-    "wal_bytes": "log bytes",
     "messages": "messages",
 }
 """The figures of the headline table: the field of a Summary and its name; from `cpu` on per completed order."""

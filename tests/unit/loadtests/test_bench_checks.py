@@ -74,7 +74,7 @@ def test_intervals_that_do_not_overlap_are_no_finding_if_the_figure_is_better_or
 
 def test_less_completed_orders_a_second_are_worse() -> None:
     slow = [replace(one, seen=replace(one.seen, rate=3.0)) for one in GOOD.runs[:3]]
-    assert findings(bench(*slow, *GOOD.runs[3:]), GOOD) == [f"{KAFKA}: completed/s 3.00, in the baseline 5.00"]
+    assert findings(bench(*slow, *GOOD.runs[3:]), GOOD) == [f"{KAFKA}: orders/s 3.00, in the baseline 5.00"]
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,18 @@ def test_less_completed_orders_a_second_are_worse() -> None:
         (bench(run(orders=0), run(), run()), "no order completed"),
         (bench(run(seen=replace(run().seen, timed_out=2)), run(), run()), "2 orders timed out"),
         (bench(run(seen=replace(run().seen, failed=1)), run(), run()), "1 orders failed"),
+        (
+            bench(run(seen=replace(run().seen, placed=59)), run(), run()),
+            "59 orders were placed instead of about 100: the load generator fell behind",
+        ),
     ],
 )
 def test_a_run_that_went_wrong_is_named(record: Record, finding: str) -> None:
     assert findings(record) == [f"{KAFKA} at 5/s, run 1: {finding}"]
+
+
+def test_arrivals_vary_as_chance_makes_them() -> None:
+    assert findings(bench(run(seen=replace(run().seen, placed=60)), run(), run())) == []
 
 
 def test_a_lost_settle_is_found_in_a_discarded_run_as_well() -> None:
