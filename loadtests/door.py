@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple, cast
+from unittest.mock import Mock
 
 import msgspec
 import uvloop
@@ -29,7 +30,7 @@ from sagakit.app.server import Server
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 from sagakit.tokens import new_signing_key, public_half
-from sagakit.web.app import create_app, issue_token
+from sagakit.web.app import Application, create_app, issue_token
 
 CONNECTIONS: Final = 100
 ROUNDS: Final = 3
@@ -137,10 +138,11 @@ class Door:
             {"TOKEN_PUBLIC_KEYS": public_half(key), "SERVICE": "order", "COORDINATION_MODE": "kafka"}
         )
         memory, metrics = Memory(), Metrics()
-        engine = SimpleNamespace(dispatcher=memory, watcher=memory, service=SimpleNamespace(name="order"))
-        context = SimpleNamespace(settings=settings, database=memory, engine=engine, attention=None, metrics=metrics)
-        app = create_app("order", settings, _ready, routers=[router(cast(Any, context))], metrics=metrics)
-        self._config = Server(app, settings).config
+        engine = Mock(dispatcher=memory, watcher=memory, on_commit=[])  # no request reaches the rest of it
+        context = Mock(settings=settings, database=memory, engine=engine, metrics=metrics)
+        routers = [router(cast(Any, context))]
+        self.app = cast(Application, create_app("order", settings, _ready, routers=routers, metrics=metrics))
+        self._config = Server(self.app, settings).config
         self._config.load()
         self._sent = 0
 

@@ -53,3 +53,12 @@ def test_a_mode_loads_no_client_library_of_another(substrate: str) -> None:
     loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     assert f"sagakit.modes.{substrate}" in loaded
     assert loaded.isdisjoint({client for name, client in CLIENTS.items() if name != substrate})
+
+
+@pytest.mark.parametrize("service", ["order", "payment", "inventory", "shipping"])
+def test_a_service_that_serves_does_not_load_what_only_migrations_need(service: str) -> None:
+    assert {"alembic", "mako", "pygments"}.isdisjoint(loaded_by(f"{service}_service.__main__"))
+
+
+def test_migrations_are_seen_to_load_it() -> None:
+    assert "alembic" in loaded_by("sagakit.postgres.migrations")

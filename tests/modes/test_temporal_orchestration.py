@@ -51,7 +51,8 @@ async def test_each_outcome(world: World, how: dict[str, str], verdict: str) -> 
     assert await world.settled(order_id) == verdict
     assert await ended(world, order_id) == ("OrderConfirmed" if verdict == "COMPLETED" else "OrderCancelled")
     await keep(world, order_id, f"orchestration-{verdict.lower()}")
-    assert not any(row.channel.startswith("temporal") for row, _ in world.stores["order"].outbox.values())
+    outbox = world.stores["order"].outbox
+    await world.until(lambda: not any(row.channel.startswith("temporal") for row, _ in outbox.values()))
 
 
 async def test_the_first_workflow_task_comes_with_the_answer_to_the_start(world: World) -> None:

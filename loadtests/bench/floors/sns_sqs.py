@@ -144,9 +144,13 @@ class Floor:
 
     async def alone(self) -> float:
         """Milliseconds from publishing one message to having received it, with nothing else under way."""
-        kind = next(kind for kind in self._kinds if kind.consumers == 1)
+        kind, queue = next(
+            (kind, queue.name)
+            for kind in self._kinds
+            for queue in self._plan.queues
+            if kind.consumers == 1 and any(kind.type in types for types in queue.types.values())
+        )
         target = self._plan.targets[f"floor-{kind.channel}"]
-        queue = next(one.name for one in self._plan.queues if any(kind.type in types for types in one.types.values()))
         durations = []
         for _ in range(ALONE):
             taking = asyncio.ensure_future(self.take(queue))

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
 from cryptography.fernet import Fernet
+from starlette.types import ASGIApp
 
 from checkout.messages import PUBLIC, AuthorizePayment, BookShipment, OrderPlaced, ReserveStock
 from checkout.sealing import seal_checkout
@@ -68,7 +70,9 @@ class System:
         settings = made_settings(name, given)
         return HttpProvider("http://provider", PAYMENT_KEY, post=self.outside.post, opened=made.opened(settings))
 
-    async def place(self) -> httpx.Response:
+    @cached_property
+    def app(self) -> ASGIApp:
+        """The order service's interface."""
         this = self.services["order"]
 
         async def readiness() -> Mapping[str, Any]:
@@ -76,7 +80,11 @@ class System:
 
         app = create_app("order", this.settings, readiness, metrics=this.metrics)
         app.include_router(definition("order").router(this))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test", timeout=30) as client:
+        return app
+
+    async def place(self) -> httpx.Response:
+        transport = httpx.ASGITransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=30) as client:
             return await client.post("/orders", json=BODY, headers=headers(Idempotency_Key="k1"))
 
     async def published(self, name: str) -> list[bytes]:

@@ -1,7 +1,6 @@
 """Temporal's activities: each executes the command that it is named after; and how a workflow runs one.
 
-A repeated command answers again, so an activity may run twice. Business refusals are answers. After an error Temporal
-runs the activity again, for ever; a command whose own fault the errors are is written down as a dead letter, too.
+An activity may run twice, since a repeated command answers again. After an error Temporal runs it again, for ever.
 """
 
 from collections.abc import Callable, Sequence

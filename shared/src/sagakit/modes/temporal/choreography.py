@@ -1,7 +1,6 @@
 """Choreography: every service has a workflow per order, which receives the others' events and reacts to them.
 
-What comes next is known by each service's table of reactions alone; no workflow sees the whole. An event is published
-by signalling each subscriber's workflow, which is started if it does not run.
+An event is published by signalling each subscriber's workflow, which is started if it does not run.
 """
 
 from collections.abc import Callable, Mapping, Sequence

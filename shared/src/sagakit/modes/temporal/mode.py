@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -89,10 +90,7 @@ class TemporalMode:
         self._published.difference_update(row.body for row in rows)
 
     async def run(self) -> None:
-        """Work until cancelled; then finish what is in hand, or give it back to the server after GRACE.
-
-        After an outage a new worker takes over, since the polls of the old one pause for up to 12 s.
-        """
+        """Work until cancelled; finish what is in hand, or give it back after GRACE. A new worker follows an outage."""
         assert self._client is not None
         assert self._inlet is not None
         local = bool(self._role.workflows)  # a service with workflows runs activities for these only
@@ -147,7 +145,7 @@ class TemporalMode:
     async def _start(self, start: StartWorkflow) -> None:
         assert self._client is not None
         signal, signal_args = (start.signal[0], [start.signal[1]]) if start.signal else (None, [])
-        try:
+        with suppress(WorkflowAlreadyStartedError):
             async with self._calls:
                 await self._client.start_workflow(
                     start.workflow,
@@ -161,5 +159,3 @@ class TemporalMode:
                     request_eager_start=not signal and start.service == self._service.name,
                     rpc_timeout=CALL_TIMEOUT,
                 )
-        except WorkflowAlreadyStartedError:
-            return
