@@ -135,7 +135,7 @@ profile: ## flame graphs of the services and the statements of the databases, ov
 	$(BOOTSTRAP) dev
 	@exec $(PY) -m loadtests.profile
 
-bench: ## compare the modes on a stack of its own, with a report and raw data (MODES, RUNS, RATE, DURATION, PROVIDERS)
+bench: ## compare the modes on a stack of its own: report, raw data, intervals (QUICK=1, FULL=1; MODES, RUNS, RATE, DURATION, REPORT, BASELINE)
 	$(BOOTSTRAP) dev
 	@exec $(PY) -m loadtests.bench
 

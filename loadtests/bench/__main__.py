@@ -1,17 +1,20 @@
-"""`make bench`: every mode in turns under the same load, on a stack of its own; a table, report.md and raw.json.
+"""`make bench`: every mode in turns under the same load, on a stack of its own; report.md, raw.json and CSV files.
 
-Exit status 0 if every order completed and every audit is clean, 1 if not or if the bench had to stop, 2 for a wrong
-setting. Settings: MODES (all), RUNS (3 of each), RATE (5 orders/s), DURATION (20 s), WARMUP (5 s), IDLE (5 s),
-PROVIDERS (instant), SEED (1); BENCH_STACK_DIR, BENCH_PORT_OFFSET.
+Exit status 0 if the bench's own checks find nothing: every order completed, every audit is clean, no mode stalls;
+1 if not, or if the bench had to stop; 2 for a wrong setting. QUICK=1 (a look) and FULL=1 (5 runs at three rates)
+change the defaults of MODES (all), RUNS (3 of each), RATE (5 orders/s; several: 5,20), DURATION (20 s), WARMUP (5 s),
+SETTLE (2 s), IDLE (5 s), PROVIDERS (instant), SEED (1), STEAL_MAX (2 %), FOREIGN_MAX (10 %). REPORT: the folder; with
+that of a bench that was interrupted, the same command goes on with it. BASELINE: the raw.json of an earlier bench, to
+compare with. BENCH_STACK_DIR, BENCH_PORT_OFFSET.
 """
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
@@ -22,86 +25,146 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from checkout_audit.errors import Unreachable
-from loadtests.bench.machine import commit, machine
-from loadtests.bench.plan import BenchPlan, plan
-from loadtests.bench.record import VERSION, Record, Run, write
+from loadtests.bench.checks import cells, comparable, findings
+from loadtests.bench.disturbance import attempts
+from loadtests.bench.files import write_csv
+from loadtests.bench.machine import UNKNOWN, commit, machine
+from loadtests.bench.plan import BenchPlan, Turn, command, plan
+from loadtests.bench.record import VERSION, Record, Run, read
 from loadtests.bench.report import page, tables
 from loadtests.bench.run import Bench
+from loadtests.bench.series import RAW, Series
 from quartet_stack.errors import StackError
 from quartet_stack.layout import layout, locked
 
 REPORTS: Final = Path("reports")
+OURS: Final = ("BASELINE", "BENCH_STACK_DIR", "BENCH_PORT_OFFSET")
+"""Settings that change nothing about what is measured."""
 BROKEN: Final = (StackError, Unreachable, httpx.HTTPError, asyncpg.PostgresError, OSError)
 
 
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What one call of the command works on: `begun` has the runs that are finished; `again` is how to go on."""
+
+    series: Series
+    begun: Record
+    baseline: Record | None
+    again: str
+    console: Console
+
+
 def main() -> int:
-    """Run the whole bench on a stack of its own, which is deleted afterwards; returns the exit status."""
+    """Run what is left of the bench on a stack of its own, which is deleted afterwards; returns the exit status."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     try:
-        chosen = plan(os.environ)
+        session = _session(os.environ, console)
     except (ValueError, StackError) as error:
         print(error, file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, _terminated)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    folder = REPORTS / f"bench-{time.strftime('%Y%m%d-%H%M%S')}"
-    folder.mkdir(parents=True)
-    bench = Bench(chosen, os.environ, folder, console)
+    session.series.folder.mkdir(parents=True, exist_ok=True)
+    bench = Bench(session.begun.plan, os.environ, console)
     with locked(layout({"STACK_DIR": bench.stack_dir}).root / "bench.lock", "another bench"), _own_stack(bench):
-        fine = _measured(bench, console)
-    return 0 if fine else 1
+        record = _measured(session, bench)
+    return 0 if _reported(session, record) else 1
 
 
-def _measured(bench: Bench, console: Console) -> bool:
-    """Do all runs and write the record after each; returns whether every order completed and every audit is clean."""
-    chosen, raw = bench.plan, bench.folder / "raw.json"
-    began, total = datetime.now(UTC).isoformat(timespec="seconds"), len(chosen.modes) * chosen.runs
-    record: Record | None = None
-    finished = True
+def _session(environ: Mapping[str, str], console: Console) -> Session:
+    """Read the settings and the files that they name."""
+    chosen = plan(environ)
+    folder = Path(environ.get("REPORT") or REPORTS / f"bench-{time.strftime('%Y%m%d-%H%M%S')}")
+    baseline = read(Path(environ["BASELINE"])) if environ.get("BASELINE") else None
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    series = Series(folder)
+    begun = series.record(
+        Record(VERSION, began, commit(), command(environ), machine(UNKNOWN), chosen, runs=(), discarded=())
+    )
+    if baseline is not None:
+        comparable(baseline, begun)
+    again = f"{command(environ, OURS)} REPORT={folder}"
+    return Session(series, begun, baseline, again, console)
+
+
+def _measured(session: Session, bench: Bench) -> Record:
+    """Make the runs that are left, and write each; returns the record with all that are finished."""
+    console, record = session.console, session.begun
+    left, total = session.series.left(record.plan), len(record.plan.turns())
+    console.print(
+        f"{len(left)} of {total} runs to make, {_left(record.plan, len(left), 0, 0.0)}; into {session.series.folder}; "
+        f"{_limits(record.plan)}",
+        markup=False,
+        soft_wrap=True,
+    )
     with _progress(console) as progress:
-        bar = progress.add_task("", total=total, left="")
+        bar = progress.add_task("", total=total, completed=total - len(left), left="")
         started = time.monotonic()
-        for done, (number, mode) in enumerate(chosen.turns()):
-            left = _left(chosen, done, total, time.monotonic() - started)
+        for done, turn in enumerate(left):
+            remaining = _left(record.plan, len(left) - done, done, time.monotonic() - started)
 
-            def say(what: str, mode: str = mode, left: str = left) -> None:
-                progress.update(bar, description=f"{mode}: {what}", left=left)
+            def say(what: str, turn: Turn = turn, remaining: str = remaining) -> None:
+                progress.update(bar, description=f"{turn}: {what}", left=remaining)
+
+            def measure(number: int, turn: Turn = turn) -> Run:
+                return replace(bench, say=say).run(turn, session.series.target(turn) / f"attempt-{number}")
+
+            def discard(why: str, turn: Turn = turn) -> None:
+                console.print(f"{turn}: {why}: it is repeated", markup=False)
 
             try:
-                run = replace(bench, say=say).run(mode, number)
-                if record is None:
-                    record = Record(VERSION, began, commit(), machine(bench.postgresql()), chosen, ())
+                made = attempts(measure, record.plan, discard)
+                if record.machine.postgresql == UNKNOWN:
+                    record = replace(record, machine=machine(bench.postgresql()))
             except BROKEN as error:
-                console.print(f"{mode}, run {number}: {error!s}", markup=False)
-                finished = False
+                console.print(f"{turn}: {error!s}; to go on: {session.again}", markup=False, soft_wrap=True)
                 break
-            record = replace(record, runs=(*record.runs, run))
-            write(record, raw)
-            progress.update(bar, completed=done + 1)
-            console.print(f"{done + 1} of {total}: {_line(run)}", markup=False)
-    if record is None:
-        return False
-    text = page(record)
-    (bench.folder / "report.md").write_text(text)
-    for table in tables(record):
-        console.print(table.drawn())
-    console.print(f"report: {bench.folder / 'report.md'}   raw data: {raw}")
-    return finished and all(run.fine and run.orders for run in record.runs)
+            record = session.series.keep(record, turn, made)
+            progress.update(bar, advance=1)
+            remaining = _left(record.plan, len(left) - done - 1, done + 1, time.monotonic() - started)
+            console.print(f"{len(record.runs)} of {total}: {_line(made[-1])}; {remaining}", markup=False)
+    return record
+
+
+def _reported(session: Session, record: Record) -> bool:
+    """Write the report and print its tables and findings; returns whether nothing was found."""
+    console, folder = session.console, session.series.folder
+    found = findings(record, session.baseline)
+    if record.runs:
+        (folder / "report.md").write_text(page(record, found))
+        write_csv(record, folder)
+        for table in tables(record):
+            console.print(table.drawn())
+    if session.baseline is not None:
+        compared = cells(session.baseline, record)
+        overlap = sum(cell.overlap for cell in compared)
+        console.print(f"the intervals of {overlap} of {len(compared)} figures overlap with those of the baseline")
+    for one in found:
+        console.print(f"found: {one}", markup=False, soft_wrap=True)
+    console.print(f"report: {folder / 'report.md'}   raw data: {folder / RAW}", soft_wrap=True)
+    return not found
 
 
 def _line(run: Run) -> str:
     verdict = "the audit is clean" if run.consistent else "THE AUDIT IS NOT CLEAN"
     if not run.drained:
         verdict = f"NOT DRAINED, {verdict}"
-    if run.seen.failed:
-        verdict = f"{run.seen.failed} ORDERS DID NOT COMPLETE, {verdict}"
+    if run.seen.failed or run.seen.timed_out:
+        verdict = f"{run.seen.failed} ORDERS FAILED, {run.seen.timed_out} TIMED OUT, {verdict}"
     times = f"p50 {run.seen.p50:.0f} ms, p99 {run.seen.p99:.0f} ms"
-    return f"{run.mode}, run {run.number}: {run.orders} orders, {times}; {verdict}"
+    return f"{run.mode} at {run.offered:g}/s, run {run.number}: {run.orders} orders, {times}; {verdict}"
 
 
-def _left(chosen: BenchPlan, done: int, total: int, elapsed: float) -> str:
+def _limits(chosen: BenchPlan) -> str:
+    return (
+        f"a run is repeated if the host takes more than {chosen.steal_max:g} % "
+        f"of the CPU or other programs use more than {chosen.foreign_max:g} %"
+    )
+
+
+def _left(chosen: BenchPlan, left: int, done: int, elapsed: float) -> str:
     """Estimate how long the rest takes, from the runs so far, or before the first from the settings."""
-    each = elapsed / done if done else 20 + chosen.warmup + chosen.idle + chosen.duration
-    return f"about {max(round((total - done) * each / 60), 1)} min left"
+    each = elapsed / done if done else 20 + chosen.warmup + chosen.idle + chosen.settle + chosen.duration
+    return f"about {max(round(left * each / 60), 1)} min left" if left else "none left"
 
 
 def _progress(console: Console) -> Progress:
@@ -133,5 +196,9 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except KeyboardInterrupt:
-        print("interrupted; the stack of the bench is stopped and its data deleted", file=sys.stderr)
+        print(
+            "interrupted; the stack of the bench is stopped and its data deleted; the same command with "
+            "REPORT=<the folder of the report> goes on",
+            file=sys.stderr,
+        )
         sys.exit(130)

@@ -102,7 +102,7 @@ def tables(summaries: Sequence[Summary]) -> list[Table]:
         "cores: carrier, as measured",
     ]
     return [
-        Table(f"{rate:,} checkouts/s", head, [_row(summary.mode, need(summary, rate)) for summary in summaries])
+        Table(f"{rate:,} checkouts/s", head, [_row(summary.label, need(summary, rate)) for summary in summaries])
         for rate in SIZES
     ]
 
@@ -116,9 +116,9 @@ def _cores(milliseconds: float, rate: float) -> float:
     return rate * milliseconds / 1000 / USE
 
 
-def _row(mode: str, needed: Need) -> list[str]:
+def _row(label: str, needed: Need) -> list[str]:
     return [
-        f"`{mode}`",
+        f"`{label}`",
         _whole(needed.service_cores),
         _whole(needed.processes),
         _whole(needed.database_cores),

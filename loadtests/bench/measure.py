@@ -16,10 +16,12 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
 from loadtests.bench import processes
+from loadtests.bench.disturbance import MachineTime
 from loadtests.bench.record import Door, Log, Usage
 from quartet_stack import api
 from quartet_stack.errors import StackError
 from quartet_stack.settings import SERVICES
+from sagakit.settings import Settings
 
 TIMEOUT: Final = 10.0
 # A transaction gets an id when it first writes: ids count, without delay, the transactions that sync the log, and leave
@@ -28,6 +30,22 @@ LOG: Final = """
     SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint AS wal_bytes,
            pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS writes
 """
+EQUAL: Final = (
+    "admission_latency",
+    "batch_max",
+    "delivery_attempts",
+    "door_timeout",
+    "outbox_lease",
+    "outbox_poll",
+    "provider_timeout",
+    "retry_initial",
+    "retry_max",
+    "saga_deadline",
+    "saga_nudge_after",
+)
+"""The services' settings of retries and time-outs, which have to be the same in all modes."""
+DURABILITY: Final = ("fsync", "synchronous_commit", "full_page_writes")
+"""PostgreSQL's settings that say when a commit is safe."""
 COMPLETED: Final = "SELECT count(*) FROM orders WHERE status = 'COMPLETED'"
 
 
@@ -56,6 +74,24 @@ def counters(stack: Mapping[str, str]) -> Counters:
 def postgresql(stack: Mapping[str, str]) -> str:
     """The version of the databases' server."""
     return str(asyncio.run(_ask(stack, "order", "SHOW server_version"))[0][0]).split()[0]
+
+
+def equal_settings(stack: Mapping[str, str]) -> dict[str, str]:
+    """The settings of retries, time-outs and durability that the running stack has; the databases tell theirs.
+
+    Raises:
+        OSError: A database could not be reached.
+        asyncpg.PostgresError: A database did not answer the query.
+    """
+    ours = {name.upper(): stack.get(name.upper()) or f"{Settings.model_fields[name].default:g}" for name in EQUAL}
+    return {**ours, **asyncio.run(_durability(stack))}
+
+
+async def _durability(stack: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: " / ".join(sorted({str((await _ask(stack, service, f"SHOW {name}"))[0][0]) for service in SERVICES}))
+        for name in DURABILITY
+    }
 
 
 def _door(url: str) -> Door:
@@ -108,7 +144,21 @@ class Stopwatch:
         try:
             return Reading(time.monotonic(), processes.cpu(self._roots))
         except ProcessLookupError as error:
-            raise StackError(f"{error} while it was measured; see: STACK_DIR={self._stack_dir} make logs") from None
+            raise self._lost(error) from None
+
+    def machine(self) -> MachineTime:
+        """Read what the whole machine has used so far, and our part of it.
+
+        Raises:
+            StackError: A program has ended since.
+        """
+        try:
+            return MachineTime.read(self._roots)
+        except ProcessLookupError as error:
+            raise self._lost(error) from None
+
+    def _lost(self, error: ProcessLookupError) -> StackError:
+        return StackError(f"{error} while it was measured; see: STACK_DIR={self._stack_dir} make logs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The settings of a bench, checked before anything is started."""
 
-from collections.abc import Iterator, Mapping
+import random
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Final
@@ -14,22 +15,75 @@ PORT_OFFSET: Final = "20000"
 """All ports stay below 32768, where the ephemeral ports begin."""
 
 
+DEFAULTS: Final[Mapping[str, str]] = {
+    "RUNS": "3",
+    "RATE": "5",
+    "DURATION": "20",
+    "WARMUP": "5",
+    "SETTLE": "2",
+    "IDLE": "5",
+    "SEED": "1",
+    "PROVIDERS": "instant",
+    "STEAL_MAX": "2",
+    "FOREIGN_MAX": "10",
+}
+PRESETS: Final[Mapping[str, Mapping[str, str]]] = {
+    "QUICK": {"DURATION": "6", "WARMUP": "3", "SETTLE": "1", "IDLE": "2"},
+    "FULL": {"RUNS": "5", "RATE": "2,5,8", "DURATION": "30"},
+}
+"""What QUICK=1 and FULL=1 change in DEFAULTS; a setting that is given counts more."""
+LEAST_RUNS: Final = 5
+"""Rounds of FULL=1 at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One run to make: its round, from 1, its mode, and the orders that arrive a second."""
+
+    number: int
+    mode: str
+    rate: float
+
+    @property
+    def name(self) -> str:
+        """The name of its folder."""
+        return f"{self.number}-{self.mode}-{self.rate:g}"
+
+    def __str__(self) -> str:
+        return f"{self.mode} at {self.rate:g}/s, run {self.number}"
+
+
 @dataclass(frozen=True, slots=True)
 class BenchPlan:
-    """A bench to run: `rate` in orders/s, `duration`, `warmup` and `idle` in seconds, `runs` of each mode."""
+    """A bench to run: `runs` of each mode at each of `rates` (orders/s); times in seconds, limits in percent.
+
+    After `warmup` and `idle`, orders arrive for `settle` and then for `duration`, the steady window. A run in which
+    more than `steal_max` or `foreign_max` of the machine's CPU went to its host or to other programs is repeated.
+    """
 
     modes: tuple[str, ...]
     runs: int
-    rate: float
+    rates: tuple[float, ...]
     duration: int
     warmup: int
+    settle: int
     idle: float
     providers: str
     seed: int
+    steal_max: float
+    foreign_max: float
 
-    def turns(self) -> Iterator[tuple[int, str]]:
-        """Order the runs: run 1 of every mode, then run 2 of every mode, so that a slower machine slows all modes."""
-        return ((number, mode) for number in range(1, self.runs + 1) for mode in self.modes)
+    def turns(self) -> list[Turn]:
+        """Order the runs: each round has every mode at every rate once, in an order that the seed draws.
+
+        So a machine that becomes slower slows all modes, and no mode always follows the same other one.
+        """
+        return [turn for number in range(1, self.runs + 1) for turn in self._round(number)]
+
+    def _round(self, number: int) -> Iterator[Turn]:
+        cells = [(mode, rate) for mode in self.modes for rate in self.rates]
+        random.Random(f"{self.seed}/{number}").shuffle(cells)
+        return (Turn(number, mode, rate) for mode, rate in cells)
 
 
 def plan(environ: Mapping[str, str]) -> BenchPlan:
@@ -39,20 +93,34 @@ def plan(environ: Mapping[str, str]) -> BenchPlan:
         ValueError: A setting is wrong; one line names it.
         StackError: The same for a setting of the stack.
     """
+    preset = _preset(environ)
+    values = {**DEFAULTS, **PRESETS.get(preset, {})}
+    values |= {name: given for name in values if (given := environ.get(name, "").strip())}
     chosen = BenchPlan(
         modes=_modes(environ.get("MODES", "")),
-        runs=int(_number(environ, "RUNS", 3, least=1, whole=True)),
-        rate=_number(environ, "RATE", 5, least=0.1),
-        duration=int(_number(environ, "DURATION", 20, least=1, whole=True)),
-        warmup=int(_number(environ, "WARMUP", 5, whole=True)),
-        idle=_number(environ, "IDLE", 5),
-        providers=environ.get("PROVIDERS") or "instant",
-        seed=int(_number(environ, "SEED", 1, whole=True)),
+        runs=int(_number(values, "RUNS", least=1, whole=True)),
+        rates=_rates(values["RATE"]),
+        duration=int(_number(values, "DURATION", least=1, whole=True)),
+        warmup=int(_number(values, "WARMUP", whole=True)),
+        settle=int(_number(values, "SETTLE", whole=True)),
+        idle=_number(values, "IDLE"),
+        providers=values["PROVIDERS"],
+        seed=int(_number(values, "SEED", whole=True)),
+        steal_max=_number(values, "STEAL_MAX"),
+        foreign_max=_number(values, "FOREIGN_MAX"),
     )
+    if preset == "FULL" and chosen.runs < LEAST_RUNS:
+        raise ValueError(f"RUNS={chosen.runs} is not valid with FULL=1: expected {LEAST_RUNS} or more")
     if chosen.providers not in CHOICES["PROVIDERS"]:
         raise ValueError(f"PROVIDERS={chosen.providers} is not known; valid: {', '.join(CHOICES['PROVIDERS'])}")
     stack.resolve({**environ, **stack_settings(chosen, environ)})
     return chosen
+
+
+def command(environ: Mapping[str, str], also: Sequence[str] = ()) -> str:
+    """The command that makes a bench with these settings again; `also`: other variables to name where they are set."""
+    names = (*PRESETS, "MODES", *DEFAULTS, *also)
+    return " ".join(["make bench", *(f"{name}={environ[name]}" for name in names if environ.get(name, "").strip())])
 
 
 def stack_settings(chosen: BenchPlan, environ: Mapping[str, str]) -> dict[str, str]:
@@ -69,6 +137,21 @@ def stack_settings(chosen: BenchPlan, environ: Mapping[str, str]) -> dict[str, s
     }
 
 
+def _preset(environ: Mapping[str, str]) -> str:
+    """The preset that is chosen, or an empty text.
+
+    Raises:
+        ValueError: Both are chosen, or a value is neither 0 nor 1.
+    """
+    for name in PRESETS:
+        if environ.get(name, "") not in ("", "0", "1"):
+            raise ValueError(f"{name}={environ[name]} is not valid: expected 1 or 0")
+    chosen = [name for name in PRESETS if environ.get(name) == "1"]
+    if len(chosen) > 1:
+        raise ValueError("QUICK=1 and FULL=1 exclude each other: give one of them")
+    return "".join(chosen)
+
+
 def _modes(raw: str) -> tuple[str, ...]:
     names = [name.strip() for name in raw.split(",") if name.strip()]
     try:
@@ -77,8 +160,13 @@ def _modes(raw: str) -> tuple[str, ...]:
         raise ValueError(str(error).replace("COORDINATION_MODE", "MODES", 1)) from None
 
 
-def _number(environ: Mapping[str, str], name: str, default: float, least: float = 0, whole: bool = False) -> float:
-    raw = environ.get(name, "").strip() or str(default)
+def _rates(raw: str) -> tuple[float, ...]:
+    rates = [_number({"RATE": one.strip()}, "RATE", least=0.1) for one in raw.split(",")]
+    return tuple(sorted(set(rates)))
+
+
+def _number(values: Mapping[str, str], name: str, least: float = 0, whole: bool = False) -> float:
+    raw = values[name]
     try:
         value = float(int(raw) if whole else raw)
     except ValueError:

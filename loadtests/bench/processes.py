@@ -1,7 +1,7 @@
 """CPU time of process trees: of what runs, and of the children that have ended and were waited for."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import psutil
 
@@ -17,6 +17,26 @@ def cpu(roots: Mapping[str, int]) -> dict[str, float]:
     Raises:
         ProcessLookupError: A root has ended; the message names it.
     """
+    milliseconds, children = _all()
+    return {
+        name: sum(milliseconds[pid] for pid in _tree(name, root, milliseconds, children))
+        for name, root in roots.items()
+    }
+
+
+def together(roots: Iterable[int]) -> float:
+    """Add up the time of all these trees, as `cpu` does; a process in several of them counts once.
+
+    Raises:
+        ProcessLookupError: A root has ended.
+    """
+    milliseconds, children = _all()
+    members = {pid for root in roots for pid in _tree("a program", root, milliseconds, children)}
+    return sum(milliseconds[pid] for pid in members)
+
+
+def _all() -> tuple[dict[int, float], Mapping[int, list[int]]]:
+    """The time of every process, and the children of each."""
     milliseconds: dict[int, float] = {}
     children: defaultdict[int, list[int]] = defaultdict(list)
     for process in psutil.process_iter(["ppid", "cpu_times"]):
@@ -24,13 +44,13 @@ def cpu(roots: Mapping[str, int]) -> dict[str, float]:
             used = times.user + times.system + times.children_user + times.children_system
             milliseconds[process.pid] = used * 1000
             children[process.info["ppid"]].append(process.pid)
-    return {name: _tree(name, root, milliseconds, children) for name, root in roots.items()}
+    return milliseconds, children
 
 
-def _tree(name: str, root: int, milliseconds: Mapping[int, float], children: Mapping[int, list[int]]) -> float:
+def _tree(name: str, root: int, milliseconds: Mapping[int, float], children: Mapping[int, list[int]]) -> list[int]:
     if root not in milliseconds:
         raise ProcessLookupError(f"{name} (process {root}) has ended")
     members = [root]
     for pid in members:
         members.extend(children.get(pid, ()))
-    return sum(milliseconds[pid] for pid in members)
+    return members

@@ -5,17 +5,28 @@ from dataclasses import dataclass, fields
 from functools import reduce
 from operator import add
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
 from loadtests.bench.plan import BenchPlan
 
-VERSION: Final = 1
+VERSION: Final = 2
+LATE: Final = 120_000.0
+"""Milliseconds that an order counts with which did not complete. No completed order takes longer: a client whose first
+request brought no end within 20 s tries for 60 s more to be answered, and its last request takes 35 s at most."""
+T = TypeVar("T")
 
 
 class BadRecord(ValueError):
     """The file is no record of a bench; the message says in one line which file and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """What records of all versions begin with."""
+
+    version: int
 
 
 class Counted:
@@ -69,9 +80,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What Locust measured: orders placed, how many did not complete, completed orders a second, latency in ms."""
+    """What became of the orders that arrived in the steady window, as their clients saw it.
+
+    How many were placed; how many had no end in time, or another end than COMPLETED; completed orders a second; latency
+    in ms, in which an order that did not complete counts as LATE, slower than all others.
+    """
 
     placed: int
+    timed_out: int
     failed: int
     rate: float
     p50: float
@@ -80,11 +96,24 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Disturbance:
+    """Percent of the machine's CPU time that its host took (`steal`), and that programs of others used (`foreign`)."""
+
+    steal: float
+    foreign: float
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one mode. `orders` that completed, as the order database counts them; doors and logs by service."""
+    """One run of one mode at one `offered` rate (orders/s).
+
+    `orders` that completed, as the order database counts them; doors and logs by service; the settings that have to be
+    the same in all modes. `disturbance` is None where it was not measured.
+    """
 
     mode: str
     number: int
+    offered: float
     orders: int
     seen: Seen
     idle: Usage
@@ -93,6 +122,8 @@ class Run:
     logs: Mapping[str, Log]
     drained: bool
     consistent: bool
+    disturbance: Disturbance | None
+    settings: Mapping[str, str]
 
     @property
     def door(self) -> Door:
@@ -107,7 +138,7 @@ class Run:
     @property
     def fine(self) -> bool:
         """Whether every order completed and the audit is clean."""
-        return self.drained and self.consistent and not self.seen.failed
+        return self.drained and self.consistent and not self.seen.failed and not self.seen.timed_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +151,19 @@ class Machine:
     python: str
     postgresql: str
 
+    @property
+    def name(self) -> str:
+        """What tells it from machines whose figures do not compare."""
+        return f"{self.cores} cores ({self.cpu})"
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """A run that was repeated, and why."""
+
+    run: Run
+    reason: str
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -128,15 +172,22 @@ class Record:
     version: int
     began: str
     commit: str
+    command: str
     machine: Machine
     plan: BenchPlan
     runs: tuple[Run, ...]
+    discarded: tuple[Discarded, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether every planned run was made."""
+        return len(self.runs) == len(self.plan.turns())
 
 
-def write(record: Record, path: Path) -> None:
-    """Write the record to a file, which is replaced atomically."""
+def write(content: Record | tuple[Run, ...], path: Path) -> None:
+    """Write a record, or the attempts at one run, to a file, which is replaced atomically."""
     draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
+    draft.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
     draft.replace(path)
 
 
@@ -146,15 +197,26 @@ def read(path: Path) -> Record:
     Raises:
         BadRecord: The file is missing, no record, or of another version.
     """
+    version = _decoded(path, Versioned).version
+    if version != VERSION:
+        raise BadRecord(f"{path} is a record of version {version}, this is version {VERSION}; run make bench again")
+    return _decoded(path, Record)
+
+
+def read_attempts(path: Path) -> tuple[Run, ...]:
+    """Read the attempts at one run.
+
+    Raises:
+        BadRecord: The file is missing, or holds none.
+    """
+    return _decoded(path, tuple[Run, ...])
+
+
+def _decoded(path: Path, kind: type[T]) -> T:
     try:
-        record = msgspec.json.decode(path.read_bytes(), type=Record)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError) as error:
         raise BadRecord(f"{path} is no record of a bench: {error}") from None
-    if record.version != VERSION:
-        raise BadRecord(
-            f"{path} is a record of version {record.version}, this is version {VERSION}; run make bench again"
-        )
-    return record
 
 
 def _values(counted: Any) -> list[Any]:

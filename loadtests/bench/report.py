@@ -5,8 +5,9 @@ from typing import Final
 
 from loadtests.bench import capacity
 from loadtests.bench.record import Record
-from loadtests.bench.summary import Summary, summarize
+from loadtests.bench.summary import HEADLINE, Summary, confidence, summarize
 from loadtests.bench.tables import Table, figure, ranged
+from loadtests.bench.tables import latency as milliseconds
 from quartet_stack.settings import SERVICES
 
 CARRIERS: Final[Mapping[str, str]] = {
@@ -15,20 +16,44 @@ CARRIERS: Final[Mapping[str, str]] = {
     "sns_sqs": "MiniStack, an emulator",
     "pubsub": "Google's Pub/Sub emulator",
 }
+KEEPS: Final[Mapping[str, str]] = {
+    "temporal": "in SQLite, which syncs at checkpoints (`synchronous=NORMAL`)",
+    "kafka": "in a log of one broker (`acks=all`), which the operating system writes to disk later",
+    "sns_sqs": "in memory",
+    "pubsub": "in memory",
+}
+"""How durable a carrier's messages are, which is not the same in all modes. No order is lost with them."""
 GIGABYTE: Final = 1e9
 
 
 def about(record: Record) -> str:
     """Describe in a sentence or two where and when it was measured, and with which settings."""
     machine, plan = record.machine, record.plan
+    settle = f" and {plan.settle:g} s to settle" if plan.settle else ""
     return (
-        f"{record.began[:10]}, commit `{record.commit}`: {machine.cores} cores ({machine.cpu}), "
+        f"{record.began[:10]}, commit `{record.commit}`: {machine.name}, "
         f"{machine.memory / GIGABYTE:.0f} GB, Python {machine.python}, PostgreSQL {machine.postgresql}; "
         f"all of it, with the load generator, on this one machine. {plan.runs} "
         f"{'run' if plan.runs == 1 else 'interleaved runs'} of each mode: "
-        f"{plan.rate:g} good orders/s (Poisson) for {plan.duration:g} s after {plan.warmup:g} s of warm-up, "
+        f"{' / '.join(f'{rate:g}' for rate in plan.rates)} good orders/s (Poisson) for {plan.duration:g} s "
+        f"after {plan.warmup:g} s of warm-up{settle}, "
         f"`PROVIDERS={plan.providers}`, seed {plan.seed}."
     )
+
+
+def headline(summaries: Sequence[Summary]) -> Table:
+    """The table that is read first: what became of the orders, and each figure with its interval."""
+    head = ["mode", "runs", "disturbed", "orders", "timed out", "failed", *HEADLINE.values(), "audit clean"]
+    rows = [
+        [
+            f"`{one.label}`",
+            *(f"{count:,}" for count in (one.runs, one.disturbed, one.placed, one.timed_out, one.failed)),
+            *(ranged(getattr(one, name), milliseconds if name in ("p50", "p99") else figure) for name in HEADLINE),
+            "yes" if one.consistent else "NO",
+        ]
+        for one in summaries
+    ]
+    return Table("The modes at the same load", head, rows)
 
 
 def cpu(summaries: Sequence[Summary]) -> Table:
@@ -36,7 +61,7 @@ def cpu(summaries: Sequence[Summary]) -> Table:
     head = ["mode", "all", *SERVICES, "databases", "carrier", "provider", "idle, % of a core"]
     rows = [
         [
-            f"`{one.mode}`",
+            f"`{one.label}`",
             ranged(one.cpu),
             *(figure(one.parts[name].cpu) for name in SERVICES),
             figure(one.databases.median),
@@ -62,7 +87,7 @@ def work(summaries: Sequence[Summary]) -> Table:
     ]
     rows = [
         [
-            f"`{one.mode}`",
+            f"`{one.label}`",
             *map(ranged, (one.transactions, one.batch, one.messages)),
             figure(one.message_bytes.median),
             ranged(one.writes),
@@ -75,13 +100,15 @@ def work(summaries: Sequence[Summary]) -> Table:
 
 def latency(summaries: Sequence[Summary]) -> Table:
     """The table of outcomes and latency of good orders, as clients saw them."""
-    head = ["mode", "orders", "failed", "orders/s", "p50 ms", "p95 ms", "p99 ms", "audit clean"]
+    head = ["mode", "orders", "timed out", "failed", "orders/s", "p50 ms", "p95 ms", "p99 ms", "audit clean"]
     rows = [
         [
-            f"`{one.mode}`",
-            f"{one.orders:,}",
+            f"`{one.label}`",
+            f"{one.placed:,}",
+            f"{one.timed_out:,}",
             f"{one.failed:,}",
-            *map(ranged, (one.rate, one.p50, one.p95, one.p99)),
+            ranged(one.rate),
+            *(ranged(spread, milliseconds) for spread in (one.p50, one.p95, one.p99)),
             "yes" if one.consistent else "NO",
         ]
         for one in summaries
@@ -112,7 +139,7 @@ def _first(one: Summary, cores: int) -> list[str]:
     largest = max(parts, key=lambda name: parts[name])
     busiest = one.parts[one.busiest].cpu
     return [
-        f"`{one.mode}`",
+        f"`{one.label}`",
         largest,
         f"{parts[largest] / sum(parts.values()):.0%}" if parts[largest] else "–",
         one.busiest,
@@ -127,21 +154,71 @@ def _full(cores: int, milliseconds: float) -> str:
 
 
 def tables(record: Record) -> list[Table]:
-    """All tables of a record."""
+    """All tables of figures, the headline first."""
     summaries = summarize(record)
-    return [cpu(summaries), work(summaries), latency(summaries), first(summaries, record.machine.cores)]
+    return [
+        headline(summaries),
+        cpu(summaries),
+        work(summaries),
+        latency(summaries),
+        first(summaries, record.machine.cores),
+    ]
 
 
-def page(record: Record) -> str:
-    """The text of report.md."""
-    parts = ["# The modes, measured", about(record)]
-    for table in tables(record):
-        parts += [f"## {table.title}", table.markdown()]
-    notes = (
-        "Medians over the runs, with their 95 % interval in brackets (percentile bootstrap; of up to five runs, their "
-        "range). What the stack uses without an order is subtracted from the CPU. "
-        "Writing transactions are those of all four databases, each of which syncs a log; message bytes are those of "
-        "the bodies that the outboxes handed to the carrier. Figures compare within one bench, not with those "
-        "of another machine."
+def settings(record: Record) -> Table:
+    """The table of the settings that all modes have in common, as the running stacks told them."""
+    names = dict.fromkeys(name for run in record.runs for name in run.settings)
+    values = {name: sorted({run.settings.get(name, "unknown") for run in record.runs}) for name in names}
+    return Table(
+        "Settings in all modes", ["setting", "value"], [[f"`{name}`", ", ".join(values[name])] for name in names]
     )
-    return "\n\n".join([*parts, notes, "## Capacity", capacity.markdown(summarize(record))]) + "\n"
+
+
+def carriers(summaries: Sequence[Summary]) -> Table:
+    """The table of what differs between the modes: where the carrier keeps messages."""
+    used = dict.fromkeys(one.substrate for one in summaries)
+    return Table("Carriers", ["carrier", "keeps messages"], [[CARRIERS[name], KEEPS[name]] for name in used])
+
+
+def discarded(record: Record) -> Table:
+    """The table of the runs that were repeated."""
+    head = ["run", "completed/s", "p50 ms", "p99 ms", "why it was repeated"]
+    rows = [
+        [
+            f"{run.mode} at {run.offered:g}/s, run {run.number}",
+            figure(run.seen.rate),
+            milliseconds(run.seen.p50),
+            milliseconds(run.seen.p99),
+            reason,
+        ]
+        for run, reason in ((one.run, one.reason) for one in record.discarded)
+    ]
+    return Table("Discarded runs", head, rows)
+
+
+def method(record: Record) -> str:
+    """Say how the figures were made, and how sure their intervals are."""
+    plan = record.plan
+    return (
+        "Each round has every mode at every rate once, in an order that the seed draws. Figures are medians over the "
+        f"runs; in brackets their interval by a percentile bootstrap over runs. With {plan.runs} "
+        f"{'run' if plan.runs == 1 else 'runs'} of each, the interval holds the true median with a confidence of "
+        f"{confidence(plan.runs):.0%} (of five runs and fewer it is their range). Completed orders a second and "
+        "latency are those of the orders that arrived in the steady window; an order that timed out or failed counts "
+        "as slower than all others, and a quantile that falls on one reads `late`. CPU and work are per completed "
+        "order, over the whole load until the stack has drained; what the stack uses without an order is subtracted. "
+        f"A run is repeated, twice at most, if the host took more than {plan.steal_max:g} % of the machine's CPU or "
+        f"other programs used more than {plan.foreign_max:g} %; if the third is disturbed as well, it counts, and the "
+        "headline says so. Writes are writing transactions of all four databases, each of which syncs a log; message "
+        "bytes are those of the bodies that the outboxes handed to the carrier. Figures compare within one bench, not "
+        "with those of another machine."
+    )
+
+
+def page(record: Record, findings: Sequence[str]) -> str:
+    """The text of report.md; `findings` are those of the bench's own checks."""
+    parts = ["# The modes, measured", about(record), f"Made by `{record.command}`.", method(record)]
+    parts += ["## Checks", "\n".join(f"- {one}" for one in findings) or "Nothing was found."]
+    for table in (*tables(record), settings(record), carriers(summarize(record)), discarded(record)):
+        parts += [f"## {table.title}", table.markdown() if table.rows else "None."]
+    return "\n\n".join([*parts, "## Capacity", capacity.markdown(summarize(record))]) + "\n"

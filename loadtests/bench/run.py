@@ -15,17 +15,19 @@ from checkout_audit.drain import InFlight, drain
 from checkout_audit.render import show
 from checkout_audit.snapshot import ClientObservation
 from checkout_audit.target import Target
-from loadtests.bench.measure import Reading, Stopwatch, counters, postgresql
-from loadtests.bench.plan import BenchPlan, stack_settings
-from loadtests.bench.record import Run, Seen
+from loadtests.bench.measure import Reading, Stopwatch, counters, equal_settings, postgresql
+from loadtests.bench.plan import BenchPlan, Turn, stack_settings
+from loadtests.bench.record import Run
+from loadtests.bench.sights import seen
 from loadtests.history import FILE as HISTORY
-from loadtests.outcomes import FILE, figures
 from loadtests.run import locust, settings
 from quartet_stack import api
 from quartet_stack.errors import StackError
 
 DRAIN: Final = 60.0
 KIND: Final = "good"
+LONGER: Final = 1
+"""Seconds that the load lasts beyond the window: the window begins at the first order, which comes a little later."""
 
 
 class Clock(Protocol):
@@ -37,11 +39,10 @@ class Clock(Protocol):
 
 @dataclass(frozen=True)
 class Bench:
-    """What all runs have in common. `say` is called with each step; `folder` is for Locust's own reports."""
+    """What all runs have in common. `say` is called with each step."""
 
     plan: BenchPlan
     environ: Mapping[str, str]
-    folder: Path
     console: Console
     say: Callable[[str], None] = lambda what: None
 
@@ -62,52 +63,63 @@ class Bench:
         """Stop the bench's own stack and delete its data."""
         api.down(self.stack_dir, delete_data=True)
 
-    def run(self, mode: str, number: int) -> Run:
-        """Measure run `number` of a mode; a StackError, or an error of `counters`, means that nothing was measured."""
-        plan, target = self.plan, self.folder / f"{number}-{mode}"
+    def run(self, turn: Turn, target: Path) -> Run:
+        """Measure a run; a StackError, or an error of `counters`, means that nothing was measured.
+
+        Args:
+            turn: Which run.
+            target: The folder for Locust's reports and the history.
+        """
+        plan = self.plan
         self.say("starting")
-        stack = self.up(mode)
+        stack = self.up(turn.mode)
         watch = Stopwatch(self.stack_dir)
         observations: tuple[ClientObservation, ...] = ()
         if plan.warmup:
             self.say("warming up")
-            observations = self.load(stack, number, plan.warmup, target / "warm-up")
+            observations = self.load(stack, turn, plan.warmup, target / "warm-up")
         self.say("measuring it idle")
         first = watch.read()
         time.sleep(plan.idle)  # the interval is what is measured
         idle = watch.read() - first
         before = counters(stack)
+        machine = watch.machine()
         began = watch.read()
-        self.say(f"{plan.rate:g} orders/s for {plan.duration:g} s")
-        observations += self.load(stack, number, plan.duration, target)
+        self.say(f"{turn.rate:g} orders/s for {plan.settle + plan.duration:g} s")
+        observations += self.load(stack, turn, plan.settle + plan.duration + LONGER, target)
+        disturbance = watch.machine().since(machine)
         self.say("draining")
         ended, drained = until_drained(Target.from_environment(stack), watch)
         after = counters(stack)
         self.say("auditing")
         return Run(
-            mode=mode,
-            number=number,
+            mode=turn.mode,
+            number=turn.number,
+            offered=turn.rate,
             orders=after.completed - before.completed,
-            seen=client_figures(target, plan.duration),
+            seen=seen(target / HISTORY, plan.settle, plan.duration),
             idle=idle,
             load=ended - began,
             doors={name: door - before.doors[name] for name, door in after.doors.items()},
             logs={name: log - before.logs[name] for name, log in after.logs.items()},
             drained=drained,
             consistent=self._audited(stack, observations),
+            disturbance=disturbance,
+            settings=equal_settings(stack),
         )
 
-    def load(self, stack: Mapping[str, str], number: int, seconds: int, folder: Path) -> tuple[ClientObservation, ...]:
+    def load(self, stack: Mapping[str, str], turn: Turn, seconds: int, folder: Path) -> tuple[ClientObservation, ...]:
         """Run Locust; returns what its clients were told.
 
-        In the run of this number the same orders arrive at the same times in every mode.
+        In runs of the same number and rate the same orders arrive at the same times in every mode.
 
         Raises:
             StackError: Locust could not run.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        plan = self.plan
-        values = {"RATE": f"{plan.rate:g}", "DURATION": str(seconds), "MIX": KIND, "SEED": str(plan.seed + number)}
+        (folder / HISTORY).unlink(missing_ok=True)  # of a bench that ended within this run
+        seed = str(self.plan.seed + turn.number)
+        values = {"RATE": f"{turn.rate:g}", "DURATION": str(seconds), "MIX": KIND, "SEED": seed}
         log = folder / "locust.log"
         status = locust(settings(values), stack, folder, log)
         if status not in (0, 1):
@@ -119,15 +131,6 @@ class Bench:
         if not report.consistent:
             show(report, self.console)
         return report.consistent
-
-
-def client_figures(folder: Path, duration: int) -> Seen:
-    """The outcomes of a run's orders, as their clients saw them; `duration` in seconds."""
-    good = figures(folder / FILE).get(KIND)
-    if good is None:
-        return Seen(0, 0, 0.0, 0.0, 0.0, 0.0)
-    rate = round((good.orders - good.failed) / duration, 3)
-    return Seen(good.orders, good.failed, rate, good.p50, good.p95, good.p99)
 
 
 def until_drained(target: Target, watch: Clock) -> tuple[Reading, bool]:

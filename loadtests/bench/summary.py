@@ -10,6 +10,8 @@ from typing import Final
 import numpy as np
 from scipy.stats import bootstrap
 
+from loadtests.bench.disturbance import reason
+from loadtests.bench.plan import BenchPlan
 from loadtests.bench.record import Record, Run
 from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES
@@ -19,6 +21,15 @@ OURS_BESIDES: Final = ("provider", "console")
 """Programs of the stack that are neither service nor database nor carrier."""
 CONFIDENCE: Final = 0.95
 """Of the intervals around medians."""
+HEADLINE: Final[Mapping[str, str]] = {
+    "rate": "orders/s",
+    "p50": "p50 ms",
+    "p99": "p99 ms",
+    "cpu": "CPU ms",
+    "writes": "writes",
+    "messages": "messages",
+}
+"""The figures of the headline table: the field of a Summary and its name; from `cpu` on per completed order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +60,20 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One mode, sums over its services. CPU in ms per completed order, `idle` in percent of a core, latency in ms."""
+    """One mode at one `offered` rate, sums over its services; `label` names both, where there are several rates.
+
+    CPU in ms per completed order, `idle` in percent of a core, latency in ms, `door_ms` of a transaction. `placed`,
+    `timed_out` and `failed` count orders of the steady windows, `disturbed` those runs that count although the machine
+    was disturbed each time.
+    """
 
     mode: str
+    offered: float
+    label: str
     runs: int
-    orders: int
+    disturbed: int
+    placed: int
+    timed_out: int
     failed: int
     consistent: bool
     cpu: Spread
@@ -64,6 +84,7 @@ class Summary:
     idle: Spread
     transactions: Spread
     batch: Spread
+    door_ms: Spread
     messages: Spread
     message_bytes: Spread
     writes: Spread
@@ -86,9 +107,14 @@ class Summary:
 
 
 def summarize(record: Record) -> list[Summary]:
-    """Summarize each mode of which an order completed in some run, in the order of the plan."""
-    runs = {mode: [run for run in record.runs if run.mode == mode and run.orders] for mode in record.plan.modes}
-    return [_summary(mode, of_mode) for mode, of_mode in runs.items() if of_mode]
+    """Summarize each mode and rate at which an order completed in some run, in the order of the plan."""
+    plan = record.plan
+    cells = {
+        (mode, rate): [run for run in record.runs if (run.mode, run.offered) == (mode, rate) and run.orders]
+        for mode in plan.modes
+        for rate in plan.rates
+    }
+    return [_summary(plan, mode, rate, runs) for (mode, rate), runs in cells.items() if runs]
 
 
 def net_cpu(run: Run) -> dict[str, float]:
@@ -114,18 +140,30 @@ def spread(runs: Sequence[Run], value: Callable[[Run], float]) -> Spread:
     return Spread(median, float(drawn.confidence_interval.low), float(drawn.confidence_interval.high))
 
 
+def confidence(runs: int) -> float:
+    """How sure the interval of so many runs holds the true median.
+
+    Of five runs and fewer it is their range, which holds it unless all of them are on the same side of it.
+    """
+    return min(CONFIDENCE, 1 - 2.0 ** (1 - runs))
+
+
 def _median(values: Sequence[float]) -> float:
     return float(np.median(values))
 
 
-def _summary(mode: str, runs: Sequence[Run]) -> Summary:
+def _summary(plan: BenchPlan, mode: str, rate: float, runs: Sequence[Run]) -> Summary:
     def cpu(names: Callable[[str], bool]) -> Spread:
         return spread(runs, lambda run: sum(used for name, used in net_cpu(run).items() if names(name)))
 
     return Summary(
         mode=mode,
+        offered=rate,
+        label=mode if len(plan.rates) == 1 else f"{mode} at {rate:g}/s",
         runs=len(runs),
-        orders=sum(run.orders for run in runs),
+        disturbed=sum(bool(reason(run, plan)) for run in runs),
+        placed=sum(run.seen.placed for run in runs),
+        timed_out=sum(run.seen.timed_out for run in runs),
         failed=sum(run.seen.failed for run in runs),
         consistent=all(run.consistent and run.drained for run in runs),
         cpu=cpu(lambda name: True),
@@ -136,6 +174,7 @@ def _summary(mode: str, runs: Sequence[Run]) -> Summary:
         idle=spread(runs, _idle),
         transactions=spread(runs, lambda run: run.door.transactions / run.orders),
         batch=spread(runs, lambda run: run.door.batch),
+        door_ms=spread(runs, lambda run: run.door.each * 1000),
         messages=spread(runs, lambda run: run.door.messages / run.orders),
         message_bytes=spread(runs, lambda run: run.door.message_bytes / run.orders),
         writes=spread(runs, lambda run: run.log.writes / run.orders),

@@ -1,12 +1,13 @@
 """Tables for Markdown and for the terminal, and figures with as many digits as a reader can use. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import floor, log10
 
 from rich import box
 from rich.table import Table as Drawn
 
+from loadtests.bench.record import LATE
 from loadtests.bench.summary import Spread
 
 
@@ -27,7 +28,7 @@ class Table:
         """The table for a terminal."""
         table = Drawn(title=self.title, title_justify="left", box=box.SIMPLE_HEAD)
         for number, name in enumerate(self.head):
-            table.add_column(name, justify="right" if number else "left", no_wrap=not number)
+            table.add_column(name, justify="right" if number else "left", no_wrap=not number, overflow="fold")
         for row in self.rows:
             table.add_row(*(cell.replace("`", "") for cell in row))
         return table
@@ -41,7 +42,12 @@ def figure(value: float) -> str:
     return f"{round(value, digits):,.{digits}f}"
 
 
-def ranged(spread: Spread) -> str:
+def latency(milliseconds: float) -> str:
+    """A latency, or `late` where so many orders did not complete that the quantile is one of them."""
+    return "late" if milliseconds >= LATE else figure(milliseconds)
+
+
+def ranged(spread: Spread, text: Callable[[float], str] = figure) -> str:
     """The median, with its interval in brackets unless both ends of it read the same."""
-    low, high = figure(spread.low), figure(spread.high)
-    return figure(spread.median) if low == high else f"{figure(spread.median)} ({low}–{high})"
+    low, high = text(spread.low), text(spread.high)
+    return text(spread.median) if low == high else f"{text(spread.median)} ({low}–{high})"

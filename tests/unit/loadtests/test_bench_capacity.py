@@ -70,7 +70,7 @@ def test_the_command_prints_a_table_for_each_size(tmp_path: Path, capsys: pytest
     assert "| `kafka-choreography` | 134 | 34 | 134 | 6 / 6 / 6 / 6 | 6 | 100,000 | 100 | 40.0 | 34 |" in output
 
 
-@pytest.mark.parametrize("text", ["{}", "no json", '{"version": 1}'])
+@pytest.mark.parametrize("text", ["{}", "no json", '{"version": 2}'])
 def test_a_file_that_is_no_record_is_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:

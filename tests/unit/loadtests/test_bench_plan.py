@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.bench.plan import plan, stack_settings
+from loadtests.bench.plan import command, plan, stack_settings
 from quartet_stack.errors import StackError
 from quartet_stack.settings import PORTS, resolve
 from sagakit.modes import MODES
@@ -11,7 +11,7 @@ from sagakit.modes import MODES
 def test_without_settings_every_mode_runs_three_times() -> None:
     chosen = plan({})
     assert chosen.modes == tuple(MODES)
-    assert (chosen.runs, chosen.rate, chosen.duration, chosen.warmup, chosen.idle) == (3, 5, 20, 5, 5)
+    assert (chosen.runs, chosen.rates, chosen.duration, chosen.warmup, chosen.idle) == (3, (5.0,), 20, 5, 5)
     assert (chosen.providers, chosen.seed) == ("instant", 1)
 
 
@@ -20,10 +20,60 @@ def test_modes_are_taken_by_alias_in_the_given_order_and_once() -> None:
     assert chosen.modes == ("kafka-choreography", "temporal-orchestration")
 
 
-def test_modes_take_turns() -> None:
-    chosen = plan({"MODES": "kafka,pubsub", "RUNS": "2"})
-    kafka, pubsub = chosen.modes
-    assert list(chosen.turns()) == [(1, kafka), (1, pubsub), (2, kafka), (2, pubsub)]
+def test_each_round_has_every_mode_at_every_rate_once() -> None:
+    chosen = plan({"RUNS": "4", "RATE": "8, 2,8"})
+    assert chosen.rates == (2.0, 8.0)
+    cells = sorted((mode, rate) for mode in MODES for rate in (2.0, 8.0))
+    turns = chosen.turns()
+    for number in range(4):
+        rounds = turns[number * len(cells) : (number + 1) * len(cells)]
+        assert {turn.number for turn in rounds} == {number + 1}
+        assert sorted((turn.mode, turn.rate) for turn in rounds) == cells
+    assert len({turn.name for turn in turns}) == len(turns)
+
+
+def test_the_seed_draws_the_order_and_every_round_has_another() -> None:
+    first, second = (plan({"SEED": seed}).turns() for seed in ("1", "2"))
+    assert first == plan({"SEED": "1"}).turns()
+    orders = [tuple(turn.mode for turn in first if turn.number == number) for number in (1, 2, 3)]
+    assert len({*orders, tuple(turn.mode for turn in second if turn.number == 1), tuple(MODES)}) == 5
+
+
+def test_a_preset_changes_the_defaults_and_a_given_setting_counts_more() -> None:
+    quick, full = plan({"QUICK": "1", "DURATION": "9"}), plan({"FULL": "1"})
+    assert (quick.runs, quick.duration, quick.warmup, quick.rates) == (3, 9, 3, (5.0,))
+    assert (full.runs, len(full.rates)) == (5, 3)
+
+
+def test_the_presets_fit_into_their_time_if_a_run_needs_what_the_estimate_says() -> None:
+    """Besides its load, a run takes 20 s at most: start, counters, drain, audit."""
+
+    def minutes(preset: str) -> float:
+        one = plan({preset: "1"})
+        return len(one.turns()) * (20 + one.warmup + one.idle + one.settle + one.duration) / 60
+
+    assert minutes("QUICK") < 15
+    assert minutes("FULL") < 150
+
+
+def test_the_command_names_what_was_set() -> None:
+    environ = {"QUICK": "1", "MODES": "kafka", "RATE": "5,20", "RUNS": "", "HOME": "/"}
+    assert command(environ) == "make bench QUICK=1 MODES=kafka RATE=5,20"
+    assert command(environ, ["HOME", "BASELINE"]) == "make bench QUICK=1 MODES=kafka RATE=5,20 HOME=/"
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"QUICK": "1", "FULL": "1"}, "give one of them"),
+        ({"QUICK": "yes"}, "QUICK=yes is not valid"),
+        ({"FULL": "1", "RUNS": "4"}, "RUNS=4 is not valid with FULL=1: expected 5 or more"),
+        ({"RATE": "5,,8"}, "RATE= is not valid"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(environ: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        plan(environ)
 
 
 @pytest.mark.parametrize(
@@ -38,6 +88,9 @@ def test_modes_take_turns() -> None:
         ("DURATION", "1.5", "whole number"),
         ("WARMUP", "-1", "0 or more"),
         ("IDLE", "a while", "number"),
+        ("SETTLE", "-1", "0 or more"),
+        ("STEAL_MAX", "x", "number"),
+        ("FOREIGN_MAX", "-1", "0 or more"),
         ("SEED", "x", "whole number"),
         ("PROVIDERS", "paypal", "sandbox, instant"),
         ("BENCH_PORT_OFFSET", "70000", "65535"),

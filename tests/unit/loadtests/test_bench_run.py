@@ -11,10 +11,11 @@ from checkout_audit.drain import InFlight
 from checkout_audit.target import Target
 from loadtests.bench import run as module
 from loadtests.bench.measure import Reading
+from loadtests.bench.plan import Turn
 from loadtests.bench.run import Bench, until_drained
 from loadtests.history import FILE, appending
 from quartet_stack.errors import StackError
-from tests.unit.loadtests.benches import PLAN
+from tests.unit.loadtests.benches import KAFKA, PLAN
 
 
 class Watch:
@@ -50,8 +51,8 @@ def test_the_measurement_of_cpu_ends_before_the_check_that_found_nothing(
     assert (reading.at, done) == (taken, quiet)
 
 
-def _bench(folder: Path) -> Bench:
-    return Bench(PLAN, {}, folder, Console(quiet=True))
+def _bench() -> Bench:
+    return Bench(PLAN, {}, Console(quiet=True))
 
 
 def test_locust_is_asked_for_good_orders_only_the_same_ones_in_each_mode(
@@ -66,7 +67,7 @@ def test_locust_is_asked_for_good_orders_only_the_same_ones_in_each_mode(
         return 0
 
     monkeypatch.setattr(module, "locust", locust)
-    observations = [_bench(tmp_path).load({}, 2, 20, tmp_path / mode) for mode in ("a", "b")]
+    observations = [_bench().load({}, Turn(2, mode, 5.0), 20, tmp_path / mode) for mode in ("a", "b")]
     assert calls[0] == calls[1]
     assert (calls[0]["MIX"], calls[0]["RATE"], calls[0]["DURATION"], calls[0]["SHAPE"]) == (
         "good",
@@ -81,4 +82,4 @@ def test_locust_is_asked_for_good_orders_only_the_same_ones_in_each_mode(
 def test_a_locust_that_could_not_run_ends_the_bench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "locust", lambda *_: 2)
     with pytest.raises(StackError, match=r"status 2; see .*locust\.log"):
-        _bench(tmp_path).load({}, 1, 20, tmp_path)
+        _bench().load({}, Turn(1, KAFKA, 5.0), 20, tmp_path)

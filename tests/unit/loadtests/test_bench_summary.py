@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from loadtests.bench.record import Log, Usage
-from loadtests.bench.summary import Spread, summarize
+from loadtests.bench.summary import Spread, confidence, summarize
 from tests.unit.loadtests.benches import KAFKA, PLAN, PROGRAMS, record, run
 
 
@@ -38,7 +38,7 @@ def test_the_median_of_few_runs_comes_with_their_range() -> None:
     runs = [replace(one, logs={**run().logs, "order": one.logs["order"]}) for one in runs]
     (summary,) = summarize(record(*runs))
     assert summary.wal_bytes == Spread(12_002.0, 12_001.0, 12_007.0)
-    assert (summary.runs, summary.orders) == (3, 300)
+    assert (summary.runs, summary.placed) == (3, 300)
 
 
 def test_the_interval_of_many_runs_leaves_out_the_odd_one_and_is_the_same_each_time() -> None:
@@ -92,3 +92,13 @@ def test_one_run_whose_audit_is_not_clean_is_enough() -> None:
     assert not summary.consistent
     (summary,) = summarize(record(run(), run(drained=False)))
     assert not summary.consistent
+
+
+def test_each_rate_of_a_mode_is_summarized_on_its_own() -> None:
+    both = replace(record(run(), run(offered=8.0), run(offered=8.0)), plan=replace(PLAN, rates=(5.0, 8.0)))
+    assert [(one.label, one.runs) for one in summarize(both)] == [(f"{KAFKA} at 5/s", 1), (f"{KAFKA} at 8/s", 2)]
+
+
+@pytest.mark.parametrize(("runs", "sure"), [(1, 0.0), (3, 0.75), (5, 0.9375), (6, 0.95)])
+def test_an_interval_of_few_runs_is_less_sure_than_95_percent(runs: int, sure: float) -> None:
+    assert confidence(runs) == sure
