@@ -8,7 +8,7 @@ import json
 from typing import Annotated, Final
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
@@ -30,7 +30,7 @@ TAKE: Final = text(
     "DELETE FROM sign_in_code WHERE digest = :digest RETURNING sealed, expires_at > clock_timestamp() AS in_time"
 )
 EXAMPLE_CODE: Final = "one-time-code-of-an-example-0000"
-EXAMPLE_OFFER: Final = {
+EXAMPLE_OFFER: Final[dict[str, JsonValue]] = {
     "digest": "57d65197ea6e87315950b23eeb60a1a03a3627afe959805988617d84676b4047",
     "sealed": (
         "sealed:gAAAAABrCBhtQHPpcT6a1JZccnlOLLY-UQGZedBeljBDkCNZi1WQZlVGGWDEFC2dvox_NlMwasTPEFNucLdEbuUuuscaT3T37tw_"
