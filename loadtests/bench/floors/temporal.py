@@ -9,12 +9,14 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import IO, Final
 
 from rich.console import Console
 from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
 
 from loadtests.bench import processes
 from loadtests.bench.floors.noop import ORDER, PARTICIPANTS, SHAPES, Figures
@@ -84,8 +86,23 @@ def main(arguments: Sequence[str]) -> int:
 
 
 async def prepare(address: str) -> None:
-    """Make sure that the server has the floor's namespace."""
-    await ensure_namespace(await Client.connect(address, namespace=NAMESPACE))
+    """Wait until workflows can be started in the floor's namespace, which is some time after it was registered.
+
+    Raises:
+        RPCError: The server refused for another reason.
+    """
+    client = await Client.connect(address, namespace=NAMESPACE)
+    await ensure_namespace(client)
+    while True:
+        try:
+            probe = await client.start_workflow("Probe", id=f"probe-{time.time_ns()}", task_queue="floor-probe")
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+            await asyncio.sleep(0.2)  # the server announces nothing
+        else:
+            await probe.terminate()
+            return
 
 
 @contextmanager
@@ -103,10 +120,15 @@ def _process(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def _line(process: subprocess.Popen[str]) -> str:
-    line = _file(process.stdout).readline()
-    if not line:
-        raise StackError(f"a process of the floor ended: {process.args!r}")
-    return line
+    """The next line that the process itself wrote: the SDK's warnings are on the same output.
+
+    Raises:
+        StackError: The process ended before.
+    """
+    for line in _file(process.stdout):
+        if line.startswith(("ready", "{")):
+            return line
+    raise StackError(f"a process of the floor ended: {process.args!r}")
 
 
 def _file(file: IO[str] | None) -> IO[str]:
