@@ -7,6 +7,8 @@ import pytest
 
 from sagakit.modes import MODES
 
+pytestmark = pytest.mark.thorough
+
 DEVELOPMENT = ("numpy", "scipy", "pytest", "hypothesis", "jinja2", "yaml")
 LOADED = "import importlib, sys; importlib.import_module(sys.argv[1]); print(*sorted(sys.modules))"
 

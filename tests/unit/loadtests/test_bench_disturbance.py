@@ -57,6 +57,6 @@ def test_children_of_the_bench_are_ours_even_if_a_root_is_one_of_them() -> None:
         child.stdout.readline()
         alone, named = MachineTime.read({}), MachineTime.read({"a child": child.pid})
         child.communicate()
-    assert alone.ours - before.ours >= 0.29
+    assert alone.ours - before.ours > 0.2  # of 0.3, in ticks of a hundredth of a second
     assert named.ours - alone.ours < 0.2  # it is not counted twice
     assert alone.used > before.used

@@ -22,6 +22,8 @@ from sagakit.provider import InstantProvider, OutcomeUnknown, ProviderCall
 from sagakit.provider_http import HttpProvider
 from tests.keys import PAYMENT_KEY, PUBLIC_KEY, SHIPPING_KEY
 
+pytestmark = pytest.mark.thorough
+
 EUR = {"amount": 2400, "currency": "EUR"}
 
 
@@ -124,7 +126,6 @@ async def test_a_lost_answer_is_a_timeout_and_the_repeat_is_answered(process: Pr
     await provider.close()
 
 
-@pytest.mark.thorough
 async def test_the_connection_of_a_waiting_client_is_closed(process: Process) -> None:
     provider = HttpProvider(process.url, PAYMENT_KEY, time_limit=10)
     with pytest.raises(OutcomeUnknown, match=r"ClientPayloadError|ServerDisconnected"):

@@ -19,6 +19,8 @@ from sagakit.app.server import listen
 from sagakit.settings import Settings
 from tests.keys import PUBLIC_KEY
 
+pytestmark = pytest.mark.thorough
+
 PROGRAM = """
 import asyncio, os, sys
 from fastapi import APIRouter, Depends

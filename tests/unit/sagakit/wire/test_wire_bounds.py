@@ -9,6 +9,8 @@ import pytest
 
 from tests.sockets import AUTHORIZED, SMUGGLED, answer, eventually, get, memory, post, serving, whole
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("end", [b"", b"\r\n\r\n"])
 async def test_a_header_beyond_the_bound_is_refused(end: bytes) -> None:
