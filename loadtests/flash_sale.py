@@ -10,7 +10,6 @@ own. Settings: BUYERS (5000).
 
 import asyncio
 import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -21,7 +20,9 @@ from typing import Any, Final
 import httpx
 from rich.console import Console
 
+from loadtests.auditing import audited
 from loadtests.buyers import Buyers
+from loadtests.shoppers import single
 from quartet_stack import api
 from quartet_stack.errors import StackError
 from quartet_stack.settings import stack_environment
@@ -33,17 +34,6 @@ PIECES: Final = 100
 PATIENCE: Final = 900.0  # seconds
 STACK_DIR: Final = ".stack/flash-sale"
 PORT_OFFSET: Final = "21500"
-ORDER: Final[Mapping[str, Any]] = {
-    "lines": [{"sku": SKU, "quantity": 1}],
-    "payment": {"token": "tok_visa"},
-    "shipping_address": {
-        "name": "A. Customer",
-        "line1": "1 Main St",
-        "city": "Riga",
-        "postal_code": "LV-1010",
-        "country": "LV",
-    },
-}
 
 console = Console(highlight=False)
 
@@ -54,7 +44,7 @@ async def sale(stack: Mapping[str, str], number: int) -> bool:
     before = await _fill_up(stack)
     buyers = Buyers(url, key, customers=number)
     began = time.monotonic()
-    tasks = [asyncio.create_task(buyers.buy(ORDER, began + PATIENCE)) for _ in range(number)]
+    tasks = [asyncio.create_task(buyers.buy(single(SKU), began + PATIENCE)) for _ in range(number)]
     while len((await asyncio.wait(tasks, timeout=10))[1]):
         answered = sum(task.done() for task in tasks)
         console.print(f"  after {time.monotonic() - began:.0f} s: {answered} of {number} buyers have their answer")
@@ -96,12 +86,6 @@ async def _fill_up(stack: Mapping[str, str]) -> Mapping[str, Any]:
             answer = await client.post(f"/stock/{SKU}/restock", json={"quantity": missing}, headers=given)
             answer.raise_for_status()
     return await _stock(stack)
-
-
-def audited(stack: Mapping[str, str]) -> bool:
-    """Whether the audit of that stack is clean."""
-    environment = {**os.environ, **stack}
-    return subprocess.run([sys.executable, "-m", "checkout_audit"], check=False, env=environment).returncode == 0
 
 
 def own_stack() -> dict[str, str]:

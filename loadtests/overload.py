@@ -13,7 +13,6 @@ could not run. Settings: FACTOR, DURATION (s), CLIENTS (of the two peaks), SEED.
 import asyncio
 import os
 import random
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -24,6 +23,7 @@ from typing import Any, Final
 import uvloop
 from rich.console import Console
 
+from loadtests.auditing import audited
 from loadtests.buyers import Buyers, Purchase
 from loadtests.shoppers import body, mix
 from quartet_stack.errors import StackError
@@ -216,8 +216,7 @@ def main() -> int:
         return 2
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         fine = runner.run(run(stack, chosen))
-    audited = subprocess.run([sys.executable, "-m", "checkout_audit"], check=False).returncode
-    return 0 if fine and audited == 0 else 1
+    return 0 if audited() and fine else 1
 
 
 if __name__ == "__main__":

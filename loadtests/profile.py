@@ -79,7 +79,7 @@ class Database:
             except (OSError, asyncpg.PostgresError) as error:
                 if time.monotonic() > until:
                     raise TimeoutError(f"the {self.service} database does not answer: {error}") from error
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # a server that starts announces nothing
 
     async def count(self, stack_dir: str | None) -> bool:
         """Begin to count statements; False if this server has no pg_stat_statements. Restarts it where necessary."""
@@ -94,7 +94,6 @@ class Database:
             await connection.close()
         if LIBRARY not in loaded:
             api.restart(f"{self.service}-db", stack_dir)
-            await asyncio.sleep(1.0)  # until the old server has closed its port
         connection = await self.connect()
         try:
             await connection.execute(f"CREATE EXTENSION IF NOT EXISTS {LIBRARY}")
@@ -151,7 +150,7 @@ def profile(values: Mapping[str, str], stack: Mapping[str, str], folder: Path) -
     api.up(stack["COORDINATION_MODE"], stack_dir)  # returns when every service is ready again
     command, environment = invocation(values, stack, folder)
     load = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    time.sleep(EDGE)
+    time.sleep(EDGE)  # so long a load is begun before anything is sampled
     sampling = samplers(folder, max(1.0, float(values["DURATION"]) - 2 * EDGE)) if PY_SPY.exists() else []
     if not sampling:
         console.print("no flame graphs: py-spy is missing; make setup-dev installs it")

@@ -49,6 +49,21 @@ def pick(kinds: tuple[Kind, ...], dice: random.Random) -> Kind:
     return dice.choices(kinds, [kind.weight for kind in kinds])[0]
 
 
+def single(sku: str) -> dict[str, Any]:
+    """The body of an order of one piece, which completes if the piece is in stock."""
+    return {
+        "lines": [{"sku": sku, "quantity": 1}],
+        "payment": {"token": "tok_visa"},
+        "shipping_address": {
+            "name": "A. Customer",
+            "line1": "1 Main St",
+            "city": "Riga",
+            "postal_code": "LV-1010",
+            "country": "LV",
+        },
+    }
+
+
 def body(kind: Kind, dice: random.Random) -> dict[str, Any]:
     """Draw the body of `POST /orders` for an order of that kind, with one to four lines of the large catalogue."""
     skus = [f"item-{dice.randint(1, 1000):04d}" for _ in range(dice.choice((1, 1, 1, 2, 2, 4)))]

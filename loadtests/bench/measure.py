@@ -6,7 +6,7 @@ Reading counters costs the stack CPU too: it is done before the measurement of C
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -14,6 +14,7 @@ from typing import Final, Self
 import asyncpg
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
 from loadtests.bench import processes
 from loadtests.bench.disturbance import MachineTime
@@ -94,13 +95,18 @@ async def _durability(stack: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _door(url: str) -> Door:
+def samples(url: str) -> Iterator[Sample]:
+    """The samples of all metrics of a service."""
     answer = httpx.get(f"{url}/metrics", timeout=TIMEOUT)
     answer.raise_for_status()
-    sums: defaultdict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            sums[sample.name] += sample.value
+        yield from family.samples
+
+
+def _door(url: str) -> Door:
+    sums: defaultdict[str, float] = defaultdict(float)
+    for sample in samples(url):
+        sums[sample.name] += sample.value
     return Door(
         transactions=int(sums["saga_transaction_seconds_count"]),
         commands=int(sums["saga_batch_size_sum"]),

@@ -9,6 +9,7 @@ from typing import Any, Final
 import asyncpg
 import httpx
 
+from loadtests.shoppers import single
 from sagakit.web.app import issue_token
 
 SKUS: Final = ("limited-edition", "espresso-cup", "tea-pot", "milk-jug")
@@ -67,21 +68,10 @@ async def _lock(session: asyncpg.Connection, table: str, key: str, keys: Any) ->
 
 async def _place(shop: httpx.AsyncClient, token: str, sku: str) -> str:
     """Place an order, retried until it is accepted; returns its id."""
-    body = {
-        "lines": [{"sku": sku, "quantity": 1}],
-        "payment": {"token": "tok_visa"},
-        "shipping_address": {
-            "name": "A. Customer",
-            "line1": "1 Main St",
-            "city": "Riga",
-            "postal_code": "LV-1010",
-            "country": "LV",
-        },
-    }
     headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid.uuid4().hex}
     async with asyncio.timeout(60):
         while True:
-            answer = await shop.post("/orders", headers=headers, json=body)
+            answer = await shop.post("/orders", headers=headers, json=single(sku))
             if answer.status_code != 503:
                 answer.raise_for_status()
                 return str(answer.json()["order_id"])

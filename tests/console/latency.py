@@ -7,7 +7,6 @@ percentile and the maximum of the time from a step's entry in a journal to its a
 import asyncio
 import os
 import re
-import statistics
 import sys
 import time
 import uuid
@@ -18,6 +17,7 @@ from typing import Final
 import httpx
 
 from checkout_demo.stories import basket
+from loadtests.outcomes import share
 from quartet_stack.commands.console import link
 from quartet_stack.settings import stack_environment
 from sagakit.web.app import issue_token
@@ -64,10 +64,9 @@ async def main() -> int:
         for _ in range(int(os.environ.get("ORDERS", "20"))):
             found += [one async for one in latencies(client, stack["ORDER_URL"], headers)]
     milliseconds = sorted(1000 * one for one in found)
-    p95 = milliseconds[int(0.95 * (len(milliseconds) - 1))]
     print(
-        f"{stack['COORDINATION_MODE']}: {len(found)} steps, median {statistics.median(milliseconds):.0f} ms, "
-        f"p95 {p95:.0f} ms, maximum {milliseconds[-1]:.0f} ms"
+        f"{stack['COORDINATION_MODE']}: {len(found)} steps, median {share(milliseconds, 0.5):.0f} ms, "
+        f"p95 {share(milliseconds, 0.95):.0f} ms, maximum {milliseconds[-1]:.0f} ms"
     )
     return 0
 

@@ -22,6 +22,8 @@ from temporalio.client import Client
 from temporalio.service import GrpcCompression
 from temporalio.worker import Worker
 
+from loadtests.outcomes import share
+
 ORDER: Final = "order"
 PARTICIPANTS: Final = ("inventory", "payment", "shipping")
 SHAPES: Final = ("orchestration", "choreography")
@@ -166,7 +168,7 @@ class Process:
         await asyncio.gather(*(client() for _ in range(clients)))
         lasted = time.monotonic() - began
         durations.sort()
-        p50, p99 = (durations[int(len(durations) * part)] * 1000 for part in (0.5, 0.99))
+        p50, p99 = (share(durations, part) * 1000 for part in (0.5, 0.99))
         return Figures(len(durations), lasted, p50, p99, await self.history_length(f"{run}-0"))
 
     async def history_length(self, order: str) -> int:

@@ -6,33 +6,28 @@ client as the services use it and nothing else. Figures go to standard output as
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from statistics import median
 from typing import Any, Final
 
-from loadtests.bench.floors.shape import Kind, NothingRecorded, apart, body, hops, recorded, stream
+from loadtests.bench.floors.saturation import ALONE, PUBLISHERS, UnderWay, cancelled, command, saturated
+from loadtests.bench.floors.shape import Kind, apart, body, hops, recorded, stream
 from loadtests.bench.measure import Stopwatch
 from loadtests.bench.record import Usage
-from quartet_stack import api
 from sagakit.modes.pubsub.client import Client
 from sagakit.modes.pubsub.topology import Names, ensure, subscription_of, topic_of
 from sagakit.modes.pubsub.wire import new_message
 from sagakit.settings import Settings
 from sagakit.topology import Topology
 
-SECONDS: Final = 8.0
-WARM_UP: Final = 1.0  # second, in which subscriptions fill
 BATCH: Final = 100  # messages that one request publishes or pulls
-PUBLISHERS: Final = 4  # requests at a time
 PULLS: Final = 2  # requests at a time for each subscription
 IN_FLIGHT: Final = 5_000  # messages
-ALONE: Final = 40  # messages of which each waits for the one before
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +43,12 @@ class Figures:
 
 
 class Floor:
-    """Publishers and consumers of one wiring. `received` counts the messages that were pulled and acknowledged."""
+    """Publishers and consumers of one wiring."""
 
     def __init__(self, client: Client, names: Names, topology: Topology, kinds: list[Kind]) -> None:
         self._client, self._names, self._topology, self._kinds = client, names, topology, kinds
         self._batches = self._hundreds()
-        self._published = self.received = 0
-        self._room = asyncio.Event()
+        self._under_way = UnderWay(IN_FLIGHT)
 
     def _hundreds(self) -> Iterator[tuple[dict[str, list[Any]], int]]:
         """The messages of some orders by topic, and how many are to be received of them."""
@@ -76,12 +70,9 @@ class Floor:
     async def publish(self) -> None:
         """Publish until cancelled, with at most IN_FLIGHT messages waiting to be received."""
         while True:
-            if self._published - self.received >= IN_FLIGHT:
-                self._room.clear()
-                await self._room.wait()
-                continue
+            await self._under_way.room()
             batch, expected = next(self._batches)
-            self._published += expected
+            self._under_way.publish(expected)
             await self._client.publish_all(batch)
 
     async def consume(self, subscription: str) -> None:
@@ -89,8 +80,7 @@ class Floor:
         while True:
             if received := await self._client.pull(subscription, BATCH):
                 await self._client.acknowledge(subscription, [one.ack_id for one in received])
-                self.received += len(received)
-                self._room.set()
+                self._under_way.receive(len(received))
 
     async def alone(self) -> float:
         """Milliseconds from publishing one message to having received it, with nothing else under way."""
@@ -100,26 +90,21 @@ class Floor:
         pulls = [asyncio.create_task(self.consume(subscription)) for _ in range(PULLS)]
         durations = []
         for _ in range(ALONE):
-            before, began = self.received, time.perf_counter()
-            self._room.clear()
+            before, began = self._under_way.received, time.perf_counter()
+            self._under_way.arrived.clear()
             await self._client.publish_all({self._topic(kind): [_message(kind)]})
-            await self._room.wait()
+            await self._under_way.arrived.wait()
             durations.append(time.perf_counter() - began)
-            assert self.received == before + 1
-        await _cancelled(pulls)
+            assert self._under_way.received == before + 1
+        await cancelled(pulls)
         return median(durations) * 1000
 
-    async def saturated(self, watch: Stopwatch, seconds: float) -> tuple[Usage, int]:
+    async def saturated(self, watch: Stopwatch, seconds: float) -> tuple[Usage, float]:
         """Publish and consume for that long: CPU used meanwhile, and messages received."""
         names = [self._names.subscription(subscription_of(one)) for one in self._topology.subscriptions]
         works = [self.publish() for _ in range(PUBLISHERS)]
         works += [self.consume(name) for name in names for _ in range(PULLS)]
-        tasks = [asyncio.create_task(work) for work in works]
-        await asyncio.sleep(WARM_UP)
-        before, received = watch.read(), self.received
-        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        used, received = watch.read() - before, self.received - received
-        await _cancelled(tasks)
+        used, (received,) = await saturated(works, watch, seconds, lambda: (self._under_way.received,))
         return used, received
 
 
@@ -127,12 +112,12 @@ def _message(kind: Kind) -> Any:
     return new_message(data=body(kind), attributes={"type": kind.type, "id": "0" * 36})
 
 
-async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    for result in await asyncio.gather(*tasks, return_exceptions=True):
-        if isinstance(result, Exception):
-            raise result
+async def _removed(client: Client, project: str) -> None:
+    """Delete the topics and subscriptions of the project with what is left in them, which would slow the emulator."""
+    async for subscription in await client.subscriber.list_subscriptions(project=project):
+        await client.subscriber.delete_subscription(subscription=subscription.name)
+    async for topic in await client.publisher.list_topics(project=project):
+        await client.publisher.delete_topic(topic=topic.name)
 
 
 async def measured(stack: dict[str, str], seconds: float) -> Figures:
@@ -150,6 +135,7 @@ async def measured(stack: dict[str, str], seconds: float) -> Figures:
         alone = await floor.alone()
         used, received = await floor.saturated(Stopwatch(stack["STACK_DIR"]), seconds)
     finally:
+        await _removed(client, f"projects/{project}")
         await client.close()
     each = sum(kind.each * floor._receivers(kind) for kind in kinds)
     orders = received / each
@@ -163,16 +149,5 @@ async def measured(stack: dict[str, str], seconds: float) -> Figures:
     )
 
 
-def main(arguments: list[str]) -> int:
-    """Print the figures; returns the exit status, 2 if nothing could be measured."""
-    try:
-        figures = asyncio.run(measured(api.stack_environment(), float(arguments[0]) if arguments else SECONDS))
-    except NothingRecorded as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(json.dumps(asdict(figures)))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command(measured, sys.argv[1:]))

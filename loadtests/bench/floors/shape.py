@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-import httpx
-from prometheus_client.parser import text_string_to_metric_families
-
 from checkout.topology import topology_of
+from loadtests.bench.measure import samples
 from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES, resolve
 from sagakit.topology import Subscription, Topology, commands_channel, events_channel
 
-TIMEOUT: Final = 10.0
 ONCE: Final = "StockReserved"
 """In both styles, every order that completes publishes it once."""
 ENOUGH: Final = 100  # orders, before their mean is worth anything
@@ -95,13 +92,10 @@ def hops(topology: Topology) -> int:
 
 
 def _published(url: str) -> dict[str, tuple[float, float]]:
-    answer = httpx.get(f"{url}/metrics", timeout=TIMEOUT)
-    answer.raise_for_status()
     found: defaultdict[str, dict[str, float]] = defaultdict(dict)
-    for family in text_string_to_metric_families(answer.text):
-        for sample in family.samples:
-            if re.fullmatch("saga_outbox_published(_bytes)?_total", sample.name):
-                found[sample.labels["name"]][sample.name] = sample.value
+    for sample in samples(url):
+        if re.fullmatch("saga_outbox_published(_bytes)?_total", sample.name):
+            found[sample.labels["name"]][sample.name] = sample.value
     return {
         name: (values["saga_outbox_published_total"], values["saga_outbox_published_bytes_total"])
         for name, values in found.items()

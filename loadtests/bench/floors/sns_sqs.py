@@ -7,12 +7,11 @@ standard output as JSON.
 """
 
 import asyncio
-import json
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
 from typing import Any, Final
@@ -22,20 +21,16 @@ import aiohttp
 import msgspec
 from yarl import URL
 
-from loadtests.bench.floors.shape import Kind, NothingRecorded, apart, body, deliveries, hops, recorded, stream
+from loadtests.bench.floors.saturation import ALONE, PUBLISHERS, UnderWay, command, saturated
+from loadtests.bench.floors.shape import Kind, apart, body, deliveries, hops, recorded, stream
 from loadtests.bench.measure import Stopwatch
 from loadtests.bench.record import Usage
-from quartet_stack import api
 from sagakit.modes.sns_sqs.topology import QueuePlan, dead_letters, ensure, plan, undelivered
 from sagakit.settings import Settings
 
-SECONDS: Final = 8.0
-WARM_UP: Final = 1.0  # second, in which queues fill
 TEN: Final = 10
-PUBLISHERS: Final = 4  # calls at a time
 CONSUMERS: Final = 2  # calls at a time for each queue
 IN_FLIGHT: Final = 1_000  # messages
-ALONE: Final = 40  # messages of which each waits for the one before
 REGION: Final = "eu-west-1"
 
 
@@ -80,13 +75,12 @@ class Emulator:
 
 
 class Floor:
-    """Publishers and consumers of one wiring. `received` counts the messages that were received and deleted."""
+    """Publishers and consumers of one wiring."""
 
     def __init__(self, emulator: Emulator, plan_: QueuePlan, addresses: Any, kinds: list[Kind]) -> None:
         self._emulator, self._plan, self._addresses, self._kinds = emulator, plan_, addresses, kinds
         self._batches = self._tens()
-        self._published = self.received = 0
-        self._room = asyncio.Event()
+        self._under_way = UnderWay(IN_FLIGHT)
 
     def _tens(self) -> Iterator[tuple[str, list[Kind]]]:
         """Batches of ten by the topic or queue that they go to."""
@@ -100,12 +94,9 @@ class Floor:
     async def publish(self) -> None:
         """Publish until cancelled, with at most IN_FLIGHT messages waiting to be received."""
         while True:
-            if self._published - self.received >= IN_FLIGHT:
-                self._room.clear()
-                await self._room.wait()
-                continue
+            await self._under_way.room()
             target, ten = next(self._batches)
-            self._published += sum(kind.consumers for kind in ten)
+            self._under_way.publish(sum(kind.consumers for kind in ten))
             await self.put(target, ten)
 
     async def put(self, target: str, ten: list[Kind]) -> None:
@@ -139,8 +130,7 @@ class Floor:
         if messages := answer.get("Messages"):
             entries = [{"Id": str(at), "ReceiptHandle": one["ReceiptHandle"]} for at, one in enumerate(messages)]
             await self._emulator.sqs("DeleteMessageBatch", QueueUrl=url, Entries=entries)
-            self.received += len(messages)
-            self._room.set()
+            self._under_way.receive(len(messages))
 
     async def alone(self) -> float:
         """Milliseconds from publishing one message to having received it, with nothing else under way."""
@@ -155,29 +145,20 @@ class Floor:
         for _ in range(ALONE):
             taking = asyncio.ensure_future(self.take(queue))
             await asyncio.sleep(0.02)  # the poll is to wait already, as it does in a quiet service
-            before, began = self.received, time.perf_counter()
+            before, began = self._under_way.received, time.perf_counter()
             await self.put(target, [kind])
             await taking
             durations.append(time.perf_counter() - began)
-            assert self.received > before
+            assert self._under_way.received > before
         return median(durations) * 1000
 
-    async def saturated(self, watch: Stopwatch, seconds: float) -> tuple[Usage, float, int, int]:
+    async def saturated(self, watch: Stopwatch, seconds: float) -> tuple[Usage, float, float, float]:
         """Publish and consume for that long: CPU of the stack and seconds of ours, messages received, calls made."""
         works = [self.publish() for _ in range(PUBLISHERS)]
         works += [self.consume(queue.name) for queue in self._plan.queues for _ in range(CONSUMERS)]
-        tasks = [asyncio.create_task(work) for work in works]
-        await asyncio.sleep(WARM_UP)
-        before, client = watch.read(), time.process_time()
-        received, calls = self.received, self._emulator.calls
-        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        received, calls = self.received - received, self._emulator.calls - calls
-        used, client = watch.read() - before, time.process_time() - client
-        for task in tasks:
-            task.cancel()
-        for result in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result
+        used, (client, received, calls) = await saturated(
+            works, watch, seconds, lambda: (time.process_time(), self._under_way.received, self._emulator.calls)
+        )
         return used, client, received, calls
 
 
@@ -232,16 +213,5 @@ async def measured(stack: dict[str, str], seconds: float) -> Figures:
     )
 
 
-def main(arguments: list[str]) -> int:
-    """Print the figures; returns the exit status, 2 if nothing could be measured."""
-    try:
-        figures = asyncio.run(measured(api.stack_environment(), float(arguments[0]) if arguments else SECONDS))
-    except NothingRecorded as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(json.dumps(asdict(figures)))
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command(measured, sys.argv[1:]))

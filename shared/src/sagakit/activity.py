@@ -144,7 +144,7 @@ class Activity:
 
     def called(self, call: ProviderCall, attempt: int, outcome: str | Exception, seconds: float) -> None:
         """An attempt at a call to a provider has ended, with an outcome or an error."""
-        seen = Observation(self._clock(), "call", call.key.rpartition("/")[0], call.operation, attempt=attempt)
+        seen = Observation(self._clock(), "call", call.subject, call.operation, attempt=attempt)
         seen = replace(seen, traceparent=call.traceparent)
         if isinstance(outcome, Exception):
             known = "unknown" if isinstance(outcome, OutcomeUnknown) else "rejected"

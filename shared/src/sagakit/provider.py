@@ -28,6 +28,11 @@ class ProviderCall:
     payload: Mapping[str, Any]
     traceparent: str | None = None
 
+    @property
+    def subject(self) -> str:
+        """The id of what the call is about."""
+        return self.key.rpartition("/")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class ProviderOutcome:

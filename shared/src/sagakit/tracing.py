@@ -27,7 +27,7 @@ from sagakit.message import UNREADABLE, message_id
 from sagakit.ports import OutboxRow
 from sagakit.provider import ProviderCall
 from sagakit.wording import stated
-from sagakit.work import Continue, Execute, Item, Nudge
+from sagakit.work import Execute, Item, Nudge
 
 SPANS: Final[Mapping[str, str]] = {
     "{method} {route}": "a request, by FastAPI",
@@ -69,7 +69,10 @@ class Tracing:
             for item in items
         ]
         answered.add_done_callback(lambda done: _end(spans, done, answers))
-        return [_inside(item, traceparent_of(span)) for item, span in zip(items, spans, strict=True)]
+        return [
+            msgspec.structs.replace(item, traceparent=traceparent_of(span))
+            for item, span in zip(items, spans, strict=True)
+        ]
 
     def joined(self, items: Sequence[Item], seconds: float) -> None:
         """Several items were committed in one transaction, which took `seconds` until now."""
@@ -102,7 +105,7 @@ class Tracing:
     def calling(self, call: ProviderCall, attempt: int) -> Iterator[None]:
         """Around one attempt at a call: its span, which the request carries on."""
         attributes = {
-            "saga.subject": call.key.rpartition("/")[0],
+            "saga.subject": call.subject,
             "saga.provider": call.provider,
             "saga.call.key": call.key,
             "saga.call.attempt": attempt,
@@ -167,17 +170,6 @@ def _name(item: Item) -> str:
             return "nudge"
         case _:
             return type(item.event).__name__
-
-
-def _inside(item: Item, traceparent: str) -> Item:
-    """The item with another trace context."""
-    match item:
-        case Execute(command, cause):
-            return Execute(command, cause, traceparent)
-        case Nudge(subject):
-            return Nudge(subject, traceparent)
-        case _:
-            return Continue(item.event, traceparent)
 
 
 def _about(item: Item, service: str) -> dict[str, Any]:

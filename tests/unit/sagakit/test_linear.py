@@ -58,8 +58,6 @@ EXPRESSIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "shared/src/sagakit/modes/sns_sqs/wire.py:_UNLAWFUL": ("\x00", "a", "\ufffe"),
     "shared/src/sagakit/web/protocol.py:_HOST": ("a", "a.", "[", ":", "%"),
     "shared/src/sagakit/app/readiness.py:_REVISION": (),
-    "services/console/src/console_service/metrics.py:_SAMPLE": (),
-    "services/console/src/console_service/metrics.py:_LABEL": (),
     "infra/stack/src/quartet_stack/docker/choice.py:match": (),
     "infra/stack/src/quartet_stack/docker/images.py:DIGEST": (),
     "infra/stack/src/quartet_stack/docker/images.py:findall": (),

@@ -1,34 +1,10 @@
 """A few numbers from the services' metrics: counters and sums in the Prometheus text format. Pure."""
 
-import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
-_SAMPLE: Final = re.compile(
-    r"(?P<name>[a-z_]+)(?:\{(?P<labels>[^}\n]{0,400})\})? (?P<value>[0-9.eE+-]+)$", re.MULTILINE
-)
-_LABEL: Final = re.compile(r'([a-z_]+)="([^"]*)"')
+from prometheus_client.parser import text_string_to_metric_families
+
 ENDS: Final = {"OrderPlaced": "placed", "OrderCompleted": "completed", "CancellationSettled": "cancelled"}
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One value of one metric."""
-
-    name: str
-    labels: Mapping[str, str]
-    value: float
-
-
-def samples(text: str, names: Iterable[str]) -> list[Sample]:
-    """The samples of the named metrics."""
-    wanted = set(names)
-    return [
-        Sample(found["name"], dict(_LABEL.findall(found["labels"] or "")), float(found["value"]))
-        for found in _SAMPLE.finditer(text)
-        if found["name"] in wanted
-    ]
 
 
 def totals(text: str) -> dict[str, float]:
@@ -47,8 +23,10 @@ def totals(text: str) -> dict[str, float]:
     )
     short = dict(zip(names, ("commands", "transactions", "seconds", "published", "dead", "calls"), strict=True))
     found = dict.fromkeys((*short.values(), *ENDS.values()), 0.0)
-    for sample in samples(text, names):
-        found[short[sample.name]] += sample.value
-        if sample.name == "saga_commands_total" and (end := ENDS.get(sample.labels.get("outcome", ""))):
-            found[end] += sample.value
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name in short:
+                found[short[sample.name]] += sample.value
+            if sample.name == "saga_commands_total" and (end := ENDS.get(sample.labels.get("outcome", ""))):
+                found[end] += sample.value
     return found

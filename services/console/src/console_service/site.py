@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from console_service import words
 from console_service.assets import Assets, packed_html
 from console_service.protocol import ROLES, mode_view
-from console_service.session import Session, Sessions
+from console_service.session import Session, Sessions, form_of
 from console_service.upstream import Refused, Silent, Upstream
 from sagakit.settings import Settings
 from sagakit.web.app import Problem
@@ -126,6 +126,18 @@ class Protect:
             await send(message)
 
         await self._app(scope, receive, protected)
+
+
+async def form_by(site: Site, request: Request, persona: str) -> tuple[Session, dict[str, str]]:
+    """Who looks, and the fields of a form that one of our pages sent, for an act that only this persona may do.
+
+    Raises:
+        Problem: The form comes from elsewhere, or somebody else looks.
+    """
+    session = site.sessions.of(request)
+    form = await form_of(request, session)
+    sign_in_needed(session, persona)
+    return session, form
 
 
 def sign_in_needed(session: Session, persona: str = "") -> None:

@@ -59,7 +59,7 @@ def wait_for(
             return waiting
         if give_up and give_up(waiting):
             return waiting
-        time.sleep(INTERVAL)
+        time.sleep(INTERVAL)  # a program that starts announces nothing
 
 
 def _http(check: Check) -> str:

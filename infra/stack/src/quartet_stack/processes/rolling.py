@@ -63,5 +63,5 @@ def _wait_ready(supervisor: Supervisor, replica: str, port: int, seconds: float)
                 problem = str(answer)
         finally:
             connection.close()
-        time.sleep(INTERVAL)
+        time.sleep(INTERVAL)  # a replica that starts announces nothing
     raise StackError(f"{replica} is not ready {seconds:.0f} s after its restart: {problem}; for its log: make logs")

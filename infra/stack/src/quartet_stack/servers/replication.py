@@ -193,4 +193,4 @@ def _until(
         if time.monotonic() > deadline:
             problem = current or "it is not connected"
             raise StackError(f"the standby of {service} does not follow its primary: {problem}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # PostgreSQL announces nothing about its standbys

@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from console_service.diagram import SERVICES
-from console_service.session import OPERATOR, Session, form_of
-from console_service.site import Site, go, sign_in_needed
+from console_service.session import OPERATOR, Session
+from console_service.site import Site, form_by, go
 from console_service.upstream import PROVIDER
 from sagakit.faults import POINTS
 from sagakit.web.app import Problem
@@ -78,7 +78,7 @@ class Break:
 
     async def service(self, request: Request) -> Response:
         """Set one failpoint of one service, and leave its messages as they are."""
-        session, form = await self._operator(request)
+        session, form = await form_by(self._site, request, OPERATOR)
         service = _one_of(form, "service", SERVICES)
         before = await self._faults(session, service)
         point = {
@@ -92,7 +92,7 @@ class Break:
 
     async def messages(self, request: Request) -> Response:
         """Set what happens to the messages of one service, and leave its failpoints as they are."""
-        session, form = await self._operator(request)
+        session, form = await form_by(self._site, request, OPERATOR)
         service = _one_of(form, "service", SERVICES)
         before = await self._faults(session, service)
         kind = _one_of(form, "kind", (*MESSAGES, NO_MESSAGES))
@@ -102,25 +102,19 @@ class Break:
 
     async def provider(self, request: Request) -> Response:
         """Change how both providers behave."""
-        session, form = await self._operator(request)
+        session, form = await form_by(self._site, request, OPERATOR)
         behaviour = _one_of(form, "behaviour", PROVIDERS)
         await self._set(session, PROVIDER, PROVIDERS[behaviour][1])
         return go("/break")
 
     async def heal(self, request: Request) -> Response:
         """Take all faults back."""
-        session, _ = await self._operator(request)
+        session, _ = await form_by(self._site, request, OPERATOR)
         whole: dict[str, Any] = {"set": [], "messages": None}
         await asyncio.gather(*(self._set(session, service, whole) for service in SERVICES))
         if self._site.settings.providers == "sandbox":
             await self._set(session, PROVIDER, {})
         return go("/break")
-
-    async def _operator(self, request: Request) -> tuple[Session, dict[str, str]]:
-        session = self._site.sessions.of(request)
-        form = await form_of(request, session)
-        sign_in_needed(session, OPERATOR)
-        return session, form
 
     async def _faults(self, session: Session, service: str) -> Any:
         return await self._site.upstream.ask(service, "GET", "/faults", session.token)

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from console_service.diagram import SERVICES
 from console_service.map import draw_map
 from console_service.metrics import totals
-from console_service.session import OPERATOR, Session, form_of
-from console_service.site import Site, go, sign_in_needed
+from console_service.session import OPERATOR, Session
+from console_service.site import Site, form_by, go
 from console_service.upstream import PROVIDER, Refused
 from sagakit.web.app import JsonResponse, Problem
 
@@ -61,9 +61,7 @@ class Flow:
 
     async def act(self, request: Request, service: str, action: str) -> Response:
         """Retry or dismiss what needs attention."""  # noqa: DOC501
-        session = self._site.sessions.of(request)
-        form = await form_of(request, session)
-        sign_in_needed(session, OPERATOR)
+        session, form = await form_by(self._site, request, OPERATOR)
         if service not in SERVICES or action not in ACTIONS:
             raise Problem(404, "not_found", "There is no such action.")
         body = {"reason": form.get("reason") or "dismissed in the console"} if action == "dismiss" else None

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from checkout import limits
 from checkout.catalogue import CATALOGUE, CURRENCY, Product
 from console_service.session import BASKET_MAX, CUSTOMER, Session, form_of
-from console_service.site import Site, go, sign_in_needed
+from console_service.site import Site, form_by, go
 from console_service.upstream import Refused
 
 PER_PAGE: Final = 12
@@ -104,9 +104,7 @@ class Shop:
 
     async def checkout(self, request: Request) -> Response:
         """Place the order, and show its saga from the first step on."""  # noqa: DOC501
-        session = self._site.sessions.of(request)
-        form = await form_of(request, session)
-        sign_in_needed(session, CUSTOMER)
+        session, form = await form_by(self._site, request, CUSTOMER)
         lines = {form["sku"]: 1} if form.get("sku") in BY_SKU else dict(session.basket)
         body = {
             "lines": [{"sku": sku, "quantity": quantity} for sku, quantity in lines.items()],
