@@ -73,7 +73,7 @@ def _one(settings: Settings, experiment: Experiment, mode: str, folder: Path, co
         folder,
         float(chosen.get("rate", settings.rate)),
         float(chosen.get("duration", settings.duration)),
-        str(chosen.get("mix", "all")),
+        str(chosen.get("mix", settings.mix)),
     )
     view = View(console, mode)
     with view.live():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from loadtests.shoppers import mix
 from sagakit.modes import DEFAULT, MODES, resolve
 from tests.chaos.faults import MODULES
 
@@ -37,7 +38,7 @@ STACK: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a run. `duration`: seconds of load at least; `rate`: orders a second.
+    """The settings of a run. `duration`: seconds of load at least; `rate`: orders a second; `mix`: the kinds of orders.
 
     `running`: the folder of a stack that runs already; None: the run brings up its own and deletes it afterwards.
     `modes` is empty where such a stack is taken in the mode that it runs in. `home`: the folder of a stack of its own.
@@ -48,6 +49,7 @@ class Settings:
     duration: float = 60.0
     rate: float = 5.0
     seed: int = 1
+    mix: str = ALL
     replicas: int = 1
     port_offset: int = PORT_OFFSET
     experiment: Path | None = None
@@ -62,7 +64,8 @@ class Settings:
     def command(self, mode: str) -> str:
         """The command that repeats the run of one mode."""
         what = f"EXPERIMENT={named(self.experiment)}" if self.experiment else f"FAULTS={self._faults()}"
-        more = f" REPLICAS={self.replicas}" if self.replicas > 1 else ""
+        more = f" MIX={self.mix}" if self.mix != ALL else ""
+        more += f" REPLICAS={self.replicas}" if self.replicas > 1 else ""
         more += f" PLANT={self.plant}" if self.plant else ""
         return f"make chaos {what} MODES={mode} DURATION={self.duration:g} RATE={self.rate:g} SEED={self.seed}{more}"
 
@@ -80,6 +83,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         duration=_number(given, "DURATION", 60.0, 3600),
         rate=_number(given, "RATE", 5.0, 1000),
         seed=_whole(given, "SEED", 1, 0, 2**32),
+        mix=_mix(given.get("MIX", ALL)),
         replicas=_whole(given, "REPLICAS", 1, 1, 4),
         port_offset=_whole(given, "PORT_OFFSET", PORT_OFFSET, 0, 50000),
         experiment=_experiment(given.get("EXPERIMENT")),
@@ -128,6 +132,11 @@ def _chosen(variable: str, names: Sequence[str], valid: Mapping[str, object], *m
     if not names:
         raise ValueError(f"{variable} names nothing; valid are: {', '.join((*more, *valid))}")
     return tuple(dict.fromkeys(names))
+
+
+def _mix(text: str) -> str:
+    mix(text)
+    return text
 
 
 def _number(given: Mapping[str, str], name: str, default: float, most: float) -> float:
