@@ -92,7 +92,8 @@ class Settings:
         more = f" MIX={self.mix}" if self.mix != ALL else ""
         more += f" REPLICAS={self.replicas}" if self.replicas > 1 else ""
         more += f" PLANT={self.plant}" if self.plant else ""
-        return f"make chaos {what} MODES={mode} DURATION={self.duration:g} RATE={self.rate_in(mode):g} SEED={self.seed}{more}"
+        load = f"DURATION={self.duration:g} RATE={self.rate_in(mode):g} SEED={self.seed}"
+        return f"make chaos {what} MODES={mode} {load}{more}"
 
 
 def read(environ: Mapping[str, str]) -> Settings:
