@@ -58,5 +58,5 @@ def test_bad_input_is_one_line_and_status_2(
 @pytest.mark.parametrize("name", plants())
 def test_the_settings_that_show_a_plant_are_valid(name: str) -> None:
     live = plants()[name].live
-    assert live.keys() <= {"FAULTS", "DURATION", "RATE", "MIX"}
+    assert live.keys() <= {"FAULTS", "EXPERIMENT", "DURATION", "MIX"}
     assert settings(live).duration <= 90
