@@ -132,7 +132,8 @@ async def test_orders_are_not_nudged_before_twice_the_time_that_others_take(data
 
 async def test_a_confirmed_order_is_nudged_however_slow_the_others_are(database: Database) -> None:
     async with service_process("order", database("order"), started=False) as order:
-        await order.engine.dispatcher.do_all([Execute(place("slow")), Execute(place("o1")), Execute(ConfirmOrder("o1"))])
+        commands = (place("slow"), place("o1"), ConfirmOrder("o1"))
+        await order.engine.dispatcher.do_all([Execute(command) for command in commands])
         await _age(order, 60, "created_at nudge_at")
         await _settle(order, "slow")
         assert await sweeper(order, deadline=30).sweep() == 1

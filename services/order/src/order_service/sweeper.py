@@ -3,7 +3,8 @@
 It cancels orders that are undecided at their deadline. It nudges unsettled orders that make no progress, which
 publishes again what they owe: each time after twice the delay, orders with the fewest nudges first, and no more than
 `nudge_rate` allows. While the system is slow, an order is as slow as the others and has lost nothing: it is nudged no
-sooner than after twice the time that others take now, as a packet is sent again on a slow network. Several sweepers share the work; each skips the rows that others have locked, so none ever waits.
+sooner than after twice the time that others take now, as a packet is sent again on a slow network. Several sweepers
+share the work; each skips the rows that others have locked, so none ever waits.
 Times are the database's; `clock` corrects them after a step of its clock.
 """
 
