@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,11 +29,13 @@ from loadtests.bench.checks import cells, comparable, findings
 from loadtests.bench.disturbance import attempts
 from loadtests.bench.files import write_csv
 from loadtests.bench.machine import UNKNOWN, commit, machine
-from loadtests.bench.plan import BenchPlan, Turn, command, plan
+from loadtests.bench.plan import BenchPlan, command, plan
+from loadtests.bench.probes import probe
 from loadtests.bench.record import VERSION, Record, Run, read
 from loadtests.bench.report import page, tables
 from loadtests.bench.run import Bench
 from loadtests.bench.series import RAW, Series
+from loadtests.bench.turns import Turn
 from quartet_stack.errors import StackError
 from quartet_stack.layout import layout, locked
 
@@ -91,7 +93,7 @@ def _measured(session: Session, bench: Bench) -> Record:
     console, record = session.console, session.begun
     left, total = session.series.left(record.plan), len(record.plan.turns())
     console.print(
-        f"{len(left)} of {total} runs to make, {_left(record.plan, len(left), 0, 0.0)}; into {session.series.folder}; "
+        f"{len(left)} of {total} runs to make, {_left(record.plan, left, 0, 0.0)}; into {session.series.folder}; "
         f"{_limits(record.plan)}",
         markup=False,
         soft_wrap=True,
@@ -100,13 +102,13 @@ def _measured(session: Session, bench: Bench) -> Record:
         bar = progress.add_task("", total=total, completed=total - len(left), left="")
         started = time.monotonic()
         for done, turn in enumerate(left):
-            remaining = _left(record.plan, len(left) - done, done, time.monotonic() - started)
+            remaining = _left(record.plan, left, done, time.monotonic() - started)
 
             def say(what: str, turn: Turn = turn, remaining: str = remaining) -> None:
                 progress.update(bar, description=f"{turn}: {what}", left=remaining)
 
             def measure(number: int, turn: Turn = turn) -> Run:
-                return replace(bench, say=say).run(turn, session.series.target(turn) / f"attempt-{number}")
+                return probe(replace(bench, say=say), turn, session.series.target(turn) / f"attempt-{number}")
 
             def discard(why: str, turn: Turn = turn) -> None:
                 console.print(f"{turn}: {why}: it is repeated", markup=False)
@@ -120,7 +122,7 @@ def _measured(session: Session, bench: Bench) -> Record:
                 break
             record = session.series.keep(record, turn, made)
             progress.update(bar, advance=1)
-            remaining = _left(record.plan, len(left) - done - 1, done + 1, time.monotonic() - started)
+            remaining = _left(record.plan, left, done + 1, time.monotonic() - started)
             console.print(f"{len(record.runs)} of {total}: {_line(made[-1])}; {remaining}", markup=False)
     return record
 
@@ -151,7 +153,8 @@ def _line(run: Run) -> str:
     if run.seen.failed or run.seen.timed_out:
         verdict = f"{run.seen.failed} ORDERS FAILED, {run.seen.timed_out} TIMED OUT, {verdict}"
     times = f"p50 {run.seen.p50:.0f} ms, p99 {run.seen.p99:.0f} ms"
-    return f"{run.mode} at {run.offered:g}/s, run {run.number}: {run.orders} orders, {times}; {verdict}"
+    more = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in run.figures.items())
+    return f"{run}: {run.orders} orders, {times}{more}; {verdict}"
 
 
 def _limits(chosen: BenchPlan) -> str:
@@ -161,10 +164,12 @@ def _limits(chosen: BenchPlan) -> str:
     )
 
 
-def _left(chosen: BenchPlan, left: int, done: int, elapsed: float) -> str:
-    """Estimate how long the rest takes, from the runs so far, or before the first from the settings."""
-    each = elapsed / done if done else 20 + chosen.warmup + chosen.idle + chosen.settle + chosen.duration
-    return f"about {max(round(left * each / 60), 1)} min left" if left else "none left"
+def _left(chosen: BenchPlan, turns: Sequence[Turn], done: int, elapsed: float) -> str:
+    """Estimate how long the rest of these runs takes, from the settings and how long the first `done` took."""
+    if done == len(turns):
+        return "none left"
+    slower = elapsed / chosen.estimate(turns[:done]) if done else 1.0
+    return f"about {max(round(chosen.estimate(turns[done:]) * slower / 60), 1)} min left"
 
 
 def _progress(console: Console) -> Progress:

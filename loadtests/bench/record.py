@@ -1,7 +1,7 @@
 """The measurements of a bench, as raw.json holds them: counts and times of each run, nothing derived."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -9,7 +9,9 @@ from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
+from loadtests.bench.parts import STEADY
 from loadtests.bench.plan import BenchPlan
+from loadtests.bench.turns import title
 
 VERSION: Final = 2
 LATE: Final = 120_000.0
@@ -82,8 +84,9 @@ class Usage:
 class Seen:
     """What became of the orders that arrived in the steady window, as their clients saw it.
 
-    How many were placed; how many had no end in time, or another end than COMPLETED; completed orders a second; latency
-    in ms, in which an order that did not complete counts as LATE, slower than all others.
+    How many were placed; how many had no end in time, or another end than the one that their kind must come to (for
+    good orders COMPLETED); orders with the right end a second; latency in ms, in which an order without the right end
+    counts as LATE, slower than all others.
     """
 
     placed: int
@@ -104,11 +107,21 @@ class Disturbance:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One rate of a search for the highest rate that holds, and whether it held."""
+
+    offered: float
+    seen: Seen
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one mode at one `offered` rate (orders/s).
+    """One run of one mode (or peer) at one `offered` rate (orders/s).
 
     `orders` that completed, as the order database counts them; doors and logs by service; the settings that have to be
-    the same in all modes. `disturbance` is None where it was not measured.
+    the same in all modes. `disturbance` is None where it was not measured. `part` is what was measured, `figures` what
+    only that part has, `steps` the rates that a search tried: its other fields are those of the highest that held.
     """
 
     mode: str
@@ -124,11 +137,17 @@ class Run:
     consistent: bool
     disturbance: Disturbance | None
     settings: Mapping[str, str]
+    part: str = STEADY
+    figures: Mapping[str, float] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+
+    def __str__(self) -> str:
+        return title(self.mode, self.number, self.offered, self.part)
 
     @property
     def door(self) -> Door:
         """The counters of all services together."""
-        return reduce(add, self.doors.values())
+        return reduce(add, self.doors.values(), Door(0, 0, 0.0, 0, 0))
 
     @property
     def log(self) -> Log:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from loadtests.bench.disturbance import reason
+from loadtests.bench.parts import STEADY
 from loadtests.bench.plan import BenchPlan
 from loadtests.bench.record import Record, Run
 from quartet_stack.settings import SERVICES
@@ -107,10 +108,12 @@ class Summary:
 
 
 def summarize(record: Record) -> list[Summary]:
-    """Summarize each mode and rate at which an order completed in some run, in the order of the plan."""
+    """Summarize each mode and rate at which an order completed in some steady run, in the order of the plan."""
     plan = record.plan
     cells = {
-        (mode, rate): [run for run in record.runs if (run.mode, run.offered) == (mode, rate) and run.orders]
+        (mode, rate): [
+            run for run in record.runs if (run.mode, run.offered, run.part) == (mode, rate, STEADY) and run.orders
+        ]
         for mode in plan.modes
         for rate in plan.rates
     }
