@@ -1,11 +1,14 @@
-"""`make bench`: every mode in turns under the same load, on a stack of its own; report.md, raw.json and CSV files.
+"""`make bench`: every mode in turns under the same load, on a stack of its own; leaves a report and its raw data.
 
 Exit status 0 if the bench's own checks find nothing: every order completed, every audit is clean, no mode stalls;
-1 if not, or if the bench had to stop; 2 for a wrong setting. QUICK=1 (a look) and FULL=1 (5 runs at three rates)
-change the defaults of MODES (all), RUNS (3 of each), RATE (5 orders/s; several: 5,20), DURATION (20 s), WARMUP (5 s),
-SETTLE (2 s), IDLE (5 s), PROVIDERS (instant), SEED (1), STEAL_MAX (2 %), FOREIGN_MAX (10 %). REPORT: the folder; with
-that of a bench that was interrupted, the same command goes on with it. BASELINE: the raw.json of an earlier bench, to
-compare with. BENCH_STACK_DIR, BENCH_PORT_OFFSET.
+1 if not, or if the bench had to stop; 2 for a wrong setting. QUICK=1 (a look) and FULL=1 (5 runs at three rates, all
+parts, all peers) change the defaults of MODES (all), RUNS (3 of each), RATE (5 orders/s; several: 5,20), DURATION
+(20 s), WARMUP (5 s), SETTLE (2 s), IDLE (5 s), PROVIDERS (instant), SEED (1), STEAL_MAX (2 %), FOREIGN_MAX (10 %),
+PARTS (steady; see `parts`), PEERS (none; see `peers.names`), OBJECTIVE (1000 ms) and STEP (6 s) of the search for the
+highest rate that holds, BACKLOG (10000 orders). REPORT: the folder; with that of a bench that was interrupted, the same
+command goes on with it. BASELINE: the raw.json of an earlier bench, to compare with. KILLS: the kills.jsonl of
+`python -m tests.chaos.recovery`, to show. PRICES: a table of prices instead of `prices.json`. BENCH_STACK_DIR,
+BENCH_PORT_OFFSET.
 """
 
 import os
@@ -29,18 +32,22 @@ from loadtests.bench.checks import cells, comparable, findings
 from loadtests.bench.disturbance import attempts
 from loadtests.bench.files import write_csv
 from loadtests.bench.machine import UNKNOWN, commit, machine
+from loadtests.bench.money import Prices, read_prices
+from loadtests.bench.page import FILE as HTML
+from loadtests.bench.page import page as html_page
 from loadtests.bench.plan import BenchPlan, command, plan
 from loadtests.bench.probes import probe
-from loadtests.bench.record import VERSION, Record, Run, read
+from loadtests.bench.record import VERSION, Record, Run
 from loadtests.bench.report import page, tables
 from loadtests.bench.run import Bench
 from loadtests.bench.series import RAW, Series
+from loadtests.bench.storage import read, read_kills, write
 from loadtests.bench.turns import Turn
 from quartet_stack.errors import StackError
 from quartet_stack.layout import layout, locked
 
 REPORTS: Final = Path("reports")
-OURS: Final = ("BASELINE", "BENCH_STACK_DIR", "BENCH_PORT_OFFSET")
+OURS: Final = ("BASELINE", "KILLS", "PRICES", "BENCH_STACK_DIR", "BENCH_PORT_OFFSET")
 """Settings that change nothing about what is measured."""
 BROKEN: Final = (StackError, Unreachable, httpx.HTTPError, asyncpg.PostgresError, OSError)
 
@@ -52,6 +59,7 @@ class Session:
     series: Series
     begun: Record
     baseline: Record | None
+    prices: Prices
     again: str
     console: Console
 
@@ -77,15 +85,18 @@ def _session(environ: Mapping[str, str], console: Console) -> Session:
     chosen = plan(environ)
     folder = Path(environ.get("REPORT") or REPORTS / f"bench-{time.strftime('%Y%m%d-%H%M%S')}")
     baseline = read(Path(environ["BASELINE"])) if environ.get("BASELINE") else None
+    prices = read_prices(Path(environ["PRICES"])) if environ.get("PRICES") else read_prices()
+    kills = read_kills(Path(environ["KILLS"])) if environ.get("KILLS") else ()
     began = datetime.now(UTC).isoformat(timespec="seconds")
     series = Series(folder)
     begun = series.record(
         Record(VERSION, began, commit(), command(environ), machine(UNKNOWN), chosen, runs=(), discarded=())
     )
+    begun = replace(begun, kills=kills or begun.kills)
     if baseline is not None:
         comparable(baseline, begun)
     again = f"{command(environ, OURS)} REPORT={folder}"
-    return Session(series, begun, baseline, again, console)
+    return Session(series, begun, baseline, prices, again, console)
 
 
 def _measured(session: Session, bench: Bench) -> Record:
@@ -132,7 +143,9 @@ def _reported(session: Session, record: Record) -> bool:
     console, folder = session.console, session.series.folder
     found = findings(record, session.baseline)
     if record.runs:
+        write(record, folder / RAW)  # with the kills, which may have been named only now
         (folder / "report.md").write_text(page(record, found))
+        (folder / HTML).write_text(html_page(record, found, session.prices))
         write_csv(record, folder)
         for table in tables(record):
             console.print(table.drawn())
@@ -142,7 +155,9 @@ def _reported(session: Session, record: Record) -> bool:
         console.print(f"the intervals of {overlap} of {len(compared)} figures overlap with those of the baseline")
     for one in found:
         console.print(f"found: {one}", markup=False, soft_wrap=True)
-    console.print(f"report: {folder / 'report.md'}   raw data: {folder / RAW}", soft_wrap=True)
+    console.print(
+        f"report: {folder / HTML}   the same as text: {folder / 'report.md'}   raw data: {folder / RAW}", soft_wrap=True
+    )
     return not found
 
 

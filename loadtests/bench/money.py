@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from loadtests.bench.capacity import USE
-from loadtests.bench.record import BadRecord
+from loadtests.bench.storage import BadRecord
 from loadtests.bench.summary import Summary
 from loadtests.bench.tables import Table, figure
 

@@ -4,10 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import add
-from pathlib import Path
-from typing import Any, Final, Self, TypeVar
-
-import msgspec
+from typing import Any, Final, Self
 
 from loadtests.bench.parts import STEADY
 from loadtests.bench.plan import BenchPlan
@@ -17,18 +14,6 @@ VERSION: Final = 2
 LATE: Final = 120_000.0
 """Milliseconds that an order counts with which did not complete. No completed order takes longer: a client whose first
 request brought no end within 20 s tries for 60 s more to be answered, and its last request takes 35 s at most."""
-T = TypeVar("T")
-
-
-class BadRecord(ValueError):
-    """The file is no record of a bench; the message says in one line which file and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Versioned:
-    """What records of all versions begin with."""
-
-    version: int
 
 
 class Counted:
@@ -185,8 +170,26 @@ class Discarded:
 
 
 @dataclass(frozen=True, slots=True)
+class Kill:
+    """One kill of a service by `python -m tests.chaos.recovery`, which has more about it.
+
+    Seconds until the first request was accepted, until the first order completed, and from then until all had settled.
+    """
+
+    mode: str
+    service: str
+    number: int
+    accepted: float
+    completed: float
+    settled: float
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """A whole bench; `began` in UTC; `commit` of the repository, with `-dirty` where files differed from it."""
+    """A whole bench; `began` in UTC; `commit` of the repository, with `-dirty` where files differed from it.
+
+    `kills` are those of a run of the chaos runner, if one was named.
+    """
 
     version: int
     began: str
@@ -196,46 +199,12 @@ class Record:
     plan: BenchPlan
     runs: tuple[Run, ...]
     discarded: tuple[Discarded, ...]
+    kills: tuple[Kill, ...] = ()
 
     @property
     def whole(self) -> bool:
         """Whether every planned run was made."""
         return len(self.runs) == len(self.plan.turns())
-
-
-def write(content: Record | tuple[Run, ...], path: Path) -> None:
-    """Write a record, or the attempts at one run, to a file, which is replaced atomically."""
-    draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
-    draft.replace(path)
-
-
-def read(path: Path) -> Record:
-    """Read the record in a file.
-
-    Raises:
-        BadRecord: The file is missing, no record, or of another version.
-    """
-    version = _decoded(path, Versioned).version
-    if version != VERSION:
-        raise BadRecord(f"{path} is a record of version {version}, this is version {VERSION}; run make bench again")
-    return _decoded(path, Record)
-
-
-def read_attempts(path: Path) -> tuple[Run, ...]:
-    """Read the attempts at one run.
-
-    Raises:
-        BadRecord: The file is missing, or holds none.
-    """
-    return _decoded(path, tuple[Run, ...])
-
-
-def _decoded(path: Path, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise BadRecord(f"{path} is no record of a bench: {error}") from None
 
 
 def _values(counted: Any) -> list[Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from loadtests.bench import capacity
+from loadtests.bench import capacity, questions
 from loadtests.bench.parts import STEADY
 from loadtests.bench.record import Record
 from loadtests.bench.summary import HEADLINE, Summary, confidence, summarize
@@ -222,6 +222,12 @@ def page(record: Record, findings: Sequence[str]) -> str:
     """The text of report.md; `findings` are those of the bench's own checks."""
     parts = ["# The modes, measured", about(record), f"Made by `{record.command}`.", method(record)]
     parts += ["## Checks", "\n".join(f"- {one}" for one in findings) or "Nothing was found."]
-    for table in (*tables(record), settings(record), carriers(summarize(record)), discarded(record)):
+    for table in (
+        *tables(record),
+        *questions.tables(record),
+        settings(record),
+        carriers(summarize(record)),
+        discarded(record),
+    ):
         parts += [f"## {table.title}", table.markdown() if table.rows else "None."]
     return "\n\n".join([*parts, "## Capacity", capacity.markdown(summarize(record))]) + "\n"

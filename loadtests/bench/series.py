@@ -10,7 +10,8 @@ from typing import Final
 
 from loadtests.bench.disturbance import reason
 from loadtests.bench.plan import BenchPlan
-from loadtests.bench.record import Discarded, Record, Run, read, read_attempts, write
+from loadtests.bench.record import Discarded, Record, Run
+from loadtests.bench.storage import read, read_attempts, write
 from loadtests.bench.turns import Turn
 
 RAW: Final = "raw.json"

@@ -117,7 +117,7 @@ def summarize(record: Record) -> list[Summary]:
         for mode in plan.modes
         for rate in plan.rates
     }
-    return [_summary(plan, mode, rate, runs) for (mode, rate), runs in cells.items() if runs]
+    return [summed(plan, mode, rate, runs) for (mode, rate), runs in cells.items() if runs]
 
 
 def net_cpu(run: Run) -> dict[str, float]:
@@ -133,7 +133,11 @@ def spread(runs: Sequence[Run], value: Callable[[Run], float]) -> Spread:
 
     The same runs give the same interval. With up to five runs it is their range: so few cannot exclude any of them.
     """
-    values = [value(run) for run in runs]
+    return of_values([value(run) for run in runs])
+
+
+def of_values(values: Sequence[float]) -> Spread:
+    """Take the median of values with its interval, as `spread` does."""
     median = _median(values)
     if len(values) == 1:
         return Spread(median, median, median)
@@ -155,7 +159,9 @@ def _median(values: Sequence[float]) -> float:
     return float(np.median(values))
 
 
-def _summary(plan: BenchPlan, mode: str, rate: float, runs: Sequence[Run]) -> Summary:
+def summed(plan: BenchPlan, mode: str, rate: float, runs: Sequence[Run]) -> Summary:
+    """Summarize runs of one mode (or peer), one part and one rate, in all of which orders completed."""
+
     def cpu(names: Callable[[str], bool]) -> Spread:
         return spread(runs, lambda run: sum(used for name, used in net_cpu(run).items() if names(name)))
 

@@ -11,7 +11,8 @@ import pytest
 from loadtests.bench import __main__ as command
 from loadtests.bench import run as module
 from loadtests.bench.plan import BenchPlan
-from loadtests.bench.record import Disturbance, Run, read, write
+from loadtests.bench.record import Disturbance, Run
+from loadtests.bench.storage import read, write
 from loadtests.bench.turns import Turn
 from quartet_stack.errors import StackError
 from tests.unit.loadtests.benches import MACHINE, run

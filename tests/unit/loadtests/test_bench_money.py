@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.bench.money import DELIVERIES, Price, Prices, money, read_prices, sources, table
-from loadtests.bench.record import BadRecord
+from loadtests.bench.storage import BadRecord
 from loadtests.bench.summary import Spread, Summary, summarize
 from quartet_stack.layout import REPOSITORY
 from sagakit.modes import MODES
