@@ -11,7 +11,7 @@ Each round loads the native stack in each of these ways, in a new order each tim
 and appends what it has measured to `reports/observing.jsonl`. Rounds that are there are not run again, so a measurement
 can be made in parts. At the end it prints the differences within the rounds, with intervals of 95 %.
 
-Settings: COORDINATION_MODE (or MODE), SECONDS of a load, CLIENTS, LIMIT (seconds after which no further load begins),
+Settings: COORDINATION_MODE (or MODE), DURATION of a load (s), CLIENTS, LIMIT (seconds after which no further load begins),
 PORT_OFFSET, STACK_DIR. Exit status 0 if all rounds are there, 1 if some are missing, 2 if it could not run.
 """
 
@@ -158,7 +158,7 @@ async def _following(environment: Mapping[str, str]) -> AsyncIterator[None]:
 def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Make the missing loads as far as LIMIT allows, and print the table."""
     mode = environ.get("COORDINATION_MODE") or environ.get("MODE") or "kafka"
-    seconds, clients = float(environ.get("SECONDS", "15")), int(environ.get("CLIENTS", "400"))
+    seconds, clients = float(environ.get("DURATION", "10")), int(environ.get("CLIENTS", "400"))
     rounds, end = int(arguments[0]) if arguments else 7, time.monotonic() + float(environ.get("LIMIT", "inf"))
     RECORD.parent.mkdir(exist_ok=True)
     todo = missing(records(), rounds, mode)

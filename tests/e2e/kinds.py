@@ -123,8 +123,8 @@ async def _place_all(stack: Stack) -> Mapping[str, Placed]:
         await _provider(stack)
     await asyncio.gather(*(_place(stack, one) for kind, one in orders.items() if kind not in WITHOUT_CARRIER))
     await asyncio.gather(*(_learn(stack, one) for one in orders.values()))
-    for kind in [kind for kind, one in orders.items() if kind != "timed out" and one.is_late]:
-        orders[kind] = Placed(kind)  # the machine is busy: once more
+    for kind in [kind for kind, one in orders.items() if await _too_slow(stack, one)]:
+        orders[kind] = Placed(kind)
         await _place(stack, orders[kind])
         await _learn(stack, orders[kind])
     for service in SERVICES:
@@ -162,6 +162,13 @@ async def _until(holds: Callable[[], Awaitable[object]], seconds: float = 30) ->
             if await holds():
                 return
             await asyncio.sleep(0.05)
+
+
+async def _too_slow(stack: Stack, one: Placed) -> bool:
+    """Whether it is no order of its kind, because the machine was busy: late, or paid for before it was cancelled."""
+    if one.kind == "cancelled in flight":
+        return one.is_late or await _recorded(stack, one, "shipping", "BookShipment")
+    return one.kind != "timed out" and one.is_late
 
 
 async def _recorded(stack: Stack, one: Placed, service: str, message: str) -> bool:
