@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from console_service.diagram import Diagram, Step, build
 from console_service.drawing import Options, draw, is_minor, shown_steps
 from console_service.protocol import ModeView, mode_view
 from console_service.session import Session
-from console_service.upstream import PROVIDER, Upstream
+from console_service.upstream import PROVIDER, Timelines, Upstream
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,29 @@ class SagaView:
         return is_minor(step)
 
 
-async def look(upstream: Upstream, session: Session, order_id: str, mode: ModeView) -> SagaView:
-    """What changes while a saga moves: the order and the journals; Refused if the viewer may not see it."""
-    order, timelines = await asyncio.gather(
-        upstream.ask("order", "GET", f"/orders/{order_id}", session.token), upstream.timelines(order_id, session.token)
-    )
-    return SagaView(order, build(order_id, mode, timelines))
-
-
 async def load(upstream: Upstream, session: Session, order_id: str, mode: ModeView) -> SagaView:
     """Ask everybody about an order; Refused if the viewer may not see it."""
-    view = await look(upstream, session, order_id, mode)
-    token, params = session.token, {"order_id": order_id}
+    order = await upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
+    return await complete(upstream, session, order, mode, await upstream.timelines(order_id, session.token))
+
+
+async def complete(
+    upstream: Upstream, session: Session, order: Mapping[str, Any], mode: ModeView, timelines: Timelines
+) -> SagaView:
+    """The view of an order whose timelines are known."""
+    order_id, token = order["order_id"], session.token
     payment, shipment, ledger = await asyncio.gather(
-        upstream.maybe("payment", f"/payments/{order_id}", token),
-        upstream.maybe("shipping", f"/shipments/{order_id}", token),
-        upstream.maybe(PROVIDER, "/ledger", token, params) if session.is_operator else _nothing(),
+        upstream.maybe("payment", f"/payments/{order_id}", token) if _knows(timelines, "payment") else _nothing(),
+        upstream.maybe("shipping", f"/shipments/{order_id}", token) if _knows(timelines, "shipping") else _nothing(),
+        upstream.maybe(PROVIDER, "/ledger", token, {"order_id": order_id}) if session.is_operator else _nothing(),
     )
-    return replace(view, payment=payment, shipment=shipment, ledger=ledger["items"] if ledger else None)
+    diagram = build(order_id, mode, timelines)
+    return SagaView(order, diagram, payment=payment, shipment=shipment, ledger=ledger["items"] if ledger else None)
+
+
+def _knows(timelines: Timelines, service: str) -> bool:
+    """Whether the service has anything about the order."""
+    return bool((timelines.get(service) or {}).get("items"))
 
 
 def of_example(example: Mapping[str, Any]) -> SagaView:

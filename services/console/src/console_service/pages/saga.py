@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from contextlib import aclosing
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
@@ -13,17 +14,14 @@ from starlette.responses import Response
 from checkout import limits
 from console_service.drawing import Options
 from console_service.exports import as_json, as_mermaid
+from console_service.following import AGAIN, follow
 from console_service.live import Fragment
-from console_service.sagas import SagaView, load, look
+from console_service.sagas import SagaView, complete, load
 from console_service.session import Session, form_of
 from console_service.site import Site, go, sign_in_needed
 from console_service.standalone import standalone
-from console_service.upstream import Refused, Silent
+from console_service.upstream import Refused
 from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
-
-SOON: Final = 0.15  # seconds between two looks at an order that moves
-LATER: Final = 0.5  # and at one that has not moved for some time
-PATIENCE: Final = 20.0  # seconds without a change, after which looks are rarer
 
 OrderId = Annotated[str, Path(max_length=limits.ORDER_ID), PRINTABLE]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
@@ -111,26 +109,16 @@ class Sagas:
         return await load(self._site.upstream, session, order_id, self._site.mode)
 
     async def _changes(self, session: Session, order_id: str, quiet: bool) -> AsyncIterator[Any]:
-        clock = asyncio.get_running_loop().time
-        shown: tuple[Any, ...] | None = None
-        changed = clock()
-        while True:
-            try:
-                view = await look(self._site.upstream, session, order_id, self._site.mode)
-                marks = [step.marks for step in view.diagram.steps]
-                state = (marks, view.diagram.waiting, view.order["status"], view.diagram.unknown)
-                if state != shown:
-                    view = await self._load(session, order_id)
-            except (Refused, Silent):
-                await asyncio.sleep(LATER)
-                continue
-            if state != shown:
-                shown, changed = state, clock()
+        upstream, mode = self._site.upstream, self._site.mode
+        async with aclosing(follow(upstream, order_id, session.token)) as changes:
+            async for timelines in changes:
+                while (order := await upstream.maybe("order", f"/orders/{order_id}", session.token)) is None:
+                    await asyncio.sleep(AGAIN)
+                view = await complete(upstream, session, order, mode, timelines)
                 yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
-            if view.settled and view.diagram.ended:
-                yield Fragment("", event="done")
-                return
-            await asyncio.sleep(SOON if clock() - changed < PATIENCE else LATER)
+                if view.settled and view.diagram.ended:
+                    yield Fragment("", event="done")
+                    return
 
 
 def _download(text: str, media_type: str, order_id: str, suffix: str) -> Response:
