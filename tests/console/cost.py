@@ -1,10 +1,11 @@
 """`python -m tests.console.cost` measures what an open page costs, while the running stack is busy.
 
-The load is that of `make load RATE=20`. In it PAIRS=7 pairs of windows of WINDOW=10 seconds follow each other, in random
-order within a pair (SEED=1): in one of them the page of an order is open, in the other none is. In both, orders with a slow
-card are placed one after another; where a page is open it is that of the order in flight, from its first step to its last.
-Printed is the CPU time of all programs of the stack per order, and by how much it is higher with a page: the mean of the pairs with
-its 95 % interval (Student's t). FILE=name keeps the pairs, so that more runs of the command add to them.
+The load is that of `make load RATE=20`. In it PAIRS=7 pairs of windows of WINDOW=10 seconds follow each other, in
+random order within a pair (SEED=1): in one of them the page of an order is open, in the other none is. In both, orders
+with a slow card are placed one after another; where a page is open it is that of the order in flight, from its first
+step to its last. Printed is the CPU time of all programs of the stack per order, and by how much it is higher with a
+page: the mean of the pairs with its 95 % interval (Student's t). FILE=name keeps the pairs, so that another run of the
+command adds to them.
 """
 
 import json

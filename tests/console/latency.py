@@ -1,8 +1,8 @@
 """`python -m tests.console.latency` measures how soon a saga's page shows each step, while the running stack is busy.
 
-It puts the load of `make load RATE=20` on the stack, and meanwhile opens the pages of ORDERS=24 orders one after another
-in a browser: of good cards, slow ones, ones that fail twice, and ones that are declined. A step counts if it was written
-down after the browser began to open the page; its time ends when it is in the page's document.
+It puts the load of `make load RATE=20` on the stack, and meanwhile opens the pages of ORDERS=24 orders one after
+another in a browser: of good cards, slow ones, ones that fail twice, and ones that are declined. A step counts if it
+was written down after the browser began to open the page; its time ends when it is in the page's document.
 """
 
 import os

@@ -18,7 +18,7 @@ LONGEST: Final = 900  # seconds
 
 @contextmanager
 def load(stack: Mapping[str, str], rate: str) -> Iterator[None]:
-    """So many orders a second, of all kinds, for as long as the context is open."""  # noqa: DOC501
+    """So many orders a second, of all kinds, for as long as the context is open."""
     values = settings({"RATE": rate, "DURATION": str(LONGEST)})
     with tempfile.TemporaryDirectory() as folder:
         command, environment = invocation(values, stack, Path(folder))

@@ -116,7 +116,8 @@ def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
 
 def console(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:
     """The web page."""
-    environment = {**common_environment(settings, secrets), "SERVICE": CONSOLE}
+    proxy = {name: value for name, value in toxiproxy.recorded(settings).items() if name == "TOXIPROXY_URL"}
+    environment = {**common_environment(settings, secrets), **proxy, "SERVICE": CONSOLE}
     return _program(settings, python, CONSOLE, "console_service", SERVICE, environment)
 
 

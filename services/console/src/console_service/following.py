@@ -1,11 +1,13 @@
 """Following an order: its four timelines, each asked for again when its service has something new.
 
-Guarantee: a service is asked at most once every PACE seconds, and while nothing happens a waiting request costs nothing.
+Guarantee: a service is asked at most once every PACE seconds; while nothing happens a request waits, which costs
+nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncGenerator
+from itertools import chain, repeat
+from typing import Any, Final
 
 from console_service.diagram import SERVICES
 from console_service.upstream import Timeline, Timelines, Upstream
@@ -14,7 +16,16 @@ PACE: Final = 0.1  # seconds between two requests to one service about one order
 AGAIN: Final = 0.5  # seconds until a service that could not be asked is asked again
 
 
-async def follow(upstream: Upstream, order_id: str, token: str) -> AsyncIterator[Timelines]:
+async def order_of(upstream: Upstream, order_id: str, token: str) -> Any:
+    """The order, asked for until the service answers."""
+    for pause in chain([0.0], repeat(AGAIN)):
+        await asyncio.sleep(pause)
+        if (order := await upstream.maybe("order", f"/orders/{order_id}", token)) is not None:
+            return order
+    return None
+
+
+async def follow(upstream: Upstream, order_id: str, token: str) -> AsyncGenerator[Timelines, None]:
     """Yield all timelines, and again whenever one of them has changed, until closed."""
     found: dict[str, Timeline] = {}
     news = asyncio.Event()

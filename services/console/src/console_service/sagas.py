@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from console_service.diagram import Diagram, Step, build
 from console_service.drawing import Options, draw, is_minor, shown_steps
-from console_service.protocol import ModeView, mode_view
+from console_service.protocol import mode_view
 from console_service.session import Session
-from console_service.upstream import PROVIDER, Timelines, Upstream
+from console_service.site import Site
+from console_service.upstream import PROVIDER, Timelines
 
 
 @dataclass(frozen=True)
@@ -51,23 +52,23 @@ class SagaView:
         return is_minor(step)
 
 
-async def load(upstream: Upstream, session: Session, order_id: str, mode: ModeView) -> SagaView:
+async def load(site: Site, session: Session, order_id: str) -> SagaView:
     """Ask everybody about an order; Refused if the viewer may not see it."""
-    order = await upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
-    return await complete(upstream, session, order, mode, await upstream.timelines(order_id, session.token))
+    order = await site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
+    return await complete(site, session, order, await site.upstream.timelines(order_id, session.token))
 
 
-async def complete(
-    upstream: Upstream, session: Session, order: Mapping[str, Any], mode: ModeView, timelines: Timelines
-) -> SagaView:
+async def complete(site: Site, session: Session, order: Mapping[str, Any], timelines: Timelines) -> SagaView:
     """The view of an order whose timelines are known."""
-    order_id, token = order["order_id"], session.token
+    order_id, token, maybe = order["order_id"], session.token, site.upstream.maybe
     payment, shipment, ledger = await asyncio.gather(
-        upstream.maybe("payment", f"/payments/{order_id}", token) if _knows(timelines, "payment") else _nothing(),
-        upstream.maybe("shipping", f"/shipments/{order_id}", token) if _knows(timelines, "shipping") else _nothing(),
-        upstream.maybe(PROVIDER, "/ledger", token, {"order_id": order_id}) if session.is_operator else _nothing(),
+        maybe("payment", f"/payments/{order_id}", token) if _knows(timelines, "payment") else _nothing(),
+        maybe("shipping", f"/shipments/{order_id}", token) if _knows(timelines, "shipping") else _nothing(),
+        maybe(PROVIDER, "/ledger", token, {"order_id": order_id}) if session.is_operator else _nothing(),
     )
-    diagram = build(order_id, mode, timelines)
+    diagram = build(order_id, site.mode, timelines)
+    if diagram.started_at is not None:
+        diagram = replace(diagram, acts=site.acts.concerning(diagram.started_at, diagram.ended_at))
     return SagaView(order, diagram, payment=payment, shipment=shipment, ledger=ledger["items"] if ledger else None)
 
 

@@ -20,6 +20,7 @@ WAIT: Final = 20  # seconds that a service may wait for a timeline to change
 NOTHING: Final = '"0"'
 """The tag of a timeline that does not exist."""
 PROVIDER: Final = "provider"
+TOXIPROXY: Final = "toxiproxy"
 
 
 Timeline = Mapping[str, Any] | None
@@ -44,10 +45,10 @@ class Silent(Exception):
 
 
 class Upstream:
-    """A client of the four services and of the provider sandbox."""
+    """A client of the four services, of the provider sandbox, and of Toxiproxy where it runs."""
 
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._urls = {name: getattr(settings, f"{name}_url") for name in (*SERVICES, PROVIDER)}
+        self._urls = {name: getattr(settings, f"{name}_url") for name in (*SERVICES, PROVIDER, TOXIPROXY)}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)  # each live page waits at four
         self._client = httpx.AsyncClient(timeout=TIMEOUT, limits=limits, transport=transport, trust_env=False)
 

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from sagakit.app.attention_api import routes
 from sagakit.app import documents
+from sagakit.app.attention_api import routes
 from sagakit.app.documents import ACTIVITY, ORDER_EXAMPLE, TIMELINE, UNCHANGED, Faults
 from sagakit.app.host import ServiceContext
 from sagakit.app.timeline import Timelines, events, tag_of
-from sagakit.faults import POINTS, Failpoint, failpoints
+from sagakit.faults import POINTS, Action, Failpoint, failpoints
 from sagakit.modes.unreliable import Kind, MessageFault, message_faults
 from sagakit.web.app import (
     EventStream,
@@ -38,19 +38,19 @@ Known = Annotated[
     Header(
         alias="If-None-Match",
         max_length=100,
-        description='The `ETag` of the timeline that is known; `"0"` if none is. With `Prefer: wait=N` the answer waits '
+        description='The `ETag` of the timeline that is known; `"0"` if none is. With `Prefer: wait=N` it waits '
         "until there is another.",
     ),
 ]
 
 
 class FaultIn(BaseModel):
-    """One failpoint: `action` happens at `point`, the `hit`th time that it is passed; a stall takes `seconds`."""
+    """One failpoint: `action` happens the `hit`th time that `point` is passed; a pause or stall takes `seconds`."""
 
     model_config = ConfigDict(extra="forbid")
 
     point: Literal[POINTS]  # type: ignore[valid-type]
-    action: Literal["kill", "fail", "stall"]
+    action: Action
     hit: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     seconds: Annotated[float, Field(ge=0, le=600)] = 0.0
 

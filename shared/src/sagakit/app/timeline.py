@@ -32,7 +32,9 @@ _RECORDED: Final = text(
 )
 NOTHING: Final = '"0"'
 """The tag of a timeline that does not exist yet."""
-POLL: Final = 2.0  # seconds between two looks for what no commit of this process tells, such as another attempt at a call
+POLL: Final = (
+    2.0  # seconds between two looks for what no commit of this process tells, such as another attempt at a call
+)
 POLL_OF_REPLICAS: Final = 0.25  # the same where other processes commit too
 _OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND id < :high AND is_call")
 

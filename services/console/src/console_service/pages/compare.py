@@ -68,4 +68,4 @@ class Compare:
         if "." in chosen:
             raise Problem(404, "not_found", "There is no such example.")
         sign_in_needed(session)
-        return await load(self._site.upstream, session, chosen, self._site.mode)
+        return await load(self._site, session, chosen)

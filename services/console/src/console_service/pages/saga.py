@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Any
@@ -14,7 +13,7 @@ from starlette.responses import Response
 from checkout import limits
 from console_service.drawing import Options
 from console_service.exports import as_json, as_mermaid
-from console_service.following import AGAIN, follow
+from console_service.following import follow, order_of
 from console_service.live import Fragment
 from console_service.sagas import SagaView, complete, load
 from console_service.session import Session, form_of
@@ -106,15 +105,14 @@ class Sagas:
         return session
 
     async def _load(self, session: Session, order_id: str) -> SagaView:
-        return await load(self._site.upstream, session, order_id, self._site.mode)
+        return await load(self._site, session, order_id)
 
     async def _changes(self, session: Session, order_id: str, quiet: bool) -> AsyncIterator[Any]:
-        upstream, mode = self._site.upstream, self._site.mode
+        upstream = self._site.upstream
         async with aclosing(follow(upstream, order_id, session.token)) as changes:
             async for timelines in changes:
-                while (order := await upstream.maybe("order", f"/orders/{order_id}", session.token)) is None:
-                    await asyncio.sleep(AGAIN)
-                view = await complete(upstream, session, order, mode, timelines)
+                order = await order_of(upstream, order_id, session.token)
+                view = await complete(self._site, session, order, timelines)
                 yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
                 if view.settled and view.diagram.ended:
                     yield Fragment("", event="done")
