@@ -25,6 +25,8 @@ def as_json(diagram: Diagram) -> str:
                     "to": arrow.target,
                     "cause": arrow.cause,
                     "carried_by": diagram.mode.transport if arrow.carried else None,
+                    "sent": arrow.sent.message if arrow.sent else None,
+                    "received": arrow.received.message if arrow.received else None,
                     "sent_at": arrow.sent.at.isoformat() if arrow.sent else None,
                     "received_at": arrow.received.at.isoformat() if arrow.received else None,
                 }

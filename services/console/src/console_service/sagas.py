@@ -9,7 +9,7 @@ from typing import Any
 
 from console_service.diagram import Diagram, Step, build
 from console_service.drawing import Options, draw, is_minor, shown_steps
-from console_service.protocol import mode_view
+from console_service.protocol import ModeView, mode_view
 from console_service.session import Session
 from console_service.site import Site
 from console_service.upstream import PROVIDER, Timelines
@@ -52,13 +52,16 @@ class SagaView:
         return is_minor(step)
 
 
-async def load(site: Site, session: Session, order_id: str) -> SagaView:
-    """Ask everybody about an order; Refused if the viewer may not see it."""
+async def load(site: Site, session: Session, order_id: str, mode: ModeView | None = None) -> SagaView:
+    """Ask everybody about an order of that mode, or else of the one that runs; Refused if the viewer may not see it."""
     order = await site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
-    return await complete(site, session, order, await site.upstream.timelines(order_id, session.token))
+    timelines = await site.upstream.timelines(order_id, session.token)
+    return await complete(site, session, order, timelines, mode or site.mode)
 
 
-async def complete(site: Site, session: Session, order: Mapping[str, Any], timelines: Timelines) -> SagaView:
+async def complete(
+    site: Site, session: Session, order: Mapping[str, Any], timelines: Timelines, mode: ModeView
+) -> SagaView:
     """The view of an order whose timelines are known."""
     order_id, token, maybe = order["order_id"], session.token, site.upstream.maybe
     payment, shipment, ledger = await asyncio.gather(
@@ -66,7 +69,7 @@ async def complete(site: Site, session: Session, order: Mapping[str, Any], timel
         maybe("shipping", f"/shipments/{order_id}", token) if _knows(timelines, "shipping") else _nothing(),
         maybe(PROVIDER, "/ledger", token, {"order_id": order_id}) if session.is_operator else _nothing(),
     )
-    diagram = build(order_id, site.mode, timelines)
+    diagram = build(order_id, mode, timelines)
     if diagram.started_at is not None:
         diagram = replace(diagram, acts=site.acts.concerning(diagram.started_at, diagram.ended_at))
     return SagaView(order, diagram, payment=payment, shipment=shipment, ledger=ledger["items"] if ledger else None)

@@ -35,6 +35,7 @@ def saga_routes(site: Site) -> APIRouter:
     router.add_api_route("/orders/{order_id}", pages.show, methods=["GET"])
     router.add_api_route("/orders/{order_id}/live", pages.live, methods=["GET"])
     router.add_api_route("/orders/{order_id}/cancel", pages.cancel, methods=["POST"])
+    router.add_api_route("/orders/{order_id}/keep", pages.keep, methods=["POST"])
     router.add_api_route("/orders/{order_id}/saga.svg", pages.svg, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.json", pages.json, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.mmd", pages.mermaid, methods=["GET"])
@@ -83,6 +84,14 @@ class Sagas:
             )
         return go(f"/orders/{order_id}")
 
+    async def keep(self, request: Request, order_id: OrderId) -> Response:
+        """Remember the order, with the mode that runs, to compare it: also after another mode has been started."""
+        session = self._signed_in(request)
+        await form_of(request, session)
+        response = go("/compare")
+        self._site.sessions.keep_orders(response, request, [*session.kept, (order_id, self._site.mode.name)])
+        return response
+
     async def svg(self, request: Request, order_id: OrderId, detail: Detail = "all") -> Response:
         """The diagram as a picture."""
         view = await self._load(self._signed_in(request), order_id)
@@ -112,7 +121,7 @@ class Sagas:
         async with aclosing(follow(upstream, order_id, session.token)) as changes:
             async for timelines in changes:
                 order = await order_of(upstream, order_id, session.token)
-                view = await complete(self._site, session, order, timelines)
+                view = await complete(self._site, session, order, timelines, self._site.mode)
                 yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
                 if view.settled and view.diagram.ended:
                     yield Fragment("", event="done")
