@@ -1,11 +1,20 @@
-"""The tour as a user follows it in a browser: for each step what the page says to do, and what it promises to see."""
+"""The tour as a user follows it in a browser: for each step what the page says to do, and what it promises to see.
 
+`python -m tests.console.tour` follows it on the running stack (with FAULT_INJECTION=on), whose mode its last step
+switches; TIMES=8 goes on in the new mode, until all eight have been seen.
+"""
+
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Final
 
 from playwright.sync_api import Locator, expect
 
-from tests.unit.console.chromium import Visit
+from quartet_stack.commands.console import link
+from quartet_stack.settings import stack_environment
+from tests.unit.console.chromium import Visit, chromium
 
 LONG: Final = 90_000  # milliseconds
 
@@ -15,6 +24,11 @@ class Tour:
 
     def __init__(self, visit: Visit) -> None:
         self.visit, self.page = visit, visit.page
+
+    def most(self) -> None:
+        """All steps but the last."""
+        for follow in (self.place, self.refuse, self.cancel, self.deadline, self.kill, self.duplicate):
+            follow()
 
     def place(self) -> None:
         """Buy with the good card, and see the order complete."""
@@ -132,3 +146,31 @@ class Tour:
         self.page.goto("/learn")
         expect(self.page.locator(f"#{step}.done")).to_have_count(1)
         self.page.goto(here)
+
+
+def _up(mode: str) -> None:
+    """What the page says to run."""
+    subprocess.run(["make", "up", f"MODE={mode}"], check=True, stdout=subprocess.DEVNULL)
+
+
+def main() -> int:
+    """Follow the tour; the exit status."""
+    for _ in range(int(os.environ.get("TIMES", "1"))):
+        stack = stack_environment()
+        base, _, code = link(stack).partition("/sign-in?code=")
+        with chromium() as browser:
+            visit = Visit(browser, base)
+            visit.page.set_default_timeout(LONG)
+            visit.sign_in(code)
+            tour = Tour(visit)
+            tour.most()
+            tour.switch(_up)
+            print(f"{stack['COORDINATION_MODE']}: the tour was followed to its end", flush=True)
+            if visit.strangers:
+                print(f"another host was asked: {visit.strangers}", file=sys.stderr)
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

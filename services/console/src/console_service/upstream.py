@@ -21,6 +21,7 @@ NOTHING: Final = '"0"'
 """The tag of a timeline that does not exist."""
 PROVIDER: Final = "provider"
 TOXIPROXY: Final = "toxiproxy"
+AUDITOR: Final = "auditor"
 
 
 Timeline = Mapping[str, Any] | None
@@ -45,10 +46,10 @@ class Silent(Exception):
 
 
 class Upstream:
-    """A client of the four services, of the provider sandbox, and of Toxiproxy where it runs."""
+    """A client of the four services, of the provider sandbox and the auditor, and of Toxiproxy where it runs."""
 
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._urls = {name: getattr(settings, f"{name}_url") for name in (*SERVICES, PROVIDER, TOXIPROXY)}
+        self._urls = {name: getattr(settings, f"{name}_url") for name in (*SERVICES, PROVIDER, TOXIPROXY, AUDITOR)}
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)  # each live page waits at four
         self._client = httpx.AsyncClient(timeout=TIMEOUT, limits=limits, transport=transport, trust_env=False)
 
@@ -74,6 +75,7 @@ class Upstream:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
+        patience: float = TIMEOUT,
     ) -> Any:
         """The answer's JSON, or None if it has no body.
 
@@ -83,7 +85,7 @@ class Upstream:
         """
         given = {**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
         request = self._client.build_request(
-            method, f"{self._urls[service]}{path}", params=params, json=body, headers=given
+            method, f"{self._urls[service]}{path}", params=params, json=body, headers=given, timeout=patience
         )
         try:
             answer = await self._send(request)
