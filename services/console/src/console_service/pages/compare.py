@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from checkout import limits
 from console_service.examples import EXAMPLES, KINDS, MODES, example
+from console_service.plots import PUBLISHED, plots
 from console_service.protocol import mode_view
 from console_service.sagas import SagaView, load, of_example
 from console_service.session import Session
@@ -64,6 +65,8 @@ class Compare:
                 for name, one, view in zip(("left", "right"), chosen, views, strict=True)
             ],
             kept={one: _title(one) for one in (*kept, *chosen) if one not in EXAMPLES},
+            plots=plots(),
+            published=PUBLISHED,
             kinds=KINDS,
             modes=MODES,
         )
