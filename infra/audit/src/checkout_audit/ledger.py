@@ -76,7 +76,7 @@ class Sandbox:
                     return Ledger(entries)
 
     async def _page(self, client: httpx.AsyncClient, among: Mapping[str, str], cursor: str | None) -> Mapping[str, Any]:
-        params: dict[str, str | int] = {"limit": PAGE, **among} | ({"cursor": cursor} if cursor else {})
+        params = {"limit": str(PAGE), **among, **({"cursor": cursor} if cursor else {})}
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = await client.get("/ledger", params=params)

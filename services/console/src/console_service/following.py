@@ -6,23 +6,13 @@ nothing.
 
 import asyncio
 from collections.abc import AsyncGenerator
-from itertools import chain, repeat
-from typing import Any, Final
+from typing import Final
 
 from console_service.diagram import SERVICES
 from console_service.upstream import Timeline, Timelines, Upstream
 
-PACE: Final = 0.1  # seconds between two requests to one service about one order
+PACE: Final = 0.03  # seconds between two requests to one service about one order
 AGAIN: Final = 0.5  # seconds until a service that could not be asked is asked again
-
-
-async def order_of(upstream: Upstream, order_id: str, token: str) -> Any:
-    """The order, asked for until the service answers."""
-    for pause in chain([0.0], repeat(AGAIN)):
-        await asyncio.sleep(pause)
-        if (order := await upstream.maybe("order", f"/orders/{order_id}", token)) is not None:
-            return order
-    return None
 
 
 async def follow(upstream: Upstream, order_id: str, token: str) -> AsyncGenerator[Timelines, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any
 
@@ -13,9 +13,9 @@ from starlette.responses import Response
 from checkout import limits
 from console_service.drawing import Options
 from console_service.exports import as_json, as_mermaid
-from console_service.following import follow, order_of
+from console_service.following import follow
 from console_service.live import Fragment
-from console_service.sagas import SagaView, complete, load
+from console_service.sagas import Observed, SagaView, load
 from console_service.session import Session, form_of
 from console_service.site import Site, go, sign_in_needed
 from console_service.standalone import standalone
@@ -66,8 +66,8 @@ class Sagas:
     async def live(self, request: Request, order_id: OrderId, drain: Draining, detail: Detail = "main") -> Response:
         """The same, as server-sent events: the changed part of the page, until the order is settled."""
         session = self._signed_in(request)
-        await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
-        return EventStream(self._changes(session, order_id, quiet=detail != "all"), drain)
+        order = await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
+        return EventStream(self._changes(session, order, quiet=detail != "all"), drain)
 
     async def cancel(self, request: Request, order_id: OrderId) -> Response:
         """Ask the order service to cancel the order."""  # noqa: DOC501
@@ -116,12 +116,11 @@ class Sagas:
     async def _load(self, session: Session, order_id: str) -> SagaView:
         return await load(self._site, session, order_id)
 
-    async def _changes(self, session: Session, order_id: str, quiet: bool) -> AsyncIterator[Any]:
-        upstream = self._site.upstream
-        async with aclosing(follow(upstream, order_id, session.token)) as changes:
+    async def _changes(self, session: Session, order: Mapping[str, Any], quiet: bool) -> AsyncIterator[Any]:
+        observed = Observed(self._site, session, order, self._site.mode)
+        async with aclosing(follow(self._site.upstream, order["order_id"], session.token)) as changes:
             async for timelines in changes:
-                order = await order_of(upstream, order_id, session.token)
-                view = await complete(self._site, session, order, timelines, self._site.mode)
+                view = await observed.after(timelines)
                 yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
                 if view.settled and view.diagram.ended:
                     yield Fragment("", event="done")
