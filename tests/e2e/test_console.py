@@ -1,10 +1,13 @@
 """The console over the running stack: its diagrams say what the journals say, and people can use it in a browser."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import asyncpg
 import httpx
 import pytest
 
@@ -95,6 +98,33 @@ async def test_a_customer_sees_neither_the_orders_nor_the_faults_of_others(stack
         assert "Only the operator may break things" in (await client.get("/break")).text
     async with _operator(stack) as operator:
         assert (await operator.get(f"/orders/{order_id}")).status_code == 200
+
+
+async def test_the_auditor_judges_one_order_and_all_of_them_for_the_operator_alone(stack: Stack) -> None:
+    order_id = await _ended(stack, "declined")
+    async with _operator(stack) as console:
+        verdict = (await console.get(f"/orders/{order_id}/verdict")).raise_for_status().text
+        assert "As it must be: invariants 1, 2, 3, 4, 6, 7, 8, 9 hold for this order" in verdict
+        assert (await console.get("/orders/nobody/verdict")).status_code == 404
+        assert "The ten invariants" in (await console.get("/flow/audit?what=recent")).raise_for_status().text
+        console.cookies.set(f"quartet-{stack.environment['CONSOLE_PORT']}-persona", "customer")
+        assert (await console.get(f"/orders/{order_id}/verdict")).status_code == 403
+
+
+async def test_the_auditor_may_read_and_change_nothing(stack: Stack) -> None:
+    password = json.loads((stack.folder / "data" / "secrets.json").read_bytes())["auditor"]
+    for service in SERVICES:
+        url = urlsplit(stack.environment[f"{service.upper()}_DATABASE_URL"])
+        database = {"host": "127.0.0.1", "port": url.port, "database": url.path.lstrip("/")}
+        connection = await asyncpg.connect(user="auditor", password=password, timeout=10, **database)
+        try:
+            assert await connection.fetchval("SELECT count(*) FROM journal") >= 0
+            await connection.execute("SET default_transaction_read_only = off")  # it may try
+            for statement in ("DELETE FROM journal", "CREATE TABLE mine (id int)", "DELETE FROM pg_authid"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute(statement)
+        finally:
+            await connection.close()
 
 
 in_a_browser = pytest.mark.skipif(ABSENT, reason=MISSING)

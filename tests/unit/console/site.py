@@ -135,8 +135,8 @@ def csrf(page: httpx.Response) -> str:
 async def application(services: Services, **settings: Any) -> AsyncIterator[FastAPI]:
     """The console itself."""
     mode = services.order["mode"] if isinstance(services, Played) else "kafka-choreography"
-    given: dict[str, Any] = {"coordination_mode": mode, "http_port": 8000, "fault_injection": True}
-    app, upstream = build(Settings(token_public_keys=PUBLIC_KEY, **given, **settings), httpx.MockTransport(services))
+    given: dict[str, Any] = {"coordination_mode": mode, "http_port": 8000, "fault_injection": True, **settings}
+    app, upstream = build(Settings(token_public_keys=PUBLIC_KEY, **given), httpx.MockTransport(services))
     async with upstream:
         yield app
 
