@@ -11,7 +11,7 @@ Each round loads the native stack in each of these ways, in a new order each tim
 and appends what it has measured to `reports/observing.jsonl`. Rounds that are there are not run again, so a measurement
 can be made in parts. At the end it prints the differences within the rounds, with intervals of 95 %.
 
-Settings: COORDINATION_MODE (or MODE), DURATION of a load (s), CLIENTS, LIMIT (seconds after which no further load begins),
+Settings: COORDINATION_MODE (or MODE), DURATION of a load (s), CLIENTS, LIMIT (seconds until no further load begins),
 PORT_OFFSET, STACK_DIR. Exit status 0 if all rounds are there, 1 if some are missing, 2 if it could not run.
 """
 
