@@ -40,7 +40,7 @@ CALM: Final = SETTLES_WITHIN
 ARRIVALS: Final = 3
 
 CONFIRMS_WITHIN: Final = 30.0
-"""Seconds after its deadline for which an order may still be confirmed: a fault may keep the sweeper from cancelling it."""
+"""Seconds after its deadline for which an order may still be confirmed: a fault may keep it from being cancelled."""
 
 
 def audit(evidence: Evidence) -> Check:
