@@ -1,4 +1,4 @@
-"""Places many orders at once and does not wait for them, so that they wait."""
+"""Places orders without Locust, whose own start takes seconds: many at once that wait, or one to wait for."""
 
 import asyncio
 import random
@@ -8,12 +8,32 @@ from collections.abc import Mapping
 from typing import Final
 
 import aiohttp
+import httpx
 
 from loadtests.shoppers import body, mix
+from quartet_stack.errors import StackError
 from sagakit.web.app import issue_token
 
 CLIENTS: Final = 50
 ACCEPTED: Final = 202
+DONE: Final = 200
+
+
+def one_order(stack: Mapping[str, str], patience: float = 60.0) -> None:
+    """Place a good order, and wait until it has completed.
+
+    Raises:
+        StackError: It has not completed in time.
+    """
+    (good,) = mix("good")
+    token = issue_token(stack["TOKEN_SIGNING_KEY"], "first", ttl=86400)
+    headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid.uuid4().hex, "Prefer": "wait=20"}
+    order, until = body(good, random.Random(1)), time.monotonic() + patience
+    while time.monotonic() < until:
+        answer = httpx.post(f"{stack['ORDER_URL']}/orders", json=order, headers=headers, timeout=30)
+        if answer.status_code == DONE and answer.json()["status"] == "COMPLETED":
+            return
+    raise StackError(f"the first order has not completed within {patience:g} s")
 
 
 async def place(stack: Mapping[str, str], orders: int, seconds: float) -> int:

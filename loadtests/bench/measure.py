@@ -6,7 +6,7 @@ Reading counters costs the stack CPU too: it is done before the measurement of C
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -143,10 +143,13 @@ async def _ask(address: str, statement: str) -> list[asyncpg.Record]:
 
 
 class Stopwatch:
-    """Reads the CPU time of the programs that ran when it was created; the difference of two readings is a Usage."""
+    """Reads the CPU time of the programs that ran when it was created; the difference of two readings is a Usage.
 
-    def __init__(self, stack_dir: str | Path) -> None:
-        self._roots = api.processes(stack_dir)
+    It leaves out those in `without`, which may end meanwhile.
+    """
+
+    def __init__(self, stack_dir: str | Path, without: Collection[str] = ()) -> None:
+        self._roots = {name: pid for name, pid in api.processes(stack_dir).items() if name not in without}
         self._stack_dir = stack_dir
 
     def read(self) -> "Reading":

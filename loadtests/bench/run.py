@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -126,9 +126,16 @@ class Bench:
         time.sleep(self.plan.idle)  # the interval is what is measured
         visit.idle = watch.read() - first
 
-    def measured(self, turn: Turn, load: Load, target: Path) -> Run:
-        """Measure the running stack under a load, until it has drained. The audit is left to the caller."""
-        stack, watch = self.visit.stack, Stopwatch(self.stack_dir)
+    def measured(self, turn: Turn, load: Load, target: Path, without: Collection[str] = ()) -> Run:
+        """Measure the running stack under a load, until it has drained. The audit is left to the caller.
+
+        Args:
+            turn: Which run.
+            load: The load.
+            target: The folder for Locust's reports and the history.
+            without: Programs that may end meanwhile; their CPU is not counted.
+        """
+        stack, watch = self.visit.stack, Stopwatch(self.stack_dir, without)
         before = counters(stack)
         machine = watch.machine()
         began = watch.read()

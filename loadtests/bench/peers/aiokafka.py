@@ -5,9 +5,12 @@ at-least-once, with `enable_auto_commit=False`. The events wait for all replicas
 """
 
 import asyncio
+import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
@@ -28,15 +31,15 @@ async def main(name: str) -> None:
         auto_offset_reset="earliest",
     )
 
-    async def publish(topic: str, value: bytes, key: bytes) -> None:
-        await producer.send_and_wait(topic, value, key=key)
+    async def publish(topic: str, content: Mapping[str, Any], key: bytes) -> None:
+        await producer.send_and_wait(topic, json.dumps(content).encode(), key=key)
 
     async with Databases([name]) as databases, producer, consumer:
         service = Service(name, databases, publish)
 
         async def consume() -> None:
             async for message in consumer:
-                await service.heard(message.value)
+                await service.heard(json.loads(message.value))
                 await consumer.commit()
 
         consuming = asyncio.create_task(consume())

@@ -5,11 +5,10 @@ only then lets the consumed message be acknowledged: a crash in between repeats 
 publishes the event again, which its consumers know by the id of its message.
 """
 
-import json
 from asyncio import Event
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
 from loadtests.bench.peers.asynchronous import Databases
 from loadtests.bench.peers.work import SERVICES, Order
@@ -45,8 +44,8 @@ SUBSCRIPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "shipping": (f"{PREFIX}order", f"{PREFIX}payment"),
     "order": (f"{PREFIX}inventory", f"{PREFIX}payment", f"{PREFIX}shipping"),
 }
-Publish = Callable[[str, bytes, bytes], Awaitable[None]]
-"""Publishes a message with a key to a topic, and returns when the broker has it."""
+Publish = Callable[[str, Mapping[str, Any], bytes], Awaitable[None]]
+"""Publishes a message, as JSON and with a key, to a topic, and returns when the broker has it."""
 
 
 class Service:
@@ -56,9 +55,8 @@ class Service:
         self._name, self._databases, self._publish = name, databases, publish
         self.waiting: dict[str, Event] = {}
 
-    async def heard(self, message: bytes) -> None:
+    async def heard(self, content: Mapping[str, Any]) -> None:
         """Take part, if the message is an event that this service reacts to."""
-        content = json.loads(message)
         event, order = content["event"], Order(**content["order"])
         reaction = REACTIONS[self._name].get(event)
         if reaction is None:
@@ -71,8 +69,8 @@ class Service:
 
     async def tell(self, event: str, order: Order) -> None:
         """Publish an event about an order."""
-        content = json.dumps({"event": event, "order": asdict(order)})
-        await self._publish(PREFIX + self._name, content.encode(), order.order_id.encode())
+        content = {"event": event, "order": asdict(order)}
+        await self._publish(PREFIX + self._name, content, order.order_id.encode())
 
     async def buy(self, order: Order) -> None:
         """Place an order, and wait until it has completed."""

@@ -5,8 +5,11 @@ failed (`AckPolicy.NACK_ON_ERROR`); events are published with acknowledgement by
 """
 
 import asyncio
+import logging
 import os
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from faststream import AckPolicy, FastStream
 from faststream.kafka import KafkaBroker
@@ -18,11 +21,13 @@ from loadtests.bench.peers.driver import READY, drive, say
 
 async def main(name: str) -> None:
     """Run a service until it is terminated, or the order service until standard input ends."""
-    broker = KafkaBroker(os.environ["PEER_KAFKA"], acks="all", enable_idempotence=True, logger=None)
-    app = FastStream(broker, logger=None)
+    logging.basicConfig(level=logging.WARNING)
+    log = logging.getLogger("peer")
+    broker = KafkaBroker(os.environ["PEER_KAFKA"], acks="all", enable_idempotence=True, logger=log)
+    app = FastStream(broker, logger=log)
 
-    async def publish(topic: str, value: bytes, key: bytes) -> None:
-        await broker.publish(value, topic, key=key)
+    async def publish(topic: str, content: Mapping[str, Any], key: bytes) -> None:
+        await broker.publish(content, topic, key=key)
 
     async with Databases([name]) as databases:
         service = Service(name, databases, publish)
@@ -33,8 +38,8 @@ async def main(name: str) -> None:
             auto_offset_reset="earliest",
             ack_policy=AckPolicy.NACK_ON_ERROR,
         )
-        async def heard(message: bytes) -> None:
-            await service.heard(message)
+        async def heard(content: dict[str, Any]) -> None:
+            await service.heard(content)
 
         @app.after_startup
         async def started() -> None:
