@@ -130,6 +130,8 @@ class Settings(BaseModel):
     provider_key_payment: Credentials = Field("", description="payment's at its provider", repr=False)
     provider_key_shipping: Credentials = Field("", description="shipping's at its carrier", repr=False)
     provider_url: HttpUrl = Field("http://127.0.0.1:8005", description="provider sandbox")
+    auditor_url: HttpUrl = Field("http://127.0.0.1:8006", description="auditor, for the console")
+    toxiproxy_url: HttpUrl | None = Field(None, description="Toxiproxy, for the console's faults in the network")
     provider_timeout: Seconds = Field(2.0, description="a longer call to a provider is of unknown outcome")
     provider_concurrency: int = Field(32, ge=1, le=10_000, description="calls to a provider at a time")
     saga_deadline: Seconds = Field(30.0, description="an order still undecided after this is cancelled")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from console_service.acts import Act
 from console_service.marks import marks_of
 from console_service.owed import Owed, Waiting, owed_steps, waiting_for
 from console_service.protocol import CALLS, OPERATIONS, PUBLIC_OWNER, ModeView, role_of
@@ -64,7 +65,7 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """The whole saga of one order, as far as it has come."""
+    """The whole saga of one order, as far as it has come, and what was broken meanwhile."""
 
     order_id: str
     mode: ModeView
@@ -73,6 +74,7 @@ class Diagram:
     owed: tuple[Owed, ...]
     waiting: Waiting | None
     unknown: tuple[str, ...]
+    acts: tuple[Act, ...] = ()
 
     @property
     def started_at(self) -> datetime | None:
@@ -84,6 +86,11 @@ class Diagram:
         """From the first step to the last."""
         times = [step.at for step in self.steps]
         return (max(times) - min(times)).total_seconds() if times else 0.0
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the last step happened, if nothing is owed any more."""
+        return max(step.at for step in self.steps) if self.ended else None
 
     @property
     def ended(self) -> bool:

@@ -84,6 +84,18 @@ class Timeline(TypedDict):
     trace_ids: list[str]
 
 
+_TAG: Final = {"ETag": {"description": "Differs whenever the timeline does", "schema": {"type": "string"}}}
+TIMELINE: Final[dict[str, Any]] = {
+    "description": "One service's journal of an order",
+    "model": Timeline,
+    "headers": _TAG,
+}
+UNCHANGED: Final[dict[str, Any]] = {
+    "description": "It is still the timeline of the tag in `If-None-Match`",
+    "headers": _TAG,
+}
+
+
 ACTIVITY: Final[dict[str, Any]] = {
     "description": (
         "Server-sent events, from now on. Each has the kind of an observation as its `event`, and the observation as "

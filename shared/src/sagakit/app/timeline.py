@@ -4,7 +4,8 @@ Guarantee: it shows what is recorded, and what `sagakit.activity` remembers, and
 are masked, whether their texts are sealed or in clear.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -21,7 +22,7 @@ from sagakit.postgres.connection import connected
 from sagakit.provider import ProviderOutcome
 from sagakit.sealing import masked
 from sagakit.service import Service
-from sagakit.web.app import ServerSentEvent, iso
+from sagakit.web.app import ServerSentEvent, ShutdownSignal, iso
 
 _RECORDED: Final = text(
     "SELECT id, 'command' AS kind, cause, claimed_at AS at, NULL AS name, NULL AS data, NULL AS traceparent "
@@ -29,14 +30,21 @@ _RECORDED: Final = text(
     "SELECT id, 'event', command, recorded_at, name, data, traceparent "
     "FROM journal WHERE id >= :low AND id < :high ORDER BY at"
 )
+NOTHING: Final = '"0"'
+"""The tag of a timeline that does not exist yet."""
+POLL: Final = (
+    2.0  # seconds between two looks for what no commit of this process tells, such as another attempt at a call
+)
+POLL_OF_REPLICAS: Final = 0.25  # the same where other processes commit too
 _OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND id < :high AND is_call")
 
 
 class Timelines:
     """Reads timelines from the service's own database, each with two queries."""
 
-    def __init__(self, database: AsyncEngine, engine: ServiceEngine) -> None:
+    def __init__(self, database: AsyncEngine, engine: ServiceEngine, replicas: int = 1) -> None:
         self._single = database.execution_options(isolation_level="AUTOCOMMIT")
+        self._watcher, self._poll = engine.watcher, POLL if replicas == 1 else POLL_OF_REPLICAS
         self._service, self._activity = engine.service, engine.activity
 
     async def of(self, order_id: str) -> documents.Timeline | None:
@@ -65,6 +73,35 @@ class Timelines:
             "observed_since": iso(datetime.fromtimestamp(self._activity.since, UTC)),
             "trace_ids": list(traces),
         }
+
+    async def other_than(
+        self,
+        known: str,
+        order_id: str,
+        look: Callable[[], Awaitable[documents.Timeline | None]],
+        seconds: float,
+        drain: ShutdownSignal,
+    ) -> documents.Timeline | None:
+        """What `look` finds as soon as its tag is not `known`; after `seconds`, or when the process stops, anything."""
+        clock = asyncio.get_running_loop().time
+        until, changed = clock() + seconds, self._watcher.subscribe(order_id)
+        try:
+            while True:
+                changed.clear()
+                found, left = await look(), until - clock()
+                if tag_of(found) != known or left <= 0 or drain.started:
+                    return found
+                await drain.race(self._watcher.wait_changed(changed, self._poll), left)
+        finally:
+            self._watcher.unsubscribe(order_id, changed)
+
+
+def tag_of(timeline: documents.Timeline | None) -> str:
+    """An entity tag, which differs whenever more is recorded or observed."""
+    if timeline is None:
+        return NOTHING
+    attempts = sum(call["attempts"] or 0 for call in timeline["calls"])
+    return f'"{len(timeline["items"])}-{len(timeline["observed"])}-{attempts}"'
 
 
 def shown(seen: Observation) -> documents.Observation:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Final
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
@@ -13,17 +13,14 @@ from starlette.responses import Response
 from checkout import limits
 from console_service.drawing import Options
 from console_service.exports import as_json, as_mermaid
+from console_service.following import follow
 from console_service.live import Fragment
-from console_service.sagas import SagaView, load, look
+from console_service.sagas import Observed, SagaView, load
 from console_service.session import Session, form_of
 from console_service.site import Site, go, sign_in_needed
 from console_service.standalone import standalone
-from console_service.upstream import Refused, Silent
+from console_service.upstream import Refused
 from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
-
-SOON: Final = 0.15  # seconds between two looks at an order that moves
-LATER: Final = 0.5  # and at one that has not moved for some time
-PATIENCE: Final = 20.0  # seconds without a change, after which looks are rarer
 
 OrderId = Annotated[str, Path(max_length=limits.ORDER_ID), PRINTABLE]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
@@ -38,6 +35,7 @@ def saga_routes(site: Site) -> APIRouter:
     router.add_api_route("/orders/{order_id}", pages.show, methods=["GET"])
     router.add_api_route("/orders/{order_id}/live", pages.live, methods=["GET"])
     router.add_api_route("/orders/{order_id}/cancel", pages.cancel, methods=["POST"])
+    router.add_api_route("/orders/{order_id}/keep", pages.keep, methods=["POST"])
     router.add_api_route("/orders/{order_id}/saga.svg", pages.svg, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.json", pages.json, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.mmd", pages.mermaid, methods=["GET"])
@@ -68,8 +66,8 @@ class Sagas:
     async def live(self, request: Request, order_id: OrderId, drain: Draining, detail: Detail = "main") -> Response:
         """The same, as server-sent events: the changed part of the page, until the order is settled."""
         session = self._signed_in(request)
-        await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
-        return EventStream(self._changes(session, order_id, quiet=detail != "all"), drain)
+        order = await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
+        return EventStream(self._changes(session, order, quiet=detail != "all"), drain)
 
     async def cancel(self, request: Request, order_id: OrderId) -> Response:
         """Ask the order service to cancel the order."""  # noqa: DOC501
@@ -85,6 +83,14 @@ class Sagas:
                 request, "saga.html", session=session, status=409, view=view, quiet=True, problem=refused.detail
             )
         return go(f"/orders/{order_id}")
+
+    async def keep(self, request: Request, order_id: OrderId) -> Response:
+        """Remember the order, with the mode that runs, to compare it: also after another mode has been started."""
+        session = self._signed_in(request)
+        await form_of(request, session)
+        response = go("/compare")
+        self._site.sessions.keep_orders(response, request, [*session.kept, (order_id, self._site.mode.name)])
+        return response
 
     async def svg(self, request: Request, order_id: OrderId, detail: Detail = "all") -> Response:
         """The diagram as a picture."""
@@ -108,29 +114,17 @@ class Sagas:
         return session
 
     async def _load(self, session: Session, order_id: str) -> SagaView:
-        return await load(self._site.upstream, session, order_id, self._site.mode)
+        return await load(self._site, session, order_id)
 
-    async def _changes(self, session: Session, order_id: str, quiet: bool) -> AsyncIterator[Any]:
-        clock = asyncio.get_running_loop().time
-        shown: tuple[Any, ...] | None = None
-        changed = clock()
-        while True:
-            try:
-                view = await look(self._site.upstream, session, order_id, self._site.mode)
-                marks = [step.marks for step in view.diagram.steps]
-                state = (marks, view.diagram.waiting, view.order["status"], view.diagram.unknown)
-                if state != shown:
-                    view = await self._load(session, order_id)
-            except (Refused, Silent):
-                await asyncio.sleep(LATER)
-                continue
-            if state != shown:
-                shown, changed = state, clock()
+    async def _changes(self, session: Session, order: Mapping[str, Any], quiet: bool) -> AsyncIterator[Any]:
+        observed = Observed(self._site, session, order, self._site.mode)
+        async with aclosing(follow(self._site.upstream, order["order_id"], session.token)) as changes:
+            async for timelines in changes:
+                view = await observed.after(timelines)
                 yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
-            if view.settled and view.diagram.ended:
-                yield Fragment("", event="done")
-                return
-            await asyncio.sleep(SOON if clock() - changed < PATIENCE else LATER)
+                if view.settled and view.diagram.ended:
+                    yield Fragment("", event="done")
+                    return
 
 
 def _download(text: str, media_type: str, order_id: str, suffix: str) -> Response:
