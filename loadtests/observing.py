@@ -6,13 +6,12 @@ Each round loads the native stack in each of these ways, in a new order each tim
     followed        an operator follows /activity of each service meanwhile
     no memory       nothing is remembered or streamed (`loadtests/without/record`)
     no hooks        the code is compiled without the hooks for spans (`loadtests/without/hooks`)
-    traced          spans are written to files (OBSERVABILITY=1)
 
 and appends what it has measured to `reports/observing.jsonl`. Rounds that are there are not run again, so a measurement
 can be made in parts. At the end it prints the differences within the rounds, with intervals of 95 %.
 
-Settings: COORDINATION_MODE (or MODE), DURATION of a load (s), CLIENTS, LIMIT (seconds until no further load begins),
-PORT_OFFSET, STACK_DIR. Exit status 0 if all rounds are there, 1 if some are missing, 2 if it could not run.
+Settings: COORDINATION_MODE (or MODE), DURATION of a load (s), CLIENTS, LIMIT (seconds after which no load begins any
+more), PORT_OFFSET, STACK_DIR. Exit status 0 if all rounds are there, 1 if some are missing, 2 if it could not run.
 """
 
 import asyncio
@@ -47,17 +46,15 @@ WAYS: Final[Mapping[str, Mapping[str, str]]] = {
     "followed": {},
     "no memory": {"PYTHONPATH": str(WITHOUT / "record")},
     "no hooks": {"PYTHONPATH": str(WITHOUT / "hooks")},
-    "traced": {"OBSERVABILITY": "1"},
 }
 """Way -> its settings of the stack."""
 PAIRS: Final = (
     ("the memory of /timeline", "as it is", "no memory"),
     ("that, and a follower of /activity", "followed", "no memory"),
     ("telemetry off", "as it is", "no hooks"),
-    ("spans to files", "traced", "as it is"),
 )
 """What costs something, the way with it and the way without it."""
-WARM: Final = 3.0  # seconds
+WARM: Final = 2.0  # seconds
 
 console = Console(highlight=False)
 
@@ -158,7 +155,7 @@ async def _following(environment: Mapping[str, str]) -> AsyncIterator[None]:
 def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Make the missing loads as far as LIMIT allows, and print the table."""
     mode = environ.get("COORDINATION_MODE") or environ.get("MODE") or "kafka"
-    seconds, clients = float(environ.get("DURATION", "10")), int(environ.get("CLIENTS", "400"))
+    seconds, clients = float(environ.get("DURATION", "8")), int(environ.get("CLIENTS", "400"))
     rounds, end = int(arguments[0]) if arguments else 7, time.monotonic() + float(environ.get("LIMIT", "inf"))
     RECORD.parent.mkdir(exist_ok=True)
     todo = missing(records(), rounds, mode)

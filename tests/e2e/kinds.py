@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from tests.e2e.failpoints import arm
 from tests.e2e.stack import SERVICES, Stack, basket
 
 WITHOUT_CARRIER: Final = ("declined", "no funds", "out of stock", "cancelled in flight", "timed out")
@@ -121,6 +122,8 @@ async def _place_all(stack: Stack) -> Mapping[str, Placed]:
         await _until(lambda: _recorded(stack, orders["timed out"], "shipping", "CancelShipment"))
     finally:
         await _provider(stack)
+    # what arrives during this commit is committed together
+    await arm(stack, "order", {"point": "before-commit", "action": "stall", "seconds": 0.3})
     await asyncio.gather(*(_place(stack, one) for kind, one in orders.items() if kind not in WITHOUT_CARRIER))
     await asyncio.gather(*(_learn(stack, one) for one in orders.values()))
     for kind in [kind for kind, one in orders.items() if await _too_slow(stack, one)]:
