@@ -2,8 +2,8 @@
 
 It puts the load of `make load RATE=20` on the stack, and meanwhile opens the pages of ORDERS=24 orders one after
 another in a browser: of good cards, slow ones, ones that fail twice, and ones that are declined. The time of a step
-begins when it is written down, and ends when it is in the page's document. Steps that are written down while the browser
-still opens the page are told apart.
+begins when it is written down, and ends when it is in the page's document. Steps that are written down while the
+browser still opens the page are told apart.
 """
 
 import os
@@ -35,7 +35,8 @@ function look() {
     if (seen.has(name)) continue;
     seen.add(name);
     const written = Date.parse(item.dateTime);
-    if (written >= performance.timeOrigin) window.arrived.push([window.opened && written >= window.opened, now - written]);
+    const open = window.opened && written >= window.opened;
+    if (written >= performance.timeOrigin) window.arrived.push([open, now - written]);
   }
 }
 document.addEventListener("DOMContentLoaded", () => { window.opened = performance.timeOrigin + performance.now(); });
