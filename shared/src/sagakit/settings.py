@@ -82,6 +82,7 @@ Credentials = Annotated[
 Role = Annotated[Literal["api", "worker", "all"], BeforeValidator(str.lower)]
 Providers = Annotated[Literal["sandbox", "instant"], BeforeValidator(str.lower)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
+TraceBatches = Annotated[Literal["links", "children"], BeforeValidator(str.lower)]
 
 
 class Settings(BaseModel):
@@ -153,6 +154,10 @@ class Settings(BaseModel):
     drain_timeout: Seconds = Field(15.0, description="longest graceful stop")
     log_level: LogLevel = Field("INFO", description="logged from")
     trace_folder: str = Field("", description="where each service writes its spans, a line of JSON each; empty: none")
+    trace_batches: TraceBatches = Field("links", description="a transaction of several commands in their traces")
+    otel_exporter_otlp_endpoint: HttpUrl | None = Field(
+        None, description="collector that gets spans over OTLP/HTTP; unset: none"
+    )
     fault_injection: Switch = Field(False, description="whether failpoints can be set")
     kafka_bootstrap: Addresses = Field("127.0.0.1:9092", description="Kafka")
     kafka_session_timeout: Seconds = Field(6.0, description="a killed consumer's partitions go to others after it")

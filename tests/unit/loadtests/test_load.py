@@ -1,11 +1,13 @@
 """The figures of `make load`, and when it passes."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from loadtests.outcomes import FILE, Figures, Outcomes, figures
 from loadtests.run import judge
+from loadtests.shoppers import KINDS, mix
 
 
 def write(folder: Path, *orders: tuple[str, float, str | None]) -> None:
@@ -45,3 +47,15 @@ def test_a_load_passes_if_every_order_ended_well_and_in_time(
     write(tmp_path, *orders)
     assert judge(tmp_path, objective, 1.0) is content
     assert said in capsys.readouterr().out
+
+
+def test_a_mix_has_the_weights_that_it_names() -> None:
+    assert [(kind.name, kind.weight) for kind in mix("good:9,slow:1")] == [("good", 9.0), ("slow", 1.0)]
+    assert mix("declined") == tuple(kind for kind in KINDS if kind.name == "declined")
+    assert mix("all") == KINDS
+
+
+@pytest.mark.parametrize("names", ["goood", "good,", "good:0", "good:x", "good:inf"])
+def test_a_mix_that_cannot_be_drawn_is_refused(names: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"MIX={names!r}")):
+        mix(names)

@@ -2,7 +2,9 @@
 
 It cancels orders that are undecided at their deadline. It nudges unsettled orders that make no progress, which
 publishes again what they owe: each time after twice the delay, orders with the fewest nudges first, and no more than
-`nudge_rate` allows. Several sweepers share the work; each skips the rows that others have locked, so none ever waits.
+`nudge_rate` allows. While the system is slow, an order is as slow as the others and has lost nothing: it is nudged no
+sooner than after twice the time that others take now, as a packet is sent again on a slow network. Several sweepers
+share the work; each skips the rows that others have locked, so none ever waits.
 Times are the database's; `clock` corrects them after a step of its clock.
 """
 
@@ -19,6 +21,7 @@ from checkout.messages import CancelOrder
 from order_service.clock import ClockReading, ClockSteps, FutureOrders
 from order_service.domain import TIMED_OUT
 from order_service.nudge_rate import NudgeRate
+from order_service.queries import trace_contexts
 from sagakit.engine.engine import ServiceEngine
 from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import connected
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 
 NUDGE_MAX = 8.0  # seconds between nudges; bounded, so that everything settles within seconds after an outage
 FUTURE_MAX = 10_000  # orders
+PATIENCE = 2.0  # times the time that other orders take, before an order is nudged
 
 # ARRAY() makes PostgreSQL find and lock the rows once. A row whose next nudge is further away than any delay is due as
 # well: the clock was set back.
@@ -38,7 +42,11 @@ RESET_NUDGES = text(
 )
 COUNT_LATE = text(
     "SELECT count(*) AS late, count(*) FILTER (WHERE created_at > now() + interval '1 second') AS ahead, "
-    "CAST(extract(epoch FROM clock_timestamp()) AS float8) AS clock FROM orders WHERE NOT settled AND status <> 'NEW' "
+    "CAST(extract(epoch FROM clock_timestamp()) AS float8) AS clock, "
+    "(SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM updated_at - created_at)) FROM "
+    "(SELECT created_at, updated_at, settled FROM orders ORDER BY created_at DESC LIMIT 500) AS newest "
+    "WHERE settled AND updated_at > now() - interval '5 seconds') AS usual "
+    "FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND (created_at < now() - make_interval(secs => :late) OR created_at > now() + interval '1 second')"
 )
 FIND_FUTURE = text(
@@ -57,6 +65,7 @@ LEASE_DUE_NUDGES = text(
     "nudge_at = now() + make_interval(secs => least(:after * power(2, least(nudges + 1, 20)), :most)) "
     "WHERE order_id = ANY(ARRAY(SELECT order_id FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND (nudge_at < now() OR nudge_at > now() + make_interval(secs => :most + 1)) "
+    "AND (created_at < now() - make_interval(secs => :usual) OR created_at > now()) "
     "ORDER BY nudges, nudge_at, order_id LIMIT :most_orders FOR UPDATE SKIP LOCKED)) RETURNING order_id"
 )
 
@@ -114,12 +123,16 @@ class Sweeper:
             overdue = await self._overdue(connection, reading, counts.ahead)
             nudges = {
                 "after": self.nudge_after,
+                "usual": min(max(PATIENCE * (counts.usual or 0.0), 0.0), self.deadline),
                 "most": max(NUDGE_MAX, self.nudge_after),
                 "most_orders": self.nudge_rate.allowed(counts.late),
             }
-            nudged = await connection.scalars(LEASE_DUE_NUDGES, nudges) if nudges["most_orders"] else ()
-        items: dict[str, Item] = {order_id: Nudge(order_id) for order_id in nudged}
-        items |= {order_id: Execute(CancelOrder(order_id, TIMED_OUT)) for order_id in overdue}
+            nudged = list(await connection.scalars(LEASE_DUE_NUDGES, nudges)) if nudges["most_orders"] else []
+            traces = await trace_contexts(connection, {*nudged, *overdue})
+        items: dict[str, Item] = {order_id: Nudge(order_id, traces.get(order_id)) for order_id in nudged}
+        items |= {
+            order_id: Execute(CancelOrder(order_id, TIMED_OUT), None, traces.get(order_id)) for order_id in overdue
+        }
         if items:
             log.info("nudging %d of %d late orders", len(items), counts.late)
             for answer in await self.engine.dispatcher.do_all(list(items.values())):

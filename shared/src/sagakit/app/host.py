@@ -184,11 +184,11 @@ def _about(definition: ServiceDefinition, settings: Settings) -> Mapping[str, st
 
 def _spans(settings: Settings, system: str) -> Any:
     """What makes spans, if it is asked for: to import the SDK takes time and memory."""
-    if not settings.trace_folder:
+    if not (settings.trace_folder or settings.otel_exporter_otlp_endpoint):
         return None
     from sagakit.app.spans import export_spans
 
-    return export_spans(settings.trace_folder, settings.service, settings.coordination_mode, system)
+    return export_spans(settings, system)
 
 
 def _measured(

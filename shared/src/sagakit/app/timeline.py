@@ -61,14 +61,15 @@ class Timelines:
                 key = f"{order_id}/{seen.message}"
                 attempts[key] = max(attempts.get(key, 0), seen.attempt or 0)
         calls = list(_calls(self._service, rows, attempts))
-        items = _items(self._service, rows, {call["key"]: call["asked_by"] for call in calls})
+        asked_by = {call["key"]: call["asked_by"] for call in calls}
+        items = _items(self._service, rows, asked_by)
         traces = dict.fromkeys(item["trace_id"] for item in items if item["trace_id"])
         return {
             "order_id": order_id,
             "service": self._service.name,
             "items": items,
             "calls": calls,
-            "observed": [shown(seen) for seen in observed],
+            "observed": [_with_cause(shown(seen), asked_by) for seen in observed],
             "observed_since": iso(datetime.fromtimestamp(self._activity.since, UTC)),
             "trace_ids": list(traces),
         }
@@ -119,6 +120,11 @@ def shown(seen: Observation) -> documents.Observation:
         "trace_id": trace_id(seen.traceparent),
         "count": seen.count,
     }
+
+
+def _with_cause(seen: documents.Observation, asked_by: Mapping[str, str]) -> documents.Observation:
+    """The observation; an attempt at a call with the id of the event that asked for the call."""
+    return {**seen, "cause": asked_by.get(f"{seen['order_id']}/{seen['message']}")} if seen["kind"] == "call" else seen
 
 
 async def events(activity: Activity) -> AsyncIterator[ServerSentEvent]:
