@@ -39,6 +39,11 @@ class SagaView:
     title: str = field(default="")
 
     @property
+    def traces(self) -> list[str]:
+        """The ids of the traces that its messages belong to."""
+        return list(dict.fromkeys(one for step in self.diagram.steps if (one := step.detail.get("trace_id"))))
+
+    @property
     def settled(self) -> bool:
         """Whether nothing more will happen."""
         return bool(self.order["settled"])

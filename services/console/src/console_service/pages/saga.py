@@ -21,6 +21,7 @@ from console_service.session import Session, form_of
 from console_service.site import Site, go, sign_in_needed
 from console_service.standalone import standalone
 from console_service.upstream import Refused
+from console_service.waterfall import MOST, bars, draw_waterfall, read
 from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
 
 GAP: Final = 0.1
@@ -40,6 +41,7 @@ def saga_routes(site: Site) -> APIRouter:
     router.add_api_route("/orders/{order_id}/live", pages.live, methods=["GET"])
     router.add_api_route("/orders/{order_id}/cancel", pages.cancel, methods=["POST"])
     router.add_api_route("/orders/{order_id}/keep", pages.keep, methods=["POST"])
+    router.add_api_route("/orders/{order_id}/trace", pages.trace, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.svg", pages.svg, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.json", pages.json, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.mmd", pages.mermaid, methods=["GET"])
@@ -95,6 +97,16 @@ class Sagas:
         response = go("/compare")
         self._site.sessions.keep_orders(response, request, [*session.kept, (order_id, self._site.mode.name)])
         return response
+
+    async def trace(self, request: Request, order_id: OrderId) -> Response:
+        """The spans of the order, as far as the services have written them to files."""
+        session = self._signed_in(request)
+        view = await self._load(session, order_id)
+        spans = await asyncio.to_thread(read, self._site.settings.trace_folder, view.traces)
+        found = bars(spans)
+        return self._site.page(
+            request, "trace.html", session=session, view=view, bars=found[:MOST], svg=draw_waterfall(found)
+        )
 
     async def svg(self, request: Request, order_id: OrderId, detail: Detail = "all") -> Response:
         """The diagram as a picture."""
