@@ -216,6 +216,24 @@ async def test_a_saga_can_be_taken_away(client: httpx.AsyncClient, services: Pla
     assert "payment-->>order: PaymentDeclined" in text
 
 
+async def test_a_saga_that_ends_while_its_page_is_opened_is_shown_as_ended(services: Played) -> None:
+    path, settled = f"/orders/{services.order['order_id']}", dict(services.order)
+    asked: list[str] = []
+
+    def moves(request: httpx.Request) -> httpx.Response:
+        """The order is in flight the first time that it is asked for, and the timelines are those of its end."""
+        asked.append(request.url.path)
+        services.order = {**settled, "settled": asked.count(path) > 1}
+        return services(request)
+
+    async with browser(moves) as client:
+        await sign_in(client)
+        asked.clear()
+        answer = await client.get(f"{path}/live")
+    assert "event: done" in answer.text
+    assert "Nothing is held any more" in answer.text
+
+
 async def test_a_live_saga_sends_the_page_part_and_says_when_it_is_done(
     client: httpx.AsyncClient, services: Played
 ) -> None:
