@@ -18,6 +18,7 @@ from sagakit.app import documents
 from sagakit.engine.engine import ServiceEngine
 from sagakit.message import id_of
 from sagakit.postgres.connection import connected
+from sagakit.postgres.entities import EntityRows
 from sagakit.provider import ProviderOutcome
 from sagakit.sealing import masked
 from sagakit.service import Service
@@ -35,16 +36,19 @@ _OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND 
 class Timelines:
     """Reads timelines from the service's own database, each with two queries."""
 
-    def __init__(self, database: AsyncEngine, engine: ServiceEngine) -> None:
+    def __init__(self, database: AsyncEngine, engine: ServiceEngine, entities: EntityRows) -> None:
         self._single = database.execution_options(isolation_level="AUTOCOMMIT")
         self._service, self._activity = engine.service, engine.activity
+        final = f"SELECT count(*) FROM {entities.table} WHERE {entities.key} = :id AND pruned"
+        self._final = text(final)
 
     async def of(self, order_id: str) -> documents.Timeline | None:
-        """The timeline of an order; None if nothing is recorded about it."""
+        """The timeline of an order; None if nothing is known about it."""
         around = {"low": f"{order_id}/", "high": f"{order_id}0"}
         async with connected(self._single) as connection:
             rows = (await connection.execute(_RECORDED, around)).all()
-            if not rows:
+            pruned = bool(await connection.scalar(self._final, {"id": order_id})) if not rows else False
+            if not (rows or pruned):
                 return None
             attempts = {row.id: row.attempts for row in await connection.execute(_OPEN_CALLS, around)}
         observed = self._activity.of(order_id)
@@ -58,6 +62,7 @@ class Timelines:
         return {
             "order_id": order_id,
             "service": self._service.name,
+            "pruned": pruned,
             "items": items,
             "calls": calls,
             "observed": [shown(seen) for seen in observed],
