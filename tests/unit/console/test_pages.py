@@ -79,6 +79,20 @@ async def test_a_saga_shows_its_diagram_its_reason_and_every_step(client: httpx.
     assert "hx-sse:connect" not in page.text, "nothing more will happen"
 
 
+async def test_a_saga_whose_records_are_deleted_says_so(client: httpx.AsyncClient, services: Played) -> None:
+    await sign_in(client)
+    deleted = {"items": [], "calls": [], "observed": [], "pruned": True}
+    timelines = {name: {**body, **deleted} for name, body in services.example["timelines"].items()}
+    services.example = {**services.example, "timelines": timelines}
+    path = f"/orders/{services.order['order_id']}"
+    page = await client.get(path)
+    assert "the payment was declined" in page.text
+    assert "longer ago than these services keep their records: order, inventory, payment, shipping" in page.text
+    assert "Waiting for" not in page.text
+    for kind in ("svg", "json", "mmd"):
+        assert (await client.get(f"{path}/saga.{kind}")).status_code == 200
+
+
 async def test_only_the_operator_sees_the_providers_ledger(client: httpx.AsyncClient, services: Played) -> None:
     await sign_in(client)
     await be(client, "customer")

@@ -110,7 +110,11 @@ def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
     """The payment provider and the carrier: outside of the system, so a change of mode does not restart it."""
     home = folders.home(settings.layout, SANDBOX)[0]
     environment = {
-        **{name: value for name, value in settings.passed_on.items() if not name.startswith(("SAGA_", "ADMISSION_"))},
+        **{
+            name: value
+            for name, value in settings.passed_on.items()
+            if not name.startswith(("SAGA_", "ADMISSION_", "RETENTION"))
+        },
         "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "LOG_LEVEL": settings["LOG_LEVEL"],
         "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),

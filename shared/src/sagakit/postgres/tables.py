@@ -91,6 +91,12 @@ def machinery(metadata: MetaData) -> None:
     Index("attention_dismissed_at", dismissed.c.at)
 
 
+def unpruned(table: Table) -> None:
+    """Index the rows of a service's own table that may be pruned one day, in the order of their creation."""
+    columns = table.c
+    Index(f"{table.name}_unpruned", columns.created_at, columns.order_id, postgresql_where=~columns.pruned)
+
+
 def ledger(metadata: MetaData) -> None:
     """Define the table in which an in-process provider records its entries."""
     Table(
