@@ -82,7 +82,7 @@ class ServiceProcess(ServiceContext):
                 await asyncio.sleep(0.05)
 
     async def drained(self, seconds: float = 15) -> None:
-        await self.until("SELECT count(*) FROM outbox", 0, seconds)
+        await self.until("SELECT count(*) FROM outbox_waiting", 0, seconds)
 
     async def count(self, table: str) -> int:
         rows = await self.rows(f"SELECT count(*) FROM {table}")

@@ -43,9 +43,7 @@ _OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND 
 class Timelines:
     """Reads timelines from the service's own database, each with two queries."""
 
-    def __init__(
-        self, database: AsyncEngine, engine: ServiceEngine, entities: EntityRows, replicas: int = 1
-    ) -> None:
+    def __init__(self, database: AsyncEngine, engine: ServiceEngine, entities: EntityRows, replicas: int = 1) -> None:
         self._single = database.execution_options(isolation_level="AUTOCOMMIT")
         self._watcher, self._poll = engine.watcher, POLL if replicas == 1 else POLL_OF_REPLICAS
         self._service, self._activity = engine.service, engine.activity
