@@ -80,7 +80,8 @@ class StockItem:
 class Reservation:
     """What one order holds. RELEASED without lines is a tombstone, which refuses a late reservation.
 
-    `closed`: it is committed or released; a REJECTED reservation stays REJECTED when it is released.
+    `closed`: it is committed or released; a REJECTED reservation stays REJECTED when it is released. `pruned`: this is
+    all that is left of it.
     """
 
     order_id: str
@@ -88,6 +89,7 @@ class Reservation:
     lines: Mapping[str, int] = field(default_factory=dict)
     closed: bool = False
     customer: str = ""
+    pruned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from checkout.messages import CancelOrder
 from order_service.clock import ClockReading, ClockSteps, FutureOrders
 from order_service.domain import TIMED_OUT
 from order_service.nudge_rate import NudgeRate
+from order_service.queries import trace_contexts
 from order_service.usual_time import UsualTime
 from sagakit.engine.engine import ServiceEngine
 from sagakit.ports import RowsLocked, StoreUnavailable
@@ -128,9 +129,12 @@ class Sweeper:
                 "most": max(NUDGE_MAX, self.nudge_after),
                 "most_orders": self.nudge_rate.allowed(counts.late),
             }
-            nudged = await self._late(connection, nudges) if nudges["most_orders"] else ()
-        items: dict[str, Item] = {order_id: Nudge(order_id) for order_id in nudged}
-        items |= {order_id: Execute(CancelOrder(order_id, TIMED_OUT)) for order_id in overdue}
+            nudged = list(await self._late(connection, nudges)) if nudges["most_orders"] else []
+            traces = await trace_contexts(connection, {*nudged, *overdue})
+        items: dict[str, Item] = {order_id: Nudge(order_id, traces.get(order_id)) for order_id in nudged}
+        items |= {
+            order_id: Execute(CancelOrder(order_id, TIMED_OUT), None, traces.get(order_id)) for order_id in overdue
+        }
         if items:
             log.info("nudging %d of %d late orders", len(items), counts.late)
             for answer in await self.engine.dispatcher.do_all(list(items.values())):
