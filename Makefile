@@ -165,6 +165,8 @@ lock: ## write the lock files again from pyproject.toml (needs uv)
 		pyproject.toml -o requirements.lock
 	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra dev pyproject.toml -c requirements.lock -o requirements-dev.lock
+	@uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		loadtests/bench/peers/requirements.in -o requirements-peers.lock
 	@for component in ministack pip postgres temporal; do \
 		uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 			infra/stack/$$component/requirements.in -o infra/stack/$$component/requirements.lock; done

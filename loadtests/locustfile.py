@@ -2,7 +2,8 @@
 
 Orders arrive by an open Poisson process of RATE a second, whether or not earlier ones have been answered: a slow
 system gets no less load. Each shopper waits for the end of its order (`Prefer: wait`), retries an unanswered request
-under the same key, and compares the end with the one that its kind must come to.
+under the same key, and compares the end with the one that its kind must come to. With WORKERS=n, n processes place
+each its share of the orders. With TRACE, the orders of an earlier history arrive as they did then.
 """
 
 import os
@@ -10,6 +11,8 @@ import random
 import signal
 import time
 import uuid
+from collections.abc import Iterator
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ from loadtests.history import History, Operation
 from loadtests.outcomes import FILE, Outcomes
 from loadtests.shapes import SHAPES
 from loadtests.shoppers import Kind, body, mix, pick
+from loadtests.trace import trace
 from sagakit.web.app import issue_token
 
 RATE = float(os.environ.get("RATE", "10"))
@@ -32,19 +36,16 @@ SEED = int(os.environ.get("SEED", "1"))
 CUSTOMERS = int(os.environ.get("USERS", "50"))
 PATIENCE = float(os.environ.get("PATIENCE", "60"))
 LENIENT = os.environ.get("LENIENT") == "1"
+WORKERS = int(os.environ.get("WORKERS", "1"))
 WAIT = 20
 
-dice = random.Random(SEED)
 kinds = mix(os.environ.get("MIX", "all"))
-run_id = uuid.uuid4().hex[:8]
-history = History(Path(os.environ.get("HISTORY", f"reports/{histories.FILE}")), f"shoppers-{run_id}")
-outcomes = Outcomes(Path(os.environ.get("ORDERS", f"reports/{FILE}")))
 
 
 class Shop(FastHttpUser):
-    """The one source of arrivals; every arrival is a shopper in a greenlet of its own."""
+    """The one source of arrivals in a process; every arrival is a shopper in a greenlet of its own."""
 
-    fixed_count = 1
+    fixed_count = WORKERS
     wait_time = constant(0)
     concurrency = 2000
     network_timeout = WAIT + 15.0
@@ -52,26 +53,44 @@ class Shop(FastHttpUser):
     insecure = False
 
     def on_start(self) -> None:
-        """Issue a token for each customer."""
+        """Open the files of this process, and issue a token for each customer."""
+        share = getattr(self.environment.runner, "worker_index", 0)
+        run_id = uuid.uuid4().hex[:8]
+        self.dice, self.run_id = random.Random(SEED if WORKERS == 1 else f"{SEED}/{share}"), run_id
+        self.history = History(Path(os.environ.get("HISTORY", f"reports/{histories.FILE}")), f"shoppers-{run_id}")
+        self.outcomes = Outcomes(Path(os.environ.get("ORDERS", f"reports/{FILE}")))
+        self.due_next = self._arrivals(share)
         signing_key = os.environ["TOKEN_SIGNING_KEY"]
         self.names = [f"shopper-{number}" for number in range(CUSTOMERS)]
         self.tokens = {name: issue_token(signing_key, name, ttl=86400) for name in self.names}
         self.pool = Pool(2000)
-        self.began = self.due = time.monotonic()
+        self.began = time.monotonic()
         self.placed = 0
 
     @task
     def arrive(self) -> None:
         """Wait for the next arrival, and let that shopper begin."""
-        elapsed = min((self.due - self.began) / DURATION, 1.0)
-        self.due += dice.expovariate(max(RATE * SHAPE(elapsed), 0.01))
-        gevent.sleep(max(self.due - time.monotonic(), 0))  # a late arrival does not delay the next
+        due, kind = next(self.due_next)
+        gevent.sleep(max(self.began + due - time.monotonic(), 0))  # a late arrival does not delay the next
         self.placed += 1
-        self.pool.spawn(self.shop, pick(kinds, dice), dice.choice(self.names), f"{run_id}-{self.placed}")
+        self.pool.spawn(self.shop, kind, self.dice.choice(self.names), f"{self.run_id}-{self.placed}")
+
+    def _arrivals(self, share: int) -> Iterator[tuple[float, Kind]]:
+        """When the orders of this process arrive, in seconds from the beginning, and of which kind they are."""
+        if os.environ.get("TRACE"):
+            yield from trace(Path(os.environ["TRACE"]))[share::WORKERS]
+            while True:
+                yield inf, kinds[0]
+        due = 0.0
+        while True:
+            due += self.dice.expovariate(max(RATE * SHAPE(min(due / DURATION, 1.0)) / WORKERS, 0.01))
+            yield due, pick(kinds, self.dice)
 
     def on_stop(self) -> None:
-        """Wait for the shoppers who have come, at most PATIENCE seconds."""
+        """Wait for the shoppers who have come, at most PATIENCE seconds, and close the files."""
         self.pool.join(timeout=PATIENCE)
+        self.history.close()
+        self.outcomes.close()
 
     def shop(self, kind: Kind, customer: str, key: str) -> None:
         """Place an order, wait for its end, and judge it; its time counts from the first attempt to the last answer."""
@@ -81,14 +100,14 @@ class Shop(FastHttpUser):
             "Prefer": f"wait={0 if kind.cancels else WAIT}",
         }
         began = time.perf_counter()
-        payload = body(kind, dice)
+        payload = body(kind, self.dice)
         answer, order = self._order(kind, customer, key, headers, payload)
         while answer == 202 and not kind.cancels and time.perf_counter() - began < WAIT:
             # a server that stops answers those who wait: wait again
             answer, order = self._order(kind, customer, key, headers, payload)
         if kind.cancels and order.get("order_id"):
-            gevent.sleep(dice.random() * 0.3)
-            operation = history.invoke("cancel", customer, key, order_id=order["order_id"], kind=kind.name)
+            gevent.sleep(self.dice.random() * 0.3)
+            operation = self.history.invoke("cancel", customer, key, order_id=order["order_id"], kind=kind.name)
             answer, order = self._send_until_answered(
                 "POST", f"/orders/{order['order_id']}/cancel", headers, None, operation
             )
@@ -96,7 +115,7 @@ class Shop(FastHttpUser):
         else:
             wrong = self._judge(kind, answer, order)
         milliseconds = (time.perf_counter() - began) * 1000
-        outcomes.add(kind.name, milliseconds, wrong)
+        self.outcomes.add(kind.name, milliseconds, wrong)
         self.environment.events.request.fire(
             request_type="ORDER",
             name=kind.name,
@@ -110,7 +129,7 @@ class Shop(FastHttpUser):
         self, kind: Kind, customer: str, key: str, headers: dict[str, str], payload: dict[str, Any]
     ) -> tuple[int, dict[str, Any]]:
         value = {"lines": payload["lines"], "country": payload["shipping_address"]["country"]}
-        operation = history.invoke("order", customer, key, kind=kind.name, value=value)
+        operation = self.history.invoke("order", customer, key, kind=kind.name, value=value)
         return self._send_until_answered("POST", "/orders", headers, payload, operation)
 
     def _send_until_answered(
@@ -154,11 +173,4 @@ def end_on_signal(environment: Environment, **_: Any) -> None:
     gevent.signal_handler(signal.SIGUSR1, environment.runner.quit)
 
 
-def close(environment: Environment, **_: Any) -> None:
-    """Close the files of the run."""
-    history.close()
-    outcomes.close()
-
-
 events.test_start.add_listener(end_on_signal)  # type: ignore[no-untyped-call]
-events.quitting.add_listener(close)  # type: ignore[no-untyped-call]

@@ -15,11 +15,11 @@ FILE = "orders.jsonl"
 
 
 class Outcomes:
-    """Writes a file; every line is written whole."""
+    """Appends to a file, as other processes may; every line is written whole."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file: IO[str] = path.open("w", buffering=1)
+        self._file: IO[str] = path.open("a", buffering=1)
 
     def add(self, kind: str, milliseconds: float, wrong: str | None) -> None:
         """Write one outcome: `milliseconds` from first attempt to last answer; `wrong`: how it ended wrongly."""

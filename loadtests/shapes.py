@@ -25,9 +25,15 @@ def wave(elapsed: float) -> float:
     return 0.6 - 0.4 * math.cos(elapsed * 6 * math.pi)
 
 
+def soak(elapsed: float) -> float:
+    """The full rate, reached within the first twentieth and left within the last."""
+    return min(1.0, 0.1 + 18 * elapsed, 0.1 + 18 * (1 - elapsed))
+
+
 SHAPES: Final[Mapping[str, Callable[[float], float]]] = {
     "constant": constant,
     "ramp": ramp,
     "spike": spike,
     "wave": wave,
+    "soak": soak,
 }

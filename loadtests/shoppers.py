@@ -1,7 +1,8 @@
 """The kinds of orders that shoppers place, and the end that each kind must come to."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Final
 
 
@@ -27,21 +28,37 @@ KINDS: Final = (
     Kind("lost-answer", 0.01, token="tok_timeout"),  # noqa: S106
     Kind("cancelled", 0.04, cancels=True, reason="CUSTOMER_REQUESTED"),
 )
+ON_REQUEST: Final = (Kind("slow", 0.1, token="tok_slow"),)  # noqa: S106
+"""Kinds that are in a mix only by name."""
 COUNTRIES: Final = ("LV", "EE", "LT", "DE", "FR", "PT")
 
 
 def mix(names: str) -> tuple[Kind, ...]:
-    """Choose kinds by a comma-separated list of their names, or `all`.
+    """Choose kinds by a comma-separated list of their names, each with a weight if wanted (`good:9,slow:1`), or `all`.
 
     Raises:
-        ValueError: No name in the list is known.
+        ValueError: A name in the list is not known, or a weight is no number above 0.
     """
     if names == "all":
         return KINDS
-    chosen = tuple(kind for kind in KINDS if kind.name in names.split(","))
-    if not chosen:
-        raise ValueError(f"MIX={names!r} names no kind; valid are: all, {', '.join(kind.name for kind in KINDS)}")
-    return chosen
+    known = {kind.name: kind for kind in (*KINDS, *ON_REQUEST)}
+    chosen = []
+    for one in names.split(","):
+        name, _, weight = one.strip().partition(":")
+        if name not in known:
+            raise ValueError(f"MIX={names!r} names no kind {name!r}; valid are: all, {', '.join(known)}")
+        chosen.append(replace(known[name], weight=_weight(names, weight)) if weight else known[name])
+    return tuple(chosen)
+
+
+def _weight(names: str, text: str) -> float:
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = 0.0
+    if not 0 < weight < inf:
+        raise ValueError(f"MIX={names!r}: the weight {text!r} is no number above 0")
+    return weight
 
 
 def pick(kinds: tuple[Kind, ...], dice: random.Random) -> Kind:

@@ -99,7 +99,7 @@ def assembled(config: Settings, provider: Provider | None = None, chatty: bool =
     letters, outside = SqlDeadLetters(database), provider or InstantProvider(decide, defined.opened(config))
     engine = ServiceEngine(defined.service, store, mode, outside, letters, config, metrics)
     attention = Attention(database, engine, defined.concerns, period=0.1)
-    process = ServiceProcess(config, database, store, letters, engine, attention, metrics)
+    process = ServiceProcess(config, database, store, letters, engine, attention, metrics, defined.final_rows)
     object.__setattr__(process, "mode", mode)
     return process
 

@@ -1,18 +1,21 @@
-"""`make bench`: every mode in turns under the same load, on a stack of its own; report.md, raw.json and CSV files.
+"""`make bench`: every mode in turns under the same load, on a stack of its own; leaves a report and its raw data.
 
 Exit status 0 if the bench's own checks find nothing: every order completed, every audit is clean, no mode stalls;
-1 if not, or if the bench had to stop; 2 for a wrong setting. QUICK=1 (a look) and FULL=1 (5 runs at three rates)
-change the defaults of MODES (all), RUNS (3 of each), RATE (5 orders/s; several: 5,20), DURATION (20 s), WARMUP (5 s),
-SETTLE (2 s), IDLE (5 s), PROVIDERS (instant), SEED (1), STEAL_MAX (2 %), FOREIGN_MAX (10 %). REPORT: the folder; with
-that of a bench that was interrupted, the same command goes on with it. BASELINE: the raw.json of an earlier bench, to
-compare with. BENCH_STACK_DIR, BENCH_PORT_OFFSET.
+1 if not, or if the bench had to stop; 2 for a wrong setting. QUICK=1 (a look) and FULL=1 (5 runs at three rates, all
+parts, all peers) change the defaults of MODES (all), RUNS (3 of each), RATE (5 orders/s; several: 5,20), DURATION
+(20 s), WARMUP (5 s), SETTLE (2 s), IDLE (5 s), PROVIDERS (instant), SEED (1), STEAL_MAX (2 %), FOREIGN_MAX (10 %),
+PARTS (steady; see `parts`), PEERS (none; see `peers.names`), OBJECTIVE (1000 ms) and STEP (6 s) of the search for the
+highest rate that holds, BACKLOG (10000 orders). REPORT: the folder; with that of a bench that was interrupted, the same
+command goes on with it. BASELINE: the raw.json of an earlier bench, to compare with. KILLS: the kills.jsonl of
+`python -m tests.chaos.recovery`, to show. PRICES: a table of prices instead of `prices.json`. BENCH_STACK_DIR,
+BENCH_PORT_OFFSET.
 """
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,16 +32,22 @@ from loadtests.bench.checks import cells, comparable, findings
 from loadtests.bench.disturbance import attempts
 from loadtests.bench.files import write_csv
 from loadtests.bench.machine import UNKNOWN, commit, machine
-from loadtests.bench.plan import BenchPlan, Turn, command, plan
-from loadtests.bench.record import VERSION, Record, Run, read
+from loadtests.bench.money import Prices, read_prices
+from loadtests.bench.page import FILE as HTML
+from loadtests.bench.page import page as html_page
+from loadtests.bench.plan import BenchPlan, command, plan
+from loadtests.bench.probes import probe
+from loadtests.bench.record import VERSION, Record, Run
 from loadtests.bench.report import page, tables
 from loadtests.bench.run import Bench
 from loadtests.bench.series import RAW, Series
+from loadtests.bench.storage import read, read_kills, write
+from loadtests.bench.turns import Turn
 from quartet_stack.errors import StackError
 from quartet_stack.layout import layout, locked
 
 REPORTS: Final = Path("reports")
-OURS: Final = ("BASELINE", "BENCH_STACK_DIR", "BENCH_PORT_OFFSET")
+OURS: Final = ("BASELINE", "KILLS", "PRICES", "BENCH_STACK_DIR", "BENCH_PORT_OFFSET")
 """Settings that change nothing about what is measured."""
 BROKEN: Final = (StackError, Unreachable, httpx.HTTPError, asyncpg.PostgresError, OSError)
 
@@ -50,6 +59,7 @@ class Session:
     series: Series
     begun: Record
     baseline: Record | None
+    prices: Prices
     again: str
     console: Console
 
@@ -75,15 +85,18 @@ def _session(environ: Mapping[str, str], console: Console) -> Session:
     chosen = plan(environ)
     folder = Path(environ.get("REPORT") or REPORTS / f"bench-{time.strftime('%Y%m%d-%H%M%S')}")
     baseline = read(Path(environ["BASELINE"])) if environ.get("BASELINE") else None
+    prices = read_prices(Path(environ["PRICES"])) if environ.get("PRICES") else read_prices()
+    kills = read_kills(Path(environ["KILLS"])) if environ.get("KILLS") else ()
     began = datetime.now(UTC).isoformat(timespec="seconds")
     series = Series(folder)
     begun = series.record(
         Record(VERSION, began, commit(), command(environ), machine(UNKNOWN), chosen, runs=(), discarded=())
     )
+    begun = replace(begun, kills=kills or begun.kills)
     if baseline is not None:
         comparable(baseline, begun)
     again = f"{command(environ, OURS)} REPORT={folder}"
-    return Session(series, begun, baseline, again, console)
+    return Session(series, begun, baseline, prices, again, console)
 
 
 def _measured(session: Session, bench: Bench) -> Record:
@@ -91,7 +104,7 @@ def _measured(session: Session, bench: Bench) -> Record:
     console, record = session.console, session.begun
     left, total = session.series.left(record.plan), len(record.plan.turns())
     console.print(
-        f"{len(left)} of {total} runs to make, {_left(record.plan, len(left), 0, 0.0)}; into {session.series.folder}; "
+        f"{len(left)} of {total} runs to make, {_left(record.plan, left, 0, 0.0)}; into {session.series.folder}; "
         f"{_limits(record.plan)}",
         markup=False,
         soft_wrap=True,
@@ -100,13 +113,13 @@ def _measured(session: Session, bench: Bench) -> Record:
         bar = progress.add_task("", total=total, completed=total - len(left), left="")
         started = time.monotonic()
         for done, turn in enumerate(left):
-            remaining = _left(record.plan, len(left) - done, done, time.monotonic() - started)
+            remaining = _left(record.plan, left, done, time.monotonic() - started)
 
             def say(what: str, turn: Turn = turn, remaining: str = remaining) -> None:
                 progress.update(bar, description=f"{turn}: {what}", left=remaining)
 
             def measure(number: int, turn: Turn = turn) -> Run:
-                return replace(bench, say=say).run(turn, session.series.target(turn) / f"attempt-{number}")
+                return probe(replace(bench, say=say), turn, session.series.target(turn) / f"attempt-{number}")
 
             def discard(why: str, turn: Turn = turn) -> None:
                 console.print(f"{turn}: {why}: it is repeated", markup=False)
@@ -120,7 +133,7 @@ def _measured(session: Session, bench: Bench) -> Record:
                 break
             record = session.series.keep(record, turn, made)
             progress.update(bar, advance=1)
-            remaining = _left(record.plan, len(left) - done - 1, done + 1, time.monotonic() - started)
+            remaining = _left(record.plan, left, done + 1, time.monotonic() - started)
             console.print(f"{len(record.runs)} of {total}: {_line(made[-1])}; {remaining}", markup=False)
     return record
 
@@ -130,7 +143,9 @@ def _reported(session: Session, record: Record) -> bool:
     console, folder = session.console, session.series.folder
     found = findings(record, session.baseline)
     if record.runs:
+        write(record, folder / RAW)  # with the kills, which may have been named only now
         (folder / "report.md").write_text(page(record, found))
+        (folder / HTML).write_text(html_page(record, found, session.prices))
         write_csv(record, folder)
         for table in tables(record):
             console.print(table.drawn())
@@ -140,7 +155,9 @@ def _reported(session: Session, record: Record) -> bool:
         console.print(f"the intervals of {overlap} of {len(compared)} figures overlap with those of the baseline")
     for one in found:
         console.print(f"found: {one}", markup=False, soft_wrap=True)
-    console.print(f"report: {folder / 'report.md'}   raw data: {folder / RAW}", soft_wrap=True)
+    console.print(
+        f"report: {folder / HTML}   the same as text: {folder / 'report.md'}   raw data: {folder / RAW}", soft_wrap=True
+    )
     return not found
 
 
@@ -151,7 +168,8 @@ def _line(run: Run) -> str:
     if run.seen.failed or run.seen.timed_out:
         verdict = f"{run.seen.failed} ORDERS FAILED, {run.seen.timed_out} TIMED OUT, {verdict}"
     times = f"p50 {run.seen.p50:.0f} ms, p99 {run.seen.p99:.0f} ms"
-    return f"{run.mode} at {run.offered:g}/s, run {run.number}: {run.orders} orders, {times}; {verdict}"
+    more = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in run.figures.items())
+    return f"{run}: {run.orders} orders, {times}{more}; {verdict}"
 
 
 def _limits(chosen: BenchPlan) -> str:
@@ -161,10 +179,12 @@ def _limits(chosen: BenchPlan) -> str:
     )
 
 
-def _left(chosen: BenchPlan, left: int, done: int, elapsed: float) -> str:
-    """Estimate how long the rest takes, from the runs so far, or before the first from the settings."""
-    each = elapsed / done if done else 20 + chosen.warmup + chosen.idle + chosen.settle + chosen.duration
-    return f"about {max(round(left * each / 60), 1)} min left" if left else "none left"
+def _left(chosen: BenchPlan, turns: Sequence[Turn], done: int, elapsed: float) -> str:
+    """Estimate how long the rest of these runs takes, from the settings and how long the first `done` took."""
+    if done == len(turns):
+        return "none left"
+    slower = elapsed / chosen.estimate(turns[:done]) if done else 1.0
+    return f"about {max(round(chosen.estimate(turns[done:]) * slower / 60), 1)} min left"
 
 
 def _progress(console: Console) -> Progress:

@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 from typing import Final
 
-from loadtests.bench.record import BadRecord, read
+from loadtests.bench.storage import BadRecord, read
 from loadtests.bench.summary import Service, Summary, summarize
 from loadtests.bench.tables import Table, figure
 

@@ -36,6 +36,7 @@ def _row(run: Run, discarded: str) -> dict[str, Any]:
     used = net_cpu(run) if run.orders else {}
     return {
         "mode": run.mode,
+        "part": run.part,
         "offered": run.offered,
         "run": run.number,
         "discarded": discarded,
@@ -58,6 +59,7 @@ def _row(run: Run, discarded: str) -> dict[str, Any]:
         "wal_bytes": log.wal_bytes,
         "drained": run.drained,
         "consistent": run.consistent,
+        **run.figures,
         **{f"cpu_ms_per_order_{name}": round(used[name], 3) for name in sorted(used)},
     }
 

@@ -6,7 +6,7 @@ Reading counters costs the stack CPU too: it is done before the measurement of C
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -74,7 +74,7 @@ def counters(stack: Mapping[str, str]) -> Counters:
 
 def postgresql(stack: Mapping[str, str]) -> str:
     """The version of the databases' server."""
-    return str(asyncio.run(_ask(stack, "order", "SHOW server_version"))[0][0]).split()[0]
+    return str(asyncio.run(_ask(addresses(stack)["order"], "SHOW server_version"))[0][0]).split()[0]
 
 
 def equal_settings(stack: Mapping[str, str]) -> dict[str, str]:
@@ -89,8 +89,9 @@ def equal_settings(stack: Mapping[str, str]) -> dict[str, str]:
 
 
 async def _durability(stack: Mapping[str, str]) -> dict[str, str]:
+    databases = addresses(stack).values()
     return {
-        name: " / ".join(sorted({str((await _ask(stack, service, f"SHOW {name}"))[0][0]) for service in SERVICES}))
+        name: " / ".join(sorted({str((await _ask(one, f"SHOW {name}"))[0][0]) for one in databases}))
         for name in DURABILITY
     }
 
@@ -117,16 +118,23 @@ def _door(url: str) -> Door:
 
 
 async def _databases(stack: Mapping[str, str]) -> tuple[int, dict[str, Log]]:
-    (completed,), *rows = [
-        *await _ask(stack, "order", COMPLETED),
-        *[(await _ask(stack, name, LOG))[0] for name in SERVICES],
-    ]
-    return int(completed), {name: Log(*map(int, row)) for name, row in zip(SERVICES, rows, strict=True)}
+    found = addresses(stack)
+    ((completed,),) = await _ask(found["order"], COMPLETED)
+    return int(completed), await logs(found)
 
 
-async def _ask(stack: Mapping[str, str], service: str, statement: str) -> list[asyncpg.Record]:
-    url = stack[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "", 1)
-    connection = await asyncpg.connect(url, timeout=TIMEOUT)
+def addresses(stack: Mapping[str, str]) -> dict[str, str]:
+    """The URLs of the services' databases in a stack's environment, for asyncpg."""
+    return {name: stack[f"{name.upper()}_DATABASE_URL"].replace("+asyncpg", "", 1) for name in SERVICES}
+
+
+async def logs(addresses: Mapping[str, str]) -> dict[str, Log]:
+    """Read the counters of these databases, by service."""
+    return {name: Log(*map(int, (await _ask(address, LOG))[0])) for name, address in addresses.items()}
+
+
+async def _ask(address: str, statement: str) -> list[asyncpg.Record]:
+    connection = await asyncpg.connect(address, timeout=TIMEOUT)
     try:
         rows: list[asyncpg.Record] = await connection.fetch(statement)
         return rows
@@ -135,10 +143,13 @@ async def _ask(stack: Mapping[str, str], service: str, statement: str) -> list[a
 
 
 class Stopwatch:
-    """Reads the CPU time of the programs that ran when it was created; the difference of two readings is a Usage."""
+    """Reads the CPU time of the programs that ran when it was created; the difference of two readings is a Usage.
 
-    def __init__(self, stack_dir: str | Path) -> None:
-        self._roots = api.processes(stack_dir)
+    It leaves out those in `without`, which may end meanwhile.
+    """
+
+    def __init__(self, stack_dir: str | Path, without: Collection[str] = ()) -> None:
+        self._roots = {name: pid for name, pid in api.processes(stack_dir).items() if name not in without}
         self._stack_dir = stack_dir
 
     def read(self) -> "Reading":

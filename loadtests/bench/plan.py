@@ -1,11 +1,14 @@
 """The settings of a bench, checked before anything is started."""
 
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
+from loadtests.bench.parts import BACKLOG, COLD_START, PARTS, PEER, STEADY, part
+from loadtests.bench.peers.names import PEERS
+from loadtests.bench.turns import Turn
 from quartet_stack import settings as stack
 from quartet_stack.settings import CHOICES, PORTS
 from sagakit.modes import MODES, resolve
@@ -26,31 +29,23 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "PROVIDERS": "instant",
     "STEAL_MAX": "2",
     "FOREIGN_MAX": "10",
+    "PARTS": STEADY,
+    "PEERS": "none",
+    "STEP": "6",
+    "OBJECTIVE": "1000",
+    "BACKLOG": "10000",
 }
 PRESETS: Final[Mapping[str, Mapping[str, str]]] = {
-    "QUICK": {"DURATION": "6", "WARMUP": "3", "SETTLE": "1", "IDLE": "2"},
-    "FULL": {"RUNS": "5", "RATE": "2,5,8", "DURATION": "30"},
+    "QUICK": {"DURATION": "6", "WARMUP": "3", "SETTLE": "1", "IDLE": "2", "STEP": "4"},
+    "FULL": {"RUNS": "5", "RATE": "2,5,8", "IDLE": "3", "PARTS": "all", "PEERS": "all"},
 }
 """What QUICK=1 and FULL=1 change in DEFAULTS; a setting that is given counts more."""
 LEAST_RUNS: Final = 5
 """Rounds of FULL=1 at least."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One run to make: its round, from 1, its mode, and the orders that arrive a second."""
-
-    number: int
-    mode: str
-    rate: float
-
-    @property
-    def name(self) -> str:
-        """The name of its folder."""
-        return f"{self.number}-{self.mode}-{self.rate:g}"
-
-    def __str__(self) -> str:
-        return f"{self.mode} at {self.rate:g}/s, run {self.number}"
+START: Final = 15.0
+"""Seconds that the stack takes to start in another mode, about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +54,8 @@ class BenchPlan:
 
     After `warmup` and `idle`, orders arrive for `settle` and then for `duration`, the steady window. A run in which
     more than `steal_max` or `foreign_max` of the machine's CPU went to its host or to other programs is repeated.
+    `parts` are measured of each mode, and one rate of each of `peers`. A rate holds if its p99 is at most `objective`
+    (ms) over `step` seconds; a backlog has `backlog` orders.
     """
 
     modes: tuple[str, ...]
@@ -72,18 +69,55 @@ class BenchPlan:
     seed: int
     steal_max: float
     foreign_max: float
+    parts: tuple[str, ...] = (STEADY,)
+    peers: tuple[str, ...] = ()
+    step: float = 6.0
+    objective: float = 1000.0
+    backlog: int = 10_000
+
+    @property
+    def middle(self) -> float:
+        """The rate of all parts that have one rate only."""
+        return self.rates[len(self.rates) // 2]
 
     def turns(self) -> list[Turn]:
-        """Order the runs: each round has every mode at every rate once, in an order that the seed draws.
+        """Order the runs: each round visits every mode and peer once, in an order that the seed draws.
 
-        So a machine that becomes slower slows all modes, and no mode always follows the same other one.
+        So a machine that becomes slower slows all modes, and no mode always follows the same other one. A visit has
+        all parts of the mode, so that the stack changes its mode once for all of them.
         """
         return [turn for number in range(1, self.runs + 1) for turn in self._round(number)]
 
+    def seconds(self, turn: Turn) -> float:
+        """How long a run takes, about, without the start of the stack."""
+        load = 0 if turn.part in (COLD_START, BACKLOG) else self.settle + self.duration
+        return load + part(turn.part).seconds
+
+    def estimate(self, turns: Sequence[Turn]) -> float:
+        """How many seconds these runs take together, about."""
+        visits = len({(turn.number, turn.mode) for turn in turns})
+        return visits * (START + self.warmup + self.idle) + sum(map(self.seconds, turns))
+
     def _round(self, number: int) -> Iterator[Turn]:
-        cells = [(mode, rate) for mode in self.modes for rate in self.rates]
-        random.Random(f"{self.seed}/{number}").shuffle(cells)
-        return (Turn(number, mode, rate) for mode, rate in cells)
+        dice = random.Random(f"{self.seed}/{number}")
+        visited = [*self.modes, *self.peers]
+        dice.shuffle(visited)
+        for mode in visited:
+            if mode in self.peers:
+                yield Turn(number, mode, self.middle, PEER)
+            else:
+                yield from self._visit(number, mode, dice)
+
+    def _visit(self, number: int, mode: str, dice: random.Random) -> Iterator[Turn]:
+        for name in self.parts:
+            if number <= PARTS[name].rounds and (PARTS[name].everywhere or mode in self._one_of_each()):
+                rates = list(self.rates) if name == STEADY else [self.middle]
+                dice.shuffle(rates)
+                yield from (Turn(number, mode, rate, name) for rate in rates)
+
+    def _one_of_each(self) -> set[str]:
+        """The first mode of each transport."""
+        return set({MODES[mode].substrate: mode for mode in reversed(self.modes)}.values())
 
 
 def plan(environ: Mapping[str, str]) -> BenchPlan:
@@ -108,6 +142,11 @@ def plan(environ: Mapping[str, str]) -> BenchPlan:
         seed=int(_number(values, "SEED", whole=True)),
         steal_max=_number(values, "STEAL_MAX"),
         foreign_max=_number(values, "FOREIGN_MAX"),
+        parts=_chosen(values, "PARTS", PARTS),
+        peers=_chosen(values, "PEERS", PEERS),
+        step=_number(values, "STEP", least=1),
+        objective=_number(values, "OBJECTIVE", least=1),
+        backlog=int(_number(values, "BACKLOG", least=1, whole=True)),
     )
     if preset == "FULL" and chosen.runs < LEAST_RUNS:
         raise ValueError(f"RUNS={chosen.runs} is not valid with FULL=1: expected {LEAST_RUNS} or more")
@@ -158,6 +197,20 @@ def _modes(raw: str) -> tuple[str, ...]:
         return tuple(dict.fromkeys(map(resolve, names))) or tuple(MODES)
     except ValueError as error:
         raise ValueError(str(error).replace("COORDINATION_MODE", "MODES", 1)) from None
+
+
+def _chosen(values: Mapping[str, str], name: str, known: Collection[str]) -> tuple[str, ...]:
+    """The names in a setting, or all or none of those that are known, in their order.
+
+    Raises:
+        ValueError: A name is not known.
+    """
+    names = [one.strip() for one in values[name].split(",")]
+    if names in (["all"], ["none"]):
+        return tuple(known) if names == ["all"] else ()
+    if wrong := [one for one in names if one not in known]:
+        raise ValueError(f"{name}={wrong[0]} is not known; valid: all, none, {', '.join(known)}")
+    return tuple(one for one in known if one in names)
 
 
 def _rates(raw: str) -> tuple[float, ...]:

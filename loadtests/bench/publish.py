@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.bench import capacity, report
-from loadtests.bench.record import Record, read
+from loadtests.bench.record import Record
+from loadtests.bench.storage import read
 from loadtests.bench.summary import summarize
 from quartet_stack.layout import REPOSITORY
 

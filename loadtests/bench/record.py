@@ -1,32 +1,19 @@
 """The measurements of a bench, as raw.json holds them: counts and times of each run, nothing derived."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import reduce
 from operator import add
-from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
-import msgspec
-
+from loadtests.bench.parts import STEADY
 from loadtests.bench.plan import BenchPlan
+from loadtests.bench.turns import title
 
 VERSION: Final = 2
 LATE: Final = 120_000.0
 """Milliseconds that an order counts with which did not complete. No completed order takes longer: a client whose first
 request brought no end within 20 s tries for 60 s more to be answered, and its last request takes 35 s at most."""
-T = TypeVar("T")
-
-
-class BadRecord(ValueError):
-    """The file is no record of a bench; the message says in one line which file and why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Versioned:
-    """What records of all versions begin with."""
-
-    version: int
 
 
 class Counted:
@@ -82,8 +69,9 @@ class Usage:
 class Seen:
     """What became of the orders that arrived in the steady window, as their clients saw it.
 
-    How many were placed; how many had no end in time, or another end than COMPLETED; completed orders a second; latency
-    in ms, in which an order that did not complete counts as LATE, slower than all others.
+    How many were placed; how many had no end in time, or another end than the one that their kind must come to (for
+    good orders COMPLETED); orders with the right end a second; latency in ms, in which an order without the right end
+    counts as LATE, slower than all others.
     """
 
     placed: int
@@ -104,11 +92,21 @@ class Disturbance:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One rate of a search for the highest rate that holds, and whether it held."""
+
+    offered: float
+    seen: Seen
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
-    """One run of one mode at one `offered` rate (orders/s).
+    """One run of one mode (or peer) at one `offered` rate (orders/s).
 
     `orders` that completed, as the order database counts them; doors and logs by service; the settings that have to be
-    the same in all modes. `disturbance` is None where it was not measured.
+    the same in all modes. `disturbance` is None where it was not measured. `part` is what was measured, `figures` what
+    only that part has, `steps` the rates that a search tried: its other fields are those of the highest that held.
     """
 
     mode: str
@@ -124,11 +122,17 @@ class Run:
     consistent: bool
     disturbance: Disturbance | None
     settings: Mapping[str, str]
+    part: str = STEADY
+    figures: Mapping[str, float] = field(default_factory=dict)
+    steps: tuple[Step, ...] = ()
+
+    def __str__(self) -> str:
+        return title(self.mode, self.number, self.offered, self.part)
 
     @property
     def door(self) -> Door:
         """The counters of all services together."""
-        return reduce(add, self.doors.values())
+        return reduce(add, self.doors.values(), Door(0, 0, 0.0, 0, 0))
 
     @property
     def log(self) -> Log:
@@ -166,8 +170,26 @@ class Discarded:
 
 
 @dataclass(frozen=True, slots=True)
+class Kill:
+    """One kill of a service by `python -m tests.chaos.recovery`, which has more about it.
+
+    Seconds until the first request was accepted, until the first order completed, and from then until all had settled.
+    """
+
+    mode: str
+    service: str
+    number: int
+    accepted: float
+    completed: float
+    settled: float
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """A whole bench; `began` in UTC; `commit` of the repository, with `-dirty` where files differed from it."""
+    """A whole bench; `began` in UTC; `commit` of the repository, with `-dirty` where files differed from it.
+
+    `kills` are those of a run of the chaos runner, if one was named.
+    """
 
     version: int
     began: str
@@ -177,46 +199,12 @@ class Record:
     plan: BenchPlan
     runs: tuple[Run, ...]
     discarded: tuple[Discarded, ...]
+    kills: tuple[Kill, ...] = ()
 
     @property
     def whole(self) -> bool:
         """Whether every planned run was made."""
         return len(self.runs) == len(self.plan.turns())
-
-
-def write(content: Record | tuple[Run, ...], path: Path) -> None:
-    """Write a record, or the attempts at one run, to a file, which is replaced atomically."""
-    draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
-    draft.replace(path)
-
-
-def read(path: Path) -> Record:
-    """Read the record in a file.
-
-    Raises:
-        BadRecord: The file is missing, no record, or of another version.
-    """
-    version = _decoded(path, Versioned).version
-    if version != VERSION:
-        raise BadRecord(f"{path} is a record of version {version}, this is version {VERSION}; run make bench again")
-    return _decoded(path, Record)
-
-
-def read_attempts(path: Path) -> tuple[Run, ...]:
-    """Read the attempts at one run.
-
-    Raises:
-        BadRecord: The file is missing, or holds none.
-    """
-    return _decoded(path, tuple[Run, ...])
-
-
-def _decoded(path: Path, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise BadRecord(f"{path} is no record of a bench: {error}") from None
 
 
 def _values(counted: Any) -> list[Any]:

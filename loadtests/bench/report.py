@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from loadtests.bench import capacity
+from loadtests.bench import capacity, questions
+from loadtests.bench.parts import STEADY
 from loadtests.bench.record import Record
 from loadtests.bench.summary import HEADLINE, Summary, confidence, summarize
 from loadtests.bench.tables import Table, figure, ranged
@@ -167,8 +168,9 @@ def tables(record: Record) -> list[Table]:
 
 def settings(record: Record) -> Table:
     """The table of the settings that all modes have in common, as the running stacks told them."""
-    names = dict.fromkeys(name for run in record.runs for name in run.settings)
-    values = {name: sorted({run.settings.get(name, "unknown") for run in record.runs}) for name in names}
+    steady = [run for run in record.runs if run.part == STEADY]
+    names = dict.fromkeys(name for run in steady for name in run.settings)
+    values = {name: sorted({run.settings.get(name, "unknown") for run in steady}) for name in names}
     return Table(
         "Settings in all modes", ["setting", "value"], [[f"`{name}`", ", ".join(values[name])] for name in names]
     )
@@ -185,7 +187,7 @@ def discarded(record: Record) -> Table:
     head = ["run", "completed/s", "p50 ms", "p99 ms", "why it was repeated"]
     rows = [
         [
-            f"{run.mode} at {run.offered:g}/s, run {run.number}",
+            str(run),
             figure(run.seen.rate),
             milliseconds(run.seen.p50),
             milliseconds(run.seen.p99),
@@ -200,7 +202,8 @@ def method(record: Record) -> str:
     """Say how the figures were made, and how sure their intervals are."""
     plan = record.plan
     return (
-        "Each round has every mode at every rate once, in an order that the seed draws. Figures are medians over the "
+        "Each round visits every mode once, in an order that the seed draws, and measures it at every rate; the stack "
+        "is started and warmed up once for a visit. Figures are medians over the "
         f"runs; in brackets their interval by a percentile bootstrap over runs. With {plan.runs} "
         f"{'run' if plan.runs == 1 else 'runs'} of each, the interval holds the true median with a confidence of "
         f"{confidence(plan.runs):.0%} (of five runs and fewer it is their range). Completed orders a second and "
@@ -219,6 +222,12 @@ def page(record: Record, findings: Sequence[str]) -> str:
     """The text of report.md; `findings` are those of the bench's own checks."""
     parts = ["# The modes, measured", about(record), f"Made by `{record.command}`.", method(record)]
     parts += ["## Checks", "\n".join(f"- {one}" for one in findings) or "Nothing was found."]
-    for table in (*tables(record), settings(record), carriers(summarize(record)), discarded(record)):
+    for table in (
+        *tables(record),
+        *questions.tables(record),
+        settings(record),
+        carriers(summarize(record)),
+        discarded(record),
+    ):
         parts += [f"## {table.title}", table.markdown() if table.rows else "None."]
     return "\n\n".join([*parts, "## Capacity", capacity.markdown(summarize(record))]) + "\n"

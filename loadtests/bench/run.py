@@ -1,9 +1,11 @@
-"""One run of one mode: stack up, warm-up, idle, load, drain, audit, with measurements between them."""
+"""The runs of a bench on its own stack: start, warm-up, idle, load, drain, audit, with measurements between them."""
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -16,16 +18,17 @@ from checkout_audit.render import show
 from checkout_audit.snapshot import ClientObservation
 from checkout_audit.target import Target
 from loadtests.bench.measure import Reading, Stopwatch, counters, equal_settings, postgresql
-from loadtests.bench.plan import BenchPlan, Turn, stack_settings
-from loadtests.bench.record import Run
+from loadtests.bench.parts import part
+from loadtests.bench.plan import BenchPlan, stack_settings
+from loadtests.bench.record import Run, Usage
 from loadtests.bench.sights import seen
+from loadtests.bench.turns import Turn
 from loadtests.history import FILE as HISTORY
 from loadtests.run import locust, settings
 from quartet_stack import api
 from quartet_stack.errors import StackError
 
 DRAIN: Final = 60.0
-KIND: Final = "good"
 LONGER: Final = 1
 """Seconds that the load lasts beyond the window: the window begins at the first order, which comes a little later."""
 
@@ -37,6 +40,38 @@ class Clock(Protocol):
         """Read the CPU time that each program has used so far."""
 
 
+@dataclass
+class Visit:
+    """What the runs of one mode in one round share: the running stack, and what its clients were told so far.
+
+    `stack` is its environment, `given` the settings with which it was started, in addition to those of the plan;
+    `since` is when it began; `idle` is what it uses without an order.
+    """
+
+    number: int = 0
+    mode: str = ""
+    given: Mapping[str, str] = field(default_factory=dict)
+    stack: Mapping[str, str] = field(default_factory=dict)
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    told: tuple[ClientObservation, ...] = ()
+    idle: Usage = field(default_factory=lambda: Usage(0.0, {}))
+
+
+@dataclass(frozen=True)
+class Load:
+    """A load: orders of `mix` at `rate` for `settle` and then for `window` seconds, which is what is looked at."""
+
+    rate: float
+    settle: float
+    window: float
+    mix: str
+
+    @property
+    def seconds(self) -> int:
+        """How long orders arrive."""
+        return int(self.settle + self.window + LONGER)
+
+
 @dataclass(frozen=True)
 class Bench:
     """What all runs have in common. `say` is called with each step."""
@@ -45,15 +80,16 @@ class Bench:
     environ: Mapping[str, str]
     console: Console
     say: Callable[[str], None] = lambda what: None
+    visit: Visit = field(default_factory=Visit)
 
     @property
     def stack_dir(self) -> str:
         """The folder of the bench's own stack."""
         return stack_settings(self.plan, self.environ)["STACK_DIR"]
 
-    def up(self, mode: str) -> dict[str, str]:
+    def up(self, mode: str, given: Mapping[str, str] | None = None) -> dict[str, str]:
         """Bring up the bench's own stack in that mode, with the data of earlier runs; returns its environment."""
-        return api.up(mode, env=stack_settings(self.plan, self.environ))
+        return api.up(mode, env={**stack_settings(self.plan, self.environ), **(given or {})})
 
     def postgresql(self) -> str:
         """The version of the running stack's database server."""
@@ -63,53 +99,71 @@ class Bench:
         """Stop the bench's own stack and delete its data."""
         api.down(self.stack_dir, delete_data=True)
 
-    def run(self, turn: Turn, target: Path) -> Run:
-        """Measure a run; a StackError, or an error of `counters`, means that nothing was measured.
+    def begin(self, turn: Turn, target: Path, warm: bool = True) -> None:
+        """Have the stack run as this run needs it, warmed up if wanted; nothing happens if it does already.
+
+        Each round begins with empty databases, so that no round has more stored orders than another.
+        """
+        visit, given = self.visit, part(turn.part).settings
+        if (visit.number, visit.mode, visit.given) == (turn.number, turn.mode, given):
+            return
+        if visit.number != turn.number:
+            self.say("deleting the data of the last round")
+            self.clean()
+        self.say("starting")
+        if (visit.number, visit.mode) != (turn.number, turn.mode):
+            visit.since, visit.told = datetime.now(UTC), ()
+        visit.stack = self.up(turn.mode, given)
+        visit.number, visit.mode, visit.given = turn.number, turn.mode, given
+        if not warm:
+            return
+        watch = Stopwatch(self.stack_dir)
+        if self.plan.warmup:
+            self.say("warming up")
+            self.load(turn, Load(turn.rate, 0, self.plan.warmup - LONGER, "good"), target / "warm-up")
+        self.say("measuring it idle")
+        first = watch.read()
+        time.sleep(self.plan.idle)  # the interval is what is measured
+        visit.idle = watch.read() - first
+
+    def measured(self, turn: Turn, load: Load, target: Path, without: Collection[str] = ()) -> Run:
+        """Measure the running stack under a load, until it has drained. The audit is left to the caller.
 
         Args:
             turn: Which run.
+            load: The load.
             target: The folder for Locust's reports and the history.
+            without: Programs that may end meanwhile; their CPU is not counted.
         """
-        plan = self.plan
-        self.say("starting")
-        stack = self.up(turn.mode)
-        watch = Stopwatch(self.stack_dir)
-        observations: tuple[ClientObservation, ...] = ()
-        if plan.warmup:
-            self.say("warming up")
-            observations = self.load(stack, turn, plan.warmup, target / "warm-up")
-        self.say("measuring it idle")
-        first = watch.read()
-        time.sleep(plan.idle)  # the interval is what is measured
-        idle = watch.read() - first
+        stack, watch = self.visit.stack, Stopwatch(self.stack_dir, without)
         before = counters(stack)
         machine = watch.machine()
         began = watch.read()
-        self.say(f"{turn.rate:g} orders/s for {plan.settle + plan.duration:g} s")
-        observations += self.load(stack, turn, plan.settle + plan.duration + LONGER, target)
+        self.say(f"{load.rate:g} orders/s for {load.settle + load.window:g} s")
+        self.load(turn, load, target)
         disturbance = watch.machine().since(machine)
         self.say("draining")
         ended, drained = until_drained(Target.from_environment(stack), watch)
         after = counters(stack)
-        self.say("auditing")
         return Run(
             mode=turn.mode,
             number=turn.number,
-            offered=turn.rate,
+            offered=load.rate,
             orders=after.completed - before.completed,
-            seen=seen(target / HISTORY, plan.settle, plan.duration),
-            idle=idle,
+            seen=seen(target / HISTORY, load.settle, load.window),
+            idle=self.visit.idle,
             load=ended - began,
             doors={name: door - before.doors[name] for name, door in after.doors.items()},
             logs={name: log - before.logs[name] for name, log in after.logs.items()},
             drained=drained,
-            consistent=self._audited(stack, observations),
+            consistent=True,
             disturbance=disturbance,
             settings=equal_settings(stack),
+            part=turn.part,
         )
 
-    def load(self, stack: Mapping[str, str], turn: Turn, seconds: int, folder: Path) -> tuple[ClientObservation, ...]:
-        """Run Locust; returns what its clients were told.
+    def load(self, turn: Turn, load: Load, folder: Path) -> None:
+        """Run Locust, and remember what its clients were told.
 
         In runs of the same number and rate the same orders arrive at the same times in every mode.
 
@@ -119,22 +173,25 @@ class Bench:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / HISTORY).unlink(missing_ok=True)  # of a bench that ended within this run
         seed = str(self.plan.seed + turn.number)
-        values = {"RATE": f"{turn.rate:g}", "DURATION": str(seconds), "MIX": KIND, "SEED": seed}
+        values = {"RATE": f"{load.rate:g}", "DURATION": str(load.seconds), "MIX": load.mix, "SEED": seed}
         log = folder / "locust.log"
-        status = locust(settings(values), stack, folder, log)
+        status = locust(settings(values), self.visit.stack, folder, log)
         if status not in (0, 1):
             raise StackError(f"Locust ended with status {status}; see {log}")
-        return read_history(folder / HISTORY)
+        self.visit.told += read_history(folder / HISTORY)
 
-    def _audited(self, stack: Mapping[str, str], observations: tuple[ClientObservation, ...]) -> bool:
-        report = audit(Target.from_environment(stack), AuditOptions(history=observations))
+    def audited(self, run: Run) -> Run:
+        """Audit what has changed since the visit began; returns the run with the verdict."""
+        self.say("auditing")
+        visit = self.visit
+        report = audit(Target.from_environment(visit.stack), AuditOptions(history=visit.told, since=visit.since))
         if not report.consistent:
             show(report, self.console)
-        return report.consistent
+        return replace(run, consistent=report.consistent)
 
 
-def until_drained(target: Target, watch: Clock) -> tuple[Reading, bool]:
-    """Wait until no order is in flight; returns the CPU used so far, and whether the stack has drained within DRAIN.
+def until_drained(target: Target, watch: Clock, seconds: float = DRAIN) -> tuple[Reading, bool]:
+    """Wait until no order is in flight; returns the CPU used so far, and whether the stack has drained in that time.
 
     Each check connects to four databases, which costs as much CPU as some orders: the last check is not counted.
     """
@@ -144,5 +201,17 @@ def until_drained(target: Target, watch: Clock) -> tuple[Reading, bool]:
         if in_flight:
             readings.append(watch.read())
 
-    left = asyncio.run(drain(target.databases, DRAIN, looked))
+    left = asyncio.run(drain(target.databases, seconds, looked))
     return readings[-1], not left
+
+
+@contextmanager
+def stopped(names: tuple[str, ...], stack_dir: str) -> Iterator[None]:
+    """Have these programs of the stack stopped within the block."""
+    for name in names:
+        api.stop(name, stack_dir)
+    try:
+        yield
+    finally:
+        for name in names:
+            api.start(name, stack_dir)

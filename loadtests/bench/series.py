@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.bench.disturbance import reason
-from loadtests.bench.plan import BenchPlan, Turn
-from loadtests.bench.record import Discarded, Record, Run, read, read_attempts, write
+from loadtests.bench.plan import BenchPlan
+from loadtests.bench.record import Discarded, Record, Run
+from loadtests.bench.storage import read, read_attempts, write
+from loadtests.bench.turns import Turn
 
 RAW: Final = "raw.json"
 RUN: Final = "run.json"

@@ -4,13 +4,16 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from loadtests.bench.record import LATE, Seen
 from loadtests.history import COMPLETIONS, Line, read_lines
 from loadtests.outcomes import share
+from loadtests.shoppers import KINDS
 
 End = Literal["completed", "timed out", "failed"]
+"""Completed: with the end that the kind of order must come to."""
+REASONS: Final = {kind.name: kind.reason for kind in KINDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,11 @@ def seen(path: Path, settle: float, duration: float) -> Seen:
     Raises:
         ValueError: A line is not one of a history.
     """
-    orders = sights(read_lines(path))
+    return figures(sights(read_lines(path)), settle, duration)
+
+
+def figures(orders: Sequence[Sight], settle: float, duration: float) -> Seen:
+    """Compute the figures of those of the orders that arrived within `duration` s, from `settle` s on. Pure."""
     begin = min((order.at for order in orders), default=0.0) + settle
     window = [order for order in orders if begin <= order.at < begin + duration]
     if not window:
@@ -59,7 +66,14 @@ def _end(last: Line) -> End:
     """How an order ended whose last line this is: a request that nothing answered has no other."""
     if last["type"] in ("invoke", "unknown"):
         return "timed out"
-    if last["type"] == "ok" and last["status"] == "COMPLETED":
+    reason = last.get("value", {}).get("cancellation_reason")
+    if last["type"] == "ok" and (last["status"], reason) == _right(last.get("kind", "")):
         return "completed"
-    cancelled = last["status"] == "CANCELLED" and last["value"].get("cancellation_reason") != "TIMED_OUT"
+    cancelled = last["status"] == "CANCELLED" and reason != "TIMED_OUT"
     return "failed" if last["type"] == "fail" or cancelled else "timed out"
+
+
+def _right(kind: str) -> tuple[str, str | None]:
+    """Status and reason that an order of that kind must end with."""
+    reason = REASONS.get(kind)
+    return ("CANCELLED", reason) if reason else ("COMPLETED", None)

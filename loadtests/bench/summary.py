@@ -11,6 +11,7 @@ import numpy as np
 from scipy.stats import bootstrap
 
 from loadtests.bench.disturbance import reason
+from loadtests.bench.parts import STEADY
 from loadtests.bench.plan import BenchPlan
 from loadtests.bench.record import Record, Run
 from quartet_stack.settings import SERVICES
@@ -107,14 +108,16 @@ class Summary:
 
 
 def summarize(record: Record) -> list[Summary]:
-    """Summarize each mode and rate at which an order completed in some run, in the order of the plan."""
+    """Summarize each mode and rate at which an order completed in some steady run, in the order of the plan."""
     plan = record.plan
     cells = {
-        (mode, rate): [run for run in record.runs if (run.mode, run.offered) == (mode, rate) and run.orders]
+        (mode, rate): [
+            run for run in record.runs if (run.mode, run.offered, run.part) == (mode, rate, STEADY) and run.orders
+        ]
         for mode in plan.modes
         for rate in plan.rates
     }
-    return [_summary(plan, mode, rate, runs) for (mode, rate), runs in cells.items() if runs]
+    return [summed(plan, mode, rate, runs) for (mode, rate), runs in cells.items() if runs]
 
 
 def net_cpu(run: Run) -> dict[str, float]:
@@ -130,7 +133,11 @@ def spread(runs: Sequence[Run], value: Callable[[Run], float]) -> Spread:
 
     The same runs give the same interval. With up to five runs it is their range: so few cannot exclude any of them.
     """
-    values = [value(run) for run in runs]
+    return of_values([value(run) for run in runs])
+
+
+def of_values(values: Sequence[float]) -> Spread:
+    """Take the median of values with its interval, as `spread` does."""
     median = _median(values)
     if len(values) == 1:
         return Spread(median, median, median)
@@ -152,7 +159,9 @@ def _median(values: Sequence[float]) -> float:
     return float(np.median(values))
 
 
-def _summary(plan: BenchPlan, mode: str, rate: float, runs: Sequence[Run]) -> Summary:
+def summed(plan: BenchPlan, mode: str, rate: float, runs: Sequence[Run]) -> Summary:
+    """Summarize runs of one mode (or peer), one part and one rate, in all of which orders completed."""
+
     def cpu(names: Callable[[str], bool]) -> Spread:
         return spread(runs, lambda run: sum(used for name, used in net_cpu(run).items() if names(name)))
 

@@ -71,10 +71,12 @@ def _one(settings: Settings, experiment: Experiment, mode: str, folder: Path, co
         experiment,
         mode,
         folder,
-        float(chosen.get("rate", settings.rate)),
+        float(chosen.get("rate", settings.rate_in(mode))),
         float(chosen.get("duration", settings.duration)),
-        str(chosen.get("mix", "all")),
+        str(chosen.get("mix", settings.mix)),
     )
+    if too_fast := settings.too_fast(mode, trial.rate):
+        console.print(f"{mode}: {too_fast}: recovery, settled and throughput may be false for that alone", markup=False)
     view = View(console, mode)
     with view.live():
         outcome = asyncio.run(_until_told(run(trial, view)))

@@ -109,7 +109,7 @@ def parse(document: Any, source: str) -> Experiment:
 def of_faults(faults: Sequence[str]) -> Experiment:
     """The experiment of `FAULTS=`: all checks, and a method that is drawn by seed."""
     actions = tuple(Action(fault, fault) for fault in faults)
-    title = f"{', '.join(faults)} under load"
+    title = f"{'every fault' if set(faults) == set(MODULES) else ', '.join(faults)} under load"
     probes = [_document("probe", name, PROBES, name) | {"tolerance": True} for name in CHECKS]
     description = "Faults at times and on parts that are drawn by seed."
     document = {

@@ -1,7 +1,8 @@
 """Known bugs as patches, and copies of the tree with one of them: negative controls that the checks must find.
 
 `plants/<name>.patch` begins with what the bug is (`bug`), whether the simulation can hold it (`simulated`), the
-invariants that it breaks (`breaks`) and what it takes to show (`needs`); a patch in git's format follows.
+invariants that it breaks (`breaks`), what it takes to show (`needs`), and settings of `make chaos` under which a run
+shows it (`live`); a patch in git's format follows.
 A patch is only ever applied to a copy of the tree in a temporary folder.
 
     with planted("no-inbox") as copy:
@@ -28,7 +29,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATCHES: Final = Path(__file__).resolve().parent / "plants"
 SOURCES: Final = ("shared/src", "services/*/src", "infra/*/src")
-FIELDS: Final = ("bug", "simulated", "breaks", "needs")
+FIELDS: Final = ("bug", "simulated", "breaks", "needs", "live")
 FORGET: Final = """
 import shutil, sys
 from pathlib import Path
@@ -46,13 +47,17 @@ class PlantError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Plant:
-    """One known bug. `simulated`: whether the simulation can find it; otherwise it takes a running stack."""
+    """One known bug. `simulated`: whether the simulation can find it; otherwise it takes a running stack.
+
+    `live`: settings of `make chaos` under which a run shows the bug.
+    """
 
     name: str
     bug: str
     simulated: bool
     breaks: str
     needs: str
+    live: Mapping[str, str]
 
     @property
     def patch(self) -> Path:
@@ -133,7 +138,8 @@ def _read(path: Path) -> Plant:
             found[name] = text
         elif line.strip():
             found[last] += f" {line.strip()}"
-    return Plant(path.stem, found["bug"], found["simulated"] == "yes", found["breaks"], found["needs"])
+    live = dict(word.split("=", 1) for word in found["live"].split())
+    return Plant(path.stem, found["bug"], found["simulated"] == "yes", found["breaks"], found["needs"], live)
 
 
 def _tracked() -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from loadtests.shoppers import mix
 from sagakit.modes import DEFAULT, MODES, resolve
 from tests.chaos.faults import MODULES
 
@@ -22,12 +23,26 @@ STACK_DIR: Final = FOLDER.parents[1] / ".stack" / "chaos"
 REPORTS: Final = FOLDER.parents[1] / "reports"
 PORT_OFFSET: Final = 16000
 
+RATE: Final = 5.0
+"""Orders a second in a mode that is not in SLOW."""
+
+SLOW: Final[Mapping[str, float]] = {"temporal-choreography": 2.5}
+"""Mode -> orders a second, where RATE is more than can be drained between two faults.
+
+While faults are in force nothing completes for about half of the time, so twice the rate has to be carried to keep up,
+and more to drain what an outage has left within the bounds of the checks: a rate is at most DRAINABLE of what the
+machine carries (`2 cores full at` in docs/scaling.md). A test compares the two.
+"""
+
+DRAINABLE: Final = 0.3
+
 STACK: Final[Mapping[str, str]] = {
     "STACK": "native",
     "PROVIDERS": "sandbox",
     "FAULT_INJECTION": "on",
     "TEMPORAL_UI": "off",
     "LOG_LEVEL": "WARNING",
+    "SAGA_DEADLINE": "30",
     "SQS_VISIBILITY": "5",
     "OUTBOX_LEASE": "5",
     "KAFKA_SESSION_TIMEOUT": "3",
@@ -37,7 +52,9 @@ STACK: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The settings of a run. `duration`: seconds of load at least; `rate`: orders a second.
+    """The settings of a run. `duration`: seconds of load at least; `mix`: the kinds of orders.
+
+    `rate`: orders a second; None: what the mode can drain, see `rate_in`.
 
     `running`: the folder of a stack that runs already; None: the run brings up its own and deletes it afterwards.
     `modes` is empty where such a stack is taken in the mode that it runs in. `home`: the folder of a stack of its own.
@@ -46,8 +63,9 @@ class Settings:
     faults: tuple[str, ...]
     modes: tuple[str, ...]
     duration: float = 60.0
-    rate: float = 5.0
+    rate: float | None = None
     seed: int = 1
+    mix: str = ALL
     replicas: int = 1
     port_offset: int = PORT_OFFSET
     experiment: Path | None = None
@@ -56,15 +74,27 @@ class Settings:
     home: Path = STACK_DIR
     reports: Path = REPORTS
 
+    def rate_in(self, mode: str) -> float:
+        """Orders a second in that mode."""
+        return SLOW.get(mode, RATE) if self.rate is None else self.rate
+
+    def too_fast(self, mode: str, rate: float) -> str:
+        """Why the checks of time may be false for that rate alone; empty if it is none too high for the mode."""
+        if rate <= SLOW.get(mode, rate):
+            return ""
+        return f"{rate:g} orders/s is more than {mode} can drain between faults ({SLOW[mode]:g}, docs/reliability.md)"
+
     def _faults(self) -> str:
         return ALL if set(self.faults) == set(MODULES) else ",".join(self.faults)
 
     def command(self, mode: str) -> str:
         """The command that repeats the run of one mode."""
         what = f"EXPERIMENT={named(self.experiment)}" if self.experiment else f"FAULTS={self._faults()}"
-        more = f" REPLICAS={self.replicas}" if self.replicas > 1 else ""
+        more = f" MIX={self.mix}" if self.mix != ALL else ""
+        more += f" REPLICAS={self.replicas}" if self.replicas > 1 else ""
         more += f" PLANT={self.plant}" if self.plant else ""
-        return f"make chaos {what} MODES={mode} DURATION={self.duration:g} RATE={self.rate:g} SEED={self.seed}{more}"
+        load = f"DURATION={self.duration:g} RATE={self.rate_in(mode):g} SEED={self.seed}"
+        return f"make chaos {what} MODES={mode} {load}{more}"
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -78,8 +108,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         faults=_faults(given.get("FAULTS", USUAL)),
         modes=_modes(modes),
         duration=_number(given, "DURATION", 60.0, 3600),
-        rate=_number(given, "RATE", 5.0, 1000),
+        rate=_number(given, "RATE", RATE, 1000) if "RATE" in given else None,
         seed=_whole(given, "SEED", 1, 0, 2**32),
+        mix=_mix(given.get("MIX", ALL)),
         replicas=_whole(given, "REPLICAS", 1, 1, 4),
         port_offset=_whole(given, "PORT_OFFSET", PORT_OFFSET, 0, 50000),
         experiment=_experiment(given.get("EXPERIMENT")),
@@ -128,6 +159,11 @@ def _chosen(variable: str, names: Sequence[str], valid: Mapping[str, object], *m
     if not names:
         raise ValueError(f"{variable} names nothing; valid are: {', '.join((*more, *valid))}")
     return tuple(dict.fromkeys(names))
+
+
+def _mix(text: str) -> str:
+    mix(text)
+    return text
 
 
 def _number(given: Mapping[str, str], name: str, default: float, most: float) -> float:

@@ -22,6 +22,7 @@ SETTINGS = {
     "STACK": "native",
     "REPLICAS": "1",
     "FAULT_INJECTION": "on",
+    "OBSERVABILITY": "1",
     "TEMPORAL_UI": "off",
 }
 LAST = ("test_replicas", "test_the_audit_is_clean", "test_standby", "test_switching", "test_chaos", "test_alerts")

@@ -151,7 +151,7 @@ async def test_each_alert_fires_for_an_injected_fault_and_none_without(alerting_
             await asyncio.sleep(QUIET)
             assert watched.fired == {}
             await _late_twice_and_declined(stack, watched, load)
-            await _without_provider_and_broker(stack, watched)
+            await _without_provider_and_table(stack, watched)
             await _without_database(stack, watched)
             stack.kill("shipping", 19)
             try:
@@ -176,13 +176,12 @@ async def _late_twice_and_declined(stack: Stack, watched: Watched, load: Load) -
         await messages(stack, name, None)
 
 
-async def _without_provider_and_broker(stack: Stack, watched: Watched) -> None:
+async def _without_provider_and_table(stack: Stack, watched: Watched) -> None:
     stack.stop("provider")
+    await stack.administer("inventory", "ALTER TABLE dead_letter RENAME TO mislaid")  # a task that reads it fails
     await watched.until("DependencyAway", "ProviderCallsFail", "OrdersDoNotSettle", "OutboxDoesNotDrain")
-    await watched.until("OrdersRefused", "NeedsAttention")
-    stack.stop("kafka")
-    await watched.until("TaskFails")
-    stack.start("kafka")
+    await watched.until("OrdersRefused", "NeedsAttention", "TaskFails")
+    await stack.administer("inventory", "ALTER TABLE mislaid RENAME TO dead_letter")
     stack.start("provider")
 
 

@@ -1,18 +1,27 @@
 """The console over the running stack: its diagrams say what the journals say, and people can use it in a browser."""
 
-from collections.abc import Iterator, Mapping
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import urlsplit
 
+import asyncpg
 import httpx
 import pytest
-from playwright.sync_api import expect
 
 from quartet_stack.commands.console import link
+from tests.console.compared import wrong
+from tests.console.tour import Tour
+from tests.e2e.conftest import OFFSET, SETTINGS
 from tests.e2e.stack import SERVICES, TLS, Stack, basket
 from tests.unit.console.chromium import ABSENT, MISSING, Visit, chromium
 
 BROWSED: Final = ("temporal-orchestration", "kafka-choreography")
-"""The modes in which a browser is used too; the diagrams are compared in all of them."""
+"""The modes in which the tour is followed in every run; NIGHTLY=1 follows it in all of them."""
+SWITCHED: Final = ("kafka-choreography",)
+"""The modes in which every run goes on to the tour's last step, which switches the mode."""
 KINDS: Final[Mapping[str, Any]] = {
     "completed": basket(),
     "sold out": basket(sku="sold-out"),
@@ -20,49 +29,110 @@ KINDS: Final[Mapping[str, Any]] = {
     "undeliverable": basket(country="AQ"),
     "answer lost": basket(token="tok_timeout"),
     "fails twice": basket(token="tok_flaky"),
+    "cancelled": basket(token="tok_slow"),
 }
 
 
 def suits(**parameters: Any) -> bool:
-    """Whether a test with a browser runs in this mode."""
-    return "kind" in parameters or parameters.get("stack") in BROWSED
+    """Whether a test runs in this mode at all: what no mode changes is tested in one."""
+    return parameters.get("part") != "any mode" or parameters["stack"] in SWITCHED
 
 
-@pytest.mark.parametrize("kind", KINDS)
-async def test_the_diagram_of_an_order_is_what_the_journals_say(stack: Stack, kind: str) -> None:
-    order_id = (await stack.order(KINDS[kind])).json()["order_id"]
+def nightly(**parameters: Any) -> bool:
+    """Whether a test is left to NIGHTLY=1 in this mode."""
+    modes = {"tour": BROWSED, "switch": SWITCHED}.get(parameters.get("part", ""))
+    return modes is not None and parameters["stack"] not in modes
+
+
+async def test_the_diagram_of_an_order_of_each_kind_is_what_the_journals_say(stack: Stack) -> None:
+    orders = await asyncio.gather(*(_ended(stack, kind) for kind in KINDS))
+    differences = {}
+    async with _operator(stack) as console:
+        for kind, order_id in zip(KINDS, orders, strict=True):
+            timelines = {}
+            for service in SERVICES:
+                found = await stack.get(f"/timeline/{order_id}", service, "root", "admin")
+                timelines[service] = found or {"items": []}
+            saga = (await console.get(f"/orders/{order_id}/saga.json")).raise_for_status().json()
+            assert (saga["mode"], saga["owed"]) == (stack.mode, [])
+            differences[kind] = wrong(saga, timelines, choreography=stack.mode.endswith("choreography"))
+    assert {kind: found for kind, found in differences.items() if found} == {}
+
+
+async def _ended(stack: Stack, kind: str) -> str:
+    """Place an order of that kind, and wait until it is settled; its id."""
+    order_id = str((await stack.order(KINDS[kind], wait=None)).json()["order_id"])
+    if kind == "cancelled":
+        assert await _asked(stack, order_id), "it is too late to cancel it in flight"
+        await stack.insist("POST", f"/orders/{order_id}/cancel", stack.headers())
     await stack.settled(order_id)
-    written = set()
-    for service in SERVICES:
-        timeline = await stack.get(f"/timeline/{order_id}", service, "root", "admin")
-        written |= {(service, item["kind"], item["message"]) for item in (timeline or {"items": []})["items"]}
-    saga = await _diagram(stack, order_id)
-    assert {(step["service"], step["kind"], step["message"]) for step in saga["steps"]} == written
-    assert len(saga["steps"]) == len(written)
-    assert saga["owed"] == []
-    assert saga["mode"] == stack.mode
-    messages = {message for _, _, message in written}
-    carried = [arrow for arrow in saga["arrows"] if arrow["carried_by"]]
-    assert carried
-    assert all(arrow["cause"] in messages for arrow in carried)
-    assert {arrow["kind"] for arrow in carried} <= (
-        {"event"} if stack.mode.endswith("choreography") else {"event", "command"}
-    )
+    return order_id
 
 
-async def _diagram(stack: Stack, order_id: str) -> Any:
-    """The saga as the console has it for the operator, who sees all of it."""
-    address = link(stack.environment)
-    base, _, code = address.partition("/sign-in?code=")
-    operator = f"quartet-{stack.environment['CONSOLE_PORT']}-persona=operator"
+async def _asked(stack: Stack, order_id: str) -> bool:
+    """Wait until the payment provider is asked; whether it has not answered yet."""
+    async with asyncio.timeout(30):
+        while True:
+            payment = await stack.get(f"/timeline/{order_id}", "payment", "root", "admin")
+            if payment and payment["calls"]:
+                return payment["calls"][0]["answer"] is None
+            await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def _operator(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
+    """The console as the operator has it, who sees everybody's orders."""
+    base, _, code = link(stack.environment).partition("/sign-in?code=")
     async with httpx.AsyncClient(base_url=base, timeout=30, verify=TLS) as client:
         signed_in = await client.post("/sign-in", data={"code": code})
         assert signed_in.status_code == 303, signed_in.text
-        cookies = "; ".join([f"{name}={value}" for name, value in client.cookies.items()] + [operator])
-        client.cookies.clear()
-        answer = await client.get(f"/orders/{order_id}/saga.json", headers={"Cookie": cookies})
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        client.cookies.set(f"quartet-{stack.environment['CONSOLE_PORT']}-persona", "operator")
+        yield client
+
+
+@pytest.mark.parametrize("part", ["any mode"])
+async def test_a_customer_sees_neither_the_orders_nor_the_faults_of_others(stack: Stack, part: str) -> None:
+    order_id = (await stack.order(basket(sku="sold-out"), customer="bob")).json()["order_id"]
+    base, _, code = link(stack.environment, "alice").partition("/sign-in?code=")
+    async with httpx.AsyncClient(base_url=base, timeout=30, verify=TLS) as client:
+        await client.post("/sign-in", data={"code": code})
+        for path in ("", "/live", "/saga.svg", "/saga.json", "/saga.mmd"):
+            assert (await client.get(f"/orders/{order_id}{path}")).status_code == 404, path
+        assert (await client.get("/compare", params={"left": order_id})).status_code == 404
+        assert order_id not in (await client.get("/orders")).text
+        assert order_id not in (await client.get("/flow")).text
+        assert "Only the operator may break things" in (await client.get("/break")).text
+    async with _operator(stack) as operator:
+        assert (await operator.get(f"/orders/{order_id}")).status_code == 200
+
+
+@pytest.mark.parametrize("part", ["any mode"])
+async def test_the_auditor_judges_one_order_and_all_of_them_for_the_operator_alone(stack: Stack, part: str) -> None:
+    order_id = await _ended(stack, "declined")
+    async with _operator(stack) as console:
+        verdict = (await console.get(f"/orders/{order_id}/verdict")).raise_for_status().text
+        assert "As it must be: invariants 1, 2, 3, 4, 6, 7, 8, 9 hold for this order" in verdict
+        assert (await console.get("/orders/nobody/verdict")).status_code == 404
+        assert "The ten invariants" in (await console.get("/flow/audit?what=recent")).raise_for_status().text
+        console.cookies.set(f"quartet-{stack.environment['CONSOLE_PORT']}-persona", "customer")
+        assert (await console.get(f"/orders/{order_id}/verdict")).status_code == 403
+
+
+@pytest.mark.parametrize("part", ["any mode"])
+async def test_the_auditor_may_read_and_change_nothing(stack: Stack, part: str) -> None:
+    password = json.loads((stack.folder / "data" / "secrets.json").read_bytes())["auditor"]
+    for service in SERVICES:
+        url = urlsplit(stack.environment[f"{service.upper()}_DATABASE_URL"])
+        database = {"host": "127.0.0.1", "port": url.port, "database": url.path.lstrip("/")}
+        connection = await asyncpg.connect(user="auditor", password=password, timeout=10, **database)
+        try:
+            assert await connection.fetchval("SELECT count(*) FROM journal") >= 0
+            await connection.execute("SET default_transaction_read_only = off")  # it may try
+            for statement in ("DELETE FROM journal", "CREATE TABLE mine (id int)", "DELETE FROM pg_authid"):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute(statement)
+        finally:
+            await connection.close()
 
 
 in_a_browser = pytest.mark.skipif(ABSENT, reason=MISSING)
@@ -71,8 +141,7 @@ in_a_browser = pytest.mark.skipif(ABSENT, reason=MISSING)
 @pytest.fixture
 def visit(stack: Stack) -> Iterator[Visit]:
     """A browser whose user is signed in; nothing may have gone wrong in it by the end."""
-    address = link(stack.environment)
-    base, _, code = address.partition("/sign-in?code=")
+    base, _, code = link(stack.environment).partition("/sign-in?code=")
     with chromium() as browser:
         one = Visit(browser, base)
         one.page.set_default_timeout(60_000)
@@ -83,51 +152,22 @@ def visit(stack: Stack) -> Iterator[Visit]:
 
 
 @in_a_browser
-def test_who_buys_watches_the_order_complete(visit: Visit) -> None:
-    page = visit.page
-    page.goto("/shop?q=espresso cup")
-    page.get_by_role("button", name="Add to basket").click()
-    page.get_by_role("button", name="Buy for").click()
-    page.wait_for_url("**/orders/*")
-    expect(page.locator(".said")).to_contain_text("Completed.", timeout=60_000)
-    expect(page.locator("svg.saga .owed")).to_have_count(0, timeout=60_000)
-    assert page.get_by_role("link", name="OrderConfirmed, event of order").is_visible()
+@pytest.mark.parametrize("part", ["tour"])
+def test_the_tour_is_followed_step_by_step(visit: Visit, part: str) -> None:
+    Tour(visit).most()
+    visit.errors = [error for error in visit.errors if "503" not in error]  # while payment was started again
 
 
 @in_a_browser
-def test_a_declined_card_shows_its_compensation(visit: Visit) -> None:
-    page = visit.page
-    page.get_by_role("button", name="Place one whose card is declined").click()
-    page.wait_for_url("**/orders/*")
-    expect(page.locator(".said")).to_contain_text("the payment was declined", timeout=60_000)
-    expect(page.locator("svg.saga .row.undo.event")).not_to_have_count(0, timeout=60_000)
-    expect(page.locator(".said")).to_contain_text("Nothing is held any more", timeout=60_000)
+@pytest.mark.parametrize("part", ["switch"])
+def test_the_last_step_of_the_tour_switches_the_mode(visit: Visit, stack: Stack, part: str) -> None:
+    from quartet_stack import api
 
+    def up(mode: str) -> None:
+        api.up(mode, stack_dir=stack.folder, port_offset=OFFSET, env=SETTINGS)
 
-@in_a_browser
-def test_an_order_in_flight_shows_what_is_owed_and_can_be_cancelled(visit: Visit) -> None:
-    page = visit.page
-    page.goto("/learn")
-    page.locator("#cancel").get_by_role("button", name="Do it").click()
-    page.wait_for_url("**/orders/*")
-    expect(page.locator(".said")).to_contain_text("Waiting for the provider of payment", timeout=60_000)
-    expect(page.locator("svg.saga .owed.pivot")).to_have_count(1)
-    page.get_by_role("button", name="Cancel the order").click()
-    expect(page.locator(".said")).to_contain_text("you asked for it", timeout=60_000)
-    expect(page.locator(".said")).to_contain_text("Nothing is held any more", timeout=60_000)
-
-
-@in_a_browser
-def test_a_service_is_killed_from_the_page_and_the_order_ends_all_the_same(visit: Visit) -> None:
-    page = visit.page
-    visit.be("operator")
-    page.goto("/break")
-    form = page.get_by_role("form", name="A service, in the middle of a step")
-    form.get_by_role("button", name="Break it").click()
-    expect(page.get_by_role("region", name="Faults that are set")).to_contain_text("kill at after-commit")
-    visit.be("customer")
-    page.goto("/")
-    page.get_by_role("button", name="Place an order and watch it").click()
-    page.wait_for_url("**/orders/*")
-    expect(page.locator(".said")).to_contain_text("Completed.", timeout=90_000)
-    visit.errors = [error for error in visit.errors if "503" not in error]
+    try:
+        Tour(visit).switch(up)
+    finally:
+        up(stack.mode)
+    visit.errors = []  # while the console was started again it did not answer

@@ -35,6 +35,7 @@ def choose(world: World, random: Random, malice: float) -> Step | None:
         "call": list(world.leased)[:2],
         "hand": list(world.hands)[:1],
         "arrive": list(world.carrier.delayed)[:1],
+        "prune": world.prunable()[:1],
     }
     act = random.choice([act for act, those in choices.items() for _ in those])
     return _STEPS[act](world, random, bad)
@@ -76,6 +77,10 @@ def _arrive(world: World, random: Random, bad: bool) -> Step:
     return Step("arrive", random.choice(list(world.carrier.delayed)))
 
 
+def _prune(world: World, random: Random, bad: bool) -> Step:
+    return Step("prune", random.choice(world.prunable()))
+
+
 def _deliver(world: World, random: Random, bad: bool) -> Step:
     key = random.choice(list(world.network))
     if bad and random.random() < 0.6:
@@ -93,4 +98,5 @@ _STEPS: Final[Mapping[str, Callable[[World, Random, bool], Step]]] = {
     "call": _call,
     "hand": _hand,
     "arrive": _arrive,
+    "prune": _prune,
 }

@@ -16,11 +16,12 @@ from payment_service import gateway
 from payment_service import handlers as payment_handlers
 from sagakit.message import Event
 from sagakit.provider import ProviderCall
-from sagakit.service import Handler, ProviderPort
+from sagakit.service import Handler, ProviderPort, Retention
 from sagakit.topology import CHOREOGRAPHY
 from shipping_service import domain as shipping
 from shipping_service import handlers as shipping_handlers
 from tests.simulation.design import Design
+from tests.simulation.memory import BLANK
 
 
 def forgetful(design: Design, name: str, undone: type[Event], status_of: Callable[[Any], str]) -> Design:
@@ -200,3 +201,40 @@ def commit_always_fails(design: Design) -> Design:
         raise ZeroDivisionError
 
     return design.with_handler("inventory", m.CommitStock, decide)
+
+
+def pruned_early(design: Design) -> Design:
+    """A hold is taken for an end."""
+    retention = design.services["payment"].retention
+    assert retention is not None
+    return design.with_service(
+        "payment", retention=replace(retention, ended=lambda state: state.status not in (payment.NEW, payment.CAPTURED))
+    )
+
+
+def final_row_forgotten(design: Design) -> Design:
+    """Nothing is left of what was pruned."""
+    for name, blank in BLANK.items():
+        retention = design.services[name].retention
+        assert retention is not None
+        if name in ("payment", "shipping"):
+            design = design.with_service(
+                name, retention=replace(retention, final=lambda state, blank=blank: blank(state.order_id))
+            )
+    return design
+
+
+def final_row_decides(design: Design) -> Design:
+    """A command about a pruned order is decided as if it were a new one."""
+    for name in design.services:
+        retention = design.services[name].retention
+        assert retention is not None
+        design = design.with_service(name, retention=_undetected(retention))
+    return design
+
+
+def _undetected(retention: Retention) -> Retention:
+    seen = retention.pruned
+    return replace(
+        retention, pruned=lambda state: False, ended=lambda state: retention.ended(state) and not seen(state)
+    )

@@ -117,6 +117,10 @@ def _publish(world: World, step: Step) -> None:
         others.publish(world, step.names[0])
 
 
+def _prune(world: World, step: Step) -> None:
+    world.prune(*step.names)
+
+
 def _finish(world: World, step: Step) -> None:
     if step.names[0] in world.hands:
         others.finish(world, step.names[0], step.fate == "crash")
@@ -139,6 +143,7 @@ _ACTS: Final[Mapping[str, Callable[[World, Step], None]]] = {
     "take": _take,
     "publish": _publish,
     "finish": _finish,
+    "prune": _prune,
 }
 
 

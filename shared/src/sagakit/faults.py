@@ -6,6 +6,7 @@ They can be set only with FAULT_INJECTION=on. Until one is set, passing costs a 
 import asyncio
 import os
 import signal
+import subprocess
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -20,6 +21,9 @@ POINTS: Final = (
     "after-call",
 )
 
+Action = Literal["kill", "pause", "stall", "fail"]
+"""What a failpoint does: end the process, stop all of it for a time, wait only there, or raise an error."""
+
 
 class FailpointHit(Exception):
     """Raised by a failpoint whose action is `fail`."""
@@ -27,10 +31,10 @@ class FailpointHit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Failpoint:
-    """`action` happens once, the `hit`th time that `point` is passed from now on; a stall takes `seconds`."""
+    """`action` happens once, the `hit`th time that `point` is passed from now on; a pause or stall takes `seconds`."""
 
     point: str
-    action: Literal["kill", "fail", "stall"]
+    action: Action
     hit: int = 1
     seconds: float = 0.0
 
@@ -63,7 +67,21 @@ class Failpoints:
             os.kill(os.getpid(), signal.SIGKILL)
         if failpoint.action == "fail":
             raise FailpointHit(point)
+        if failpoint.action == "pause":
+            pause(failpoint.seconds)
+            return
         await asyncio.sleep(failpoint.seconds)
+
+
+def pause(seconds: float) -> None:
+    """Stop this process; a helper continues it after `seconds`, and goes on doing so for a second.
+
+    So the process goes on even if the helper begins before it has stopped.
+    """
+    go_on = f"for _ in 1 2 3 4 5 6 7 8 9 10; do kill -CONT {os.getpid()} 2>/dev/null || exit; sleep 0.1; done"
+    script = f"sleep {seconds:.3f}; {go_on}"
+    subprocess.Popen(("/bin/sh", "-c", script), start_new_session=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
 
 
 failpoints: Final = Failpoints()

@@ -82,6 +82,7 @@ Credentials = Annotated[
 Role = Annotated[Literal["api", "worker", "all"], BeforeValidator(str.lower)]
 Providers = Annotated[Literal["sandbox", "instant"], BeforeValidator(str.lower)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)]
+TraceBatches = Annotated[Literal["links", "children"], BeforeValidator(str.lower)]
 
 
 class Settings(BaseModel):
@@ -129,6 +130,8 @@ class Settings(BaseModel):
     provider_key_payment: Credentials = Field("", description="payment's at its provider", repr=False)
     provider_key_shipping: Credentials = Field("", description="shipping's at its carrier", repr=False)
     provider_url: HttpUrl = Field("http://127.0.0.1:8005", description="provider sandbox")
+    auditor_url: HttpUrl = Field("http://127.0.0.1:8006", description="auditor, for the console")
+    toxiproxy_url: HttpUrl | None = Field(None, description="Toxiproxy, for the console's faults in the network")
     provider_timeout: Seconds = Field(2.0, description="a longer call to a provider is of unknown outcome")
     provider_concurrency: int = Field(32, ge=1, le=10_000, description="calls to a provider at a time")
     saga_deadline: Seconds = Field(30.0, description="an order still undecided after this is cancelled")
@@ -141,6 +144,9 @@ class Settings(BaseModel):
     saga_nudge_after: Seconds = Field(2.0, description="an order without progress for this long is nudged")
     saga_nudge_rate: int = Field(50, ge=1, le=100_000, description="orders nudged per sweep at most")
     saga_attention_after: Seconds = Field(60.0, description="an order unsettled for so long needs attention")
+    retention: Seconds | None = Field(
+        None, description="what is recorded of an order that has ended is deleted after it; unset: never"
+    )
     retry_initial: Seconds = Field(0.1, description="first pause before a retry")
     retry_max: Seconds = Field(5.0, description="longest pause between retries")
     delivery_attempts: int = Field(5, ge=1, le=1000, description="failures before a message is a dead letter")
@@ -151,6 +157,10 @@ class Settings(BaseModel):
     drain_timeout: Seconds = Field(15.0, description="longest graceful stop")
     log_level: LogLevel = Field("INFO", description="logged from")
     trace_folder: str = Field("", description="where each service writes its spans, a line of JSON each; empty: none")
+    trace_batches: TraceBatches = Field("links", description="a transaction of several commands in their traces")
+    otel_exporter_otlp_endpoint: HttpUrl | None = Field(
+        None, description="collector that gets spans over OTLP/HTTP; unset: none"
+    )
     fault_injection: Switch = Field(False, description="whether failpoints can be set")
     kafka_bootstrap: Addresses = Field("127.0.0.1:9092", description="Kafka")
     kafka_session_timeout: Seconds = Field(6.0, description="a killed consumer's partitions go to others after it")

@@ -9,11 +9,13 @@ import random
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Final
 
 from opentelemetry import trace
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.gc_collector import GCCollector
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.process_collector import ProcessCollector
 
 traceparent: ContextVar[str] = ContextVar("traceparent", default="")
@@ -52,6 +54,25 @@ def request_traceparent(header: str | None) -> str:
     return child_traceparent(header)
 
 
+def innermost(carried: str | None) -> str | None:
+    """The trace context of what goes on here, such as a request or an activity; else the one that a message carries."""
+    return traceparent.get() or carried
+
+
+def traced(carried: str | None) -> dict[str, str]:
+    """The field of a log line about something in a trace, for code that handles many traces at a time."""
+    return {"trace_id": carried[3:35]} if carried else {}
+
+
+def name_request(method: str, route: str) -> None:
+    """Name FastAPI's span of the current request, if there is one, for a request that passed by its router."""
+    span = trace.get_current_span()
+    if span.is_recording():
+        span.update_name(f"{method} {route}")
+        span.set_attribute("http.route", route)
+
+
+OPENMETRICS: Final = "application/openmetrics-text"
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -131,6 +152,8 @@ class Metrics:
         )
         self.http_in_flight = Gauge("http_in_flight", "HTTP requests under way", registry=r)
 
-    def exposition(self) -> bytes:
-        """Render all metrics in the Prometheus text format."""
-        return generate_latest(self.registry)
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """All metrics and their media type: OpenMetrics, with exemplars, if `accept` names it; else Prometheus'."""
+        if OPENMETRICS in accept:
+            return openmetrics.generate_latest(self.registry), openmetrics.CONTENT_TYPE_LATEST  # type: ignore[no-untyped-call]
+        return generate_latest(self.registry), "text/plain; version=0.0.4; charset=utf-8"

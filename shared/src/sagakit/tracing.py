@@ -34,9 +34,11 @@ SPANS: Final[Mapping[str, str]] = {
     "{Command}": "a command is handled, from its arrival until its commit; named after the command",
     "{Event}": "a foreign event continues an orchestrated saga; named after the event",
     "nudge": "an order sends again what it owes",
-    "transaction": "commands that were committed together; linked to their spans",
+    "transaction": "commands that were committed together; linked to their spans, or below each (`TRACE_BATCHES`)",
     "publish {Message}": "a message is given to the broker or the coordinator",
     "call {operation}": "one attempt at a call to a provider",
+    "activity {Command}": "one attempt at an activity of Temporal; the command is handled in it",
+    "workflow {Type}": "one run of a workflow of Temporal",
 }
 """The names of spans, and what they are."""
 
@@ -46,12 +48,17 @@ class Tracing:
 
     def __init__(self) -> None:
         self.on = False
+        self._children = False
         self._tracer: trace.Tracer = trace.NoOpTracer()
         self._common: dict[str, Any] = {}
 
-    def start(self, tracer: trace.Tracer, system: str) -> None:
-        """Make spans from now on; `system` is what carries messages."""
+    def start(self, tracer: trace.Tracer, system: str, *, children: bool = False) -> None:
+        """Make spans from now on; `system` is what carries messages.
+
+        `children`: a transaction of several commands is a child of each, instead of one span that is linked to them.
+        """
         self._tracer, self._common, self.on = tracer, {"messaging.system": system}, True
+        self._children = children
 
     def stop(self) -> None:
         """Make no spans any more."""
@@ -62,7 +69,7 @@ class Tracing:
     ) -> Sequence[Item]:
         """Begin the spans of items that were asked for together; the items with these spans as their trace contexts.
 
-        The spans end when all are `answered`.
+        The spans end when all are `answered`. A request that asks for something in another trace is linked.
         """
         spans = [
             self._begin(_name(item), item.traceparent, SpanKind.CONSUMER, _about(item, service) | self._common)
@@ -79,9 +86,13 @@ class Tracing:
         if len(items) < 2:
             return
         now = time.time_ns()
-        links = [Link(context) for item in items if (context := _context(item.traceparent)) is not None]
         attributes = {"messaging.batch.message_count": len(items)}
         began = now - int(seconds * 1e9)
+        if self._children:
+            for item in items:
+                self._begin("transaction", item.traceparent, SpanKind.INTERNAL, attributes, began).end(now)
+            return
+        links = [Link(context) for item in items if (context := _context(item.traceparent)) is not None]
         span = self._tracer.start_span("transaction", Context(), attributes=attributes, links=links, start_time=began)
         span.end(now)
 
@@ -100,6 +111,22 @@ class Tracing:
             } | self._common
             began = now - int(seconds * 1e9)
             self._begin(f"publish {row.type}", _carried(row.body), SpanKind.PRODUCER, attributes, began).end(now)
+
+    @contextmanager
+    def doing(self, name: str, parent: str | None, attributes: Mapping[str, Any]) -> Iterator[str]:
+        """Around something that a coordinator has asked for: its span; yields the trace context to go on with."""
+        span = self._begin(name, parent, SpanKind.INTERNAL, {**attributes, **self._common})
+        try:
+            yield traceparent_of(span)
+        except BaseException as error:
+            span.set_status(Status(StatusCode.ERROR, stated(error)))
+            raise
+        finally:
+            span.end()
+
+    def done(self, name: str, parent: str | None, attributes: Mapping[str, Any], began: int) -> None:
+        """Something that began at this time (nanoseconds) has ended now."""
+        self._begin(name, parent, SpanKind.INTERNAL, {**attributes, **self._common}, began).end()
 
     @contextmanager
     def calling(self, call: ProviderCall, attempt: int) -> Iterator[None]:
@@ -124,9 +151,11 @@ class Tracing:
     def _begin(
         self, name: str, parent: str | None, kind: SpanKind, attributes: Mapping[str, Any], began: int | None = None
     ) -> Span:
-        context = _context(parent)
+        context, request = _context(parent), _context(telemetry.traceparent.get())
         inside = Context() if context is None else trace.set_span_in_context(NonRecordingSpan(context), Context())
-        return self._tracer.start_span(name, inside, kind, attributes, start_time=began)
+        elsewhere = request is not None and (context is None or context.trace_id != request.trace_id)
+        links = [Link(request)] if request is not None and elsewhere else []
+        return self._tracer.start_span(name, inside, kind, attributes, links, start_time=began)
 
 
 tracing: Final = Tracing()

@@ -58,6 +58,7 @@ class Pause:
         try:
             _signal(stopped, signal.SIGSTOP)
             async with asyncio.timeout(seconds):
+                await _stopped(stopped)
                 injection.felt = await _silent(stack, target)
                 await asyncio.Event().wait()  # until the time is over
         except TimeoutError:
@@ -96,6 +97,22 @@ def _family(pid: int) -> list[psutil.Process]:
         parent = psutil.Process(pid)
         return [parent, *parent.children(recursive=True)]
     return []
+
+
+async def _stopped(processes: Sequence[psutil.Process]) -> None:
+    """Wait until all of them stand still: for a moment after the signal another core may still answer."""
+    for process in processes:
+        while True:  # not `while _runs(process)`: there is no event to wait for
+            if not _runs(process):
+                break
+            await asyncio.sleep(0.01)
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _signal(processes: Sequence[psutil.Process], number: int) -> None:

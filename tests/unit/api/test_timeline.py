@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import httpx
@@ -131,6 +132,43 @@ async def test_a_call_that_is_still_open_shows_how_often_it_was_tried(postgres: 
         await payment.service_process.until("SELECT attempts FROM outbox", 1)
         (call,) = (await timeline(payment, "o1"))["calls"]
         assert (call["answer"], call["answered_at"], call["attempts"]) == (None, None, 1)
+
+
+async def test_who_waits_for_another_timeline_gets_it_with_the_commit(postgres: Server) -> None:
+    async with served("order", postgres.database("order")) as order:
+        order_id = (await order.place()).json()["order_id"]
+        first = await order.get(f"/timeline/{order_id}")
+        waiting = {**headers(), "If-None-Match": first.headers["etag"], "Prefer": "wait=30"}
+        later = asyncio.create_task(order.get(f"/timeline/{order_id}", waiting))
+        await until(lambda: order.service_process.engine.watcher.subscribed(order_id))
+        began = time.monotonic()
+        await order.do(CancelOrder(order_id, "CUSTOMER_REQUESTED"))
+        answer = await later
+        assert time.monotonic() - began < 1.5, "a poll told it, and not the commit"
+        assert answer.headers["etag"] != first.headers["etag"]
+        assert ("OrderCancelled", "event") in told(answer.json(), "kind")
+
+
+async def test_a_timeline_that_stays_as_it_is_is_not_sent_again(postgres: Server) -> None:
+    async with served("order", postgres.database("order")) as order:
+        order_id = (await order.place()).json()["order_id"]
+        known = {"If-None-Match": (await order.get(f"/timeline/{order_id}")).headers["etag"]}
+        for more in ({}, {"Prefer": "wait=1"}):
+            same = await order.get(f"/timeline/{order_id}", {**headers(), **known, **more})
+            assert (same.status_code, same.content) == (304, b"")
+        assert not order.service_process.engine.watcher.subscribed(order_id)
+
+
+async def test_who_waits_for_an_order_that_comes_gets_it_and_nobody_elses(postgres: Server) -> None:
+    async with served("payment", postgres.database("payment"), streams_per_customer=1) as payment:
+        waits = {"If-None-Match": '"0"', "Prefer": "wait=30"}
+        later = asyncio.create_task(payment.get("/timeline/o1", {**ADMIN, **waits}))
+        await until(lambda: payment.service_process.engine.watcher.subscribed("o1"))
+        problem(await payment.get("/timeline/o1", {**ADMIN, **waits}), 429, "too_many_streams")
+        await payment.do(AuthorizePayment("o1", basket()))
+        assert (await later).status_code == 200
+        stranger = {**headers("mallory"), **waits, "Prefer": "wait=1"}
+        problem(await payment.get("/timeline/o1", stranger), 404, "not_found")
 
 
 async def test_activity_is_the_operators(postgres: Server) -> None:

@@ -55,6 +55,10 @@ def changed(path: str, value: Any) -> Any:
     return document
 
 
+def test_all_faults_have_a_short_title() -> None:
+    assert of_faults(tuple(MODULES)).title == "every fault under load"
+
+
 def test_an_experiment_is_read_with_all_that_it_says() -> None:
     experiment = parse(yaml.safe_load(TEXT), "mine.yaml")
     assert (experiment.title, experiment.description) == ("Payment dies", "And is back soon.")

@@ -4,16 +4,24 @@ from pathlib import Path
 
 import pytest
 
+from loadtests.bench.publish import data
+from loadtests.bench.storage import read as bench
+from loadtests.bench.summary import summarize
 from sagakit.modes import MODES
 from tests.chaos.faults import MODULES
-from tests.chaos.settings import USUAL, experiments, read
+from tests.chaos.settings import DRAINABLE, USUAL, experiments, read
 
 
 def test_without_settings_the_usual_faults_break_the_default_mode() -> None:
     settings = read({})
     assert settings.faults == tuple(USUAL.split(","))
     assert settings.modes == ("temporal-orchestration",)
-    assert (settings.duration, settings.rate, settings.seed, settings.running) == (60.0, 5.0, 1, None)
+    assert (settings.duration, settings.rate_in("temporal-orchestration"), settings.seed, settings.running) == (
+        60.0,
+        5.0,
+        1,
+        None,
+    )
 
 
 def test_all_names_every_fault_and_every_mode() -> None:
@@ -78,3 +86,19 @@ def test_the_command_repeats_a_run_of_one_mode() -> None:
 
 def test_the_command_that_repeats_a_run_with_all_faults_is_short() -> None:
     assert "FAULTS=all MODES=pubsub-choreography" in read({"FAULTS": "all"}).command("pubsub-choreography")
+
+
+def test_the_rate_of_a_mode_leaves_room_to_drain_what_an_outage_has_left() -> None:
+    """By the capacity that docs/scaling.md shows, for its machine, which has two cores."""
+    for one in summarize(bench(data("bench"))):
+        carried = 2 * 1000 / one.cpu.median
+        rate = read({}).rate_in(one.label)
+        assert rate <= DRAINABLE * carried, f"{one.label} carries {carried:.1f} orders/s"
+
+
+def test_a_rate_above_what_a_mode_can_drain_is_used_and_said() -> None:
+    settings = read({"RATE": "5"})
+    assert settings.rate_in("temporal-choreography") == 5.0
+    assert "more than temporal-choreography can drain" in settings.too_fast("temporal-choreography", 5.0)
+    assert not settings.too_fast("temporal-choreography", 2.5)
+    assert not settings.too_fast("kafka-choreography", 5.0)

@@ -1,5 +1,7 @@
 """A reader of a snapshot in memory: its rows as values, and as the lines that COPY would send of them."""
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,7 +9,7 @@ from typing import Any
 from checkout_audit.ledger import Ledger
 from checkout_audit.rows import Records, subject_of
 from checkout_audit.snapshot import ClientObservation, Snapshot
-from checkout_audit.sources import SOURCES, Bundle, Source, gathered
+from checkout_audit.sources import CELL, ROW, SOURCES, Bundle, Source, gathered
 from checkout_audit.tables import Among, Subjects
 from tests.unit.checkout_audit.filled import rows_of
 
@@ -72,23 +74,33 @@ class Copied:
 
 def lines(source: Source, snapshot: Snapshot) -> list[str]:
     """What COPY sends for the statement of this source."""
-    names = source.columns()
-    ordered = sorted(rows_of(source.service, source.table.name, snapshot), key=lambda row: str(row[source.key]))
+    rows = sorted(rows_of(source.service, source.table.name, snapshot), key=lambda row: row[source.order or source.key])
+    whose: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        whose[row[source.key].partition("/")[0], 0 if source.time else number].append(row)
     return [
-        "".join(f"\\\\x{_number(row[name]):016x}\t" for name in source.numbers)
-        + "\t".join(_cell(row[name]) for name in names)
+        f"{_escaped(subject)}\t{_times(source, mine)}\t"
+        + _escaped(ROW.decode().join(_row(source, row) for row in mine))
         + "\n"
-        for row in ordered
+        for (subject, _), mine in whose.items()
     ]
 
 
-def _number(value: Any) -> int:
-    return value if isinstance(value, int) else (value - _EPOCH) // timedelta(microseconds=1)
+def _times(source: Source, rows: Sequence[Mapping[str, Any]]) -> str:
+    since = [(row[source.time] - _EPOCH) // timedelta(microseconds=1) for row in rows if source.time]
+    return f"\\\\x{''.join(f'{one:016x}' for one in since)}" if since else ""
+
+
+def _row(source: Source, row: Mapping[str, Any]) -> str:
+    unknown = "".join(_cell(row[name] is None)[0] for name in source.nullable())
+    return CELL.decode().join([unknown, *(_cell(row[name]) for name in source.columns())])
 
 
 def _cell(value: Any) -> str:
     if value is None:
-        return "\\N"
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    return str(value).replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")

@@ -13,12 +13,15 @@ from checkout.messages import SERVICES
 from checkout_audit import loading
 from checkout_audit.audit import AuditOptions, examine
 from checkout_audit.drain import drain
+from checkout_audit.errors import Unreachable
 from checkout_audit.ledger import Ledger
-from checkout_audit.loading import connections, load
+from checkout_audit.loading import Reader, connections, load, ranges
 from checkout_audit.report import judge
 from checkout_audit.rows import DeadLetterRow, OutboxRow
 from checkout_audit.snapshot import Snapshot
+from checkout_audit.streaming import Stream
 from checkout_audit.target import Target
+from checkout_audit.workers import judge_side_by_side
 from tests.postgres import Server
 from tests.unit.checkout_audit.edits import add_row, order
 from tests.unit.checkout_audit.filled import ENTITIES, fill, run_sql
@@ -79,13 +82,15 @@ class Instant(Target):
         return sandbox(self._clean)  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("slice_size", [1, 4, 1000])
+@pytest.mark.parametrize(("slice_size", "processes"), [(1, 2), (4, 1), (1000, 1)])
 async def test_slices_and_the_whole_give_the_same_verdict(
-    slice_size: int, urls: Mapping[str, str], clean: Snapshot
+    slice_size: int, processes: int, urls: Mapping[str, str], clean: Snapshot
 ) -> None:
     await fill(urls, clean)
-    target = Instant(urls, clean)
-    report = await examine(target, AuditOptions(clean.history, slice_size=slice_size), wait=5)
+    target, progress = Instant(urls, clean), list[tuple[int, int]]()
+    options = AuditOptions(clean.history, slice_size=slice_size, processes=processes)
+    report = await examine(target, options, wait=5, on_slice=lambda done, total: progress.append((done, total)))
+    assert progress[-1][0] == progress[-1][1] >= processes
     assert [finding.violations for finding in report.findings] == [[]] * 10
     at_once = judge(clean)
     assert report.tally == at_once.tally
@@ -103,8 +108,26 @@ async def test_defects_in_the_databases_are_found(urls: Mapping[str, str], clean
     await run_sql(urls["order"], "DELETE FROM orders WHERE order_id = 'instant'")
     report = await examine(Instant(urls, clean), wait=5)
     assert report.violated == {1, 3, 7, 8, 9}
+    side_by_side = await examine(Instant(urls, clean), AuditOptions(slice_size=1, processes=2), wait=5)
+    assert [(one.violated, set(one.violations)) for one in side_by_side.findings] == [
+        (one.violated, set(one.violations)) for one in report.findings
+    ]
+
+
+async def test_a_process_that_cannot_read_leaves_no_verdict(urls: Mapping[str, str], clean: Snapshot) -> None:
+    await fill(urls, clean)
+    async with connections(urls) as at:
+        stream = Stream(Reader(at, sandbox(clean)))
+        past = dict.fromkeys(SERVICES, "00000003-0000001B-1")
+        with pytest.raises(Unreachable, match="a process of the audit failed"):
+            judge_side_by_side(stream, urls, past, ranges(10, 1), 2, lambda done, total: None)
+
+
+async def test_dead_letters_that_are_accounted_for_are_no_violation(urls: Mapping[str, str], clean: Snapshot) -> None:
+    poisoned = add_row("order", "dead_letters", DeadLetterRow("f00", "poison", NOW))(clean)
+    await fill(urls, poisoned)
     accounted = await examine(Instant(urls, clean), AuditOptions(accounted=frozenset({"f00"})), wait=5)
-    assert accounted.violated == {1, 3, 7, 9}
+    assert accounted.consistent
 
 
 async def test_only_what_changed_since_is_checked_but_stock_and_keys_for_all(

@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from html.parser import HTMLParser
 from typing import Any
 
 import httpx
@@ -16,7 +17,22 @@ from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 Services = Callable[[httpx.Request], httpx.Response]
 CODE = "c" * 32
-PORTS = {8001: "order", 8002: "payment", 8003: "inventory", 8004: "shipping", 8005: "provider"}
+PORTS = {8001: "order", 8002: "payment", 8003: "inventory", 8004: "shipping", 8005: "provider", 8006: "auditor"}
+TOXIPROXY = "http://127.0.0.1:8474"
+PORTS[8474] = "toxiproxy"
+VERDICT = {
+    "consistent": False,
+    "judged": [2, 3, 4],
+    "violations": [{"number": 4, "name": "cancelled is undone", "what": "stock is held"}],
+}
+FINDING = {"number": 4, "name": "cancelled is undone", "meaning": "CANCELLED if and only if nothing is held"}
+AUDIT = {
+    **{"consistent": False, "vacuous": False, "drained": True, "seconds": 1.5, "notes": ["a note"]},
+    "counts": {"orders": {"CANCELLED": 3}},
+    "invariants": [
+        {**FINDING, "judged": True, "checked": 3, "violations": 1, "found": [{"subject": "o1", "what": "held"}]}
+    ],
+}
 
 
 def tokens(customer: str = "alice") -> dict[str, str]:
@@ -48,12 +64,16 @@ class Played:
             return httpx.Response(200, json={"status": "ready"})
         if path == "/metrics":
             return httpx.Response(200, text='saga_commands_total{name="PlaceOrder",outcome="OrderPlaced"} 3.0\n')
+        if service == "toxiproxy":
+            return self._proxy(request.method, path)
         if "authorization" not in request.headers:
             return refusal(401, "unauthenticated")
         return self._answer(service, request.method, path)
 
     def _answer(self, service: str, method: str, path: str) -> httpx.Response:
         order_id = self.order["order_id"]
+        if service == "auditor":
+            return httpx.Response(200, json=AUDIT if path == "/audit" else VERDICT)
         if path == f"/timeline/{order_id}":
             return httpx.Response(200, json=self.example["timelines"][service])
         if path == "/orders" and method == "POST":
@@ -71,6 +91,35 @@ class Played:
             return httpx.Response(200, json={"set": [], "messages": None, "fired": {}})
         return refusal(404, "not_found")
 
+    def _proxy(self, method: str, path: str) -> httpx.Response:
+        slow = {"name": "slow", "type": "latency"}
+        proxy = {"name": "payment.provider", "enabled": True, "toxics": [slow]}
+        return httpx.Response(200, json={"payment.provider": proxy} if path == "/proxies" else proxy)
+
+
+class Links(HTMLParser):
+    """What a page loads or runs."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.inline: list[str] = []
+        self._script = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self._script = tag == "script" and "src" not in given
+        if tag in ("script", "img") or (tag == "link" and given.get("rel") != "prev"):
+            self.loaded += [url for name in ("src", "href") if (url := given.get(name))]
+        self.inline += [name for name in given if name.startswith("on") or name.startswith("hx-on") or name == "style"]
+        if tag == "style":
+            self.inline.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if self._script and data.strip():
+            self.inline.append("script")
+
 
 def refusal(status: int, code: str) -> httpx.Response:
     return httpx.Response(status, json={"code": code, "detail": f"refused: {code}", "status": status})
@@ -86,8 +135,8 @@ def csrf(page: httpx.Response) -> str:
 async def application(services: Services, **settings: Any) -> AsyncIterator[FastAPI]:
     """The console itself."""
     mode = services.order["mode"] if isinstance(services, Played) else "kafka-choreography"
-    given: dict[str, Any] = {"coordination_mode": mode, "http_port": 8000, "fault_injection": True}
-    app, upstream = build(Settings(token_public_keys=PUBLIC_KEY, **given, **settings), httpx.MockTransport(services))
+    given: dict[str, Any] = {"coordination_mode": mode, "http_port": 8000, "fault_injection": True, **settings}
+    app, upstream = build(Settings(token_public_keys=PUBLIC_KEY, **given), httpx.MockTransport(services))
     async with upstream:
         yield app
 

@@ -1,5 +1,8 @@
 """The small pure parts of the console: words, numbers, the map, the tour, exports, the basket."""
 
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -7,10 +10,11 @@ import pytest
 from starlette.requests import Request
 
 from console_service import words
+from console_service.acts import HEAL, Act, Acts
 from console_service.diagram import build
 from console_service.drawing import Options, draw
 from console_service.examples import EXAMPLES, example
-from console_service.exports import as_mermaid
+from console_service.exports import as_json, as_mermaid
 from console_service.map import draw_map, flows
 from console_service.metrics import totals
 from console_service.protocol import mode_view
@@ -19,12 +23,17 @@ from console_service.session import BASKET_MAX, Sessions
 from console_service.tour import STEPS, done
 from sagakit.modes import MODES
 
+START = datetime(2026, 11, 26, 9, 0, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
 METRICS = """# HELP saga_commands_total Commands handled
 saga_commands_total{name="PlaceOrder",outcome="OrderPlaced"} 3.0
 saga_commands_total{name="RecordStockSettled",outcome="OrderCompleted"} 2.0
 saga_commands_created{name="PlaceOrder",outcome="OrderPlaced"} 1.7e+09
 saga_transaction_seconds_count 4.0
 saga_transaction_seconds_sum 0.5
+saga_outbox_rows{kind="message"} 3.0
+saga_outbox_rows{kind="call"} 1.0
+saga_delivery_lag_seconds 0.25
 """
 
 
@@ -53,6 +62,7 @@ def test_the_numbers_of_a_service_are_sums_over_its_metrics() -> None:
     found = totals(METRICS)
     assert (found["commands"], found["placed"], found["completed"], found["cancelled"]) == (5, 3, 2, 0)
     assert (found["transactions"], found["seconds"]) == (4, 0.5)
+    assert (found["waiting"], found["lag"]) == (4, 0.25)
     assert set(totals("").values()) == {0.0}
 
 
@@ -63,17 +73,51 @@ def test_the_map_shows_who_hears_whom_in_the_mode(name: str) -> None:
     participants = {("inventory", "payment"), ("payment", "shipping")}
     assert participants <= pairs if mode.choreography else not participants & pairs
     assert {("order", "inventory"), ("inventory", "order")} <= pairs
-    assert mode.transport in draw_map(mode)
+    picture = draw_map(mode)
+    assert mode.transport in picture
+    assert picture.count("data-waiting") == 4
+    assert picture.count("data-lag") == (0 if mode.transport == "Temporal" else 4)
 
 
 def test_the_tour_has_seven_steps_and_notices_what_orders_show() -> None:
-    orders = [
-        {"status": "COMPLETED", "cancellation_reason": None},
-        {"status": "CANCELLED", "cancellation_reason": "TIMED_OUT"},
-    ]
+    at = START.isoformat()
+    completed = {"status": "COMPLETED", "cancellation_reason": None, "created_at": at}
+    late = {"status": "CANCELLED", "cancellation_reason": "TIMED_OUT", "created_at": at}
+    killed, copied = (Act(START - SECOND, kind, "payment", "") for kind in ("kill", "duplicated"))
     assert len(STEPS) == 7
-    assert done(orders) == {"place", "deadline"}
+    assert done([completed, late]) == {"place", "deadline"}
+    assert done([completed], [killed, copied]) == {"place", "kill", "duplicate"}
+    assert done([completed], [Act(START + SECOND, "kill", "payment", "")]) == {"place"}, "it was killed afterwards"
+    assert done([late], [killed]) == {"deadline"}, "the order did not complete"
     assert done([]) == frozenset()
+
+
+def test_a_saga_shows_what_was_broken_when_it_began_and_what_happened_until_its_end() -> None:
+    told = {-700: "long ago", -60: "healed since", -50: HEAL, -9: "in force", 3: "meanwhile", 12: "afterwards"}
+    acts = Acts(iter(START + second * SECOND for second in told).__next__)
+    for kind in told.values():
+        acts.add(kind, "payment", kind)
+    assert [act.kind for act in acts.concerning(START, START + 10 * SECOND)] == ["in force", "meanwhile"]
+    assert [act.kind for act in acts.concerning(START, None)] == ["in force", "meanwhile", "afterwards"]
+    assert [act.kind for act in acts.latest(2)] == ["afterwards", "meanwhile"]
+
+
+def test_what_was_broken_is_drawn_at_its_time_and_exported() -> None:
+    diagram = of_example(example("kafka-choreography.completed")).diagram
+    assert diagram.started_at is not None
+    steps = list(diagram.steps)
+    acts = (
+        Act(diagram.started_at - SECOND, "kill", "payment", "kill at <after-commit>"),
+        Act(steps[3].at, HEAL, "everything", "healed"),
+        Act(steps[-1].at + SECOND, "down", "the providers", "each fails"),
+    )
+    broken = replace(diagram, acts=acts)
+    picture = draw(broken)
+    assert picture.count('<g class="act"') == 3
+    assert "payment: kill at &lt;after-commit&gt;, before the order" in picture
+    assert [f'data-row="{row}"' in picture for row in (0, 3, len(steps) - 1)] == [True] * 3
+    assert [act["what"] for act in json.loads(as_json(broken))["acts"]] == [act.what for act in acts]
+    assert "Note over order,shipping: everything: healed" in as_mermaid(broken)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

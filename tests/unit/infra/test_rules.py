@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from quartet_stack.docker import environment
+from quartet_stack.docker.compose import COMPOSE_FILE
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY, layout
 from quartet_stack.servers import prometheus
@@ -72,6 +74,29 @@ def test_a_wrong_rule_is_found(promtool: Path, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path / "tests", capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     assert "OrdersDoNotSettle" in done.stdout + done.stderr
+
+
+def test_spans_reach_tempo_and_grafana_knows_where_everything_is() -> None:
+    collector = yaml.safe_load((FOLDER / "collector.yml").read_text())
+    tempo = yaml.safe_load((FOLDER / "tempo.yml").read_text())
+    port = environment.COLLECTOR.rpartition(":")[2]
+    for receiver in (collector["receivers"]["otlp"], tempo["distributor"]["receivers"]["otlp"]):
+        assert receiver["protocols"]["http"]["endpoint"] == f"0.0.0.0:{port}"
+    assert collector["exporters"]["otlphttp"]["endpoint"] == f"http://tempo:{port}"
+    assert collector["service"]["pipelines"]["traces"]["exporters"] == ["otlphttp"]
+    given = yaml.safe_load((FOLDER / "grafana" / "provisioning" / "datasources" / "prometheus.yml").read_text())
+    sources = {one["uid"]: one for one in given["datasources"]}
+    assert sources["tempo"]["url"] == f"http://tempo:{tempo['server']['http_listen_port']}"
+    assert sources["prometheus"]["jsonData"]["exemplarTraceIdDestinations"][0]["datasourceUid"] == "tempo"
+    compose = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
+    shown = {name for name, one in compose.items() if one.get("profiles") == ["observability"]}
+    assert shown == {"prometheus", "collector", "tempo", "grafana"}
+    for name in shown:
+        mounted = (volume.split(":") for volume in compose[name]["volumes"])
+        paths = {target: REPOSITORY / source for source, target, *_ in mounted if source.startswith("./")}
+        assert all(path.exists() for path in paths.values())
+        words = " ".join(map(str, compose[name].get("command", ())))
+        assert all(file in words for file in paths if file.endswith(".yml"))
 
 
 def test_the_configuration_is_valid(promtool: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from quartet_stack.commands import lifecycle
-from quartet_stack.docker import choice, compose, containers, environment
+from quartet_stack.docker import choice, containers, environment
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.secrets_store import load_or_create
@@ -147,7 +147,7 @@ def test_data_in_volumes_are_not_forgotten_while_the_engine_does_not_answer(
 
 
 def test_compose_accepts_its_file_for_every_mode(tmp_path: Path) -> None:
-    """Runs if the command is installed; needs no engine."""
+    """Runs if the command is installed; needs no engine. With what shows metrics and traces."""
     if choice.answer("compose", "version", "--short") == "":
         pytest.skip("docker compose is not installed")
     from sagakit.modes import MODES
@@ -155,9 +155,9 @@ def test_compose_accepts_its_file_for_every_mode(tmp_path: Path) -> None:
     for mode in MODES:
         if MODES[mode].substrate not in environment.BROKERS:
             continue
-        environment.prepare(settings(tmp_path, COORDINATION_MODE=mode))
+        prepared = environment.prepare(settings(tmp_path, COORDINATION_MODE=mode, OBSERVABILITY="1"))
         done = subprocess.run(
-            [*compose.Compose(Layout(tmp_path), [mode])._words, "config", "--quiet"],
+            [*prepared._words, "config", "--quiet"],
             capture_output=True,
             text=True,
             check=False,
@@ -177,3 +177,11 @@ def test_plain_compose_means_the_default_stack_unless_the_user_says_otherwise(tm
     link.write_text("COMPOSE_PROFILES=mine\n")
     environment.link_env_file(place, tmp_path)
     assert link.read_text() == "COMPOSE_PROFILES=mine\n"
+
+
+def test_observability_starts_what_shows_metrics_and_traces_and_sends_spans_there(tmp_path: Path) -> None:
+    for wanted, endpoint in (("0", None), ("1", environment.COLLECTOR)):
+        chosen = settings(tmp_path, COORDINATION_MODE="kafka", OBSERVABILITY=wanted)
+        values = environment.variables(chosen, environment.stack_secrets(chosen))
+        assert ("observability" in values["COMPOSE_PROFILES"].split(",")) == (wanted == "1")
+        assert values.get("OTEL_EXPORTER_OTLP_ENDPOINT") == endpoint

@@ -3,9 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
+from loadtests.bench.parts import PARTS
+from loadtests.bench.peers.names import PEERS
 from loadtests.bench.plan import BenchPlan
-from loadtests.bench.record import VERSION, Disturbance, Door, Log, Machine, Record, Run, Seen, Usage
+from loadtests.bench.record import VERSION, Disturbance, Door, Kill, Log, Machine, Record, Run, Seen, Step, Usage
+from loadtests.bench.turns import Turn
 from quartet_stack.settings import SERVICES
+from sagakit.modes import MODES
 
 KAFKA = "kafka-choreography"
 PLAN = BenchPlan(
@@ -73,3 +77,39 @@ def bench(*runs: Run) -> Record:
     """A whole bench of the modes of these runs, three of each."""
     modes = tuple(dict.fromkeys(one.mode for one in runs))
     return replace(record(*runs), plan=replace(PLAN, modes=modes))
+
+
+def every_part(**changes: Any) -> Record:
+    """A bench of all modes with every part and peer, in which the modes differ in a way that is easy to see."""
+    plan = replace(PLAN, modes=tuple(MODES), rates=(2.0, 5.0, 8.0), parts=tuple(PARTS), peers=tuple(PEERS))
+    return replace(record(*(_of_turn(plan, turn) for turn in plan.turns())), plan=plan, kills=KILLS, **changes)
+
+
+KILLS = tuple(Kill(KAFKA, name, number, 0.5 * number, number, 2.0 * number) for name in SERVICES for number in (1, 2))
+
+
+def _of_turn(plan: BenchPlan, turn: Turn) -> Run:
+    """A run whose latency grows with the rate, and whose limit is 40 orders/s times the place of its mode."""
+    place = 1 + [*plan.modes, *plan.peers].index(turn.mode)
+    slow = (1 + turn.rate / 10) * (1 + turn.number / 20) * place
+
+    def seen(factor: float) -> Seen:
+        return Seen(100, 0, 0, turn.rate, 20 * factor, 40 * factor, 60 * factor)
+
+    figures = {
+        "saturation": {"saturation": 40.0 * place},
+        "cold-start": {"ready_seconds": 8.0 + place, "first_order_seconds": 9.0 + place},
+        "dead-service": {"recovery_seconds": 1.5 * place},
+        "backlog": {"backlog_orders": 10_000.0, "drain_seconds": 10.0 * place, "drained_per_second": 1000.0 / place},
+    }.get(turn.part, {})
+    steps = [Step(rate * place, seen(rate / 8 * place), rate <= 40) for rate in (10.0, 26.0, 40.0, 64.0)]
+    return run(
+        mode=turn.mode,
+        number=turn.number,
+        offered=turn.rate,
+        part=turn.part,
+        seen=seen(slow),
+        figures=figures,
+        steps=tuple(steps) if turn.part == "saturation" else (),
+        load=Usage(20.0, dict.fromkeys(PROGRAMS, 200.0 + 100.0 * place)),
+    )

@@ -7,7 +7,7 @@ import pytest
 
 from loadtests.bench import capacity
 from loadtests.bench.capacity import commits, instances, need, processes
-from loadtests.bench.record import write
+from loadtests.bench.storage import write
 from loadtests.bench.summary import Service, summarize
 from tests.unit.loadtests.benches import record
 

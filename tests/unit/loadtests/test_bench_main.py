@@ -10,8 +10,10 @@ import pytest
 
 from loadtests.bench import __main__ as command
 from loadtests.bench import run as module
-from loadtests.bench.plan import BenchPlan, Turn
-from loadtests.bench.record import Disturbance, Run, read, write
+from loadtests.bench.plan import BenchPlan
+from loadtests.bench.record import Disturbance, Run
+from loadtests.bench.storage import read, write
+from loadtests.bench.turns import Turn
 from quartet_stack.errors import StackError
 from tests.unit.loadtests.benches import MACHINE, run
 
@@ -36,11 +38,11 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
     """A bench of two runs each of two modes, in its own folder."""
     scene = Stage(tmp_path / "report", [], good)
 
-    class Bench(module.Bench):
-        def run(self, turn: Turn, target: Path) -> Run:
-            scene.made.append(f"{turn.name}/{target.name}")
-            return scene.plays(turn, target)
+    def probe(bench: object, turn: Turn, target: Path) -> Run:
+        scene.made.append(f"{turn.name}/{target.name}")
+        return scene.plays(turn, target)
 
+    class Bench(module.Bench):
         def postgresql(self) -> str:
             return "15.18"
 
@@ -49,6 +51,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
         yield
 
     monkeypatch.setattr(command, "Bench", Bench)
+    monkeypatch.setattr(command, "probe", probe)
     monkeypatch.setattr(command, "_own_stack", no_stack)
     monkeypatch.setattr(command, "commit", lambda: "0123456789ab")
     for name, value in {
@@ -178,6 +181,7 @@ def test_a_wrong_setting_is_told_in_one_line(
 
 def test_the_time_that_is_left_is_estimated_from_the_runs_of_this_call() -> None:
     chosen: BenchPlan = command.plan({"QUICK": "1"})
-    assert command._left(chosen, 24, 0, 0.0) == "about 13 min left"
-    assert command._left(chosen, 10, 5, 150.0) == "about 5 min left"
-    assert command._left(chosen, 0, 5, 150.0) == "none left"
+    turns = chosen.turns()
+    assert command._left(chosen, turns, 0, 0.0) == "about 13 min left"
+    assert command._left(chosen, turns, 12, 2 * chosen.estimate(turns[:12])) == "about 13 min left"
+    assert command._left(chosen, turns, 24, 150.0) == "none left"

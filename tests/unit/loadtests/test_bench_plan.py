@@ -2,6 +2,7 @@
 
 import pytest
 
+from loadtests.bench.parts import PARTS
 from loadtests.bench.plan import command, plan, stack_settings
 from quartet_stack.errors import StackError
 from quartet_stack.settings import PORTS, resolve
@@ -45,15 +46,44 @@ def test_a_preset_changes_the_defaults_and_a_given_setting_counts_more() -> None
     assert (full.runs, len(full.rates)) == (5, 3)
 
 
-def test_the_presets_fit_into_their_time_if_a_run_needs_what_the_estimate_says() -> None:
-    """Besides its load, a run takes 20 s at most: start, counters, drain, audit."""
-
+def test_the_presets_fit_into_their_time_if_a_run_takes_what_the_estimate_says() -> None:
     def minutes(preset: str) -> float:
         one = plan({preset: "1"})
-        return len(one.turns()) * (20 + one.warmup + one.idle + one.settle + one.duration) / 60
+        return one.estimate(one.turns()) / 60
 
     assert minutes("QUICK") < 15
     assert minutes("FULL") < 150
+
+
+def test_a_visit_has_all_parts_of_a_mode_in_a_row_those_that_disturb_most_last() -> None:
+    chosen = plan({"FULL": "1", "MODES": "kafka,temporal", "PEERS": "none"})
+    first = [turn for turn in chosen.turns() if turn.number == 1]
+    for mode in chosen.modes:
+        visit = [turn for turn in first if turn.mode == mode]
+        at = first.index(visit[0])
+        assert first[at : at + len(visit)] == visit
+        assert list(dict.fromkeys(turn.part for turn in visit)) == list(PARTS)
+        assert sorted(turn.rate for turn in visit if turn.part == "steady") == [2.0, 5.0, 8.0]
+    assert {turn.rate for turn in first if turn.part != "steady"} == {5.0}
+    assert {turn.part for turn in chosen.turns() if turn.number == 5} == {"steady"}
+
+
+def test_costly_parts_are_measured_in_one_mode_of_each_transport() -> None:
+    chosen = plan({"PARTS": "failing-10, backlog", "RUNS": "1"})
+    assert {turn.mode for turn in chosen.turns()} == {
+        "temporal-orchestration",
+        "kafka-choreography",
+        "sns-sqs-choreography",
+        "pubsub-choreography",
+    }
+
+
+def test_every_round_has_every_peer_at_the_middle_rate_among_the_modes() -> None:
+    chosen = plan({"FULL": "1", "PEERS": "celery,alone"})
+    assert chosen.peers == ("alone", "celery")
+    turns = [turn for turn in chosen.turns() if turn.part == "peer"]
+    assert [turn.number for turn in turns if turn.mode == "celery"] == [1, 2, 3, 4, 5]
+    assert {turn.rate for turn in turns} == {5.0}
 
 
 def test_the_command_names_what_was_set() -> None:
@@ -93,6 +123,11 @@ def test_what_does_not_go_together_is_refused(environ: dict[str, str], said: str
         ("FOREIGN_MAX", "-1", "0 or more"),
         ("SEED", "x", "whole number"),
         ("PROVIDERS", "paypal", "sandbox, instant"),
+        ("PARTS", "steady,warp", "cold-start"),
+        ("PEERS", "camel", "faststream"),
+        ("STEP", "0", "1 or more"),
+        ("OBJECTIVE", "fast", "number"),
+        ("BACKLOG", "0", "1 or more"),
         ("BENCH_PORT_OFFSET", "70000", "65535"),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.bench import publish
 from loadtests.bench.publish import NAMES, PAGE, data, rewritten, sections
-from loadtests.bench.record import read, write
+from loadtests.bench.storage import read, write
 from sagakit.modes import MODES
 from tests.unit.loadtests.benches import record
 

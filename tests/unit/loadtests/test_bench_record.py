@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from loadtests.bench.files import write_csv
-from loadtests.bench.record import LATE, BadRecord, Discarded, Disturbance, Door, Log, Seen, read, write
+from loadtests.bench.record import LATE, Discarded, Disturbance, Door, Log, Seen
 from loadtests.bench.report import headline, page
+from loadtests.bench.storage import BadRecord, read, write
 from loadtests.bench.summary import Spread, summarize
 from loadtests.bench.tables import Table, figure, latency, ranged
 from tests.unit.loadtests.benches import record, run

@@ -35,6 +35,16 @@ def test_the_end_of_an_order_and_its_time_from_its_arrival(lines: list[Any], end
     assert sights([BEGAN, *lines]) == [Sight(10.0, end, ms)]  # type: ignore[arg-type]
 
 
+def test_an_order_that_must_be_refused_is_right_when_it_is_and_only_then() -> None:
+    declined = {**BEGAN, "kind": "declined"}
+    refused = {**ended("ok", "CANCELLED", cancellation_reason="PAYMENT_DECLINED"), "kind": "declined"}
+    assert sights([declined, refused]) == [Sight(10.0, "completed", 500.0)]
+    sold_out = {**ended("ok", "CANCELLED", cancellation_reason="OUT_OF_STOCK"), "kind": "declined"}
+    assert sights([declined, sold_out]) == [Sight(10.0, "failed", LATE)]
+    charged = {**ended("ok", "COMPLETED"), "kind": "declined"}
+    assert sights([declined, charged])[0].end != "completed"
+
+
 def test_lines_of_other_kinds_say_nothing_about_orders() -> None:
     assert sights([{"type": "ready", "mono": 1.0}, {"type": "fault", "mono": 2.0}]) == []
 

@@ -65,12 +65,12 @@ async def test_what_refuses_is_away_with_its_reason_until_it_answers_again() -> 
     broker, provider = Thing(), Thing()
     async with watched(kafka=broker, provider=provider) as (dependencies, metrics):
         await until(lambda: not dependencies.away())
-        assert b'dependency_up{name="kafka"} 1.0' in metrics.exposition()
+        assert b'dependency_up{name="kafka"} 1.0' in metrics.exposition()[0]
         broker.error = ConnectionRefusedError(111, "refused")
         await until(dependencies.away)
         assert dependencies.away() == {"kafka": "ConnectionRefusedError: Connection refused"}
-        assert b'dependency_up{name="kafka"} 0.0' in metrics.exposition()
-        assert b'dependency_up{name="provider"} 1.0' in metrics.exposition()
+        assert b'dependency_up{name="kafka"} 0.0' in metrics.exposition()[0]
+        assert b'dependency_up{name="provider"} 1.0' in metrics.exposition()[0]
         broker.error = None
         await until(lambda: not dependencies.away())
 

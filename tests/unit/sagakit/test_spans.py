@@ -1,15 +1,26 @@
 """Spans as lines of a file."""
 
+import gzip
 import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.trace import Link
 
-from sagakit.app.spans import FileExporter
+from sagakit.app.spans import FileExporter, export_spans
+from sagakit.settings import Settings
+from sagakit.tracing import tracing
+from tests.keys import PUBLIC_KEY
 
 
 def provider(exporter: FileExporter) -> TracerProvider:
@@ -53,3 +64,58 @@ def test_probes_and_scrapes_are_left_out_and_a_full_file_is_put_aside(tmp_path: 
 
 def test_a_folder_that_cannot_be_written_is_a_failure_and_no_error(tmp_path: Path) -> None:
     assert FileExporter(tmp_path / "none" / "order.jsonl").export([]) is SpanExportResult.FAILURE
+
+
+@contextmanager
+def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
+    """A collector on a port of its own; yields its URL and what it has got."""
+    got: list[ExportTraceServiceRequest] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+            assert self.path == "/v1/traces"
+            got.append(ExportTraceServiceRequest.FromString(body))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", got
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_collector_gets_the_spans_over_otlp_and_the_folder_has_them_too(tmp_path: Path) -> None:
+    settings = {
+        "token_public_keys": PUBLIC_KEY,
+        "coordination_mode": "kafka-choreography",
+        "trace_folder": str(tmp_path),
+    }
+    with collector() as (url, got):
+        made = export_spans(Settings(service="order", otel_exporter_otlp_endpoint=url, **settings), "kafka")
+        try:
+            made.get_tracer("test").start_span("PlaceOrder").end()
+            made.get_tracer("test").start_span("GET /metrics").end()
+        finally:
+            tracing.stop()
+            made.shutdown()
+    (sent,) = [spans for request in got for spans in request.resource_spans]
+    about = {one.key: one.value.string_value for one in sent.resource.attributes}
+    assert (about["service.name"], about["quartet.mode"]) == ("order", "kafka-choreography")
+    assert [span.name for scope in sent.scope_spans for span in scope.spans] == ["PlaceOrder"]
+    assert [line["name"] for line in lines(tmp_path / "order.jsonl")] == ["PlaceOrder"]
+
+
+def test_without_a_collector_neither_the_sdk_nor_the_exporter_is_imported() -> None:
+    code = "import sys, order_service.main; print([name for name in sys.modules if 'opentelemetry.exporter' in name])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

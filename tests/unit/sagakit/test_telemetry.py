@@ -210,5 +210,14 @@ def test_redact_keeps_what_is_no_secret() -> None:
 def test_two_services_in_one_process_keep_their_metrics_apart() -> None:
     one, two = Metrics(), Metrics()
     one.commands.labels("PlaceOrder", "ok").inc()
-    assert b'saga_commands_total{name="PlaceOrder",outcome="ok"} 1.0' in one.exposition()
-    assert b'name="PlaceOrder"' not in two.exposition()
+    assert b'saga_commands_total{name="PlaceOrder",outcome="ok"} 1.0' in one.exposition()[0]
+    assert b'name="PlaceOrder"' not in two.exposition()[0]
+
+
+def test_whoever_accepts_openmetrics_gets_it_and_all_others_prometheus_text() -> None:
+    metrics = Metrics()
+    content, media_type = metrics.exposition("application/openmetrics-text;version=1.0.0;q=0.8,text/plain;q=0.5")
+    assert media_type.startswith("application/openmetrics-text")
+    assert content.endswith(b"# EOF\n")
+    for accept in ("", "*/*", "text/html"):
+        assert metrics.exposition(accept)[1].startswith("text/plain; version=0.0.4")

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from opentelemetry.trace import NoOpTracer
+
 from checkout.messages import (
     CancellationSettled,
     OrderCancelled,
@@ -15,6 +17,7 @@ from sagakit.engine.durations import Durations
 from sagakit.message import Event
 from sagakit.ports import Changes, JournalRow
 from sagakit.telemetry import Metrics
+from sagakit.tracing import tracing
 from tests.service_process import basket
 
 
@@ -60,3 +63,20 @@ def test_a_saga_that_was_started_elsewhere_or_has_ended_or_is_too_old_is_not_mea
     this.record(3, OrderCompleted("new"))
     this.record(4, OrderCompleted("new"))
     assert this.sums(["OrderConfirmed", "OrderCompleted"], "CONFIRMED") == [1, 2]
+
+
+def test_while_spans_are_made_a_duration_names_its_trace() -> None:
+    traced = JournalRow(OrderConfirmed("o1"), "command", f"00-{'a' * 32}-{'b' * 16}-01")
+    shown = {}
+    for on in (False, True):
+        this = Measured()
+        this.record(1, placed("o1"))
+        if on:
+            tracing.start(NoOpTracer(), "none")
+        try:
+            this.durations.committed(Changes([traced]))
+        finally:
+            tracing.stop()
+        shown[on] = this.metrics.exposition("application/openmetrics-text; version=1.0.0, text/plain")[0].decode()
+    assert f'# {{trace_id="{"a" * 32}"}}' in shown[True]
+    assert "trace_id" not in shown[False]

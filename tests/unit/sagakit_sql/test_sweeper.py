@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from checkout.messages import ConfirmOrder, RecordStockSettled
+from checkout.messages import ConfirmOrder, RecordPaymentSettled, RecordShipmentSettled, RecordStockSettled
 from order_service.sweeper import Sweeper
 from sagakit.work import Execute
 from tests.postgres import Server
@@ -103,6 +103,40 @@ async def test_nudges_grow_rarer_while_late_orders_do_not_become_fewer(database:
             found.append(await swept.sweep())
         assert found[0] == 40
         assert sum(found[6:]) < 20
+
+
+async def _settle(order: ServiceProcess, *order_ids: str) -> None:
+    for order_id in order_ids:
+        for command in (ConfirmOrder, RecordStockSettled, RecordPaymentSettled, RecordShipmentSettled):
+            await order.engine.dispatcher.do(command(order_id))
+
+
+async def test_orders_are_not_nudged_before_twice_the_time_that_others_take(database: Database) -> None:
+    """A system that is only slow needs no messages sent again: these would make it slower."""
+    async with service_process("order", database("order"), started=False) as order:
+        swept, settled = sweeper(order), [f"s{number}" for number in range(5)]
+        await order.engine.dispatcher.do_all([Execute(place(one)) for one in (*settled, "late", "later")])
+        await _age(order, 12, "created_at nudge_at")
+        async with order.database.begin() as connection:
+            earlier = "created_at = now() - interval '25 s'"
+            await connection.exec_driver_sql(f"UPDATE orders SET {earlier} WHERE order_id = 'later'")
+        await _settle(order, *settled)
+        assert await swept.sweep() == 1
+        rows = await order.rows("SELECT order_id FROM orders WHERE nudges = 1")
+        assert [row.order_id for row in rows] == ["later"]
+        await _age(order, 6, "updated_at")  # what others took some time ago says nothing about now
+        assert await swept.sweep() == 1
+        rows = await order.rows("SELECT order_id FROM orders WHERE nudges = 1 ORDER BY 1")
+        assert [row.order_id for row in rows] == ["late", "later"]
+
+
+async def test_a_confirmed_order_is_nudged_however_slow_the_others_are(database: Database) -> None:
+    async with service_process("order", database("order"), started=False) as order:
+        commands = (place("slow"), place("o1"), ConfirmOrder("o1"))
+        await order.engine.dispatcher.do_all([Execute(command) for command in commands])
+        await _age(order, 60, "created_at nudge_at")
+        await _settle(order, "slow")
+        assert await sweeper(order, deadline=30).sweep() == 1
 
 
 async def test_those_nudged_least_come_first(database: Database) -> None:

@@ -186,3 +186,15 @@ async def test_without_a_tracer_there_are_no_spans_and_the_trace_context_travels
     async with running(database, CHOREOGRAPHY, {}) as order:
         await order.do(place("o1"), None, traceparent)
         assert await order.watcher.wait([id_of("o1", OrderCompleted)], 60) is not None
+
+
+async def test_a_transaction_can_be_a_child_of_each_of_its_commands_instead(database: Database, spans: Spans) -> None:
+    tracing.stop()
+    tracing.start(spans.tracer, "inmemory", children=True)
+    async with running(database, CHOREOGRAPHY, {}) as order:
+        await asyncio.gather(*(checkout(order, spans, f"o{number}") for number in range(8)))
+    names = {span.context.span_id: span.name for span in spans.all}
+    joined = spans.named("transaction")
+    assert joined
+    assert all(span.parent is not None and names[span.parent.span_id] in COMMANDS for span in joined)
+    assert not any(span.links for span in joined)

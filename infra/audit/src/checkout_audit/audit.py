@@ -16,6 +16,7 @@ from checkout_audit.snapshot import ClientObservation
 from checkout_audit.streaming import PART, Stream, judge_slices
 from checkout_audit.tables import Among, Subjects
 from checkout_audit.target import Target
+from checkout_audit.workers import judge_side_by_side, processes_for
 
 WAIT: Final = 60.0
 """Seconds to wait until nothing is in flight."""
@@ -30,13 +31,15 @@ class AuditOptions:
     """What is known besides the databases.
 
     `history` is what clients were told, if that is known; `accounted` the ids of dead letters that are expected;
-    `slice_size` the number of orders that are held in memory at a time; `since`: only orders that changed since then.
+    `slice_size` the number of orders that are held in memory at a time; `since`: only orders that changed since then;
+    `processes`: how many judge side by side, by default as many as pay.
     """
 
     history: tuple[ClientObservation, ...] | None = None
     accounted: frozenset[str] = frozenset()
     slice_size: int = SLICE
     since: datetime | None = None
+    processes: int | None = None
 
 
 async def examine(
@@ -80,10 +83,18 @@ async def _judge(target: Target, options: AuditOptions, on_slice: Callable[[int,
     async with connections(target.databases) as databases:
         reader = Reader(databases, ledger)
         if options.since is None:
-            return await judged(reader, ranges(await reader.subjects(), options.slice_size), options, on_slice)
+            slices: list[Among] = [*ranges(await reader.subjects(), options.slice_size)]
+            stream = Stream(reader)
+            processes = options.processes or processes_for(len(slices))
+            if processes > 1:
+                moment, databases_of = await reader.moment(), target.databases
+                await asyncio.to_thread(judge_side_by_side, stream, databases_of, moment, slices, processes, on_slice)
+            else:
+                await judge_slices(stream, slices, on_slice)
+            return await whole(stream, options)
         changed = await reader.changed(options.since)
-        slices = [Subjects(tuple(changed[first : first + PART])) for first in range(0, len(changed), PART)]
-        report = await judged(reader, slices, options, on_slice)
+        some = [Subjects(tuple(changed[first : first + PART])) for first in range(0, len(changed), PART)]
+        report = await judged(reader, some, options, on_slice)
         report.notes.append(
             f"of single orders, only the {len(changed)} were checked that changed since "
             f"{options.since.isoformat(timespec='seconds')}; stock and keys were checked for all"
@@ -97,7 +108,12 @@ async def judged(
     """Judge slice after slice, then what concerns all of them together."""
     stream = Stream(reader)
     await judge_slices(stream, slices, on_slice)
-    report = stream.report
+    return await whole(stream, options)
+
+
+async def whole(stream: Stream, options: AuditOptions) -> Report:
+    """The report on all slices, with what concerns all of them together."""
+    reader, report = stream.reader, stream.report
     keyed, stocked, left, told = (report.findings[number - 1] for number in (1, 5, 8, 10))
     if options.since is not None or stream.keys_seen_twice():
         keyed.add(0, one_order_per_key(await reader.with_shared_keys()))
@@ -108,6 +124,11 @@ async def judged(
     stocked.add(len(stock), totals.violations(stock))
     if options.history is not None:
         told.check(await reader.told(options.history))
+    if report.tally.pruned:
+        report.notes.append(
+            f"{report.tally.pruned} orders are beyond retention: they were checked by their final rows, against "
+            "each other and the provider's ledger; what led there is deleted"
+        )
     if report.tally.unread:
         report.notes.append(
             f"{report.tally.unread} orders were served by the provider sandbox, whose ledger cannot be read now: "

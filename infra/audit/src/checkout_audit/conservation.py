@@ -38,6 +38,12 @@ class StockTotals:
             for sku, quantity in lines.items():
                 held[sku] += quantity
 
+    def include(self, others: "StockTotals") -> None:
+        """Count what others have counted."""
+        self.received.update(others.received)
+        for status, held in others.held.items():
+            self.held[status].update(held)
+
     def violations(self, stock: Iterable[StockItem]) -> list[Violation]:
         """What the stock items say otherwise."""
         violations: list[Violation] = []

@@ -3,7 +3,7 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
 from sys import intern
@@ -44,19 +44,20 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Sandbox:
-    """The address of the sandbox, and the key that signs an operator's token."""
+    """The address of the sandbox, and an operator's token, or else the key that signs one."""
 
     url: str
     signing_key: str
     transport: httpx.AsyncBaseTransport | None = None
+    token: str = field(default="", repr=False)
 
-    async def read(self) -> Ledger:
-        """Read the whole ledger, page by page.
+    async def read(self, order_id: str = "") -> Ledger:
+        """Read the whole ledger, or what it has of one order, page by page.
 
         Raises:
             Unreachable: The sandbox did not answer, or refused.
         """
-        token = issue_token(self.signing_key, "auditor", "admin")
+        token = self.token or issue_token(self.signing_key, "auditor", "admin")
         client = httpx.AsyncClient(
             base_url=self.url,
             timeout=TIME_LIMIT,
@@ -68,14 +69,14 @@ class Sandbox:
         async with client:
             cursor: str | None = None
             while True:
-                page = await self._page(client, cursor)
+                page = await self._page(client, {"order_id": order_id} if order_id else {}, cursor)
                 entries += (_entry(item) for item in page["items"])
                 cursor = page["next_cursor"]
                 if cursor is None:
                     return Ledger(entries)
 
-    async def _page(self, client: httpx.AsyncClient, cursor: str | None) -> Mapping[str, Any]:
-        params: dict[str, str | int] = {"limit": PAGE} | ({"cursor": cursor} if cursor else {})
+    async def _page(self, client: httpx.AsyncClient, among: Mapping[str, str], cursor: str | None) -> Mapping[str, Any]:
+        params = {"limit": str(PAGE), **among, **({"cursor": cursor} if cursor else {})}
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 answer = await client.get("/ledger", params=params)

@@ -25,7 +25,7 @@ from checkout_audit.sources import Bundle, bundles, subjects_since
 from checkout_audit.tables import ALL, Among, Exactly, Range, Subjects
 from inventory_service.domain import StockItem
 
-SLICE: Final = 2500  # orders
+SLICE: Final = 1500  # orders
 _MAX_SLICES: Final = 4096
 HELD: Final = (
     "SELECT r.status, l.key, sum(CAST(l.value AS bigint)) FROM reservations AS r, "
@@ -46,8 +46,10 @@ def ranges(subjects: int, size: int = SLICE) -> list[Range]:
 
 
 @asynccontextmanager
-async def connections(databases: Mapping[str, str]) -> AsyncIterator[Mapping[str, AsyncConnection]]:
-    """One connection per service, in a transaction that only reads and sees one moment.
+async def connections(
+    databases: Mapping[str, str], moment: Mapping[str, str] | None = None
+) -> AsyncIterator[Mapping[str, AsyncConnection]]:
+    """One connection per service, in a transaction that only reads and sees one moment: now, or an earlier `moment`.
 
     Raises:
         DatabaseUnreachable: A database cannot be read, now or while the connections are in use.
@@ -60,7 +62,8 @@ async def connections(databases: Mapping[str, str]) -> AsyncIterator[Mapping[str
                 engine = engine_of(databases[service])
                 stack.push_async_callback(engine.dispose)
                 opened[service] = await stack.enter_async_context(engine.connect())
-                await opened[service].execute(text("SELECT 1"))
+                first = f"SET TRANSACTION SNAPSHOT '{moment[service]}'" if moment else "SELECT 1"
+                await opened[service].execute(text(first))
             except KeyError:
                 raise Unreachable(
                     f"the address of the {service} database is not known; set {service.upper()}_DATABASE_URL"
@@ -99,6 +102,11 @@ class Reader:
 
     at: Mapping[str, AsyncConnection]
     ledger: Ledger | None
+
+    async def moment(self) -> Mapping[str, str]:
+        """The moment that these connections see, for others, while these are open."""
+        export = text("SELECT pg_export_snapshot()")
+        return {service: str(await connection.scalar(export)) for service, connection in self.at.items()}
 
     async def subjects(self) -> int:
         """About how many subjects there are: the greatest number of rows of any service."""

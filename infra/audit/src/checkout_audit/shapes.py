@@ -23,7 +23,7 @@ import msgspec
 from checkout.messages import Checkout
 from checkout_audit.outcomes import adds_up, lines_of
 from checkout_audit.report import Report
-from checkout_audit.sources import ORDERS, PAYMENTS, RESERVATIONS, SHIPMENTS, SOURCES, Bundle
+from checkout_audit.sources import CELL, ORDERS, PAYMENTS, RESERVATIONS, ROW, SHIPMENTS, SOURCES, TIME, Bundle
 
 ID: Final = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 PLAIN: Final = re.compile(rb"[A-Za-z0-9][A-Za-z0-9.:@_-]{0,199}")
@@ -50,7 +50,7 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whether the time in one place came after the time in another one."""
+    """Whether the time in one place came after the time in another one; a place is that of its first digit."""
 
     cause: int
     effect: int
@@ -65,10 +65,10 @@ class Verdict:
     asked: tuple[Asked, ...]
     held: str = ""
 
-    def holds(self, times: list[bytes], tolerance: int) -> bool:
+    def holds(self, times: bytes, tolerance: int) -> bool:
         """Whether the same questions have the same answers; `tolerance` is in microseconds."""
         for one in self.asked:
-            cause, effect = times[one.cause], times[one.effect]
+            cause, effect = times[one.cause : one.cause + TIME], times[one.effect : one.effect + TIME]
             late = cause > effect and _microseconds(cause) > _microseconds(effect) + tolerance
             if late is not one.answer:
                 return False
@@ -82,7 +82,7 @@ class Shapes:
     tolerance: timedelta
     known: dict[bytes, list[Verdict]] = field(default_factory=dict)
 
-    def verdict(self, shape: bytes, times: list[bytes]) -> Verdict | None:
+    def verdict(self, shape: bytes, times: bytes) -> Verdict | None:
         """The verdict on an order of this shape with these times; None if there is none yet."""
         for verdict in self.known.get(shape, ()):
             if verdict.holds(times, self.tolerance // timedelta(microseconds=1)):
@@ -97,24 +97,25 @@ class Shapes:
 def shape_of(subject: bytes, bundle: Bundle) -> tuple[bytes, Values] | None:
     """The shape of an order and its own values; None if it has to be judged by itself."""
     parts = list(bundle.parts)
-    fields = parts[ORDERS].rsplit(b"\t", 4)
-    if len(fields) < _FIELDS or b"\n" in parts[ORDERS] or not ID.fullmatch(subject):
+    fields = parts[ORDERS].rsplit(CELL, 4)
+    if len(fields) < _FIELDS or ROW in parts[ORDERS] or not ID.fullmatch(subject):
         return None
     head, key, fingerprint, checkout, customer = fields
     values = _values(key, checkout, customer)
     if values is None or not (PLAIN.fullmatch(key) and PLAIN.fullmatch(fingerprint) and PLAIN.fullmatch(customer)):
         return None
     parts[ORDERS] = head
-    mine = b"\t" + customer
-    lines = b"\t" + msgspec.json.encode(values.lines)
+    mine = CELL + customer
+    lines = CELL + msgspec.json.encode(values.lines)
     if parts[RESERVATIONS].endswith(mine):
         parts[RESERVATIONS] = _marked(_marked(parts[RESERVATIONS], mine, b"\3"), lines + b"\3", b"\4\3")
-    money = b"\t%d\t%s" % (values.total, values.currency.encode())
-    parts[PAYMENTS] = _marked(_marked(parts[PAYMENTS], mine, b"\3"), b"\t" + checkout + b"\3", b"\2\3")
-    parts[PAYMENTS] = _marked(parts[PAYMENTS], money + b"\2\3", b"\5\2\3")
+    money = CELL + b"%d" % values.total + CELL + values.currency.encode()
+    parts[PAYMENTS] = _marked(parts[PAYMENTS], mine, b"\3")
+    for paid, mark in ((checkout, b"\2\3"), (b"", b"\7\3")):  # a pruned payment has no checkout
+        parts[PAYMENTS] = _marked(parts[PAYMENTS], money + CELL + paid + b"\3", b"\5" + mark)
     parts[SHIPMENTS] = _marked(parts[SHIPMENTS], mine, b"\3")
     for at in (*_LEDGERS, len(SOURCES)):
-        parts[at] = (parts[at] + b"\n").replace(money + b"\n", b"\5\n")
+        parts[at] = (parts[at] + ROW).replace(money + ROW, b"\5" + ROW)
     journal = _JOURNAL["order"]
     named = b'"idempotency_key":"%s","fingerprint":"%s"' % (key, fingerprint)
     parts[journal] = parts[journal].replace(named, b"\6")
@@ -156,4 +157,4 @@ def _values(key: bytes, checkout: bytes, customer: bytes) -> Values | None:
 
 
 def _microseconds(time: bytes) -> int:
-    return int(time[3:-1], 16)
+    return int(time, 16)

@@ -1,6 +1,7 @@
-"""What an audit reads of each order, as the bytes that COPY sends: nothing is decoded, rows are only sorted by subject.
+"""What an audit reads of each order, as the bytes that COPY sends: one line for each order and table.
 
-`tables` reads the same rows as values. Both see the same columns, so what is equal here is equal there.
+The databases bring the rows of an order together. Nothing is decoded. `tables` reads the same rows as values. Both see
+the same columns, so what is equal here is equal there.
 """
 
 import asyncio
@@ -21,45 +22,72 @@ LAST: Final = ("lines", "amount", "currency", "idempotency_key", "fingerprint", 
 """Columns that differ from order to order come last, in this order."""
 IGNORED: Final = ("traceparent", "nudges", "seq")
 """Columns, besides times, that no check reads."""
-HEAD: Final = 20
-"""The length of a number at the start of a line: `\\\\x`, 16 hexadecimal digits and a tab."""
+CELL: Final = b"\x1f"
+"""Stands between two cells of a row. COPY does not escape it, as it does a tab."""
+ROW: Final = b"\x1e"
+"""Stands between two rows."""
+TIME: Final = 16
+"""The length of a time: hexadecimal digits."""
 MARKS: Final = tuple(bytes([number]) for number in range(8))
 _EPOCH: Final = datetime(2000, 1, 1, tzinfo=UTC)  # PostgreSQL's
+_PREFIX: Final = 3  # of a column of bytes, in the text that COPY sends
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One table of one service. `key` is the column by which it is read, `numbers` lead each of its lines."""
+    """One table of one service.
+
+    `key` is the column by which it is read, `order` the one by which the rows of an order are sorted, and `time` says
+    when a row was written; a table without it has one row for each order.
+    """
 
     service: str
     table: Table
     key: str
-    numbers: tuple[str, ...] = ()
+    order: str = ""
+    time: str = ""
 
     def columns(self) -> list[str]:
-        """The columns besides numbers that checks read: first the one with the subject, last what differs."""
+        """The columns that checks read, but for times: last come those that differ."""
         names = [column.name for column in self.table.c if not isinstance(column.type, DateTime)]
         names = [name for name in names if name not in IGNORED]
         return sorted(names, key=lambda name: LAST.index(name) if name in LAST else -1)
 
+    def nullable(self) -> list[str]:
+        """Those of the columns that may be NULL: the first cell of a row says which of them are."""
+        return [name for name in self.columns() if self.table.c[name].nullable]
+
+    def cells(self) -> int:
+        """The number of cells in a row."""
+        return 1 + len(self.columns())
+
     def statement(self, among: Among) -> str:
-        """The query for COPY: the numbers, the subject's column first among the others, sorted by key."""
-        columns = self.table.c
-        numbers = [
-            func.int8send(columns[name]) if name == "seq" else func.timestamptz_send(columns[name])
-            for name in self.numbers
-        ]
-        others = [columns[name] for name in self.columns()]
-        query: Select[Any] = select(*numbers, *others).where(*among.of(columns[self.key])).order_by(columns[self.key])
+        """The query for COPY: for each subject, all times and all rows."""
         dialect: Any = postgresql.dialect  # SQLAlchemy types none of its own
-        return str(query.compile(dialect=dialect(), compile_kwargs={"literal_binds": True}))
+        conditions = among.of(self.table.c[self.key])
+        texts = [str(one.compile(dialect=dialect(), compile_kwargs={"literal_binds": True})) for one in conditions]
+        where = f"WHERE {' AND '.join(texts)}" if texts else ""
+        unknown = ", ".join(f"{name} IS NULL" for name in self.nullable()) or "''"
+        values = ", ".join(f"coalesce({name}::text, '')" for name in self.columns())
+        row = f"concat_ws({_quoted(CELL)}, concat({unknown}), {values})"
+        if not self.time:
+            return f"SELECT {self.key}, '', {row} FROM {self.table.name} {where} ORDER BY {self.key}"
+        return (
+            f"SELECT subject, string_agg(time, ''), string_agg(row, {_quoted(ROW)}) FROM ("
+            f"SELECT split_part({self.key}, '/', 1) AS subject, timestamptz_send({self.time}) AS time, {row} AS row "
+            f"FROM {self.table.name} {where} ORDER BY 1, {self.order}) AS sorted GROUP BY subject"
+        )
+
+
+def _quoted(separator: bytes) -> str:
+    return f"E'\\x{separator.hex()}'"
 
 
 SOURCES: Final = (
     *(Source(service, ENTITIES[service], "order_id") for service in SERVICES),
-    *(Source(service, METADATA[service].tables["inbox"], "id", ("claimed_at",)) for service in SERVICES),
-    *(Source(service, METADATA[service].tables["journal"], "id", ("seq", "recorded_at")) for service in SERVICES),
-    *(Source(service, METADATA[service].tables["ledger"], "key", ("at",)) for service in WITH_LEDGER),
+    *(Source(service, METADATA[service].tables["inbox"], "id", "id", "claimed_at") for service in SERVICES),
+    *(Source(service, METADATA[service].tables["journal"], "id", "seq", "recorded_at") for service in SERVICES),
+    *(Source(service, METADATA[service].tables["ledger"], "key", "key", "at") for service in WITH_LEDGER),
 )
 ORDERS, RESERVATIONS, PAYMENTS, SHIPMENTS = (
     next(at for at, source in enumerate(SOURCES) if source.table is table)
@@ -69,13 +97,13 @@ ORDERS, RESERVATIONS, PAYMENTS, SHIPMENTS = (
 
 @dataclass(slots=True)
 class Bundle:
-    """The rows of one subject: for each source their lines without numbers, and all times, in the order of SOURCES.
+    """The rows of one subject: for each source the text of its rows, and all times, in the order of SOURCES.
 
-    The last part holds the entries of the sandbox's ledger.
+    The last part holds the entries of the sandbox's ledger. Each time has TIME digits.
     """
 
     parts: list[bytes] = field(default_factory=lambda: [b""] * (len(SOURCES) + 1))
-    times: list[bytes] = field(default_factory=list)
+    times: bytes = b""
 
 
 def subjects_since(service: str, since: datetime) -> list[Select[Any]]:
@@ -90,7 +118,7 @@ def subjects_since(service: str, since: datetime) -> list[Select[Any]]:
 
 
 class Unmarkable(Exception):
-    """A row holds one of the characters that mark what is replaced in a shape."""
+    """A row holds one of the characters that mark what is replaced in a shape, or that stand between cells and rows."""
 
 
 async def bundles(at: Mapping[str, AsyncConnection], among: Among, ledger: Sequence[LedgerRow]) -> dict[bytes, Bundle]:
@@ -113,15 +141,13 @@ def gathered(texts: Sequence[bytes], ledger: Sequence[LedgerRow]) -> dict[bytes,
     Raises:
         Unmarkable: They have to be read as values.
     """
-    if any(mark in text for text in texts for mark in MARKS):
-        raise Unmarkable
     found: dict[bytes, Bundle] = {}
     for position, (source, text) in enumerate(zip(SOURCES, texts, strict=True)):
         _gather(found, position, source, text)
     for entry in sorted(ledger, key=lambda entry: entry.key):
         bundle = found.setdefault(entry.order_id.encode(), Bundle())
         bundle.parts[-1] += _line(entry)
-        bundle.times.append(b"\\\\x%016x\t" % ((entry.at - _EPOCH) // timedelta(microseconds=1)))
+        bundle.times += b"%016x" % ((entry.at - _EPOCH) // timedelta(microseconds=1))
     return found
 
 
@@ -134,10 +160,10 @@ def _line(entry: LedgerRow) -> bytes:
         entry.outcome,
         *((money.amount, money.currency) if money else ()),
     )
-    line = "\t".join(map(str, fields)).encode() + b"\n"
-    if any(mark in line for mark in MARKS):
+    line = CELL.join(str(one).encode() for one in fields)
+    if any(mark in line for mark in MARKS) or line.count(CELL) != len(fields) - 1 or ROW in line:
         raise Unmarkable
-    return line
+    return line + ROW
 
 
 async def _copied(connection: AsyncConnection, statement: str) -> bytes:
@@ -154,27 +180,19 @@ async def _copied(connection: AsyncConnection, statement: str) -> bytes:
 def _gather(found: dict[bytes, Bundle], position: int, source: Source, text: bytes) -> None:
     lines = text.split(b"\n")
     lines.pop()
-    begin = HEAD * len(source.numbers)
-    group: list[bytes] = []
-    subject = b""
+    digits = 0
     for line in lines:
-        end = line.find(b"\t", begin)
-        whose = line[begin:end].partition(b"/")[0]
-        if whose != subject:
-            _keep(found, position, begin, subject, group)
-            subject, group = whose, []
-        group.append(line)
-    _keep(found, position, begin, subject, group)
-
-
-def _keep(found: dict[bytes, Bundle], position: int, begin: int, subject: bytes, group: Sequence[bytes]) -> None:
-    if not group:
-        return
-    bundle = found.get(subject)
-    if bundle is None:
-        bundle = found[subject] = Bundle()
-    if begin > HEAD:
-        group = sorted(group)  # by the first number, which has one length
-    bundle.parts[position] = b"\n".join([line[begin:] for line in group])
-    if begin:
-        bundle.times += [line[begin - HEAD : begin] for line in group]
+        subject, times, rows = line.split(b"\t")
+        bundle = found.get(subject)
+        if bundle is None:
+            bundle = found[subject] = Bundle()
+        before = bundle.parts[position]
+        bundle.parts[position] = before + ROW + rows if before else rows
+        if times:
+            bundle.times += times[_PREFIX:]
+            digits += len(times) - _PREFIX
+    rows_read = digits // TIME if source.time else len(lines)
+    # A cell that holds a separator itself makes them more
+    separated = text.count(CELL) == rows_read * (source.cells() - 1) and text.count(ROW) == rows_read - len(lines)
+    if not separated or any(mark in text for mark in MARKS):
+        raise Unmarkable

@@ -12,11 +12,11 @@ from checkout_audit.conservation import StockTotals
 from checkout_audit.invariants import INVARIANTS, Scope
 from checkout_audit.loading import Reader
 from checkout_audit.orders import accepted_is_existing, exist_once, placed
-from checkout_audit.report import Finding, Report
+from checkout_audit.report import Finding, Report, Tally
 from checkout_audit.rows import Records, subject_of
 from checkout_audit.shapes import Asked, Shapes, Values, Verdict, restock_of, shape_of
-from checkout_audit.snapshot import Snapshot
-from checkout_audit.sources import SOURCES, Bundle, Unmarkable
+from checkout_audit.snapshot import Snapshot, Violation
+from checkout_audit.sources import SOURCES, TIME, Bundle, Unmarkable
 from checkout_audit.tables import Among, Subjects
 
 PART: Final = 250
@@ -37,6 +37,19 @@ class _Case:
     bundle: Bundle
     shape: bytes
     values: Values | tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What a stream knows after some slices, as plain values that another process can be sent.
+
+    `findings`: of each invariant whether it was judged, how much was checked, how much is violated, and the violations.
+    """
+
+    findings: Sequence[tuple[bool, int, int, Sequence[Violation]]]
+    tally: Tally
+    stock: StockTotals
+    keys: bytes
 
 
 @dataclass(slots=True)
@@ -105,6 +118,25 @@ class Stream:
             self.report.repeat(self._verdicts[identity].report, count)
         self._counts.clear()
 
+    def take(self) -> Part:
+        """What is known by now. It is forgotten here, but for the shapes."""
+        findings = [(one.judged, one.checked, one.violated, one.violations) for one in self.report.findings]
+        part = Part(findings, self.report.tally, self.stock, self.keys.tobytes())
+        self.report, self.stock = Report([Finding(one) for one in BY_THEMSELVES]), StockTotals()
+        self.keys = array("q")
+        return part
+
+    def include(self, part: Part) -> None:
+        """Add what another stream has taken."""
+        for mine, (judged, checked, violated, violations) in zip(self.report.findings, part.findings, strict=True):
+            if judged:
+                mine.add(checked, violations)
+                mine.violated += violated - len(violations)
+        self.report.tally.repeat(part.tally, 1)
+        self.report.tally.captured.update(part.tally.captured)
+        self.stock.include(part.stock)
+        self.keys.frombytes(part.keys)
+
     def keys_seen_twice(self) -> bool:
         """Whether it is likely that two orders have the same customer and key."""
         return len(set(self.keys)) < len(self.keys)
@@ -146,7 +178,7 @@ class Stream:
 def _verdict(snapshot: Snapshot, case: _Case) -> Verdict | None:
     """The verdict that its whole shape shares; None if it is not clean, or its lines are not as ordered."""
     asked: dict[Asked, None] = {}
-    places = {id(time): place for place, time in enumerate(_times(snapshot))}
+    places = {id(time): TIME * number for number, time in enumerate(_times(snapshot))}
 
     class Traced(Snapshot):
         def late(self, cause: datetime, effect: datetime) -> bool:
@@ -157,7 +189,7 @@ def _verdict(snapshot: Snapshot, case: _Case) -> Verdict | None:
     report = Report()
     report.add(Traced(**{name: getattr(snapshot, name) for name in snapshot.__dataclass_fields__}), Scope.SLICE)
     held = next(iter(snapshot.reservations), None)
-    if not report.consistent or len(places) != len(case.bundle.times):
+    if not report.consistent or TIME * len(places) != len(case.bundle.times):
         return None
     if held is not None and held.lines and isinstance(case.values, Values) and held.lines != case.values.lines:
         return None

@@ -12,12 +12,16 @@ DEFAULT_SANDBOX = "http://127.0.0.1:8005"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A stack: its databases by service, and its sandbox, which may be down if providers are `instant`."""
+    """A stack: its databases by service, and its sandbox, which may be down if providers are `instant`.
+
+    The ledger is read with the operator's `token`, or else with one that `signing_key` signs.
+    """
 
     databases: Mapping[str, str] = field(repr=False)
     provider_url: str = DEFAULT_SANDBOX
     signing_key: str = field(default="", repr=False)
     instant: bool = False
+    token: str = field(default="", repr=False)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Target":
@@ -37,16 +41,16 @@ class Target:
             values.get("PROVIDERS", "sandbox").lower() == "instant",
         )
 
-    async def ledger(self) -> Ledger | None:
-        """Read the sandbox's ledger; None if it cannot be read and providers are instant.
+    async def ledger(self, order_id: str = "") -> Ledger | None:
+        """Read the sandbox's ledger, or what it has of one order; None if it cannot be read and providers are instant.
 
         Raises:
             Unreachable: The ledger cannot be read, and providers are not instant.
         """
         try:
-            if not self.signing_key:
+            if not (self.token or self.signing_key):
                 raise Unreachable("the provider sandbox's ledger cannot be read without TOKEN_SIGNING_KEY; set it")
-            return await Sandbox(self.provider_url, self.signing_key).read()
+            return await Sandbox(self.provider_url, self.signing_key, token=self.token).read(order_id)
         except Unreachable:
             if not self.instant:
                 raise

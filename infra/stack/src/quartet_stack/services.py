@@ -1,4 +1,4 @@
-"""Descriptions of our own programs: the four services, the provider sandbox, and the console."""
+"""Descriptions of our own programs: the four services, the provider sandbox, the auditor, and the console."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from sagakit.tokens import public_half
 SANDBOX = "provider"
 SANDBOX_FILE = "sandbox.db"
 CONSOLE = "console"
+AUDITOR = "auditor"
 SHARED_PACKAGES = ("sagakit", "checkout", "checkout_app")
 
 
@@ -36,7 +37,7 @@ def common_environment(settings: Settings, secrets: Mapping[str, str]) -> dict[s
         "LOG_LEVEL": settings["LOG_LEVEL"],
         "ROLE": "all",
         "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
-        **{f"{name.upper()}_URL": url(settings, name) for name in (*SERVICES, SANDBOX)},
+        **{f"{name.upper()}_URL": url(settings, name) for name in (*SERVICES, SANDBOX, AUDITOR)},
         "TEMPORAL_ADDRESS": f"{HOST}:{settings['TEMPORAL_PORT']}",
         "KAFKA_BOOTSTRAP": f"{HOST}:{settings['KAFKA_PORT']}",
         "AWS_ENDPOINT_URL": f"http://{HOST}:{settings['AWS_PORT']}",
@@ -68,10 +69,11 @@ def url(settings: Settings, name: str) -> str:
 
 
 def programs(settings: Settings, secrets: Mapping[str, str], python: Path) -> list[Program]:
-    """The services, the sandbox if it is used, and the console if it is installed; `python` is their interpreter."""
+    """The services, the sandbox if it is used, the auditor, and the console if it is there; `python` runs them all."""
     return [
         *([sandbox(settings, secrets, python)] if settings["PROVIDERS"] == "sandbox" else []),
         *(service(settings, secrets, name, python) for name in SERVICES),
+        auditor(settings, secrets, python),
         *([console(settings, secrets, python)] if importlib.util.find_spec("console_service") else []),
     ]
 
@@ -86,9 +88,14 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str, python: P
         **({"STANDBY_TIMEOUT": settings["STANDBY_TIMEOUT"]} if name in settings.standbys else {}),
         **seal_keys(secrets, name),
         **provider_keys(secrets, name),
-        **({"TRACE_FOLDER": str(spans_folder(settings))} if settings["OBSERVABILITY"] == "1" else {}),
+        **_traced(settings),
     }
     return _program(settings, python, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
+
+
+def _traced(settings: Settings) -> dict[str, str]:
+    """The variable that tells where spans are, if any are made."""
+    return {"TRACE_FOLDER": str(spans_folder(settings))} if settings["OBSERVABILITY"] == "1" else {}
 
 
 def spans_folder(settings: Settings) -> Path:
@@ -103,7 +110,11 @@ def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
     """The payment provider and the carrier: outside of the system, so a change of mode does not restart it."""
     home = folders.home(settings.layout, SANDBOX)[0]
     environment = {
-        **{name: value for name, value in settings.passed_on.items() if not name.startswith(("SAGA_", "ADMISSION_"))},
+        **{
+            name: value
+            for name, value in settings.passed_on.items()
+            if not name.startswith(("SAGA_", "ADMISSION_", "RETENTION"))
+        },
         "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "LOG_LEVEL": settings["LOG_LEVEL"],
         "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
@@ -114,9 +125,26 @@ def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
     return _program(settings, python, SANDBOX, "provider_sandbox", PROVIDER, environment)
 
 
+def auditor(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:
+    """The auditor for operators: it alone reaches all databases, with a role that may only read."""
+    urls = {
+        f"{name.upper()}_DATABASE_URL": standby.database_url(settings, secrets, name, reads=True) for name in SERVICES
+    }
+    environment = {
+        **urls,
+        "LOG_LEVEL": settings["LOG_LEVEL"],
+        "PROVIDERS": settings["PROVIDERS"],
+        "PROVIDER_URL": url(settings, SANDBOX),
+        "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
+        "PYTHONUNBUFFERED": "1",
+    }
+    return _program(settings, python, AUDITOR, "checkout_audit.service", SERVICE, environment)
+
+
 def console(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:
     """The web page."""
-    environment = {**common_environment(settings, secrets), "SERVICE": CONSOLE}
+    proxy = {name: value for name, value in toxiproxy.recorded(settings).items() if name == "TOXIPROXY_URL"}
+    environment = {**common_environment(settings, secrets), **proxy, **_traced(settings), "SERVICE": CONSOLE}
     return _program(settings, python, CONSOLE, "console_service", SERVICE, environment)
 
 
@@ -140,7 +168,7 @@ def _program(
         environment={**environment, "HTTP_HOST": HOST, "HTTP_PORT": str(port)},
         ports={variable: port},
         replicas=replicas,
-        fingerprint=fingerprint(package),
+        fingerprint=fingerprint(package.partition(".")[0]),
     )
 
 

@@ -22,7 +22,7 @@ from quartet_stack.processes.programs import DATABASE, PROXY, SERVICE, SUBSTRATE
 from quartet_stack.processes.readiness import wait_for
 from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.secrets_store import given_secrets, load_or_create, write_private
-from quartet_stack.servers import postgres, promotion, replication, standby, toxiproxy
+from quartet_stack.servers import postgres, promotion, replication, sessions, standby, toxiproxy
 from quartet_stack.settings import SERVICES, Settings
 
 # what carries the messages -> the module of `servers` that prepares it
@@ -54,6 +54,7 @@ def up(settings: Settings, step: Step) -> list[str]:
         changed = _start_servers(supervisor, programs, settings, step)
         replication.set_up(settings, secrets, supervisor, programs, step)
         _migrate(settings, secrets, python.result(), step)
+        _admit_auditor(settings, secrets)
         record = {
             "environment": services.recorded_environment(settings, secrets),
             "ports": [port for program in programs for port in program.ports.values()],
@@ -198,6 +199,17 @@ def _migrate(settings: Settings, secrets: Mapping[str, str], python: Path, step:
 
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
         list(pool.map(migrate, SERVICES))
+
+
+def _admit_auditor(settings: Settings, secrets: Mapping[str, str]) -> None:
+    """Give the auditor a role in each database that may only read."""
+
+    def admit(name: str) -> None:
+        primary = standby.mark(settings.layout, name).primary
+        sessions.run(settings, secrets, name, primary, sessions.create_auditor(name, secrets[standby.AUDITOR]))
+
+    with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:
+        list(pool.map(admit, SERVICES))
 
 
 def _wait(supervisor: Supervisor, programs: Sequence[Program], seconds: float) -> None:

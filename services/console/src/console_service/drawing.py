@@ -10,6 +10,7 @@ from datetime import datetime
 from html import escape
 from typing import Final
 
+from console_service.acts import Act
 from console_service.diagram import CLIENT, PROVIDER, TRANSPORT, Arrow, Diagram, Step
 from console_service.owed import Owed
 from console_service.protocol import RECORD
@@ -20,6 +21,7 @@ SPACING: Final = 142
 TOP: Final = 58
 ROW: Final = 38
 PAUSE: Final = 30
+ACT: Final = 34
 PAUSE_FROM: Final = 0.5
 """Seconds between two steps from which on the pause is shown."""
 LANES: Final = (CLIENT, "order", TRANSPORT, "inventory", "payment", "shipping", PROVIDER)
@@ -68,10 +70,15 @@ class _Drawing:
         self.owed = [one for one in diagram.owed if not (options.quiet and one.role == RECORD)]
         self.start = diagram.started_at
         self.pauses: list[tuple[int, float]] = []
+        self.acts: list[tuple[int, int, Act]] = []
         self.y: dict[str, int] = {}
         height = TOP
         before: datetime | None = None
-        for step in self.steps:
+        acts = list(reversed(diagram.acts))
+        for number, step in enumerate(self.steps):
+            while acts and acts[-1].at <= step.at:
+                height += ACT
+                self.acts.append((number, height, acts.pop()))
             pause = (step.at - before).total_seconds() if before else 0.0
             if pause >= PAUSE_FROM:
                 self.pauses.append((height + PAUSE // 2, pause))
@@ -79,7 +86,9 @@ class _Drawing:
             height += ROW
             self.y[step.message] = height
             before = max(step.at, before) if before else step.at
-        self.last = height
+        for act in reversed(acts):
+            height += ACT
+            self.acts.append((len(self.steps) - 1, height, act))
         self.owed_top = height + 54
         self.owed_y = {one.message: self.owed_top + ROW * (number + 1) - 10 for number, one in enumerate(self.owed)}
         self.height = (self.owed_top + ROW * len(self.owed) + 24) if self.owed else height + 34
@@ -97,6 +106,8 @@ class _Drawing:
                 f'<g class="pause"><path d="M{LEFT - 30} {y}H{WIDTH - 40}"/>'
                 f'<text x="{LEFT + SPACING * 3}" y="{y + 4}">{escape(duration(seconds))} without a step</text></g>'
             )
+        for number, y, act in self.acts:
+            yield self._act(number, y, act)
         arrows: dict[str, list[Arrow]] = {}
         for arrow in self.diagram.arrows:
             owner = arrow.received or arrow.sent
@@ -120,7 +131,7 @@ class _Drawing:
     def _row(self, number: int, step: Step, arrows: list[Arrow]) -> Iterator[str]:
         x, y = _x(step.lane), self.y[step.message]
         yield f'<g class="row {step.role} {step.kind}" data-row="{number}">'
-        yield self._times(step, y)
+        yield self._times(step.at, y)
         for arrow in arrows:
             yield self._arrow(arrow, y)
         told = f"{step.message}, {step.kind} of {step.lane}, {self._since(step.at)} after the start"
@@ -134,9 +145,19 @@ class _Drawing:
         yield self._marks(step, x, y)
         yield "</g>"
 
-    def _times(self, step: Step, y: int) -> str:
-        at = step.at.strftime("%H:%M:%S.") + f"{step.at.microsecond // 1000:03d}"
-        relative = f"+{self._since(step.at)}"
+    def _act(self, number: int, y: int, act: Act) -> str:
+        """A line across all lanes where something was broken or healed."""
+        early = self.start is not None and act.at < self.start
+        told = f"{act.where}: {act.what}" + (", before the order" if early else "")
+        return (
+            f'<g class="act" data-row="{number}">{self._times(act.at, y)}<path d="M{LEFT - 30} {y}H{WIDTH - 40}"/>'
+            f'<text x="{LEFT + SPACING * 3}" y="{y + 4}">⚡ {escape(told)}</text></g>'
+        )
+
+    def _times(self, moment: datetime, y: int) -> str:
+        at = moment.strftime("%H:%M:%S.") + f"{moment.microsecond // 1000:03d}"
+        early = self.start is not None and moment < self.start
+        relative = "before" if early else f"+{self._since(moment)}"
         times = (("rel", relative), ("abs", at))
         return "".join(f'<text class="time {kind}" x="8" y="{y + 4}">{text}</text>' for kind, text in times)
 

@@ -25,11 +25,14 @@ def as_json(diagram: Diagram) -> str:
                     "to": arrow.target,
                     "cause": arrow.cause,
                     "carried_by": diagram.mode.transport if arrow.carried else None,
+                    "sent": arrow.sent.message if arrow.sent else None,
+                    "received": arrow.received.message if arrow.received else None,
                     "sent_at": arrow.sent.at.isoformat() if arrow.sent else None,
                     "received_at": arrow.received.at.isoformat() if arrow.received else None,
                 }
                 for arrow in diagram.arrows
             ],
+            "acts": [{"at": act.at.isoformat(), "where": act.where, "what": act.what} for act in diagram.acts],
             "owed": [
                 {
                     "message": one.message,
@@ -73,7 +76,11 @@ def as_mermaid(diagram: Diagram) -> str:
             shown.add(same)
             head = "-->>" if arrow.kind in ("answer", "event") else "->>"
             by_step.setdefault(at.message, []).append(f"    {arrow.source}{head}{arrow.target}: {arrow.message}")
+    acts = list(reversed(diagram.acts))
     for step in diagram.steps:
+        while acts and acts[-1].at <= step.at:
+            act = acts.pop()
+            lines.append(f"    Note over order,shipping: {act.where}: {act.what}")
         lines += by_step.get(step.message, [])
         if step.role == PIVOT and step.kind == "event":
             lines.append(f"    Note over {step.lane}: {step.message} ({ROLES[PIVOT].partition(':')[0]})")

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from console_service.pages.audit import audit_routes
 from console_service.pages.breaking import break_routes
 from console_service.pages.compare import compare_routes
 from console_service.pages.flow import flow_routes
@@ -38,7 +39,16 @@ def build(settings: Settings, transport: httpx.AsyncBaseTransport | None = None)
     app = create_app("Console", settings, readiness, metrics=Metrics())
     upstream = Upstream(settings, transport)
     site = Site(settings, upstream, Sessions(app.state.verifier, settings.http_port))
-    parts = (front_routes, shop_routes, saga_routes, flow_routes, break_routes, compare_routes, learn_routes)
+    parts = (
+        front_routes,
+        shop_routes,
+        saga_routes,
+        audit_routes,
+        flow_routes,
+        break_routes,
+        compare_routes,
+        learn_routes,
+    )
     for routes in parts:
         app.include_router(routes(site))
     for kind in (Problem, HTTPException, Refused, Silent):

@@ -28,6 +28,11 @@ def flows(mode: ModeView) -> list[tuple[str, str, int]]:
     return [(sender, consumer, number) for (sender, consumer), number in sorted(counts.items())]
 
 
+def tells_lag(mode: ModeView) -> bool:
+    """Whether services know how old a message is when it comes: those of brokers say when they were sent."""
+    return mode.transport != "Temporal"
+
+
 def _parts(mode: ModeView) -> Iterator[str]:
     told = "; ".join(f"{sender} to {consumer}: {number} kinds of messages" for sender, consumer, number in flows(mode))
     yield (
@@ -37,7 +42,7 @@ def _parts(mode: ModeView) -> Iterator[str]:
         '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
     )
     for name in PLACES:
-        yield from _connection(name, [sender for sender, consumer, _ in flows(mode) if consumer == name])
+        yield from _connection(name, [sender for sender, consumer, _ in flows(mode) if consumer == name], mode)
     yield (
         f'<g class="lane carrier"><rect x="{MIDDLE - 58}" y="22" width="116" height="286" rx="14"/>'
         f'<text x="{MIDDLE}" y="46">{escape(mode.transport)}</text>'
@@ -54,16 +59,19 @@ def _parts(mode: ModeView) -> Iterator[str]:
     yield "</svg>"
 
 
-def _connection(name: str, senders: list[str]) -> Iterator[str]:
+def _connection(name: str, senders: list[str], mode: ModeView) -> Iterator[str]:
     """What the service gives to the carrier, and what it gets from there."""
     x, y = PLACES[name]
     side = 1 if x < MIDDLE else -1
     edge, inside = x + side * _BOX[0] // 2, MIDDLE - side * 58
     middle = (edge + inside) // 2
     yield f'<path class="arrow" d="M{edge + side * 3} {y - 9}H{inside - side * 4}" marker-end="url(#tip)"/>'
+    yield f'<text class="small" x="{middle}" y="{y - 16}" data-waiting="{name}"></text>'
     if senders:
         yield f'<path class="arrow" d="M{inside - side * 3} {y + 13}H{edge + side * 4}" marker-end="url(#tip)"/>'
         yield f'<text class="small" x="{middle}" y="{y + 30}">from {escape(_listed(senders))}</text>'
+        if tells_lag(mode):
+            yield f'<text class="small" x="{middle}" y="{y + 46}" data-lag="{name}"></text>'
 
 
 def _listed(senders: list[str]) -> str:

@@ -11,7 +11,8 @@ def totals(text: str) -> dict[str, float]:
     """What one service has done since it started.
 
     `commands` and `transactions` are counts, `seconds` the time in transactions, `published` and `dead` messages,
-    `calls` those to providers; for the order service also how many orders were placed, completed and cancelled.
+    `calls` those to providers; for the order service also how many orders were placed, completed and cancelled. Two are
+    of the moment: `waiting` messages in the outbox, and `lag`, how many seconds old what came last from the broker was.
     """
     names = (
         "saga_commands_total",
@@ -22,6 +23,7 @@ def totals(text: str) -> dict[str, float]:
         "saga_provider_calls_total",
     )
     short = dict(zip(names, ("commands", "transactions", "seconds", "published", "dead", "calls"), strict=True))
+    short |= {"saga_outbox_rows": "waiting", "saga_delivery_lag_seconds": "lag"}
     found = dict.fromkeys((*short.values(), *ENDS.values()), 0.0)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:

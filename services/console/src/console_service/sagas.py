@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from itertools import chain, repeat
+from typing import Any, Final
 
 from console_service.diagram import Diagram, Step, build
 from console_service.drawing import Options, draw, is_minor, shown_steps
 from console_service.protocol import ModeView, mode_view
 from console_service.session import Session
-from console_service.upstream import PROVIDER, Upstream
+from console_service.site import Site
+from console_service.upstream import PROVIDER, Timelines
+
+AGAIN: Final = 0.5
+"""Seconds until a service that did not answer is asked again."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ class SagaView:
     title: str = field(default="")
 
     @property
+    def traces(self) -> list[str]:
+        """The ids of the traces that its messages belong to."""
+        return list(dict.fromkeys(one for step in self.diagram.steps if (one := step.detail.get("trace_id"))))
+
+    @property
     def settled(self) -> bool:
         """Whether nothing more will happen."""
         return bool(self.order["settled"])
@@ -51,24 +61,61 @@ class SagaView:
         return is_minor(step)
 
 
-async def look(upstream: Upstream, session: Session, order_id: str, mode: ModeView) -> SagaView:
-    """What changes while a saga moves: the order and the journals; Refused if the viewer may not see it."""
-    order, timelines = await asyncio.gather(
-        upstream.ask("order", "GET", f"/orders/{order_id}", session.token), upstream.timelines(order_id, session.token)
-    )
-    return SagaView(order, build(order_id, mode, timelines))
+async def load(site: Site, session: Session, order_id: str, mode: ModeView | None = None) -> SagaView:
+    """Ask everybody about an order of that mode, or else of the one that runs; Refused if the viewer may not see it."""
+    order = await site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
+    timelines = await site.upstream.timelines(order_id, session.token)
+    return await Observed(site, session, order_id, mode or site.mode).after(timelines, order)
 
 
-async def load(upstream: Upstream, session: Session, order_id: str, mode: ModeView) -> SagaView:
-    """Ask everybody about an order; Refused if the viewer may not see it."""
-    view = await look(upstream, session, order_id, mode)
-    token, params = session.token, {"order_id": order_id}
-    payment, shipment, ledger = await asyncio.gather(
-        upstream.maybe("payment", f"/payments/{order_id}", token),
-        upstream.maybe("shipping", f"/shipments/{order_id}", token),
-        upstream.maybe(PROVIDER, "/ledger", token, params) if session.is_operator else _nothing(),
-    )
-    return replace(view, payment=payment, shipment=shipment, ledger=ledger["items"] if ledger else None)
+class Observed:
+    """One order under observation: after each change only those are asked again whose timeline has changed."""
+
+    def __init__(self, site: Site, session: Session, order_id: str, mode: ModeView) -> None:
+        self._site, self._session, self._mode = site, session, mode
+        self._id, self._token = order_id, session.token
+        self._known: dict[str, Any] = {}
+        self._timelines: Timelines = {}
+
+    async def after(self, timelines: Timelines, order: Mapping[str, Any] | None = None) -> SagaView:
+        """The view when the services say this; the order is asked for, after them, unless it is given."""
+        if order is not None:
+            self._known["order"] = order
+        before, self._timelines = self._timelines, timelines
+        changed = {name for name in timelines if name not in before or timelines[name] is not before[name]}
+        asks = {
+            "order": self._order() if order is None and "order" in changed else None,
+            "payment": self._part("payment", "/payments") if "payment" in changed else None,
+            "shipping": self._part("shipping", "/shipments") if "shipping" in changed else None,
+            "ledger": self._ledger() if changed & {"payment", "shipping"} else None,
+        }
+        due = {name: ask for name, ask in asks.items() if ask is not None}
+        self._known |= dict(zip(due, await asyncio.gather(*due.values()), strict=True))
+        diagram = build(self._id, self._mode, timelines)
+        if diagram.started_at is not None:
+            diagram = replace(diagram, acts=self._site.acts.concerning(diagram.started_at, diagram.ended_at))
+        known = self._known
+        return SagaView(known["order"], diagram, known.get("payment"), known.get("shipping"), known.get("ledger"))
+
+    async def _order(self) -> Any:
+        """The order, asked for until the service answers."""
+        for pause in chain([0.0], repeat(AGAIN)):
+            await asyncio.sleep(pause)
+            if (order := await self._site.upstream.maybe("order", f"/orders/{self._id}", self._token)) is not None:
+                return order
+        return None
+
+    async def _part(self, service: str, path: str) -> Any:
+        """What a participant has about the order; not asked before it has recorded anything."""
+        if not (self._timelines[service] or {}).get("items"):
+            return None
+        return await self._site.upstream.maybe(service, f"{path}/{self._id}", self._token)
+
+    async def _ledger(self) -> Any:
+        if not self._session.is_operator:
+            return None
+        found = await self._site.upstream.maybe(PROVIDER, "/ledger", self._token, {"order_id": self._id})
+        return found["items"] if found else None
 
 
 def of_example(example: Mapping[str, Any]) -> SagaView:
@@ -76,7 +123,3 @@ def of_example(example: Mapping[str, Any]) -> SagaView:
     order = example["order"]
     diagram = build(order["order_id"], mode_view(order["mode"]), example["timelines"])
     return SagaView(order, diagram, ledger=example["ledger"], title=example["title"])
-
-
-async def _nothing() -> None:
-    return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -27,6 +27,7 @@ PERSONAS: Final[Mapping[str, str]] = {CUSTOMER: "customer", OPERATOR: "admin"}
 """Persona -> the role that its token has."""
 LIFETIME: Final = 24 * 3600  # seconds
 BASKET_MAX: Final = 10
+KEPT_MAX: Final = 6
 FORM_FIELDS_MAX: Final = 60
 
 
@@ -39,12 +40,14 @@ class Session:
         names: Persona -> its subject.
         persona: The one in use; empty if nobody is signed in.
         basket: SKU -> quantity.
+        kept: Orders that were kept to be compared, each with the mode that it was seen in; the last one last.
     """
 
     tokens: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     persona: str = ""
     basket: Mapping[str, int] = field(default_factory=dict)
+    kept: tuple[tuple[str, str], ...] = ()
 
     @property
     def token(self) -> str:
@@ -84,7 +87,8 @@ class Sessions:
                 tokens[persona], names[persona] = token, caller.subject
         wanted = request.cookies.get(self._cookie("persona"), "")
         persona = wanted if wanted in tokens else next(iter(tokens), "")
-        return Session(tokens, names, persona, _basket(request.cookies.get(self._cookie("basket"), "")))
+        basket = _basket(request.cookies.get(self._cookie("basket"), ""))
+        return Session(tokens, names, persona, basket, _kept(request.cookies.get(self._cookie("kept"), "")))
 
     def sign_in(self, response: Response, request: Request, tokens: Mapping[str, str]) -> None:
         """Give the browser the tokens of the personas that it may be."""
@@ -104,7 +108,11 @@ class Sessions:
 
     def keep_basket(self, response: Response, request: Request, basket: Mapping[str, int]) -> None:
         """Remember what is in the basket."""
-        self._set(response, request, "basket", json.dumps(basket, separators=(",", ":")).encode().hex())
+        self._set(response, request, "basket", _packed(basket))
+
+    def keep_orders(self, response: Response, request: Request, kept: Sequence[tuple[str, str]]) -> None:
+        """Remember the last of these orders, each with its mode."""
+        self._set(response, request, "kept", _packed(list(dict.fromkeys(kept))[-KEPT_MAX:]))
 
     def _set(self, response: Response, request: Request, name: str, value: str) -> None:
         secure = request.url.scheme == "https"
@@ -120,6 +128,19 @@ class Sessions:
             return self._verifier.verify(token) if token else None
         except Unauthenticated:
             return None
+
+
+def _packed(value: object) -> str:
+    """A value as a cookie holds it."""
+    return json.dumps(value, separators=(",", ":")).encode().hex()
+
+
+def _kept(text: str) -> tuple[tuple[str, str], ...]:
+    try:
+        found = json.loads(bytes.fromhex(text)) if text else []
+        return tuple((str(order_id), str(mode)) for order_id, mode in found)[-KEPT_MAX:]
+    except (ValueError, TypeError, RecursionError):
+        return ()
 
 
 def _basket(text: str) -> dict[str, int]:

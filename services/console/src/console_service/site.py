@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from console_service import words
+from console_service.acts import Acts
 from console_service.assets import Assets, packed_html
 from console_service.protocol import ROLES, mode_view
 from console_service.session import Session, Sessions, form_of
@@ -43,13 +44,14 @@ class Site:
     def __init__(self, settings: Settings, upstream: Upstream, sessions: Sessions) -> None:
         self.settings, self.upstream, self.sessions = settings, upstream, sessions
         self.mode = mode_view(settings.coordination_mode)
-        self.assets = Assets()
+        self.assets, self.acts = Assets(), Acts()
         self._templates = Environment(
             loader=PackageLoader("console_service"),
             autoescape=select_autoescape(default=True, default_for_string=True),
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         self._templates.filters |= {
             name: getattr(words, name) for name in ("duration", "money", "clock", "short", "pretty")
@@ -61,6 +63,7 @@ class Site:
             "roles": ROLES,
             "reasons": words.REASONS,
             "faulty": settings.fault_injection,
+            "traced": bool(settings.trace_folder),
         }
 
     def fragment(self, template: str, **values: Any) -> str:

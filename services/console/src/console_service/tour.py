@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
+
+from console_service.acts import Act
 
 
 @dataclass(frozen=True, slots=True)
 class TourStep:
     """One thing to do and one thing to see.
 
-    `order` is what the button orders, if there is one: fields of the checkout form. `go` is a page to go to instead,
-    and `seen` the status and reason of an order that shows that the step is done.
+    `order` is what the button orders, if there is one: fields of the checkout form. `go` is a page to go to instead.
+    `seen` is the status and reason of an order that shows that the step is done, `act` what must be broken before it.
     """
 
     name: str
@@ -20,6 +23,7 @@ class TourStep:
     order: Mapping[str, str] = field(default_factory=dict)
     go: str = ""
     seen: tuple[str, str | None] | None = None
+    act: str = ""
 
 
 STEPS: Final = (
@@ -66,6 +70,8 @@ STEPS: Final = (
         "The process ends after its commit and before its message is sent. It is started again, and the "
         "order completes: nothing was lost.",
         go="/break#service",
+        seen=("COMPLETED", None),
+        act="kill",
     ),
     TourStep(
         "duplicate",
@@ -73,6 +79,8 @@ STEPS: Final = (
         "As the operator let the messages of inventory be duplicated; as the customer buy something.",
         "The second copy of a message finds that it was handled. It has no effect, and is answered again.",
         go="/break#messages",
+        seen=("COMPLETED", None),
+        act="duplicated",
     ),
     TourStep(
         "switch",
@@ -85,7 +93,14 @@ STEPS: Final = (
 )
 
 
-def done(orders: Iterable[Mapping[str, Any]]) -> frozenset[str]:
-    """The names of the steps that these orders show to be done."""
-    ends = {(order["status"], order["cancellation_reason"]) for order in orders}
-    return frozenset(step.name for step in STEPS if step.seen in ends)
+def done(orders: Iterable[Mapping[str, Any]], acts: Iterable[Act] = ()) -> frozenset[str]:
+    """The names of the steps that these orders show to be done, with what was broken before them."""
+    broken = [(act.kind, act.at) for act in acts]
+
+    def shows(order: Mapping[str, Any], step: TourStep) -> bool:
+        placed = datetime.fromisoformat(order["created_at"])
+        same = step.seen == (order["status"], order["cancellation_reason"])
+        return same and (not step.act or any(kind == step.act and at <= placed for kind, at in broken))
+
+    placed = list(orders)
+    return frozenset(step.name for step in STEPS if any(shows(order, step) for order in placed))

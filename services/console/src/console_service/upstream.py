@@ -16,7 +16,17 @@ from console_service.diagram import SERVICES
 from sagakit.settings import Settings
 
 TIMEOUT: Final = 5.0  # seconds
+WAIT: Final = 20  # seconds that a service may wait for a timeline to change
+NOTHING: Final = '"0"'
+"""The tag of a timeline that does not exist."""
 PROVIDER: Final = "provider"
+TOXIPROXY: Final = "toxiproxy"
+AUDITOR: Final = "auditor"
+
+
+Timeline = Mapping[str, Any] | None
+Timelines = Mapping[str, Timeline]
+"""Service -> its timeline of an order: no items if it knows nothing of the order, None if it could not be asked."""
 
 
 class Refused(Exception):
@@ -36,11 +46,12 @@ class Silent(Exception):
 
 
 class Upstream:
-    """A client of the four services and of the provider sandbox."""
+    """A client of the four services, of the provider sandbox and the auditor, and of Toxiproxy where it runs."""
 
     def __init__(self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._urls = {name: getattr(settings, f"{name}_url") for name in (*SERVICES, PROVIDER)}
-        self._client = httpx.AsyncClient(timeout=TIMEOUT, transport=transport, trust_env=False)
+        self._urls = {name: getattr(settings, f"{name}_url") for name in (*SERVICES, PROVIDER, TOXIPROXY, AUDITOR)}
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)  # each live page waits at four
+        self._client = httpx.AsyncClient(timeout=TIMEOUT, limits=limits, transport=transport, trust_env=False)
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,6 +75,7 @@ class Upstream:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
+        patience: float = TIMEOUT,
     ) -> Any:
         """The answer's JSON, or None if it has no body.
 
@@ -73,7 +85,7 @@ class Upstream:
         """
         given = {**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
         request = self._client.build_request(
-            method, f"{self._urls[service]}{path}", params=params, json=body, headers=given
+            method, f"{self._urls[service]}{path}", params=params, json=body, headers=given, timeout=patience
         )
         try:
             answer = await self._send(request)
@@ -109,19 +121,32 @@ class Upstream:
                 raise
             return await self._client.send(request)
 
-    async def timelines(self, order_id: str, token: str) -> dict[str, Mapping[str, Any] | None]:
+    async def timelines(self, order_id: str, token: str) -> Timelines:
         """Each service's timeline of an order: no items if it knows nothing of it, None if it could not be asked."""
 
         async def one(service: str) -> Mapping[str, Any] | None:
-            try:
-                body: Mapping[str, Any] = await self.ask(service, "GET", f"/timeline/{order_id}", token)
-            except Refused as refused:
-                return {"items": []} if refused.status == 404 else None
-            except Silent:
-                return None
-            return body
+            return (await self.timeline(service, order_id, token))[1]
 
         return dict(zip(SERVICES, await asyncio.gather(*map(one, SERVICES)), strict=True))
+
+    async def timeline(self, service: str, order_id: str, token: str, known: str = "") -> tuple[str, Timeline]:
+        """A service's timeline of an order, and its tag; where the tag would be `known`, when there is another.
+
+        The tag is empty where the service could not be asked, and `known` where nothing has changed for WAIT seconds.
+        """
+        headers = {"Authorization": f"Bearer {token}"}
+        if known:
+            headers |= {"If-None-Match": known, "Prefer": f"wait={WAIT}"}
+        url, timeout = f"{self._urls[service]}/timeline/{order_id}", TIMEOUT + (WAIT if known else 0)
+        try:
+            answer = await self._send(self._client.build_request("GET", url, headers=headers, timeout=timeout))
+        except httpx.HTTPError:
+            return "", None
+        if answer.status_code == 404:
+            return NOTHING, {"items": []}
+        if answer.status_code == 304:
+            return known, None
+        return (answer.headers.get("etag", ""), answer.json()) if answer.status_code == 200 else ("", None)
 
     async def maybe(self, service: str, path: str, token: str = "", params: Mapping[str, str] | None = None) -> Any:
         """As `ask` with GET, but None where the service refuses or does not answer."""

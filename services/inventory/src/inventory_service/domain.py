@@ -81,7 +81,8 @@ class StockItem(msgspec.Struct, frozen=True):
 class Reservation(msgspec.Struct, frozen=True):
     """What one order holds. RELEASED without lines is a tombstone, which refuses a late reservation.
 
-    `closed`: it is committed or released; a REJECTED reservation stays REJECTED when it is released.
+    `closed`: it is committed or released; a REJECTED reservation stays REJECTED when it is released. `pruned`: this is
+    all that is left of it.
     """
 
     order_id: str
@@ -89,6 +90,7 @@ class Reservation(msgspec.Struct, frozen=True):
     lines: Mapping[str, int] = msgspec.field(default_factory=dict)
     closed: bool = False
     customer: str = ""
+    pruned: bool = False
 
 
 class StockState(msgspec.Struct, frozen=True):

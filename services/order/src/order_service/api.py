@@ -26,7 +26,7 @@ from order_service.plain import read_plain_order
 from order_service.queries import OrderQueries
 from order_service.schemas import OrderBody, ReceivedOrder, order_out
 from order_service.sign_in import sign_in_routes
-from sagakit import modes, telemetry
+from sagakit import modes
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
 from sagakit.app.operations import Anyone, operations_router
@@ -117,8 +117,8 @@ class Orders:
     async def _place(
         self, order: ReceivedOrder, customer: str, key: str, wait: int | None, drain: ShutdownSignal
     ) -> Response:
-        order_id = await self._placing.place(order, customer, key)
-        if wait:
+        order_id, pruned = await self._placing.place(order, customer, key)
+        if wait and not pruned:
             ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
             await drain.race(self._watcher.wait(ends, wait), wait)
         row = await self._existing(order_id)
@@ -148,7 +148,7 @@ class Orders:
         """Cancel an order that is not confirmed yet. 409 if it is confirmed, or was cancelled for another reason."""
         await self._visible(order_id, caller)
         command = CancelOrder(order_id, CUSTOMER_REQUESTED)
-        decision = await self._dispatcher.do(command, traceparent=telemetry.traceparent.get())
+        decision = await self._dispatcher.do(command, traceparent=await self.queries.trace_context(order_id))
         row = await self._visible(order_id, caller)
         if not (isinstance(decision, OrderCancelled) and decision.reason == CUSTOMER_REQUESTED):
             _refuse_to_cancel(decision, row.status)

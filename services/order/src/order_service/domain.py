@@ -56,7 +56,10 @@ PRIVATE: Final = (StockSettled, PaymentSettled, ShipmentSettled)
 
 
 class Order(msgspec.Struct, frozen=True):
-    """One order, and which participants have settled. NEW means that there is no such order yet."""
+    """One order, and which participants have settled. NEW means that there is no such order yet.
+
+    `pruned`: it has settled, and the row is all that is left of it.
+    """
 
     order_id: str
     status: str = NEW
@@ -67,6 +70,7 @@ class Order(msgspec.Struct, frozen=True):
     stock_settled: bool = False
     payment_settled: bool = False
     shipment_settled: bool = False
+    pruned: bool = False
 
     @property
     def settled(self) -> bool:

@@ -1,14 +1,15 @@
 """What the order service only reads: orders by id and in pages, their transitions, and prices."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from checkout.messages import Money
+from checkout.messages import Money, OrderPlaced
 from sagakit.app.queries import DataLoader
+from sagakit.message import id_of
 from sagakit.postgres.connection import connected
 
 COLUMNS: Final = "order_id, customer, status, settled, cancellation_reason, checkout, fingerprint, created_at"
@@ -17,6 +18,7 @@ BY_ID: Final = f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS 
 TRANSITIONS: Final = text(
     "SELECT seq, name, recorded_at FROM journal WHERE id >= :low AND id < :high AND seq > :seq ORDER BY seq"
 )
+TRACES: Final = text("SELECT subject, traceparent FROM journal WHERE id = ANY(:ids)")
 PRICES: Final = text("SELECT sku, price, currency FROM catalogue")
 
 
@@ -57,6 +59,11 @@ class OrderQueries(DataLoader):
         async with connected(self._database) as connection:
             return (await connection.execute(TRANSITIONS, values)).all()
 
+    async def trace_context(self, order_id: str) -> str | None:
+        """The trace context with which the order was placed."""
+        async with connected(self._database) as connection:
+            return (await trace_contexts(connection, [order_id])).get(order_id)
+
     async def price(self, sku: str) -> Money | None:
         """The price of one piece, or None if the catalogue lacks the SKU. The catalogue is read once per process."""
         if not self._prices:
@@ -64,3 +71,9 @@ class OrderQueries(DataLoader):
                 rows = await connection.execute(PRICES)
                 self._prices = {row.sku: Money(row.price, row.currency) for row in rows}
         return self._prices.get(sku)
+
+
+async def trace_contexts(connection: AsyncConnection, order_ids: Iterable[str]) -> Mapping[str, str | None]:
+    """The trace contexts with which the orders were placed: what is done for them later belongs to the same traces."""
+    ids = [id_of(order_id, OrderPlaced) for order_id in order_ids]
+    return {row.subject: row.traceparent for row in await connection.execute(TRACES, {"ids": ids})} if ids else {}

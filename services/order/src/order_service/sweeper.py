@@ -2,7 +2,9 @@
 
 It cancels orders that are undecided at their deadline. It nudges unsettled orders that make no progress, which
 publishes again what they owe: each time after twice the delay, orders with the fewest nudges first, and no more than
-`nudge_rate` allows. Several sweepers share the work; each skips the rows that others have locked, so none ever waits.
+`nudge_rate` allows. While the system is slow, an order is as slow as the others and has lost nothing: it is nudged no
+sooner than after twice the time that others take now, as a packet is sent again on a slow network. Several sweepers
+share the work; each skips the rows that others have locked, so none ever waits.
 Times are the database's; `clock` corrects them after a step of its clock.
 """
 
@@ -19,6 +21,8 @@ from checkout.messages import CancelOrder
 from order_service.clock import ClockReading, ClockSteps, FutureOrders
 from order_service.domain import TIMED_OUT
 from order_service.nudge_rate import NudgeRate
+from order_service.queries import trace_contexts
+from order_service.usual_time import UsualTime
 from sagakit.engine.engine import ServiceEngine
 from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import connected
@@ -41,6 +45,12 @@ COUNT_LATE = text(
     "CAST(extract(epoch FROM clock_timestamp()) AS float8) AS clock FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND (created_at < now() - make_interval(secs => :late) OR created_at > now() + interval '1 second')"
 )
+SETTLED_LATELY = text(
+    "SELECT order_id, CAST(extract(epoch FROM now() - created_at) AS float8), "
+    "CAST(extract(epoch FROM now() - updated_at) AS float8) FROM "
+    "(SELECT order_id, created_at, updated_at, settled FROM orders ORDER BY created_at DESC LIMIT 500) AS newest "
+    "WHERE settled AND updated_at > now() - interval '5 seconds' LIMIT 100"
+)
 FIND_FUTURE = text(
     "SELECT order_id FROM orders WHERE NOT settled AND status = 'PENDING' "
     "AND (created_at > now() + interval '1 second' OR order_id = ANY(CAST(:known AS text[]))) "
@@ -57,6 +67,7 @@ LEASE_DUE_NUDGES = text(
     "nudge_at = now() + make_interval(secs => least(:after * power(2, least(nudges + 1, 20)), :most)) "
     "WHERE order_id = ANY(ARRAY(SELECT order_id FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND (nudge_at < now() OR nudge_at > now() + make_interval(secs => :most + 1)) "
+    "AND (created_at < now() - make_interval(secs => :patience) OR created_at > now()) "
     "ORDER BY nudges, nudge_at, order_id LIMIT :most_orders FOR UPDATE SKIP LOCKED)) RETURNING order_id"
 )
 
@@ -76,11 +87,12 @@ class Sweeper:
     rate: int
     period: float = 0.5
     nudge_rate: NudgeRate = field(init=False)
+    usual_time: UsualTime = field(init=False)
     clock_steps: ClockSteps = field(init=False)
     future_orders: FutureOrders = field(init=False)
 
     def __post_init__(self) -> None:
-        self.nudge_rate = NudgeRate(self.rate)
+        self.nudge_rate, self.usual_time = NudgeRate(self.rate), UsualTime(self.deadline)
         self.clock_steps, self.future_orders = ClockSteps(self.deadline), FutureOrders(self.deadline)
 
     async def run(self) -> None:
@@ -117,15 +129,26 @@ class Sweeper:
                 "most": max(NUDGE_MAX, self.nudge_after),
                 "most_orders": self.nudge_rate.allowed(counts.late),
             }
-            nudged = await connection.scalars(LEASE_DUE_NUDGES, nudges) if nudges["most_orders"] else ()
-        items: dict[str, Item] = {order_id: Nudge(order_id) for order_id in nudged}
-        items |= {order_id: Execute(CancelOrder(order_id, TIMED_OUT)) for order_id in overdue}
+            nudged = list(await self._late(connection, nudges)) if nudges["most_orders"] else []
+            traces = await trace_contexts(connection, {*nudged, *overdue})
+        items: dict[str, Item] = {order_id: Nudge(order_id, traces.get(order_id)) for order_id in nudged}
+        items |= {
+            order_id: Execute(CancelOrder(order_id, TIMED_OUT), None, traces.get(order_id)) for order_id in overdue
+        }
         if items:
             log.info("nudging %d of %d late orders", len(items), counts.late)
             for answer in await self.engine.dispatcher.do_all(list(items.values())):
                 if isinstance(answer, BaseException):
                     log.warning("a nudge failed: %s", answer)
         return len(items)
+
+    async def _late(self, connection: AsyncConnection, nudges: dict[str, float]) -> Iterable[str]:
+        """Lease the orders that are to be nudged now."""
+        settled = (await connection.execute(SETTLED_LATELY)).all()
+        patience = self.usual_time.patience(((row[0], row[1], row[2]) for row in settled), time.monotonic())
+        nudged = list(await connection.scalars(LEASE_DUE_NUDGES, {**nudges, "patience": patience}))
+        self.usual_time.nudged(nudged, time.monotonic())
+        return nudged
 
     async def _overdue(self, connection: AsyncConnection, reading: ClockReading, future: int) -> Iterable[str]:
         """At most `rate` undecided orders past their deadline; `future` is how many have a creation time to come."""

@@ -110,7 +110,7 @@ class Payment(msgspec.Struct, frozen=True):
     """One order's payment. VOIDED without a checkout is a tombstone, which refuses a late authorization.
 
     `open`: a call to the provider is under way. `void_wanted`: the undo was asked for. `closed`: the undo is done,
-    after which a DECLINED payment stays DECLINED.
+    after which a DECLINED payment stays DECLINED. `pruned`: this is all that is left of it, without its checkout.
     """
 
     order_id: str
@@ -119,6 +119,7 @@ class Payment(msgspec.Struct, frozen=True):
     open: bool = False
     void_wanted: bool = False
     closed: bool = False
+    pruned: bool = False
 
 
 def evolve(payment: Payment, event: Event) -> Payment:

@@ -108,7 +108,7 @@ class Shipment(msgspec.Struct, frozen=True):
     """One order's shipment. CANCELLED without a checkout is a tombstone, which refuses a late booking.
 
     `open`: a call to the carrier is under way. `cancel_wanted`: the undo was asked for. `closed`: the undo is done,
-    after which a REFUSED shipment stays REFUSED.
+    after which a REFUSED shipment stays REFUSED. `pruned`: this is all that is left of it, without its checkout.
     """
 
     order_id: str
@@ -117,6 +117,7 @@ class Shipment(msgspec.Struct, frozen=True):
     open: bool = False
     cancel_wanted: bool = False
     closed: bool = False
+    pruned: bool = False
 
 
 def evolve(shipment: Shipment, event: Event) -> Shipment:

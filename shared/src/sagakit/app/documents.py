@@ -72,16 +72,30 @@ class Timeline(TypedDict):
     """One service's journal of an order, oldest first; its calls; and what the process observed besides.
 
     `observed` is in the memory of the process alone, which is bounded and ends with it: it is complete from
-    `observed_since` on, and other replicas have observations of their own.
+    `observed_since` on, and other replicas have observations of their own. `pruned`: the order ended longer ago than
+    RETENTION, so its journal is deleted, and no more than its last state is known.
     """
 
     order_id: str
     service: str
+    pruned: bool
     items: list[TimelineItem]
     calls: list[TimelineCall]
     observed: list[Observation]
     observed_since: Instant
     trace_ids: list[str]
+
+
+_TAG: Final = {"ETag": {"description": "Differs whenever the timeline does", "schema": {"type": "string"}}}
+TIMELINE: Final[dict[str, Any]] = {
+    "description": "One service's journal of an order",
+    "model": Timeline,
+    "headers": _TAG,
+}
+UNCHANGED: Final[dict[str, Any]] = {
+    "description": "It is still the timeline of the tag in `If-None-Match`",
+    "headers": _TAG,
+}
 
 
 ACTIVITY: Final[dict[str, Any]] = {

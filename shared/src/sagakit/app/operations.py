@@ -4,20 +4,22 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Header
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
+from sagakit.app import documents
 from sagakit.app.attention_api import routes
-from sagakit.app.documents import ACTIVITY, ORDER_EXAMPLE, Faults, Timeline
+from sagakit.app.documents import ACTIVITY, ORDER_EXAMPLE, TIMELINE, UNCHANGED, Faults
 from sagakit.app.host import ServiceContext
-from sagakit.app.timeline import Timelines, events
-from sagakit.faults import POINTS, Failpoint, failpoints
+from sagakit.app.timeline import Timelines, events, tag_of
+from sagakit.faults import POINTS, Action, Failpoint, failpoints
 from sagakit.modes.unreliable import Kind, MessageFault, message_faults
 from sagakit.web.app import (
     EventStream,
     JsonResponse,
     NotFound,
+    PreferWait,
     Principal,
     ShutdownSignal,
     drain_of,
@@ -31,15 +33,24 @@ Admin = Annotated[Principal, Depends(require_admin)]
 Anyone = Annotated[Principal, Depends(require_caller)]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
 OwnerOf = Callable[[str], Awaitable[str | None]]
+Known = Annotated[
+    str | None,
+    Header(
+        alias="If-None-Match",
+        max_length=100,
+        description='The `ETag` of the timeline that is known; `"0"` if none is. With `Prefer: wait=N` it waits '
+        "until there is another.",
+    ),
+]
 
 
 class FaultIn(BaseModel):
-    """One failpoint: `action` happens at `point`, the `hit`th time that it is passed; a stall takes `seconds`."""
+    """One failpoint: `action` happens the `hit`th time that `point` is passed; a pause or stall takes `seconds`."""
 
     model_config = ConfigDict(extra="forbid")
 
     point: Literal[POINTS]  # type: ignore[valid-type]
-    action: Literal["kill", "fail", "stall"]
+    action: Action
     hit: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     seconds: Annotated[float, Field(ge=0, le=600)] = 0.0
 
@@ -66,17 +77,30 @@ class FaultsIn(BaseModel):
 def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
     """What all services have; `/faults` only with FAULT_INJECTION on. `owner_of` tells an order's customer."""
     router = APIRouter()
-    timelines = Timelines(context.database, context.engine)
+    timelines = Timelines(context.database, context.engine, context.final_rows.entities, context.settings.replicas)
     streams = StreamLimit(context.settings.streams_per_customer)
 
-    async def timeline(order_id: str, caller: Anyone) -> Response:
+    async def timeline(
+        order_id: str, caller: Anyone, wait: PreferWait, drain: Draining, known: Known = None
+    ) -> Response:
         """What this service has done about an order: its journal, its calls, and what the process observed besides."""  # noqa: DOC501
-        if not caller.is_admin and await owner_of(order_id) != caller.subject:
-            raise NotFound("No such order here.")
-        found = await timelines.of(order_id)
+
+        async def look() -> documents.Timeline | None:
+            visible = caller.is_admin or await owner_of(order_id) == caller.subject
+            return await timelines.of(order_id) if visible else None
+
+        if wait and known:
+            leave = streams.admit(caller.subject)
+            try:
+                found = await timelines.other_than(known, order_id, look, wait, drain)
+            finally:
+                leave()
+        else:
+            found = await look()
         if found is None:
             raise NotFound("No such order here.")
-        return JsonResponse(found)
+        headers = {"ETag": tag_of(found)}
+        return Response(None, 304, headers) if headers["ETag"] == known else JsonResponse(found, headers=headers)
 
     async def activity(caller: Admin, drain: Draining) -> Response:
         """Stream what this process does from now on: commands, calls, retries, failures; `skipped` counts the rest."""
@@ -106,7 +130,13 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
         for verb, handler, name in (("GET", faults, "get_faults"), ("PUT", set_faults, "set_faults")):
             about = described(name, {200: Faults}, FORBIDDEN, tag="faults", uses_store=False)
             router.add_api_route("/faults", handler, methods=[verb], **about)
-    about = described("get_timeline", {200: Timeline}, tag="operations", examples=ORDER_EXAMPLE)
+    about = described(
+        "get_timeline",
+        {200: TIMELINE, 304: UNCHANGED},
+        TOO_MANY_STREAMS,
+        tag="operations",
+        examples=ORDER_EXAMPLE,
+    )
     router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], **about)
     about = described(
         "follow_activity", {200: ACTIVITY}, FORBIDDEN, TOO_MANY_STREAMS, tag="operations", uses_store=False

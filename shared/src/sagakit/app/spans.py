@@ -1,7 +1,7 @@
-"""Where the spans of a process go: to a file of JSON lines (TRACE_FOLDER), to a collector (OTEL_…), or nowhere."""
+"""Where the spans of a process go: a file of JSON lines (TRACE_FOLDER), a collector (OTLP), both, or nowhere."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,20 +11,51 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from sagakit.settings import Settings
 from sagakit.tracing import tracing
 
 QUIET: Final = frozenset({"GET /metrics", "GET /health/live", "GET /health/ready"})
+DELAY: Final = 1000  # milliseconds until a span is written
 FILE_MAX: Final = 64 * 1024 * 1024  # bytes; the file before is kept, as `.1`
 
 
-def export_spans(folder: str, service: str, mode: str, system: str) -> TracerProvider:
-    """Make spans, and write them to `<folder>/<service>.jsonl`; shut the provider down at the end."""
-    resource = Resource.create({"service.name": service, "service.namespace": "quartet", "quartet.mode": mode})
-    provider = TracerProvider(resource=resource)
-    provider.add_span_processor(BatchSpanProcessor(FileExporter(Path(folder) / f"{service}.jsonl")))
+def export_spans(settings: Settings, system: str) -> TracerProvider:
+    """Make spans; write them to `<TRACE_FOLDER>/<service>.jsonl`, send them to OTEL_EXPORTER_OTLP_ENDPOINT, or both.
+
+    `system` is what carries messages. Shut the provider down at the end.
+    """
+    name = settings.service
+    about = {"service.name": name, "service.namespace": "quartet", "quartet.mode": settings.coordination_mode}
+    provider = TracerProvider(resource=Resource.create(about))
+    for exporter in _exporters(settings):
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=DELAY))
     trace.set_tracer_provider(provider)  # FastAPI makes spans of requests then
-    tracing.start(provider.get_tracer("sagakit"), system)
+    tracing.start(provider.get_tracer("sagakit"), system, children=settings.trace_batches == "children")
     return provider
+
+
+def _exporters(settings: Settings) -> Iterator[SpanExporter]:
+    if settings.trace_folder:
+        yield FileExporter(Path(settings.trace_folder) / f"{settings.service}.jsonl")
+    if settings.otel_exporter_otlp_endpoint:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        yield Requested(OTLPSpanExporter(f"{settings.otel_exporter_otlp_endpoint.rstrip('/')}/v1/traces"))
+
+
+class Requested(SpanExporter):
+    """Leaves out the spans of probes and scrapes, and gives the others to another exporter."""
+
+    def __init__(self, exporter: SpanExporter) -> None:
+        self._exporter = exporter
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export the spans."""
+        return self._exporter.export([span for span in spans if span.name not in QUIET])
+
+    def shutdown(self) -> None:
+        """Close the other exporter."""
+        self._exporter.shutdown()
 
 
 class FileExporter(SpanExporter):

@@ -4,7 +4,8 @@ Guarantee: it shows what is recorded, and what `sagakit.activity` remembers, and
 are masked, whether their texts are sealed or in clear.
 """
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -18,10 +19,11 @@ from sagakit.app import documents
 from sagakit.engine.engine import ServiceEngine
 from sagakit.message import id_of
 from sagakit.postgres.connection import connected
+from sagakit.postgres.entities import EntityRows
 from sagakit.provider import ProviderOutcome
 from sagakit.sealing import masked
 from sagakit.service import Service
-from sagakit.web.app import ServerSentEvent, iso
+from sagakit.web.app import ServerSentEvent, ShutdownSignal, iso
 
 _RECORDED: Final = text(
     "SELECT id, 'command' AS kind, cause, claimed_at AS at, NULL AS name, NULL AS data, NULL AS traceparent "
@@ -29,22 +31,32 @@ _RECORDED: Final = text(
     "SELECT id, 'event', command, recorded_at, name, data, traceparent "
     "FROM journal WHERE id >= :low AND id < :high ORDER BY at"
 )
+NOTHING: Final = '"0"'
+"""The tag of a timeline that does not exist yet."""
+POLL: Final = (
+    2.0  # seconds between two looks for what no commit of this process tells, such as another attempt at a call
+)
+POLL_OF_REPLICAS: Final = 0.25  # the same where other processes commit too
 _OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND id < :high AND is_call")
 
 
 class Timelines:
     """Reads timelines from the service's own database, each with two queries."""
 
-    def __init__(self, database: AsyncEngine, engine: ServiceEngine) -> None:
+    def __init__(self, database: AsyncEngine, engine: ServiceEngine, entities: EntityRows, replicas: int = 1) -> None:
         self._single = database.execution_options(isolation_level="AUTOCOMMIT")
+        self._watcher, self._poll = engine.watcher, POLL if replicas == 1 else POLL_OF_REPLICAS
         self._service, self._activity = engine.service, engine.activity
+        final = f"SELECT count(*) FROM {entities.table} WHERE {entities.key} = :id AND pruned"
+        self._final = text(final)
 
     async def of(self, order_id: str) -> documents.Timeline | None:
-        """The timeline of an order; None if nothing is recorded about it."""
+        """The timeline of an order; None if nothing is known about it."""
         around = {"low": f"{order_id}/", "high": f"{order_id}0"}
         async with connected(self._single) as connection:
             rows = (await connection.execute(_RECORDED, around)).all()
-            if not rows:
+            pruned = bool(await connection.scalar(self._final, {"id": order_id})) if not rows else False
+            if not (rows or pruned):
                 return None
             attempts = {row.id: row.attempts for row in await connection.execute(_OPEN_CALLS, around)}
         observed = self._activity.of(order_id)
@@ -53,17 +65,48 @@ class Timelines:
                 key = f"{order_id}/{seen.message}"
                 attempts[key] = max(attempts.get(key, 0), seen.attempt or 0)
         calls = list(_calls(self._service, rows, attempts))
-        items = _items(self._service, rows, {call["key"]: call["asked_by"] for call in calls})
+        asked_by = {call["key"]: call["asked_by"] for call in calls}
+        items = _items(self._service, rows, asked_by)
         traces = dict.fromkeys(item["trace_id"] for item in items if item["trace_id"])
         return {
             "order_id": order_id,
             "service": self._service.name,
+            "pruned": pruned,
             "items": items,
             "calls": calls,
-            "observed": [shown(seen) for seen in observed],
+            "observed": [_with_cause(shown(seen), asked_by) for seen in observed],
             "observed_since": iso(datetime.fromtimestamp(self._activity.since, UTC)),
             "trace_ids": list(traces),
         }
+
+    async def other_than(
+        self,
+        known: str,
+        order_id: str,
+        look: Callable[[], Awaitable[documents.Timeline | None]],
+        seconds: float,
+        drain: ShutdownSignal,
+    ) -> documents.Timeline | None:
+        """What `look` finds as soon as its tag is not `known`; after `seconds`, or when the process stops, anything."""
+        clock = asyncio.get_running_loop().time
+        until, changed = clock() + seconds, self._watcher.subscribe(order_id)
+        try:
+            while True:
+                changed.clear()
+                found, left = await look(), until - clock()
+                if tag_of(found) != known or left <= 0 or drain.started:
+                    return found
+                await drain.race(self._watcher.wait_changed(changed, self._poll), left)
+        finally:
+            self._watcher.unsubscribe(order_id, changed)
+
+
+def tag_of(timeline: documents.Timeline | None) -> str:
+    """An entity tag, which differs whenever more is recorded or observed."""
+    if timeline is None:
+        return NOTHING
+    attempts = sum(call["attempts"] or 0 for call in timeline["calls"])
+    return f'"{len(timeline["items"])}-{len(timeline["observed"])}-{attempts}"'
 
 
 def shown(seen: Observation) -> documents.Observation:
@@ -82,6 +125,11 @@ def shown(seen: Observation) -> documents.Observation:
         "trace_id": trace_id(seen.traceparent),
         "count": seen.count,
     }
+
+
+def _with_cause(seen: documents.Observation, asked_by: Mapping[str, str]) -> documents.Observation:
+    """The observation; an attempt at a call with the id of the event that asked for the call."""
+    return {**seen, "cause": asked_by.get(f"{seen['order_id']}/{seen['message']}")} if seen["kind"] == "call" else seen
 
 
 async def events(activity: Activity) -> AsyncIterator[ServerSentEvent]:

@@ -65,6 +65,10 @@ class Watcher:
         if not self._changed[subject]:
             del self._changed[subject]
 
+    def subscribed(self, subject: str) -> bool:
+        """Whether anybody has subscribed to the subject."""
+        return subject in self._changed
+
     async def run(self) -> None:
         """Look for events recorded before the wait, and by other processes, until cancelled: one query for all."""
         clock = asyncio.get_running_loop().time

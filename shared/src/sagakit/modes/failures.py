@@ -83,4 +83,4 @@ def accept_all(service: Service, style: Style, envelope_: Envelope) -> Item | No
     if isinstance(envelope_.message, Command) and type(envelope_.message) in service.commands:
         return Execute(envelope_.message, envelope_.cause, envelope_.traceparent)
     item = style.accept(envelope_)
-    return Nudge(item.subject) if isinstance(item, Continue) else item
+    return Nudge(item.subject, item.traceparent) if isinstance(item, Continue) else item

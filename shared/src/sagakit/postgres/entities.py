@@ -93,6 +93,16 @@ class EntityRows:
         self._all = [*self._columns, *(column for column in columns if column.name in write_once)]
         self._fixed = [column.name for column in columns if column.name in write_once and column.read]
 
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        return self._table
+
+    @property
+    def key(self) -> str:
+        """The name of the column with the id."""
+        return self._key
+
     def read(self, row: Any) -> Any:
         """The state in a row that has these columns as attributes."""
         values = {self._key: getattr(row, self._key)}

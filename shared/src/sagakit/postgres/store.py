@@ -21,6 +21,8 @@ CLAIM_MESSAGES = (
     "INSERT INTO inbox (id, cause) SELECT * FROM unnest(CAST(:claims AS text[]), CAST(:causes AS text[])) "
     "ON CONFLICT DO NOTHING RETURNING id"
 )
+# Takes claims of pruned subjects back.
+UNCLAIM_MESSAGES = "DELETE FROM inbox WHERE id = ANY(CAST(:unclaimed AS text[]))"
 # Reads those of the given events that are recorded.
 READ_EVENTS = "SELECT id, name, data FROM journal WHERE id = ANY(CAST(:ids AS text[]))"
 # Records events; one that is recorded already stays as it is.
@@ -81,6 +83,8 @@ class SqlTransaction:
         parts += outbox.added(tuple(changes.outbox.values()), self._lease)
         if changes.ledger:
             parts.append(Cte("billed", ADD_TO_LEDGER, _ledger_values(changes.ledger)))
+        if changes.unclaimed:
+            parts.append(Cte("unclaimed", UNCLAIM_MESSAGES, {"unclaimed": changes.unclaimed}))
         if parts:
             await save(self._session, parts)
 

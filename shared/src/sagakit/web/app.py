@@ -200,9 +200,10 @@ def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drai
             }
         return _readiness_answer({"ready": True, **about, **state})
 
-    async def exposition() -> Response:
-        """All metrics of this process in the Prometheus text format."""
-        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    async def exposition(request: Request) -> Response:
+        """All metrics of this process as Prometheus' text; with exemplars in OpenMetrics, for whoever accepts that."""
+        content, media_type = metrics.exposition(request.headers.get("accept", ""))
+        return Response(content, media_type=media_type)
 
     router.add_api_route(
         "/health/live", live, methods=["GET"], **described("live", {200: Live}, tag="operations", uses_store=False)

@@ -130,5 +130,8 @@ class NotReady(_Health):
 
 METRICS: Final[dict[str, Any]] = {
     "description": "All metrics of this process",
-    "content": {"text/plain": {"schema": {"type": "string"}}},
+    "content": {
+        "text/plain": {"schema": {"type": "string"}},
+        "application/openmetrics-text": {"schema": {"type": "string"}},
+    },
 }

@@ -18,6 +18,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sagakit import telemetry
 from sagakit.web.auth import Principal, Verifier
 from sagakit.web.middleware import MAX_BODY
 from sagakit.web.problems import Problem
@@ -77,6 +78,7 @@ class Shortcuts:
             body = b"".join(message.get("body", b"") for message in messages)
             response = await _answer(shortcut, PlainRequest(headers, body, caller, self._drain))
             if response is not None:
+                telemetry.name_request("POST", scope["path"])
                 await response(scope, receive, send)
                 return
         await self._app(scope, _replayed(messages, receive), send)

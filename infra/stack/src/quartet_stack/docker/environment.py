@@ -19,6 +19,7 @@ from sagakit.tokens import public_half
 # what carries the messages -> its container
 BROKERS = {"temporal": "temporal", "kafka": "kafka", "sns_sqs": "ministack", "pubsub": "pubsub"}
 CHAOS = REPOSITORY / "infra" / "docker" / "chaos.env"
+COLLECTOR = "http://collector:4318"
 COPIED = ("COORDINATION_MODE", "PROVIDERS", "FAULT_INJECTION", "LOG_LEVEL", *PORTS)
 NOT_FOR_CONTAINERS = ("PYTHONPATH", "SERVICE_ROLE")
 ROLES = ("all", "api", "worker")
@@ -65,6 +66,7 @@ def variables(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
         **standby.variables(settings, secrets),
         **provider_keys(secrets, "provider"),
         **({**routes(), "TOXIPROXY_PORT": settings["TOXIPROXY_PORT"]} if settings["TOXICS"] == "on" else {}),
+        **({"OTEL_EXPORTER_OTLP_ENDPOINT": COLLECTOR} if settings["OBSERVABILITY"] == "1" else {}),
     }
 
 
@@ -101,4 +103,5 @@ def env_file(values: Mapping[str, str]) -> str:
 def _profiles(settings: Settings) -> list[str]:
     workers, chaos = int(settings["REPLICAS"]) > 1, settings["TOXICS"] == "on"
     standbys = [f"{service}-standby" for service in settings.standbys]
-    return [settings.mode, *(["workers"] if workers else []), *(["chaos"] if chaos else []), *standbys]
+    added = {"workers": workers, "chaos": chaos, "observability": settings["OBSERVABILITY"] == "1"}
+    return [settings.mode, *(profile for profile, wanted in added.items() if wanted), *standbys]

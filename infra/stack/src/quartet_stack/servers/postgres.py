@@ -57,9 +57,9 @@ def role(service: str) -> str:
     return f"{service}_service"
 
 
-def database_url(service: str, password: str, port: int) -> str:
-    """The URL of a service's database for SQLAlchemy with asyncpg."""
-    return f"postgresql+asyncpg://{role(service)}:{password}@{HOST}:{port}/{role(service)}"
+def database_url(service: str, login: str, port: int) -> str:
+    """The URL of a service's database for SQLAlchemy with asyncpg; `login` is `role:password`."""
+    return f"postgresql+asyncpg://{login}@{HOST}:{port}/{role(service)}"
 
 
 def installed() -> Path | None:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from quartet_stack.errors import StackError
 from quartet_stack.processes.readiness import HOST
-from quartet_stack.servers import standby
+from quartet_stack.servers import postgres, standby
 from quartet_stack.settings import Settings
 
 T = TypeVar("T")
@@ -113,6 +113,21 @@ async def commit(connection: Any) -> None:
     """
     await connection.execute("CHECKPOINT")
     await connection.execute("SELECT pg_logical_emit_message(true, 'standby', '')")
+
+
+def create_auditor(service: str, password: str) -> Work[None]:
+    """Create the role that may read everything and change nothing, or set its password."""
+
+    async def work(connection: Any) -> None:
+        name = standby.AUDITOR
+        await connection.execute("SET synchronous_commit = local")  # `make up` waits for no standby because of this
+        exists = await connection.fetchval("SELECT true FROM pg_roles WHERE rolname = $1", name)
+        await connection.execute(f"{'ALTER' if exists else 'CREATE'} ROLE {name} LOGIN PASSWORD '{password}'")
+        await connection.execute(f"ALTER ROLE {name} SET default_transaction_read_only = on")
+        await connection.execute(f"GRANT pg_read_all_data TO {name}")
+        await connection.execute(f"GRANT CONNECT ON DATABASE {postgres.role(service)} TO {name}")
+
+    return work
 
 
 def create_replicator(password: str) -> Work[None]:

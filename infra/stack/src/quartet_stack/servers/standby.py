@@ -27,6 +27,7 @@ SERVERS = ("db", "standby")
 SIGNAL = "standby.signal"  # of PostgreSQL: a server with this file in its folder follows another
 HBA = "quartet_hba.conf"
 REPLICATOR = "replicator"
+AUDITOR = "auditor"
 NAME = "quartet_standby"  # the application name of the standby, for which commits on the primary wait
 # Nothing reads from a standby, so a commit waits until it is on its disk (`synchronous_commit = on`), not until applied
 OPTIONS = {
@@ -134,19 +135,22 @@ def admit(settings: Settings, service: str) -> None:
         user.write(folder(settings.layout, service, primary), HBA, "".join(f"{line}\n" for line in HBA_LINES))
 
 
-def database_url(settings: Settings, secrets: Mapping[str, str], service: str, proxy: int | None = None) -> str:
+def database_url(
+    settings: Settings, secrets: Mapping[str, str], service: str, proxy: int | None = None, *, reads: bool = False
+) -> str:
     """The URL of a service's database; with a standby, it names both servers and asks for the one that accepts writes.
 
-    `proxy`: the port at which the server `db` is reached, if that is not its own.
+    `proxy`: the port at which the server `db` is reached, if that is not its own; `reads`: as the auditor's role, which
+    may only read.
     """
+    name = postgres.role(service)
+    login = f"{AUDITOR}:{secrets[AUDITOR]}" if reads else f"{name}:{secrets[service]}"
     ports = {server: port(settings, service, server) for server in SERVERS}
     if proxy is not None:
         ports["db"] = proxy
     if service not in settings.standbys:
-        return postgres.database_url(service, secrets[service], ports[mark(settings.layout, service).primary])
-    name = postgres.role(service)
+        return postgres.database_url(service, login, ports[mark(settings.layout, service).primary])
     both = ",".join(map(str, ports.values()))
-    login = f"{name}:{secrets[service]}"
     return f"postgresql+asyncpg://{login}@/{name}?host={HOST},{HOST}&port={both}&target_session_attrs=read-write"
 
 

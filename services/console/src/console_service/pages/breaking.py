@@ -1,4 +1,4 @@
-"""Break it: failpoints of the services, faults of messages, and the provider's behaviour, through `/faults`."""
+"""Break it: failpoints of the services, faults of messages, the provider and the network; each act is remembered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from console_service.acts import HEAL
 from console_service.diagram import SERVICES
+from console_service.network import NETWORK, Network
 from console_service.session import OPERATOR, Session
 from console_service.site import Site, form_by, go
 from console_service.upstream import PROVIDER
@@ -19,8 +21,9 @@ from sagakit.web.app import Problem
 
 ACTIONS: Final = {
     "kill": "ends the process, as a crash does; it is started again",
+    "pause": "stops the whole process, as a frozen machine does; it goes on after these seconds",
+    "stall": "waits there for these seconds; the rest of the process goes on",
     "fail": "raises an error there, once",
-    "stall": "waits there, as if the process were frozen",
 }
 MESSAGES: Final = {
     "duplicated": "are sent twice",
@@ -43,10 +46,8 @@ def break_routes(site: Site) -> APIRouter:
     """The routes of the page that breaks things."""
     pages, router = Break(site), APIRouter(include_in_schema=False)
     router.add_api_route("/break", pages.show, methods=["GET"])
-    router.add_api_route("/break/service", pages.service, methods=["POST"])
-    router.add_api_route("/break/messages", pages.messages, methods=["POST"])
-    router.add_api_route("/break/provider", pages.provider, methods=["POST"])
-    router.add_api_route("/break/heal", pages.heal, methods=["POST"])
+    for name in ("service", "messages", "provider", "network", "heal"):
+        router.add_api_route(f"/break/{name}", getattr(pages, name), methods=["POST"])
     return router
 
 
@@ -54,16 +55,18 @@ class Break:
     """The handlers of the routes."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
+        self._site, self._acts = site, site.acts
+        self._network = Network(site.settings.toxiproxy_url, site.upstream)
 
     async def show(self, request: Request) -> Response:
         """What can be broken, and what is broken at the moment."""
         session = self._site.sessions.of(request)
         state: list[Any] = []
+        links: Mapping[str, str] = {}
         if session.is_operator and self._site.settings.fault_injection:
             names = (*SERVICES, PROVIDER)
             found = await asyncio.gather(*(self._site.upstream.maybe(name, "/faults", session.token) for name in names))
-            state = list(zip(names, found, strict=True))
+            state, links = list(zip(names, found, strict=True)), await self._network.links()
         return self._site.page(
             request,
             "break.html",
@@ -74,6 +77,8 @@ class Break:
             actions=ACTIONS,
             messages=MESSAGES,
             providers=PROVIDERS,
+            links=links,
+            network=NETWORK,
         )
 
     async def service(self, request: Request) -> Response:
@@ -81,13 +86,11 @@ class Break:
         session, form = await form_by(self._site, request, OPERATOR)
         service = _one_of(form, "service", SERVICES)
         before = await self._faults(session, service)
-        point = {
-            "point": _one_of(form, "point", POINTS),
-            "action": _one_of(form, "action", ACTIONS),
-            "hit": _number(form, "hit", 1),
-            "seconds": _number(form, "seconds", 10),
-        }
-        await self._set(session, service, {"set": [point], "messages": before["messages"]})
+        point, action = _one_of(form, "point", POINTS), _one_of(form, "action", ACTIONS)
+        hit, seconds = _number(form, "hit", 1), _number(form, "seconds", 10)
+        fault = {"point": point, "action": action, "hit": hit, "seconds": seconds}
+        await self._set(session, service, {"set": [fault], "messages": before["messages"]})
+        self._acts.add(action, service, f"{action} at {point}" + (f", passing {hit}" if hit > 1 else ""))
         return go("/break")
 
     async def messages(self, request: Request) -> Response:
@@ -98,22 +101,34 @@ class Break:
         kind = _one_of(form, "kind", (*MESSAGES, NO_MESSAGES))
         fault = None if kind == NO_MESSAGES else {"kind": kind, "share": 1.0, "seconds": _number(form, "seconds", 1)}
         await self._set(session, service, {"set": before["set"], "messages": fault})
+        self._acts.add(kind, service, f"its messages {MESSAGES.get(kind, 'are sent as they should be')}")
         return go("/break")
 
     async def provider(self, request: Request) -> Response:
         """Change how both providers behave."""
         session, form = await form_by(self._site, request, OPERATOR)
         behaviour = _one_of(form, "behaviour", PROVIDERS)
-        await self._set(session, PROVIDER, PROVIDERS[behaviour][1])
+        about, body = PROVIDERS[behaviour]
+        await self._set(session, PROVIDER, body)
+        self._acts.add(behaviour, "the providers", f"each {about}")
+        return go("/break")
+
+    async def network(self, request: Request) -> Response:
+        """Break one connection of a service, or mend it."""
+        _, form = await form_by(self._site, request, OPERATOR)
+        link, kind = _one_of(form, "link", await self._network.links()), _one_of(form, "kind", NETWORK)
+        await self._network.set(link, kind)
+        self._acts.add(kind, link, f"the connection {NETWORK[kind]}")
         return go("/break")
 
     async def heal(self, request: Request) -> Response:
         """Take all faults back."""
         session, _ = await form_by(self._site, request, OPERATOR)
         whole: dict[str, Any] = {"set": [], "messages": None}
-        await asyncio.gather(*(self._set(session, service, whole) for service in SERVICES))
+        await asyncio.gather(*(self._set(session, service, whole) for service in SERVICES), self._network.heal())
         if self._site.settings.providers == "sandbox":
             await self._set(session, PROVIDER, {})
+        self._acts.add(HEAL, "everything", "healed")
         return go("/break")
 
     async def _faults(self, session: Session, service: str) -> Any:

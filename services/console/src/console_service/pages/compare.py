@@ -10,12 +10,15 @@ from starlette.responses import Response
 
 from checkout import limits
 from console_service.examples import EXAMPLES, KINDS, MODES, example
+from console_service.plots import PUBLISHED, plots
+from console_service.protocol import mode_view
 from console_service.sagas import SagaView, load, of_example
 from console_service.session import Session
 from console_service.site import Site, sign_in_needed
+from console_service.words import short
 from sagakit.web.app import PRINTABLE, Problem
 
-Chosen = Annotated[Annotated[str, PRINTABLE], Query(max_length=limits.ORDER_ID)]
+Chosen = Annotated[Annotated[str, PRINTABLE], Query(max_length=limits.ORDER_ID + 40)]
 LEFT = "temporal-orchestration.completed"
 RIGHT = "kafka-choreography.completed"
 
@@ -46,18 +49,24 @@ class Compare:
     def __init__(self, site: Site) -> None:
         self._site = site
 
-    async def show(self, request: Request, left: Chosen = LEFT, right: Chosen = RIGHT) -> Response:
-        """Both sagas, with what can be counted."""
+    async def show(self, request: Request, left: Chosen = "", right: Chosen = "") -> Response:
+        """Both sagas, with what can be counted; the orders kept last if none is chosen."""
         session = self._site.sessions.of(request)
-        views = [await self._view(session, chosen.strip()) for chosen in (left, right)]
+        kept = [f"{order_id}@{mode}" for order_id, mode in session.kept]
+        first, second = [LEFT, RIGHT, *kept][-2:] if len(kept) != 1 else (kept[0], LEFT)
+        chosen = [left.strip() or first, right.strip() or second]
+        views = [await self._view(session, one) for one in chosen]
         return self._site.page(
             request,
             "compare.html",
             session=session,
             sides=[
-                {"name": name, "chosen": chosen.strip(), "view": view, "facts": facts(view)}
-                for name, chosen, view in zip(("left", "right"), (left, right), views, strict=True)
+                {"name": name, "chosen": one, "title": _title(one), "view": view, "facts": facts(view)}
+                for name, one, view in zip(("left", "right"), chosen, views, strict=True)
             ],
+            kept={one: _title(one) for one in (*kept, *chosen) if one not in EXAMPLES},
+            plots=plots(),
+            published=PUBLISHED,
             kinds=KINDS,
             modes=MODES,
         )
@@ -65,7 +74,16 @@ class Compare:
     async def _view(self, session: Session, chosen: str) -> SagaView:
         if chosen in EXAMPLES:
             return of_example(example(chosen))
-        if "." in chosen:
+        order_id, _, mode = chosen.partition("@")
+        if "." in chosen or (mode and mode not in MODES):
             raise Problem(404, "not_found", "There is no such example.")
         sign_in_needed(session)
-        return await load(self._site.upstream, session, chosen, self._site.mode)
+        return await load(self._site, session, order_id, mode_view(mode) if mode else None)
+
+
+def _title(chosen: str) -> str:
+    """What a side is called: its kind of example, or its order."""
+    if chosen in EXAMPLES:
+        return chosen.replace(".", ": ")
+    order_id, _, mode = chosen.partition("@")
+    return f"order {short(order_id)}" + (f", {mode}" if mode else "")

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from console_service.diagram import SERVICES
-from console_service.map import draw_map
+from console_service.map import draw_map, tells_lag
 from console_service.metrics import totals
 from console_service.session import OPERATOR, Session
 from console_service.site import Site, form_by, go
@@ -44,7 +44,12 @@ class Flow:
         """The whole page."""
         session = self._site.sessions.of(request)
         return self._site.page(
-            request, "flow.html", session=session, map=draw_map(self._site.mode), **await self._state(session)
+            request,
+            "flow.html",
+            session=session,
+            map=draw_map(self._site.mode),
+            lag=tells_lag(self._site.mode),
+            **await self._state(session),
         )
 
     async def now(self, request: Request) -> Response:
@@ -55,9 +60,12 @@ class Flow:
     async def numbers(self) -> Response:
         """What each service has done so far; the page turns two of these into rates."""
         texts = await asyncio.gather(*(self._site.upstream.text(service, "/metrics") for service in SERVICES))
-        return JsonResponse(
-            {"at": time.time(), "services": {name: totals(text) for name, text in zip(SERVICES, texts, strict=True)}}
-        )
+        acts = [
+            {"at": act.at.timestamp(), "told": f"{act.where}: {act.what}"}
+            for act in reversed(self._site.acts.latest(MANY))
+        ]
+        services = {name: totals(text) for name, text in zip(SERVICES, texts, strict=True)}
+        return JsonResponse({"at": time.time(), "services": services, "acts": acts})
 
     async def act(self, request: Request, service: str, action: str) -> Response:
         """Retry or dismiss what needs attention."""  # noqa: DOC501
@@ -83,6 +91,7 @@ class Flow:
             session=session,
             status=409,
             map=draw_map(self._site.mode),
+            lag=tells_lag(self._site.mode),
             **{**await self._state(session), "problem": problem},
         )
 
@@ -103,6 +112,7 @@ class Flow:
             "attention": [
                 {**item, "service": service} for service, found in zip(SERVICES, items, strict=True) for item in found
             ],
+            "acts": self._site.acts.latest(10),
             "problem": "",
         }
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from console_service.acts import KEPT
 from console_service.site import Site
 from console_service.tour import STEPS, done
 from sagakit.modes import MODES
@@ -34,13 +35,14 @@ class Learn:
         if session.token:
             page = await self._site.upstream.maybe("order", "/orders", session.token, {"limit": "100"})
             orders = page["items"] if page else []
-        other = next(name for name in MODES if name != self._site.mode.name)
+        names = list(MODES)
+        other = names[(names.index(self._site.mode.name) + 1) % len(names)]
         return self._site.page(
             request,
             "learn.html",
             session=session,
             steps=STEPS,
-            done=done(orders),
+            done=done(orders, self._site.acts.latest(KEPT)),
             other=other,
             began=self._site.mode.name,
         )

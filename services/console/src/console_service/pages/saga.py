@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query
@@ -13,17 +14,18 @@ from starlette.responses import Response
 from checkout import limits
 from console_service.drawing import Options
 from console_service.exports import as_json, as_mermaid
+from console_service.following import follow
 from console_service.live import Fragment
-from console_service.sagas import SagaView, load, look
+from console_service.sagas import Observed, SagaView, load
 from console_service.session import Session, form_of
 from console_service.site import Site, go, sign_in_needed
 from console_service.standalone import standalone
-from console_service.upstream import Refused, Silent
+from console_service.upstream import Refused
+from console_service.waterfall import MOST, bars, draw_waterfall, read
 from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
 
-SOON: Final = 0.15  # seconds between two looks at an order that moves
-LATER: Final = 0.5  # and at one that has not moved for some time
-PATIENCE: Final = 20.0  # seconds without a change, after which looks are rarer
+GAP: Final = 0.1
+"""Seconds between two changes of a page: a browser needs some of them to show one."""
 
 OrderId = Annotated[str, Path(max_length=limits.ORDER_ID), PRINTABLE]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
@@ -38,6 +40,8 @@ def saga_routes(site: Site) -> APIRouter:
     router.add_api_route("/orders/{order_id}", pages.show, methods=["GET"])
     router.add_api_route("/orders/{order_id}/live", pages.live, methods=["GET"])
     router.add_api_route("/orders/{order_id}/cancel", pages.cancel, methods=["POST"])
+    router.add_api_route("/orders/{order_id}/keep", pages.keep, methods=["POST"])
+    router.add_api_route("/orders/{order_id}/trace", pages.trace, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.svg", pages.svg, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.json", pages.json, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.mmd", pages.mermaid, methods=["GET"])
@@ -86,6 +90,24 @@ class Sagas:
             )
         return go(f"/orders/{order_id}")
 
+    async def keep(self, request: Request, order_id: OrderId) -> Response:
+        """Remember the order, with the mode that runs, to compare it: also after another mode has been started."""
+        session = self._signed_in(request)
+        await form_of(request, session)
+        response = go("/compare")
+        self._site.sessions.keep_orders(response, request, [*session.kept, (order_id, self._site.mode.name)])
+        return response
+
+    async def trace(self, request: Request, order_id: OrderId) -> Response:
+        """The spans of the order, as far as the services have written them to files."""
+        session = self._signed_in(request)
+        view = await self._load(session, order_id)
+        spans = await asyncio.to_thread(read, self._site.settings.trace_folder, view.traces)
+        found = bars(spans)
+        return self._site.page(
+            request, "trace.html", session=session, view=view, bars=found[:MOST], svg=draw_waterfall(found)
+        )
+
     async def svg(self, request: Request, order_id: OrderId, detail: Detail = "all") -> Response:
         """The diagram as a picture."""
         view = await self._load(self._signed_in(request), order_id)
@@ -108,29 +130,18 @@ class Sagas:
         return session
 
     async def _load(self, session: Session, order_id: str) -> SagaView:
-        return await load(self._site.upstream, session, order_id, self._site.mode)
+        return await load(self._site, session, order_id)
 
     async def _changes(self, session: Session, order_id: str, quiet: bool) -> AsyncIterator[Any]:
-        clock = asyncio.get_running_loop().time
-        shown: tuple[Any, ...] | None = None
-        changed = clock()
-        while True:
-            try:
-                view = await look(self._site.upstream, session, order_id, self._site.mode)
-                marks = [step.marks for step in view.diagram.steps]
-                state = (marks, view.diagram.waiting, view.order["status"], view.diagram.unknown)
-                if state != shown:
-                    view = await self._load(session, order_id)
-            except (Refused, Silent):
-                await asyncio.sleep(LATER)
-                continue
-            if state != shown:
-                shown, changed = state, clock()
+        observed = Observed(self._site, session, order_id, self._site.mode)
+        async with aclosing(follow(self._site.upstream, order_id, session.token)) as changes:
+            async for timelines in changes:
+                view = await observed.after(timelines)
                 yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
-            if view.settled and view.diagram.ended:
-                yield Fragment("", event="done")
-                return
-            await asyncio.sleep(SOON if clock() - changed < PATIENCE else LATER)
+                if view.settled and view.diagram.ended:
+                    yield Fragment("", event="done")
+                    return
+                await asyncio.sleep(GAP)
 
 
 def _download(text: str, media_type: str, order_id: str, suffix: str) -> Response:

@@ -28,7 +28,7 @@
     if (!slider) return;
     slider.value = count;
     one("[data-position]").textContent = `${count} of ${slider.max}`;
-    for (const row of all("svg.saga .row")) row.classList.toggle("hidden-row", Number(row.dataset.row) >= count);
+    for (const row of all("svg.saga .row, svg.saga .act")) row.classList.toggle("hidden-row", Number(row.dataset.row) >= count);
     for (const owed of all("svg.saga .owed, svg.saga .ahead")) owed.classList.toggle("hidden-row", count < Number(slider.max));
   }
   function play() {

@@ -2,18 +2,29 @@
 // The rates of the page Flow: two readings of the services' counters make one point of the chart.
 (() => {
   const KEEP = 60, EVERY = 2000, SERIES = ["placed", "completed", "cancelled"];
-  let before = null, chart = null;
+  let before = null, chart = null, acts = [];
   const points = [[], [], [], []];
   const number = name => document.querySelector(`[data-number="${name}"]`);
   const style = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  function mark(u) {  // a dashed line where something was broken or healed; the list below says what
+    const pen = u.ctx, { top, height, left, width } = u.bbox;
+    pen.save();
+    pen.strokeStyle = pen.fillStyle = style("--warn"); pen.setLineDash([6, 4]); pen.lineWidth = 1.5; pen.font = "16px sans-serif"; pen.textAlign = "center";
+    for (const act of acts) {
+      const x = u.valToPos(act.at, "x", true);
+      if (!(x >= left && x <= left + width)) continue;
+      pen.beginPath(); pen.moveTo(x, top + 18); pen.lineTo(x, top + height); pen.stroke(); pen.fillText("⚡", x, top + 14);
+    }
+    pen.restore();
+  }
   function draw(box) {
     const axis = { stroke: style("--soft"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false } };
     const line = (label, colour, dash) => ({ label, stroke: style(colour), width: 2, dash, points: { show: false } });
     chart = new uPlot({
       width: box.clientWidth, height: 190, legend: { show: false }, cursor: { show: false },
       series: [{}, line("placed", "--accent"), line("completed", "--good", [8, 4]), line("cancelled", "--bad", [2, 4])],
-      axes: [axis, { ...axis, size: 40 }], scales: { y: { range: (u, low, high) => [0, Math.max(1, high * 1.15)] } },
+      hooks: { draw: [mark] }, axes: [axis, { ...axis, size: 40 }], scales: { y: { range: (u, low, high) => [0, Math.max(1, high * 1.15)] } },
     }, points, box);
     addEventListener("resize", () => chart.setSize({ width: box.clientWidth, height: 190 }));
   }
@@ -25,6 +36,7 @@
     if (document.hidden) return;
     let now;
     try { now = await (await fetch("/flow/numbers")).json(); } catch { return; }
+    acts = now.acts;
     if (before && now.at > before.at) {
       points[0].push(now.at);
       SERIES.forEach((name, place) => { const value = rate(now, name); points[place + 1].push(value); number(name).textContent = value.toFixed(1) + "/s"; });
@@ -37,6 +49,8 @@
         const commands = now.services[service].commands - before.services[service].commands;
         text.textContent = `${rate(now, "commands", service).toFixed(1)} commands/s` + (size > 0 ? `, ${(commands / size).toFixed(1)} a batch` : "");
       }
+      for (const text of document.querySelectorAll("[data-waiting]")) text.textContent = `${now.services[text.dataset.waiting].waiting} waiting`;
+      for (const text of document.querySelectorAll("[data-lag]")) text.textContent = `${(now.services[text.dataset.lag].lag * 1000).toFixed(0)} ms old`;
       chart.setData(points);
     }
     before = now;

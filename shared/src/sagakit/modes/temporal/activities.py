@@ -5,7 +5,7 @@ An activity may run twice, since a repeated command answers again. After an erro
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from temporalio import activity, workflow
 from temporalio.common import RawValue, RetryPolicy
@@ -17,6 +17,7 @@ from sagakit.modes.failures import BUSY, Failures, event_of
 from sagakit.modes.temporal.wire import QUEUE, DeadLetterInput, MessagePayload, WorkflowInput, body_of, payload_of, read
 from sagakit.ports import Inlet
 from sagakit.tasks import with_heartbeat
+from sagakit.telemetry import innermost
 from sagakit.wording import stated
 
 HEARTBEAT: Final = 1.0  # seconds
@@ -38,8 +39,7 @@ async def run_activity(
     if service is not None:
         options |= {"task_queue": QUEUE.format(service), "heartbeat_timeout": HEARTBEAT_TIMEOUT}
     execute = workflow.execute_local_activity if service is None else workflow.execute_activity
-    result: RawValue = await execute(name, argument, **options)
-    return result
+    return cast("RawValue", await execute(name, argument, **options))
 
 
 def activities(inlet: Inlet, attempts: int, local: bool) -> Sequence[Callable[..., Any]]:
@@ -48,9 +48,9 @@ def activities(inlet: Inlet, attempts: int, local: bool) -> Sequence[Callable[..
 
     async def execute(command: Command, payload: MessagePayload) -> Event | None:
         if local:
-            event = await inlet.do(command, payload.cause, payload.traceparent)
+            event = await inlet.do(command, payload.cause, innermost(payload.traceparent))
             return None if isinstance(event, service.private) else event
-        concluding = inlet.conclude(command, payload.cause, ANSWER_WAIT, payload.traceparent)
+        concluding = inlet.conclude(command, payload.cause, ANSWER_WAIT, innermost(payload.traceparent))
         answer = await with_heartbeat(concluding, HEARTBEAT, activity.heartbeat)  # so that a killed worker is noticed
         if answer is None:
             raise TimeoutError(f"no answer to {payload.type} within {ANSWER_WAIT:g} s")

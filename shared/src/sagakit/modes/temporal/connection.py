@@ -30,9 +30,8 @@ async def connect(settings: Settings) -> Client:
         await ensure_namespace(client)
         return client
 
-    return await until_ready(
-        f"Temporal at {settings.temporal_address}", client_of_server, settings, (RuntimeError, RPCError)
-    )
+    server = f"Temporal at {settings.temporal_address}"
+    return await until_ready(server, client_of_server, settings, (RuntimeError, RPCError))
 
 
 async def ensure_namespace(client: Client) -> None:

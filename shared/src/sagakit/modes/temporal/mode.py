@@ -23,6 +23,7 @@ from sagakit.modes.temporal.choreography import ChoreographyRole
 from sagakit.modes.temporal.connection import connect, ensure_namespace
 from sagakit.modes.temporal.orchestration import OrchestratorRole
 from sagakit.modes.temporal.wire import QUEUE, ParticipantRole, StartWorkflow, payload_of
+from sagakit.modes.temporal_spans import interceptors
 from sagakit.ports import Inlet, OutboxRow, Redeliver
 from sagakit.saga import Saga
 from sagakit.service import Service
@@ -111,6 +112,7 @@ class TemporalMode:
                 sticky_queue_schedule_to_start_timeout=STICKY_TIMEOUT,
                 max_heartbeat_throttle_interval=timedelta(seconds=HEARTBEAT),  # else 0.8 s of its timeout are left
                 graceful_shutdown_timeout=GRACE,
+                interceptors=interceptors(),
             )
             await work_until(self._comeback.event, worker.run(), worker.shutdown, STOP)
 

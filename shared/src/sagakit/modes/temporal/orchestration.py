@@ -71,8 +71,7 @@ class SagaWorkflow(DynamicWorkflow):
 
     async def _do(self, command: Command, cause: Event) -> Event | None:
         payload = payload_of(self.wire, command, message_id(cause), self._traceparent)
-        participant = self.saga.participant_of(type(command))
-        answer = await run_activity(payload.type, payload, self._input, participant)
+        answer = await run_activity(payload.type, payload, self._input, self.saga.participant_of(type(command)))
         try:
             return self._message(read([answer], MessagePayload)) if answer.payload.data else None
         except UnknownMessage as error:

@@ -1,0 +1,96 @@
+"""Every known bug in a running stack: each plant has to be found in each mode.
+
+python -m tests.chaos.controls [MODES=sns-sqs,pubsub-orchestration PLANTS=all FOLDER=reports/controls in the
+environment]
+
+Each control is `make chaos` over a copy of the tree with the bug, under the settings that the plant names (`live`), and
+takes one to three minutes. Its result is a line in FOLDER/controls.jsonl; one that found the bug is not repeated, so
+the same command resumes an interrupted run. Exit status 0 if every bug was found in every mode, 1 if one was not, 3 if
+a run could not show it, 2 for bad input. The modes by default have brokers that lose messages when they are killed,
+which some of the bugs need.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sagakit.modes import resolve
+from tests.chaos.control import Finding, controlled
+from tests.chaos.model import Verdict
+from tests.chaos.plants import PlantError, plant_of, plants
+
+USUAL: Final = "sns-sqs,pubsub-orchestration"
+ALL: Final = "all"
+
+
+def main() -> int:
+    """Run what is missing, and print all; returns the exit status."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+    try:
+        modes = [resolve(one.strip()) for one in os.environ.get("MODES", USUAL).split(",")]
+        chosen = os.environ.get("PLANTS", ALL)
+        names = list(plants()) if chosen == ALL else [plant_of(one.strip()).name for one in chosen.split(",")]
+    except (ValueError, PlantError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    folder = Path(os.environ.get("FOLDER", "reports/controls")).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / "controls.jsonl"
+    known = read(record)
+    todo = missing(known, names, modes)
+    for number, (name, mode) in enumerate(todo, 1):
+        console.print(f"control {number} of {len(todo)}: {name} in {mode}", markup=False)
+        # a folder for each attempt: only the journal of this one is judged
+        reports = folder / f"{name}-{mode}-{len(known)}"
+        found = controlled(name, {**os.environ, "MODES": mode}, reports, console)
+        known += found or [Finding(name, mode, Verdict.UNKNOWN, "the run wrote no journal")]
+        with record.open("a") as lines:
+            lines.write("".join(json.dumps(asdict(one)) + "\n" for one in known[-max(1, len(found)) :]))
+    return judge(known, names, modes, console)
+
+
+def read(record: Path) -> list[Finding]:
+    """Read the findings of earlier runs, without a last line that was cut off by an interruption."""
+    findings: list[Finding] = []
+    for line in record.read_text().splitlines() if record.exists() else ():
+        with suppress(ValueError, TypeError, KeyError):
+            one = json.loads(line)
+            findings.append(Finding(**{**one, "verdict": Verdict(one["verdict"])}))
+    return findings
+
+
+def missing(known: Sequence[Finding], names: Sequence[str], modes: Sequence[str]) -> list[tuple[str, str]]:
+    """The (plant, mode) that no control has found yet."""
+    found = {(one.plant, one.mode) for one in known if one.verdict is Verdict.TRUE}
+    return [(name, mode) for name in names for mode in modes if (name, mode) not in found]
+
+
+def judge(known: Sequence[Finding], names: Sequence[str], modes: Sequence[str], console: Console) -> int:
+    """Print the last finding of each plant in each mode; returns the exit status."""
+    last = {(one.plant, one.mode): one for one in known}
+    table = Table("plant", "mode", "found", "how", title="known bugs in a running stack")
+    verdicts = []
+    for name in names:
+        for mode in modes:
+            one = last.get((name, mode), Finding(name, mode, Verdict.UNKNOWN, "not run"))
+            verdicts.append(one.verdict)
+            table.add_row(name, mode, str(one.verdict), escape(one.detail))
+    console.print(table)
+    if Verdict.FALSE in verdicts:
+        return 1
+    return 3 if Verdict.UNKNOWN in verdicts or not verdicts else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
