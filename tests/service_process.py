@@ -82,7 +82,7 @@ class ServiceProcess(ServiceContext):
                 await asyncio.sleep(0.05)
 
     async def drained(self, seconds: float = 15) -> None:
-        await self.until("SELECT count(*) FROM outbox", 0, seconds)
+        await self.until("SELECT count(*) FROM outbox_waiting", 0, seconds)
 
     async def count(self, table: str) -> int:
         rows = await self.rows(f"SELECT count(*) FROM {table}")
@@ -99,7 +99,7 @@ def assembled(config: Settings, provider: Provider | None = None, chatty: bool =
     letters, outside = SqlDeadLetters(database), provider or InstantProvider(decide, defined.opened(config))
     engine = ServiceEngine(defined.service, store, mode, outside, letters, config, metrics)
     attention = Attention(database, engine, defined.concerns, period=0.1)
-    process = ServiceProcess(config, database, store, letters, engine, attention, metrics)
+    process = ServiceProcess(config, database, store, letters, engine, attention, metrics, defined.final_rows)
     object.__setattr__(process, "mode", mode)
     return process
 

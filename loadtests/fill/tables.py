@@ -33,8 +33,8 @@ FROM pg_index WHERE indrelid = $1::text::regclass
 AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u'))
 """
 _BUSY: Final = {
-    "order": "SELECT (SELECT count(*) FROM orders WHERE NOT settled) + (SELECT count(*) FROM outbox)",
-    **dict.fromkeys(("inventory", "payment", "shipping"), "SELECT count(*) FROM outbox"),
+    "order": "SELECT (SELECT count(*) FROM orders WHERE NOT settled) + (SELECT count(*) FROM outbox_waiting)",
+    **dict.fromkeys(("inventory", "payment", "shipping"), "SELECT count(*) FROM outbox_waiting"),
 }
 _STOCK: Final = (("inventory", "stock_items"), ("order", "catalogue"))
 

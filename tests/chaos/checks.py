@@ -39,6 +39,9 @@ CALM: Final = SETTLES_WITHIN
 
 ARRIVALS: Final = 3
 
+CONFIRMS_WITHIN: Final = 30.0
+"""Seconds after its deadline for which an order may still be confirmed: a fault may keep it from being cancelled."""
+
 
 def audit(evidence: Evidence) -> Check:
     """The databases, ledger, journals and what clients were told agree; nothing is left in flight."""
@@ -171,7 +174,7 @@ def throughput(evidence: Evidence) -> Check:
 
 
 def ends(evidence: Evidence) -> Check:
-    """Every order ended as its kind must, or because it met its deadline."""
+    """Every order ended as its kind must, or because it met its deadline; none was confirmed long after that."""
     purchases = {(one.customer, one.key): one.kind for one in evidence.purchases()}
     must = {kind.name: kind.reason for kind in KINDS if not kind.cancels}
     judged, wrong, late = 0, [], 0
@@ -181,6 +184,8 @@ def ends(evidence: Evidence) -> Check:
             continue
         judged += 1
         late += order.reason == "TIMED_OUT"
+        if order.confirmed and (waited := order.confirmed - order.created) > evidence.deadline + CONFIRMS_WITHIN:
+            wrong.append(f"{order.order_id} ({kind}): confirmed after {waited:.0f} s")
         if order.reason not in (must[kind], "TIMED_OUT"):
             wrong.append(f"{order.order_id} ({kind}): {order.status} {order.reason or ''}".rstrip())
     if wrong:

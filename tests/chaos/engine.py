@@ -170,6 +170,7 @@ async def _examined(
         error,
         nemesis.missing,
         trial.settings.replicas,
+        float(stack.settings.get("SAGA_DEADLINE", STACK["SAGA_DEADLINE"])),
     )
     return evidence, await slowest(stack, orders)
 

@@ -16,8 +16,10 @@ from tests.chaos.usage import Sample
 
 _ORDERS: Final = """
 SELECT order_id, customer, idempotency_key, status, cancellation_reason, settled,
-    extract(epoch FROM created_at)::float8 AS created, extract(epoch FROM updated_at)::float8 AS updated
-FROM orders WHERE customer IS NOT NULL AND created_at >= to_timestamp($1) ORDER BY created_at
+    extract(epoch FROM created_at)::float8 AS created, extract(epoch FROM updated_at)::float8 AS updated,
+    extract(epoch FROM recorded_at)::float8 AS confirmed
+FROM orders LEFT JOIN journal ON journal.id = order_id || '/OrderConfirmed'
+WHERE customer IS NOT NULL AND created_at >= to_timestamp($1) ORDER BY created_at
 """
 
 
@@ -33,7 +35,10 @@ class Phases:
 
 @dataclass(frozen=True, slots=True)
 class OrderRow:
-    """An order as the order database holds it at the end; `updated` is when it settled, if it has."""
+    """An order as the order database holds it at the end; `updated` is when it settled, if it has.
+
+    `confirmed`: when it was confirmed; None: it was not.
+    """
 
     order_id: str
     customer: str
@@ -43,6 +48,7 @@ class OrderRow:
     settled: bool
     created: float
     updated: float
+    confirmed: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,8 @@ class Evidence:
     """The evidence of a run.
 
     `faults` are those that were asked for; `missing` says which of these are not available, and why.
+
+    `deadline`: SAGA_DEADLINE of the stack, in seconds.
 
     `audit` is the auditor's report as JSON values, or None, and then `audit_error` says why.
     """
@@ -64,6 +72,7 @@ class Evidence:
     audit_error: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
     replicas: int = 1
+    deadline: float = 30.0
 
     def purchases(self) -> list[Purchase]:
         """The orders of the shoppers, by the time of their first request; times as in `Phases`."""
@@ -112,4 +121,5 @@ _COLUMNS: Final = (
     "settled",
     "created",
     "updated",
+    "confirmed",
 )

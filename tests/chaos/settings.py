@@ -42,6 +42,7 @@ STACK: Final[Mapping[str, str]] = {
     "FAULT_INJECTION": "on",
     "TEMPORAL_UI": "off",
     "LOG_LEVEL": "WARNING",
+    "SAGA_DEADLINE": "30",
     "SQS_VISIBILITY": "5",
     "OUTBOX_LEASE": "5",
     "KAFKA_SESSION_TIMEOUT": "3",

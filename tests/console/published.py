@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from loadtests.bench.publish import data
-from loadtests.bench.record import read
 from loadtests.bench.report import about
+from loadtests.bench.storage import read
 from loadtests.bench.summary import HEADLINE, summarize
 
 FILE: Final = Path(__file__).parents[2] / "services/console/src/console_service/published.json"

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import asyncpg
 
+from tests.e2e.failpoints import arm
 from tests.e2e.stack import SERVICES, Stack, basket
 
 WITHOUT_CARRIER: Final = ("declined", "no funds", "out of stock", "cancelled in flight", "timed out")
@@ -121,6 +122,8 @@ async def _place_all(stack: Stack) -> Mapping[str, Placed]:
         await _until(lambda: _recorded(stack, orders["timed out"], "shipping", "CancelShipment"))
     finally:
         await _provider(stack)
+    # what arrives during this commit is committed together
+    await arm(stack, "order", {"point": "before-commit", "action": "stall", "seconds": 0.3})
     await asyncio.gather(*(_place(stack, one) for kind, one in orders.items() if kind not in WITHOUT_CARRIER))
     await asyncio.gather(*(_learn(stack, one) for one in orders.values()))
     for kind in [kind for kind, one in orders.items() if await _too_slow(stack, one)]:
@@ -188,14 +191,14 @@ async def _read(stack: Stack, service: str, orders: Mapping[str, Placed]) -> Non
     url = stack.environment[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "")
     connection = await asyncpg.connect(url, timeout=10)
     try:
-        await _until(lambda: connection.fetchval("SELECT count(*) = 0 FROM outbox"))
+        await _until(lambda: connection.fetchval("SELECT count(*) = 0 FROM outbox_waiting"))
         for one in orders.values():
             around = f"{one.id}/", f"{one.id}0"
             for rows, statement in (
                 (one.inbox, "SELECT id, cause, claimed_at FROM inbox WHERE id >= $1 AND id < $2"),
                 (one.journal, "SELECT * FROM journal WHERE id >= $1 AND id < $2"),
                 (one.dead_letters, "SELECT * FROM dead_letter WHERE subject >= $1 AND subject < $2"),
-                (one.owed, "SELECT * FROM outbox WHERE id >= $1 AND id < $2"),
+                (one.owed, "SELECT * FROM outbox_waiting WHERE id >= $1 AND id < $2"),
             ):
                 rows[service] = await connection.fetch(statement, *around)
             one.timelines[service] = await stack.get(f"/timeline/{one.id}", service, "root", "admin")

@@ -33,6 +33,11 @@ KINDS: Final[Mapping[str, Any]] = {
 }
 
 
+def suits(**parameters: Any) -> bool:
+    """Whether a test runs in this mode at all: what no mode changes is tested in one."""
+    return parameters.get("part") != "any mode" or parameters["stack"] in SWITCHED
+
+
 def nightly(**parameters: Any) -> bool:
     """Whether a test is left to NIGHTLY=1 in this mode."""
     modes = {"tour": BROWSED, "switch": SWITCHED}.get(parameters.get("part", ""))
@@ -85,7 +90,8 @@ async def _operator(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def test_a_customer_sees_neither_the_orders_nor_the_faults_of_others(stack: Stack) -> None:
+@pytest.mark.parametrize("part", ["any mode"])
+async def test_a_customer_sees_neither_the_orders_nor_the_faults_of_others(stack: Stack, part: str) -> None:
     order_id = (await stack.order(basket(sku="sold-out"), customer="bob")).json()["order_id"]
     base, _, code = link(stack.environment, "alice").partition("/sign-in?code=")
     async with httpx.AsyncClient(base_url=base, timeout=30, verify=TLS) as client:
@@ -100,7 +106,8 @@ async def test_a_customer_sees_neither_the_orders_nor_the_faults_of_others(stack
         assert (await operator.get(f"/orders/{order_id}")).status_code == 200
 
 
-async def test_the_auditor_judges_one_order_and_all_of_them_for_the_operator_alone(stack: Stack) -> None:
+@pytest.mark.parametrize("part", ["any mode"])
+async def test_the_auditor_judges_one_order_and_all_of_them_for_the_operator_alone(stack: Stack, part: str) -> None:
     order_id = await _ended(stack, "declined")
     async with _operator(stack) as console:
         verdict = (await console.get(f"/orders/{order_id}/verdict")).raise_for_status().text
@@ -111,7 +118,8 @@ async def test_the_auditor_judges_one_order_and_all_of_them_for_the_operator_alo
         assert (await console.get(f"/orders/{order_id}/verdict")).status_code == 403
 
 
-async def test_the_auditor_may_read_and_change_nothing(stack: Stack) -> None:
+@pytest.mark.parametrize("part", ["any mode"])
+async def test_the_auditor_may_read_and_change_nothing(stack: Stack, part: str) -> None:
     password = json.loads((stack.folder / "data" / "secrets.json").read_bytes())["auditor"]
     for service in SERVICES:
         url = urlsplit(stack.environment[f"{service.upper()}_DATABASE_URL"])

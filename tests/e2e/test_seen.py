@@ -43,6 +43,12 @@ STEPS: Final[Mapping[str, set[str]]] = {
     "timed out": {*_BOOKED, *_UNDONE, "RecordVoid", "RecordCancellation"},
 }
 """Kind -> the commands that are handled, in every mode."""
+_ACTIVITIES: Final = {
+    *("ReserveStock", "AuthorizePayment", "BookShipment", "ConfirmOrder", "CommitStock", "CapturePayment"),
+    *("DispatchShipment", *_SETTLED),
+}
+"""The commands of a completed order to which messages lead: over Temporal, activities."""
+_WORKFLOWS: Final = {"temporal-orchestration": "workflow Saga", "temporal-choreography": "workflow Reactions"}
 _NAMES: Final = {"duplicate": "{}", "nudge": "nudge", "call": "call {}"}
 """Kind of an observation -> the name of the span that goes with it."""
 
@@ -115,11 +121,11 @@ async def test_what_is_observed_is_what_passed_the_door(stack: Stack) -> None:
         for _ in range(40):
             observed = {service: await _passed(stack, one, service) for service in SERVICES}
             made = await spans(stack, one)
-            if all(observed[service] == _made(one, service, made) for service in SERVICES):
+            if all(_agree(observed[service], one, service, made) for service in SERVICES):
                 break
             await asyncio.sleep(0.5)  # a duplicate may come late, and spans are written once a second
         for service in SERVICES:
-            assert observed[service] == _made(one, service, made), (one.kind, service)
+            assert _agree(observed[service], one, service, made), (one.kind, service, observed[service])
 
 
 async def test_one_checkout_is_one_trace_with_the_same_steps_in_every_mode(stack: Stack) -> None:
@@ -140,6 +146,23 @@ async def test_one_checkout_is_one_trace_with_the_same_steps_in_every_mode(stack
         assert traces == {one.trace}
 
 
+async def test_over_temporal_activities_and_workflows_are_spans_too(stack: Stack) -> None:
+    one = (await placed(stack))["completed"]
+    workflow = _WORKFLOWS.get(stack.mode)
+    async with asyncio.timeout(20):
+        while True:
+            inside = [span for span in await spans(stack, one) if span["trace_id"] == one.trace]
+            if workflow is None or workflow in {span["name"] for span in inside}:
+                break
+            await asyncio.sleep(0.5)  # it is written when the workflow has ended
+    names = {span["span_id"]: span["name"] for span in inside}
+    above = {span["name"]: names.get(span["parent_id"], "") for span in inside if span["name"] in _ACTIVITIES}
+    assert above.keys() == _ACTIVITIES
+    assert {name for name, parent in above.items() if parent == f"activity {name}"} == (
+        _ACTIVITIES if workflow else set()
+    )
+
+
 async def test_a_request_to_cancel_is_linked_and_so_is_a_batch_of_several(stack: Stack) -> None:
     orders = await placed(stack)
     cancelled = [
@@ -149,8 +172,9 @@ async def test_a_request_to_cancel_is_linked_and_so_is_a_batch_of_several(stack:
         if span["name"] == "CancelOrder"
     ]
     everything = {(span["trace_id"], span["span_id"]): span for span in written(stack)}
-    asked = [everything[link["trace_id"], link["span_id"]]["name"] for span in cancelled for link in span["links"]]
-    assert asked == ["POST /orders/{order_id}/cancel"] * 4
+    asked = [[everything[link["trace_id"], link["span_id"]]["name"] for link in span["links"]] for span in cancelled]
+    assert len(asked) >= 4
+    assert all(names == ["POST /orders/{order_id}/cancel"] for names in asked)
     traces = {one.trace for one in orders.values()}
     joined = [
         [(link["trace_id"], link["span_id"]) for link in span["links"]]
@@ -165,17 +189,23 @@ async def _passed(stack: Stack, one: Placed, service: str) -> Mapping[str, int]:
     """How often a command came again, a nudge was sent and a call was tried, as the service has observed it now."""
     timeline = await stack.get(f"/timeline/{one.id}", service, "root", "admin")
     seen = [seen for seen in (timeline["observed"] if timeline else ()) if seen["kind"] in _NAMES]
-    return Counter(_NAMES[one["kind"]].format(one["message"]) for one in seen)
+    return Counter(_NAMES[entry["kind"]].format(entry["message"]) for entry in seen)
 
 
-def _made(one: Placed, service: str, made: Sequence[Any]) -> Mapping[str, int]:
-    """The same by the spans: of each command, one is not a repeat."""
-    about_it = [span for span in made if about(span) == one.id and span["service"] == service]
-    counted = Counter(span["name"] for span in about_it if span["kind"] == "client" or span["status"] != "error")
-    names = {row["id"].rpartition("/")[2] for row in one.inbox[service]}
-    repeated = {name: counted[name] - 1 for name in names}
-    others = {name: count for name, count in counted.items() if name == "nudge" or name.startswith("call ")}
-    return Counter({name: count for name, count in {**repeated, **others}.items() if count})
+def _agree(observed: Mapping[str, int], one: Placed, service: str, made: Sequence[Any]) -> bool:
+    """Whether the spans say the same: of each command, one is no repeat.
+
+    What nobody waited for any longer, on a busy machine, may have been handled or not.
+    """
+    own = [span for span in made if about(span) == one.id and span["service"] == service]
+    answered = Counter(span["name"] for span in own if span["kind"] == "client" or span["status"] != "error")
+    left = Counter(span["name"] for span in own if (span["detail"] or "").startswith("nobody waits"))
+    commands = {row["id"].rpartition("/")[2] for row in one.inbox[service]}
+    others = {name for name in answered | left if name == "nudge" or name.startswith("call ")}
+    return observed.keys() <= commands | others and all(
+        answered[name] <= observed[name] + (name in commands) <= answered[name] + left[name]
+        for name in commands | others
+    )
 
 
 def _items(one: Placed, service: str) -> list[Any]:

@@ -7,6 +7,7 @@ from checkout.messages import Money, OrderCancelled
 from checkout_audit.invariants import INVARIANTS
 from checkout_audit.rows import DeadLetterRow, InboxRow, JournalRow, LedgerRow, OrderRow, OutboxRow, PaymentRow, Records
 from checkout_audit.snapshot import ClientObservation, Snapshot
+from payment_service.domain import Payment, PaymentAuthorizationRequested
 from sagakit.message import message_id
 from sagakit.ports import CALLS
 from tests.simulation.memory import Database
@@ -27,13 +28,13 @@ def snapshot_of(world: World) -> Snapshot:
     """The snapshot of a world, in which every commit takes a second."""
     orders = [row for row in world.databases["order"].states.values() if row.checkout]
     payments = list(world.databases["payment"].states.values())
-    totals = [row.checkout.total if row.checkout else None for row in payments]
+    totals = [_total(world, row) for row in payments]
     return Snapshot(
         orders=tuple(OrderRow(row, row.settled, row.checkout.customer) for row in orders),
         reservations=tuple(world.databases["inventory"].states.values()),
         stock=tuple(world.databases["inventory"].items.values()),
         payments=tuple(
-            PaymentRow(row, total and total.amount, total and total.currency)
+            PaymentRow(row, total.amount if total else None, total.currency if total else None)
             for row, total in zip(payments, totals, strict=True)
         ),
         shipments=tuple(world.databases["shipping"].states.values()),
@@ -57,6 +58,15 @@ def snapshot_of(world: World) -> Snapshot:
         initial=dict(world.scenario.stock),
         history=tuple(_sights(world)),
     )
+
+
+def _total(world: World, paid: Payment) -> Money | None:
+    """What the columns beside the state say, which stay when the payment is pruned."""
+    if paid.checkout is not None:
+        return paid.checkout.total
+    events = (record.entry.event for record in world.databases["payment"].forgotten)
+    asked = (one for one in events if isinstance(one, PaymentAuthorizationRequested))
+    return next((one.checkout.total for one in asked if one.order_id == paid.order_id), None)
 
 
 def _sights(world: World) -> list[ClientObservation]:

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from tests.simulation.carrier import STYLES
 from tests.simulation.healing import rows_of
+from tests.simulation.pruning import prunable
 from tests.simulation.steps import Step, placed
 from tests.simulation.world import World
 
@@ -35,6 +36,7 @@ def choose(world: World, random: Random, malice: float) -> Step | None:
         "call": list(world.leased)[:2],
         "hand": list(world.hands)[:1],
         "arrive": list(world.carrier.delayed)[:1],
+        "prune": prunable(world)[:1],
     }
     act = random.choice([act for act, those in choices.items() for _ in those])
     return _STEPS[act](world, random, bad)
@@ -76,6 +78,10 @@ def _arrive(world: World, random: Random, bad: bool) -> Step:
     return Step("arrive", random.choice(list(world.carrier.delayed)))
 
 
+def _prune(world: World, random: Random, bad: bool) -> Step:
+    return Step("prune", random.choice(prunable(world)))
+
+
 def _deliver(world: World, random: Random, bad: bool) -> Step:
     key = random.choice(list(world.network))
     if bad and random.random() < 0.6:
@@ -93,4 +99,5 @@ _STEPS: Final[Mapping[str, Callable[[World, Random, bool], Step]]] = {
     "call": _call,
     "hand": _hand,
     "arrive": _arrive,
+    "prune": _prune,
 }

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from checkout import messages as m
 from checkout.saga import CHECKOUT
 from inventory_service import domain as inventory
@@ -14,11 +16,12 @@ from payment_service import gateway
 from payment_service import handlers as payment_handlers
 from sagakit.message import Event
 from sagakit.provider import ProviderCall
-from sagakit.service import Handler, ProviderPort
+from sagakit.service import Handler, ProviderPort, Retention
 from sagakit.topology import CHOREOGRAPHY
 from shipping_service import domain as shipping
 from shipping_service import handlers as shipping_handlers
 from tests.simulation.design import Design
+from tests.simulation.memory import BLANK
 
 
 def forgetful(design: Design, name: str, undone: type[Event], status_of: Callable[[Any], str]) -> Design:
@@ -36,14 +39,14 @@ def oversell(design: Design) -> Design:
         return m.StockReserved(command.order_id, command.checkout)
 
     def take(item: inventory.StockItem, quantity: int) -> inventory.StockItem:
-        return replace(item, available=item.available - quantity, reserved=item.reserved + quantity)
+        return structs.replace(item, available=item.available - quantity, reserved=item.reserved + quantity)
 
     def evolve(stock: inventory.StockState, event: Event) -> inventory.StockState:
         if not isinstance(event, m.StockReserved):
             return inventory.evolve(stock, event)
         lines = {line.sku: line.quantity for line in event.checkout.lines}
         items = {sku: take(item, lines.get(sku, 0)) for sku, item in stock.items.items()}
-        return inventory.StockState(replace(stock.reservation, status=inventory.RESERVED, lines=lines), items)
+        return inventory.StockState(structs.replace(stock.reservation, status=inventory.RESERVED, lines=lines), items)
 
     return design.with_handler("inventory", m.ReserveStock, decide).with_service("inventory", evolve=evolve)
 
@@ -61,7 +64,8 @@ def partial_reservation(design: Design) -> Design:
 def released_twice(design: Design) -> Design:
     def evolve(stock: inventory.StockState, event: Event) -> inventory.StockState:
         if isinstance(event, m.StockReleased) and stock.reservation.status == inventory.RELEASED:
-            stock = replace(stock, reservation=replace(stock.reservation, status=inventory.RESERVED))
+            held = structs.replace(stock.reservation, status=inventory.RESERVED)
+            stock = structs.replace(stock, reservation=held)
         return inventory.evolve(stock, event)
 
     design = design.with_handler("inventory", m.ReleaseStock, lambda command, _: m.StockReleased(command.order_id))
@@ -71,7 +75,7 @@ def released_twice(design: Design) -> Design:
 def stock_kept(design: Design) -> Design:
     def evolve(stock: inventory.StockState, event: Event) -> inventory.StockState:
         after = inventory.evolve(stock, event)
-        return replace(after, items=stock.items) if isinstance(event, m.StockReleased) else after
+        return structs.replace(after, items=stock.items) if isinstance(event, m.StockReleased) else after
 
     return design.with_service("inventory", evolve=evolve)
 
@@ -86,9 +90,9 @@ def shared_key(design: Design) -> Design:
 def unconditional_pivot(design: Design) -> Design:
     def evolve(state: order.Order, event: Event) -> order.Order:
         if isinstance(event, m.OrderConfirmed):
-            return replace(state, status=order.CONFIRMED)
+            return structs.replace(state, status=order.CONFIRMED)
         if isinstance(event, m.OrderCancelled):
-            return replace(state, status=order.CANCELLED, cancellation_reason=event.reason)
+            return structs.replace(state, status=order.CANCELLED, cancellation_reason=event.reason)
         return order.evolve(state, event)
 
     design = design.with_handler("order", m.ConfirmOrder, lambda command, _: m.OrderConfirmed(command.order_id))
@@ -197,3 +201,40 @@ def commit_always_fails(design: Design) -> Design:
         raise ZeroDivisionError
 
     return design.with_handler("inventory", m.CommitStock, decide)
+
+
+def pruned_early(design: Design) -> Design:
+    """A hold is taken for an end."""
+    retention = design.services["payment"].retention
+    assert retention is not None
+    return design.with_service(
+        "payment", retention=replace(retention, ended=lambda state: state.status not in (payment.NEW, payment.CAPTURED))
+    )
+
+
+def final_row_forgotten(design: Design) -> Design:
+    """Nothing is left of the payments and shipments that were pruned."""
+    for name in ("payment", "shipping"):
+        design = design.with_service(name, retention=_forgetting(design.services[name].retention, BLANK[name]))
+    return design
+
+
+def _forgetting(retention: Retention | None, blank: Callable[[str], Any]) -> Retention:
+    assert retention is not None
+    return replace(retention, final=lambda state: blank(state.order_id))
+
+
+def final_row_decides(design: Design) -> Design:
+    """A command about a pruned order is decided as if it were a new one."""
+    for name in design.services:
+        retention = design.services[name].retention
+        assert retention is not None
+        design = design.with_service(name, retention=_undetected(retention))
+    return design
+
+
+def _undetected(retention: Retention) -> Retention:
+    seen = retention.pruned
+    return replace(
+        retention, pruned=lambda state: False, ended=lambda state: retention.ended(state) and not seen(state)
+    )

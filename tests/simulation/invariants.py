@@ -122,15 +122,20 @@ def _done(world: World, order: Order) -> Iterator[Violation]:
         ordered[line.sku] += line.quantity
     if reservation.status != "COMMITTED" or reservation.lines != ordered:
         yield Violation(3, f"{order.order_id} is COMPLETED with {reservation}")
-    if payment.status != "CAPTURED" or payment.open or payment.checkout != order.checkout:
+    if payment.status != "CAPTURED" or payment.open or not _as_ordered(payment, order):
         yield Violation(3, f"{order.order_id} is COMPLETED with {payment}")
-    if shipment.status != "DISPATCHED" or shipment.open or shipment.checkout != order.checkout:
+    if shipment.status != "DISPATCHED" or shipment.open or not _as_ordered(shipment, order):
         yield Violation(3, f"{order.order_id} is COMPLETED with {shipment}")
     total = (order.checkout.total.amount, order.checkout.total.currency)
     if [deed.amount for deed in world.outside.deeds(order.order_id, "capture")] != [total]:
         yield Violation(6, f"{order.order_id} is COMPLETED, but the provider has not captured {total} once")
     if len(world.outside.deeds(order.order_id, "dispatch")) != 1:
         yield Violation(3, f"{order.order_id} is COMPLETED, but the carrier has not collected it once")
+
+
+def _as_ordered(part: Payment | Shipment, order: Order) -> bool:
+    """Whether its checkout is the order's; a pruned one has none any more."""
+    return part.checkout is None if part.pruned else part.checkout == order.checkout
 
 
 def _undone(world: World, order: Order) -> Iterator[Violation]:
@@ -159,7 +164,7 @@ def _leftovers(world: World) -> list[Violation]:
     violations += [Violation(8, f"never delivered: {key}") for key in world.network]
     for name, database in world.databases.items():
         violations += [Violation(8, f"left in the outbox of {name}: {key}") for key in database.outbox]
-        effects = {record.entry.command for record in database.journal}
+        effects = {record.entry.command for record in database.history()}
         violations += [
             Violation(8, f"{key} was claimed in {name} without effect") for key in database.inbox.keys() - effects
         ]
@@ -171,7 +176,7 @@ def _histories(world: World) -> list[Violation]:
     first: dict[str, Record] = {}
     for name, database in world.databases.items():
         names: dict[str, str] = {}
-        for record in database.journal:
+        for record in database.history():
             event = record.entry.event
             kind, identity = type(event).__name__, message_id(event)
             if identity not in first:
@@ -185,7 +190,7 @@ def _histories(world: World) -> list[Violation]:
             if not _PATHS[name].fullmatch(path)
         ]
     for database in world.databases.values():
-        for record in database.journal:
+        for record in database.history():
             claim = database.inbox.get(record.entry.command)
             if claim is None or claim.cause is None or claim.cause in world.outside.answers:
                 continue

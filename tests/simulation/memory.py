@@ -49,6 +49,10 @@ class Database:
     journal: list[Record] = field(default_factory=list)
     events: dict[str, Event] = field(default_factory=dict)
     outbox: dict[str, OutboxRow] = field(default_factory=dict)
+    forgotten: list[Record] = field(default_factory=list)
+    """What was pruned from the journal: for the invariants, no service sees it."""
+    taken_back: int = 0
+    """How many claims were about pruned subjects."""
 
     def copy(self) -> "Database":
         return Database(
@@ -59,7 +63,21 @@ class Database:
             list(self.journal),
             dict(self.events),
             dict(self.outbox),
+            list(self.forgotten),
+            self.taken_back,
         )
+
+    def history(self) -> list[Record]:
+        """All that was ever recorded."""
+        return [*self.forgotten, *self.journal]
+
+    def prune(self, subject: str, final: Any) -> None:
+        """Delete what is recorded about the subject, but for its final row."""
+        self.forgotten += [one for one in self.journal if one.entry.event.subject == subject]
+        self.journal = [one for one in self.journal if one.entry.event.subject != subject]
+        self.events = {key: event for key, event in self.events.items() if event.subject != subject}
+        self.inbox = {key: claim for key, claim in self.inbox.items() if claim.subject != subject}
+        self.states[subject] = final
 
     def unclaimed(self, claims: Sequence[Claim]) -> set[str]:
         """The claims that are new; `save` writes them."""
@@ -79,7 +97,9 @@ class Database:
         self.states.update(working.states)
         self.items.update(working.items)
         for claim in claims:
-            self.inbox.setdefault(claim.id, claim)
+            if claim.id not in changes.unclaimed:
+                self.inbox.setdefault(claim.id, claim)
+        self.taken_back += len(changes.unclaimed)
         for entry in changes.journal:
             self.journal.append(Record(entry, tick))
             self.events.setdefault(message_id(entry.event), entry.event)

@@ -68,6 +68,9 @@ MUTANTS: Final[Mapping[str, Mutant]] = {
         lambda d: d.without_machinery(acknowledges_after_commit=False, sweeper=False), 2
     ),
     "published before the commit": _caught(lambda d: d.without_machinery(publishes_after_commit=False), 7),
+    "pruned before the end": _caught(defects.pruned_early, 3),
+    "the final row is forgotten too": _caught(defects.final_row_forgotten, 3, 8),
+    "a final row does not answer": _caught(defects.final_row_decides, 8),
     "deadline ignored": _caught(lambda d: d.without_machinery(deadline=False), 2),
     "a handler that always fails": _caught(defects.commit_always_fails, 2, 8),
     "a handler that always fails, dead letters swallowed": _caught(

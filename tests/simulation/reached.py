@@ -25,6 +25,7 @@ RACES: Final = (
     "a confirmation that lost",
     "a cancel that lost",
     "a message came after the end",
+    "a pruned order was asked about",
     "a row was published under a lease that had ended",
     "a row was not deleted, since another process held it",
     "services of both styles at once",
@@ -32,7 +33,7 @@ RACES: Final = (
 )
 ACTS: Final = (
     *(f"{act} ok" for act in ("place", "relay", "deliver", "call", "cancel", "deadline", "nudge")),
-    *(f"{act} ok" for act in ("expire", "adopt", "roll", "arrive", "take", "publish", "finish")),
+    *(f"{act} ok" for act in ("expire", "adopt", "roll", "arrive", "take", "publish", "finish", "prune")),
 )
 FAULTS: Final = (
     "lose ok",
@@ -61,7 +62,8 @@ def reached(done: Run) -> set[str]:
     for order in done.world.databases["order"].states.values():
         names.add(order.cancellation_reason or order.status)
     for database in done.world.databases.values():
-        for record in database.journal:
+        names |= {"a pruned order was asked about"} if database.taken_back else set()
+        for record in database.history():
             event, command = record.entry.event, record.entry.command.rpartition("/")[2]
             if (race := _BY_EVENT.get((command, type(event).__name__))) is not None:
                 names.add(race)

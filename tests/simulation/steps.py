@@ -11,6 +11,7 @@ from order_service.domain import NEW, Order
 from sagakit.provider import ProviderOutcome
 from sagakit.work import Execute, Nudge
 from tests.simulation import others
+from tests.simulation.pruning import prune
 from tests.simulation.world import World
 
 
@@ -117,6 +118,10 @@ def _publish(world: World, step: Step) -> None:
         others.publish(world, step.names[0])
 
 
+def _prune(world: World, step: Step) -> None:
+    prune(world, *step.names)
+
+
 def _finish(world: World, step: Step) -> None:
     if step.names[0] in world.hands:
         others.finish(world, step.names[0], step.fate == "crash")
@@ -139,6 +144,7 @@ _ACTS: Final[Mapping[str, Callable[[World, Step], None]]] = {
     "take": _take,
     "publish": _publish,
     "finish": _finish,
+    "prune": _prune,
 }
 
 

@@ -78,7 +78,8 @@ def pause(seconds: float) -> None:
 
     So the process goes on even if the helper begins before it has stopped.
     """
-    script = f"sleep {seconds:.3f}; for _ in 1 2 3 4 5 6 7 8 9 10; do kill -CONT {os.getpid()}; sleep 0.1; done"
+    go_on = f"for _ in 1 2 3 4 5 6 7 8 9 10; do kill -CONT {os.getpid()} 2>/dev/null || exit; sleep 0.1; done"
+    script = f"sleep {seconds:.3f}; {go_on}"
     subprocess.Popen(("/bin/sh", "-c", script), start_new_session=True)
     os.kill(os.getpid(), signal.SIGSTOP)
 

@@ -77,11 +77,15 @@ class LedgerEntry(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Changes:
-    """What one batch writes besides the states in the working set; outbox rows by their ids."""
+    """What one batch writes besides the states in the working set; outbox rows by their ids.
+
+    `unclaimed` are the claims of this batch that it takes back, since they are about pruned subjects.
+    """
 
     journal: list[JournalRow] = field(default_factory=list)
     outbox: dict[str, OutboxRow] = field(default_factory=dict)
     ledger: list[LedgerEntry] = field(default_factory=list)
+    unclaimed: list[str] = field(default_factory=list)
 
 
 class Transaction(Protocol):
@@ -99,7 +103,7 @@ class Transaction(Protocol):
         """The events of these ids that are in the journal."""
 
     async def save(self, working: WorkingSet, changes: Changes) -> None:
-        """Write the changed states, the journal, the outbox (upsert by id) and the ledger."""
+        """Write the changed states, the journal, the outbox (upsert by id) and the ledger; delete what is unclaimed."""
 
 
 class Store(Protocol):

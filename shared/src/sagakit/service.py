@@ -68,6 +68,23 @@ class SagaProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class Retention:
+    """What is left of a subject when its inbox and journal are deleted: its row, which says that it is pruned.
+
+    Attributes:
+        ended: Whether nothing that may still come changes the state.
+        pruned: Whether the state is such a final row.
+        final: The final row that is left of a state that has ended.
+        outcome: The event with which every command about a pruned subject is answered, from its final row.
+    """
+
+    ended: Callable[[Any], bool]
+    pruned: Callable[[Any], bool]
+    final: Callable[[Any], Any]
+    outcome: Callable[[Any, Command | None], Event]
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """Everything that the machinery needs to run a service, as values and pure functions.
 
@@ -81,6 +98,7 @@ class Service:
         reactions: The command that a foreign event leads to; all that choreography knows.
         provider: For a service that calls a provider.
         progress: For the service that owns the saga.
+        retention: What is left of a subject for ever; None: nothing is ever deleted.
         phases: The phase of the saga to which each message belongs, by name (`sagakit.saga.phases_of`).
         sealed: The names of fields in messages that nobody may see, wherever they stand.
     """
@@ -94,5 +112,6 @@ class Service:
     reactions: Mapping[type[Event], Callable[[Any], Command]] = field(default_factory=dict)
     provider: ProviderPort | None = None
     progress: SagaProgress | None = None
+    retention: Retention | None = None
     phases: Mapping[str, str] = field(default_factory=dict)
     sealed: frozenset[str] = frozenset()

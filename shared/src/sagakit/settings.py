@@ -144,6 +144,9 @@ class Settings(BaseModel):
     saga_nudge_after: Seconds = Field(2.0, description="an order without progress for this long is nudged")
     saga_nudge_rate: int = Field(50, ge=1, le=100_000, description="orders nudged per sweep at most")
     saga_attention_after: Seconds = Field(60.0, description="an order unsettled for so long needs attention")
+    retention: Seconds | None = Field(
+        None, description="what is recorded of an order that has ended is deleted after it; unset: never"
+    )
     retry_initial: Seconds = Field(0.1, description="first pause before a retry")
     retry_max: Seconds = Field(5.0, description="longest pause between retries")
     delivery_attempts: int = Field(5, ge=1, le=1000, description="failures before a message is a dead letter")

@@ -20,7 +20,7 @@ import asyncpg
 from tests.chaos.model import Fault, Injection, NotAvailable
 from tests.chaos.stack import SERVICES, StackUnderTest
 
-TABLES: Final = ("inbox", "journal", "outbox")
+TABLES: Final = ("inbox", "journal", "outbox", "outbox_batch")
 ROOM: Final = 4 << 20
 CHUNK: Final = bytes(1 << 16)
 WITHIN: Final = 30.0

@@ -1,6 +1,7 @@
 """The checks of a run: each may be true, false, or unknown for lack of evidence."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,6 +95,14 @@ def test_a_fault_is_felt_when_one_of_its_injections_is() -> None:
 def test_an_order_that_met_its_deadline_has_ended_as_it_may() -> None:
     check = CHECKS["ends"](fine(orders=[row(0, 100.0, "TIMED_OUT")]))
     assert (check.verdict, check.detail) == (TRUE, "1 orders ended as they must, 1 of them at their deadline")
+
+
+def test_no_order_is_confirmed_long_after_its_deadline() -> None:
+    for waited, verdict in ((89.0, TRUE), (91.0, FALSE)):
+        order = replace(row(0, 100.0, seconds=95.0), confirmed=100.1 + waited)
+        check = CHECKS["ends"](fine(orders=[order], deadline=60.0))
+        assert check.verdict is verdict
+    assert "order-0 (good): confirmed after 91 s" in check.detail
 
 
 def test_the_intake_may_stop_with_the_order_service_but_not_with_one_of_its_replicas() -> None:

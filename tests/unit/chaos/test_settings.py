@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.bench.publish import data
-from loadtests.bench.record import read as bench
+from loadtests.bench.storage import read as bench
 from loadtests.bench.summary import summarize
 from sagakit.modes import MODES
 from tests.chaos.faults import MODULES

@@ -27,6 +27,15 @@ def _set(part: str, number: int, field: str, value: Any) -> Callable[[Any], Any]
     return lambda saga: saga[part][number].__setitem__(field, value)
 
 
+def _arrow(field: str, value: Any) -> Callable[[Any], Any]:
+    """Change the first arrow that has both ends in the journals."""
+
+    def change(saga: Any) -> None:
+        next(it for it in saga["arrows"] if it["sent"] and it["received"])[field] = value
+
+    return change
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -35,10 +44,10 @@ def _set(part: str, number: int, field: str, value: Any) -> Callable[[Any], Any]
         lambda saga: saga["steps"].append(saga["steps"][-1]),
         lambda saga: saga["arrows"].pop(),
         lambda saga: saga["arrows"].append({**saga["arrows"][-1], "to": "inventory", "received": None}),
-        *(_set("steps", 4, field, value) for field, value in (("service", "payment"), ("cause", "Nothing"))),
+        *(_set("steps", 4, field, value) for field, value in (("service", "nowhere"), ("cause", "Nothing"))),
         _set("steps", 4, "at", "2026-01-01T00:00:00Z"),
-        *(_set("arrows", 2, field, "nothing") for field in ("kind", "message", "from", "to", "cause", "received")),
-        _set("arrows", 2, "received_at", "2026-01-01T00:00:00Z"),
+        *(_arrow(name, "nothing") for name in ("kind", "message", "from", "to", "cause", "sent", "received")),
+        *(_arrow(name, "2026-01-01T00:00:00Z") for name in ("sent_at", "received_at")),
     ],
 )
 @pytest.mark.parametrize("name", ["kafka-choreography.declined", "temporal-orchestration.completed"])

@@ -281,3 +281,13 @@ def test_what_a_service_observed_is_marked_at_the_step_that_it_is_about() -> Non
         "PaymentAuthorizationRequested": ("3 attempts",),
         "OrderPlaced": ("1 nudge",),
     }
+
+
+def test_a_saga_whose_records_are_deleted_has_ended_and_says_so() -> None:
+    shown = build("o1", KAFKA, {service: {"items": [], "pruned": True} for service in SERVICES})
+    assert (shown.steps, shown.owed, shown.waiting, shown.unknown) == ((), (), None, ())
+    assert shown.pruned == SERVICES
+    assert shown.ended
+    some = journal(*RESERVED)
+    some["payment"]["pruned"] = True  # type: ignore[assignment]
+    assert build("o1", KAFKA, some).owed == ()

@@ -79,6 +79,20 @@ async def test_a_saga_shows_its_diagram_its_reason_and_every_step(client: httpx.
     assert "hx-sse:connect" not in page.text, "nothing more will happen"
 
 
+async def test_a_saga_whose_records_are_deleted_says_so(client: httpx.AsyncClient, services: Played) -> None:
+    await sign_in(client)
+    deleted = {"items": [], "calls": [], "observed": [], "pruned": True}
+    timelines = {name: {**body, **deleted} for name, body in services.example["timelines"].items()}
+    services.example = {**services.example, "timelines": timelines}
+    path = f"/orders/{services.order['order_id']}"
+    page = await client.get(path)
+    assert "the payment was declined" in page.text
+    assert "longer ago than these services keep their records: order, inventory, payment, shipping" in page.text
+    assert "Waiting for" not in page.text
+    for kind in ("svg", "json", "mmd"):
+        assert (await client.get(f"{path}/saga.{kind}")).status_code == 200
+
+
 async def test_only_the_operator_sees_the_providers_ledger(client: httpx.AsyncClient, services: Played) -> None:
     await sign_in(client)
     await be(client, "customer")
@@ -214,6 +228,24 @@ async def test_a_saga_can_be_taken_away(client: httpx.AsyncClient, services: Pla
     text = (await client.get(f"{order}/saga.mmd")).text
     assert text.startswith("sequenceDiagram\n")
     assert "payment-->>order: PaymentDeclined" in text
+
+
+async def test_a_saga_that_ends_while_its_page_is_opened_is_shown_as_ended(services: Played) -> None:
+    path, settled = f"/orders/{services.order['order_id']}", dict(services.order)
+    asked: list[str] = []
+
+    def moves(request: httpx.Request) -> httpx.Response:
+        """The order is in flight the first time that it is asked for, and the timelines are those of its end."""
+        asked.append(request.url.path)
+        services.order = {**settled, "settled": asked.count(path) > 1}
+        return services(request)
+
+    async with browser(moves) as client:
+        await sign_in(client)
+        asked.clear()
+        answer = await client.get(f"{path}/live")
+    assert "event: done" in answer.text
+    assert "Nothing is held any more" in answer.text
 
 
 async def test_a_live_saga_sends_the_page_part_and_says_when_it_is_done(

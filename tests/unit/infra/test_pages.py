@@ -18,7 +18,8 @@ EXAMPLES = {
     name
     for names in (
         "services/loyalty/ loyalty.py points_settled",  # the guide that adds a participant
-        "experiment.yaml mine.yaml history.edn kills.jsonl raw.json report.md report.html journal.json history.jsonl report.json",
+        "experiment.yaml mine.yaml history.edn kills.jsonl raw.json",
+        "report.md report.html journal.json history.jsonl report.json",
         "stack.json stack.lock secrets.json compose.env",  # as those of the line before, files that commands write
         "EventName MessageName Forward Remind",  # in the place of a name; names of before, in a decision
         "no_new_privs DynamicUser pg_rewind pg_auto_failover transaction_timeout remote_apply Idempotency",

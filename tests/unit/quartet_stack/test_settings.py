@@ -86,7 +86,7 @@ def test_every_setting_that_the_stack_does_not_decide_itself_reaches_the_service
             for name, value in services.service(settings, secrets, service, Path("python")).environment.items()
         }
 
-    per_program = {"HTTP_HOST", "HTTP_PORT"}
+    per_program = {"HTTP_HOST", "HTTP_PORT", "TOXIPROXY_URL"}
     decided = environment().keys() - {"KAFKA_SESSION_TIMEOUT"} | per_program
     free = {name.upper(): "7" for name in ServiceSettings.model_fields if name.upper() not in decided}
     assert {

@@ -44,6 +44,7 @@ def test_an_empty_variable_counts_as_absent() -> None:
         ("SAGA_DEADLINE", "soon", "a number of seconds greater than 0"),
         ("SAGA_DEADLINE", "0", "a number of seconds greater than 0"),
         ("SAGA_DEADLINE", "nan", "a number of seconds greater than 0"),
+        ("RETENTION", "0", "a number of seconds greater than 0"),
         ("RETRY_MAX", "inf", "a number of seconds greater than 0"),
         ("BATCH_MAX", "0", "a whole number from 1 to 10000"),
         ("HTTP_PORT", "65536", "a whole number from 0 to 65535"),

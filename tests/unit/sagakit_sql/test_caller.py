@@ -1,6 +1,8 @@
 """Calls to the outside world: repeated under one key until they are answered, across crashes and replicas."""
 
 import asyncio
+import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,6 +21,8 @@ from checkout.messages import (
 )
 from checkout.provider_rules import decide
 from payment_service.domain import PaymentAuthorizationRequested
+from sagakit import telemetry
+from sagakit.logs import JsonFormatter
 from sagakit.provider import OutcomeUnknown, ProviderCall, ProviderOutcome, ProviderRejected
 from tests.postgres import Server
 from tests.service_process import ServiceProcess, basket, service_process
@@ -213,3 +217,24 @@ async def test_a_call_whose_task_fails_is_logged_and_comes_again_when_its_lease_
     assert provider.calls["o1/authorize"] >= 2, "a lease of half a second may end again on a slow machine"
     (record,) = [one for one in caplog.records if one.name == "sagakit.engine.provider_calls" and one.exc_info]
     assert record.getMessage() == "call o1/authorize failed, it is repeated when its lease ends"
+
+
+async def test_the_log_lines_of_a_call_have_its_trace_and_the_provider_is_told(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = []
+
+    class Listening(Scripted):
+        async def call(self, call: ProviderCall) -> ProviderOutcome:
+            told.append(telemetry.traceparent.get())
+            return await super().call(call)
+
+    caplog.set_level(logging.INFO)
+    caplog.handler.setFormatter(JsonFormatter("payment", "kafka-choreography"))
+    provider = Listening(OutcomeUnknown("lost"))
+    async with service_process("payment", database("payment"), provider=provider, **CALLING) as payment:
+        await payment.engine.conclude(authorize("o1"), None, 10, f"00-{'a' * 32}-{'b' * 16}-01")
+    assert set(told) == {f"00-{'a' * 32}-{'b' * 16}-01"}
+    lines = [json.loads(one) for one in caplog.text.splitlines() if "o1/authorize" in one]
+    assert lines
+    assert {line["trace_id"] for line in lines} == {"a" * 32}

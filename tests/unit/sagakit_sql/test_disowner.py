@@ -32,7 +32,7 @@ async def test_only_an_order_that_is_not_here_after_the_deadline_is_disowned(dat
         assert await disowner(order).look() == 0
         rows = await order.rows("SELECT order_id, status, cancellation_reason FROM orders ORDER BY order_id")
         assert [tuple(row) for row in rows] == [("ghost", "CANCELLED", "UNKNOWN_ORDER"), ("placed", "PENDING", None)]
-        sent = await order.rows("SELECT id FROM outbox WHERE key = 'ghost'")
+        sent = await order.rows("SELECT id FROM outbox_waiting WHERE key = 'ghost'")
         assert [row.id for row in sent] == ["ghost/OrderCancelled"]
 
 

@@ -26,12 +26,12 @@ async def test_a_repeat_answers_again_and_changes_nothing(database: Database) ->
     async with service_process("order", database("order"), started=False) as order:
         do = order.engine.dispatcher.do
         first = await do(place("o1"))
-        before = await order.rows("SELECT id, token FROM outbox")
-        await order.rows("DELETE FROM outbox RETURNING id")
+        before = await order.rows("SELECT id, token FROM outbox_waiting")
+        await order.execute("DELETE FROM outbox_batch")
         again = await do(replace(place("o1"), fingerprint="another"))
         assert isinstance(first, OrderPlaced)
         assert again == first
-        after = await order.rows("SELECT id, token FROM outbox")
+        after = await order.rows("SELECT id, token FROM outbox_waiting")
         assert [row.id for row in after] == [row.id for row in before] == ["o1/OrderPlaced"]
         assert await order.count("journal") == 1
         assert await order.count("inbox") == 1

@@ -26,7 +26,7 @@ async def test_the_outbox_and_unsettled_orders_are_counted_with_their_ages(datab
         for number in range(3):
             await order.engine.dispatcher.do(place(f"o{number}"))
         await order.execute("UPDATE orders SET created_at = now() - interval '1 hour' WHERE order_id = 'o1'")
-        await order.execute("UPDATE outbox SET created_at = now() - interval '1 minute' WHERE key = 'o1'")
+        await order.execute("UPDATE outbox_batch SET created_at = now() - interval '1 minute' WHERE 'o1' = ANY(keys)")
         await gauges.count()
         assert value(order.metrics, "saga_outbox_rows", kind="message") == 3
         assert 60 <= (value(order.metrics, "saga_outbox_oldest_seconds", kind="message") or 0) < 100

@@ -26,6 +26,18 @@ async def test_the_newest_revision_is_what_the_store_describes(postgres: Server,
 
 
 @pytest.mark.parametrize("service", SERVICES)
+async def test_the_view_of_the_outbox_is_what_the_store_describes(postgres: Server, service: str) -> None:
+    shown = "SELECT pg_get_viewdef('outbox_waiting') AS sql"
+    described = postgres.empty()
+    engine = create_async_engine(described)
+    async with engine.begin() as connection:
+        await connection.run_sync(definition(service).metadata.create_all)
+    await engine.dispose()
+    migrated = postgres.query(postgres.database(service), shown)[0]["sql"]
+    assert postgres.query(described, shown)[0]["sql"] == migrated
+
+
+@pytest.mark.parametrize("service", SERVICES)
 async def test_migrating_twice_is_harmless(postgres: Server, service: str) -> None:
     url = postgres.empty()
     counts = []

@@ -11,14 +11,10 @@ from checkout.messages import OrderPlaced
 from sagakit.message import id_of
 from sagakit.work import Execute
 from tests.postgres import Server
-from tests.service_process import ServiceProcess, place, service_process
+from tests.service_process import place, service_process
 
 Database = Callable[[str], str]
 ID = id_of("o1", OrderPlaced)
-
-
-async def _row(order: ServiceProcess) -> object:
-    return (await order.rows("SELECT token, attempts, leased_until > now() AS leased FROM outbox"))[0]
 
 
 async def test_a_committed_row_is_leased_until_the_lease_ends(database: Database) -> None:
@@ -31,7 +27,7 @@ async def test_a_committed_row_is_leased_until_the_lease_ends(database: Database
         assert await order.store.lease_due(calls=False, limit=10) == []
         assert await order.store.lease_due(calls=True, limit=10) == []
         await order.store.delete(taken)
-        assert await order.count("outbox") == 0
+        assert await order.count("outbox_waiting") == 0
 
 
 async def test_a_row_renewed_during_a_publish_outlives_the_old_token(database: Database) -> None:
@@ -40,10 +36,10 @@ async def test_a_row_renewed_during_a_publish_outlives_the_old_token(database: D
         await asyncio.sleep(0.6)
         taken = await order.store.lease_due(calls=False, limit=10)
         await order.engine.dispatcher.do(place("o1"))
-        before = await _row(order)
+        before = await order.rows("SELECT * FROM outbox_batch")
         await order.store.delete(taken)
         await order.store.postpone(taken, 60)
-        assert await _row(order) == before
+        assert await order.rows("SELECT * FROM outbox_batch") == before
         await asyncio.sleep(0.6)
         assert len(await order.store.lease_due(calls=False, limit=10)) == 1
 
@@ -83,9 +79,9 @@ async def test_a_row_that_no_broker_accepts_stays_and_delays_no_other(database: 
         order.mode.refused = {"o42"}
         began = time.monotonic()
         await order.engine.dispatcher.do_all([Execute(place(f"o{number}")) for number in range(100)])
-        await order.until("SELECT count(*) FROM outbox", 1)
+        await order.until("SELECT count(*) FROM outbox_waiting", 1)
         assert time.monotonic() - began < 2
-        await order.until("SELECT attempts > 6 FROM outbox", True)
+        await order.until("SELECT attempts > 6 FROM outbox_waiting", True)
         published = Counter(row.key for row in order.mode.published)
         assert published == Counter(f"o{number}" for number in range(100) if number != 42)
         order.mode.refused.clear()
@@ -97,7 +93,7 @@ async def test_what_was_published_is_counted_with_its_bytes_and_what_failed_is_n
         count = order.metrics.registry.get_sample_value
         order.mode.failing = True
         await order.engine.dispatcher.do(place("o1"))
-        await order.until("SELECT attempts > 0 FROM outbox", True)
+        await order.until("SELECT attempts > 0 FROM outbox_waiting", True)
         assert count("saga_outbox_published_bytes_total", {"name": "OrderPlaced"}) is None
         order.mode.failing = False
         await order.engine.dispatcher.do(place("o2"))

@@ -99,7 +99,7 @@ async def test_a_relay_and_a_dispatcher_never_deadlock_over_repeats(database: Da
         await one.engine.dispatcher.do_all(items)
         for _ in range(15):
             random.shuffle(items)
-            held = await two.rows("SELECT id, token FROM outbox ORDER BY md5(id || random()::text)")
+            held = await two.rows("SELECT id, token FROM outbox_waiting ORDER BY md5(id || random()::text)")
             rows = [OutboxRow(row.id, "", "", "", b"", row.token) for row in held]
             answers, *_ = await asyncio.gather(
                 one.engine.dispatcher.do_all(items),

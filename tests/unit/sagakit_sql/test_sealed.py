@@ -88,7 +88,7 @@ class System:
             return await client.post("/orders", json=BODY, headers=headers(Idempotency_Key="k1"))
 
     async def published(self, name: str) -> list[bytes]:
-        await self.services[name].until("SELECT count(*) FROM outbox WHERE NOT is_call", 0)
+        await self.services[name].until("SELECT count(*) FROM outbox_waiting WHERE NOT is_call", 0)
         return [row.body for row in self.services[name].mode.published]
 
     async def everything(self) -> Iterator[tuple[str, str]]:

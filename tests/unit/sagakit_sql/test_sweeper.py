@@ -60,7 +60,7 @@ async def test_nudges_grow_rarer_up_to_a_bound_and_progress_resets_them(database
         gaps = []
         for _ in range(6):
             await _age(order, 60, "nudge_at")
-            await order.rows("DELETE FROM outbox RETURNING id")
+            await order.execute("DELETE FROM outbox_batch")
             assert await sweeper(order).sweep() == 1
             gaps.append(await _next_nudge(order))
         assert gaps == [4, 8, 8, 8, 8, 8]

@@ -124,6 +124,11 @@ async def whole(stream: Stream, options: AuditOptions) -> Report:
     stocked.add(len(stock), totals.violations(stock))
     if options.history is not None:
         told.check(await reader.told(options.history))
+    if report.tally.pruned:
+        report.notes.append(
+            f"{report.tally.pruned} orders are beyond retention: they were checked by their final rows, against "
+            "each other and the provider's ledger; what led there is deleted"
+        )
     if report.tally.unread:
         report.notes.append(
             f"{report.tally.unread} orders were served by the provider sandbox, whose ledger cannot be read now: "

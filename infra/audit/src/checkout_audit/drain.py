@@ -17,6 +17,7 @@ from checkout_audit.loading import engine_of
 from checkout_audit.snapshot import PLACEHOLDER
 from checkout_audit.tables import METADATA
 from order_service.store import ORDERS
+from sagakit.postgres.tables import WAITING
 
 PAUSE: Final = 0.25  # seconds
 QUIET_LOOKS: Final = 2
@@ -42,7 +43,7 @@ class InFlight:
 
 
 def _statement(service: str) -> Select[Any]:
-    outbox, inbox = METADATA[service].tables["outbox"].c, METADATA[service].tables["inbox"].c
+    outbox, inbox = WAITING.c, METADATA[service].tables["inbox"].c
     subject = func.split_part(outbox.id, "/", 1)
     ends = [and_(outbox.type == operation, inbox.id == subject + f"/{name}") for name, operation in ENDED_CALL.items()]
     open_calls = and_(outbox.is_call, ~exists().where(or_(*ends)))

@@ -1,14 +1,14 @@
 """Invariant 9: what each service recorded is a path of its state machine, and no step came before its cause."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from checkout.messages import OrderCancelled
 from checkout_audit.commands import ANSWERED_CALL, CAUSES, COMMANDS, EVENTS_OF_COMMAND, PROVIDER_OF, SPONTANEOUS, Effect
 from checkout_audit.replay import SERVICES, differences, replay, stored
 from checkout_audit.rows import InboxRow, JournalRow, name_of, subject_of
 from checkout_audit.snapshot import Late, OrderEvidence, Snapshot, Violation
-from checkout_audit.state_machines import MACHINES, START
+from checkout_audit.state_machines import ENDS, MACHINES, START
 from order_service import domain as order
 
 REFUSALS: Final = {  # cancellation reason -> the service that refused, and its event
@@ -63,6 +63,9 @@ def _row(service: str, evidence: OrderEvidence, rows: Sequence[JournalRow]) -> I
         if rows and rows[0].name != "StockReceived":
             yield f"there is a history that ends with {rows[-1].name}, but no row"
         return
+    if row.pruned:
+        yield from _final(service, row, bool(rows))
+        return
     if not rows:
         yield f"there is a row ({row.status}), but no history"
         return
@@ -73,6 +76,19 @@ def _row(service: str, evidence: OrderEvidence, rows: Sequence[JournalRow]) -> I
         return
     if replayed != row:
         yield f"the row has {differences(replayed, row)}"
+
+
+def _final(service: str, row: Any, has_history: bool) -> Iterator[str]:
+    """Check a row that is pruned: all that is known is that it has ended."""
+    if has_history:
+        yield f"the row ({row.status}) is pruned, but there is a history"
+    if row.status not in ENDS[service]:
+        yield f"the row is pruned, but it is {row.status}, which is no end"
+
+
+def _is_pruned(service: str, evidence: OrderEvidence) -> bool:
+    row = stored(service, evidence)
+    return row is not None and row.pruned
 
 
 def _steps(service: str, evidence: OrderEvidence, rows: Sequence[JournalRow], late: Late) -> Iterator[str]:
@@ -131,6 +147,8 @@ def _led_to(causes: Mapping[str, str], claim: InboxRow, evidence: OrderEvidence,
     """
     if any(_before(owner, event, claim, evidence, late) for event, owner in causes.items()):
         return True
+    if any(_is_pruned(owner, evidence) for owner in causes.values()):
+        return True  # its record is deleted
     disowned = evidence.order is not None and evidence.order.state.disowned
     return disowned and not any(evidence.recorded(owner, event) for event, owner in causes.items())
 
@@ -160,6 +178,8 @@ def _reason(evidence: OrderEvidence, late: Late) -> Iterator[str]:
     if refusal is None:
         return
     refused = evidence.recorded(*refusal)
+    if refused is None and _is_pruned(refusal[0], evidence):
+        return
     if refused is None or late(refused.recorded_at, row.recorded_at):
         yield f"cancelled as {row.event.reason} before {refusal[1]} was on record"
     if any(claim.id == row.command and claim.cause is None for claim in evidence.inbox.get("order", ())):

@@ -27,7 +27,7 @@ def _orphans(evidence: OrderEvidence) -> Iterator[str]:
     reservation, payment, shipment = evidence.reservation, evidence.payment, evidence.shipment
     if reservation and not (reservation.status == RELEASED and not reservation.lines):
         yield f"there is a reservation ({reservation.status}), but no such order"
-    if payment and not (payment.state.status == VOIDED and payment.state.checkout is None):
+    if payment and not (payment.state.status == VOIDED and payment.amount is None):
         yield f"there is a payment ({payment.state.status}), but no such order"
     if shipment and not (shipment.status == CANCELLED and shipment.checkout is None):
         yield f"there is a shipment ({shipment.status}), but no such order"

@@ -156,7 +156,7 @@ class Reader:
         """The outboxes and dead letters, and what was claimed about the calls that wait."""
         services = {}
         for service, connection in self.at.items():
-            outbox = await tables.outbox(connection, service, ALL)
+            outbox = await tables.outbox(connection, ALL)
             calls = Subjects(tuple(sorted({subject_of(row.id) for row in outbox if row.is_call})))
             services[service] = Records(
                 inbox=await tables.inbox(connection, service, calls) if calls.ids else (),
@@ -210,7 +210,7 @@ class Reader:
         return Records(
             inbox=await tables.inbox(connection, service, among),
             journal=await tables.journal(connection, service, among),
-            outbox=await tables.outbox(connection, service, among),
+            outbox=await tables.outbox(connection, among),
             dead_letters=await tables.dead_letters(connection, service, among),
         )
 

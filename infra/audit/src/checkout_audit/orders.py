@@ -72,7 +72,7 @@ def _origin(row: OrderRow, is_accepted: bool) -> Iterator[str]:
         if is_accepted or row.customer is not None or row.status != domain.CANCELLED:
             yield "was placed, and yet disowned as unknown"
         return
-    if not is_accepted:
+    if not is_accepted and not row.state.pruned:
         yield "exists without ever having been accepted"
     if not row.state.idempotency_key or row.customer is None:
         yield "has no Idempotency-Key, or no customer"

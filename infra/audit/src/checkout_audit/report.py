@@ -47,7 +47,8 @@ class Finding:
 class Tally:
     """What there was to check, for a verdict over nothing proves nothing.
 
-    `unread` counts the orders that a sandbox served whose ledger could not be read.
+    `unread` counts the orders that a sandbox served whose ledger could not be read, `pruned` those of which no
+    more than the final row is left.
     """
 
     orders: Counter[str] = field(default_factory=Counter)
@@ -57,11 +58,13 @@ class Tally:
     compensations: Counter[str] = field(default_factory=Counter)
     races: Counter[str] = field(default_factory=Counter)
     unread: int = 0
+    pruned: int = 0
 
     def add(self, snapshot: Snapshot) -> None:
         """Count one more slice."""
         for row in placed(snapshot):
             self.orders[row.status] += 1
+            self.pruned += row.state.pruned
             if row.status == CANCELLED:
                 self.cancelled[row.state.cancellation_reason or "for no reason"] += 1
         for service, records in snapshot.services.items():
@@ -81,6 +84,7 @@ class Tally:
             for what, count in getattr(one, name).items():
                 mine[what] += count * times
         self.unread += one.unread * times
+        self.pruned += one.pruned * times
 
 
 def _compensated(evidence: OrderEvidence) -> Iterable[str]:
@@ -168,6 +172,7 @@ class Report:
             ],
             "counts": {
                 "orders": dict(tally.orders),
+                "pruned": tally.pruned,
                 "cancelled": dict(tally.cancelled),
                 "events": dict(sorted(tally.events.items())),
                 "captured": dict(tally.captured),

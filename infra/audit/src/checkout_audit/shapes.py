@@ -110,8 +110,9 @@ def shape_of(subject: bytes, bundle: Bundle) -> tuple[bytes, Values] | None:
     if parts[RESERVATIONS].endswith(mine):
         parts[RESERVATIONS] = _marked(_marked(parts[RESERVATIONS], mine, b"\3"), lines + b"\3", b"\4\3")
     money = CELL + b"%d" % values.total + CELL + values.currency.encode()
-    parts[PAYMENTS] = _marked(_marked(parts[PAYMENTS], mine, b"\3"), CELL + checkout + b"\3", b"\2\3")
-    parts[PAYMENTS] = _marked(parts[PAYMENTS], money + b"\2\3", b"\5\2\3")
+    parts[PAYMENTS] = _marked(parts[PAYMENTS], mine, b"\3")
+    for paid, mark in ((checkout, b"\2\3"), (b"", b"\7\3")):  # a pruned payment has no checkout
+        parts[PAYMENTS] = _marked(parts[PAYMENTS], money + CELL + paid + b"\3", b"\5" + mark)
     parts[SHIPMENTS] = _marked(parts[SHIPMENTS], mine, b"\3")
     for at in (*_LEDGERS, len(SOURCES)):
         parts[at] = (parts[at] + ROW).replace(money + ROW, b"\5" + ROW)

@@ -19,6 +19,15 @@ START: Final = "nothing"
 """The state before the first event."""
 
 
+ENDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "order": ("COMPLETED", "CANCELLED"),
+    "inventory": ("COMMITTED", "RELEASED", "REJECTED"),
+    "payment": ("CAPTURED", "VOIDED", "DECLINED"),
+    "shipping": ("DISPATCHED", "CANCELLED", "REFUSED"),
+}
+"""The statuses in which a row may be pruned."""
+
+
 def _machine(table: Mapping[str, Mapping[type[Message], str]]) -> Machine:
     return {state: {kind.__name__: after for kind, after in arrows.items()} for state, arrows in table.items()}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sys import intern
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Select, Table, and_, collate, false, null, or_, select
+from sqlalchemy import ColumnElement, Select, and_, collate, false, null, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checkout.messages import Money
@@ -16,6 +16,7 @@ from inventory_service.domain import Reservation, StockItem
 from order_service import store as order
 from payment_service import store as payment
 from sagakit.message import UnknownMessage, Vocabulary
+from sagakit.postgres.tables import WAITING
 from shipping_service import store as shipping
 from shipping_service.domain import Shipment
 
@@ -184,11 +185,11 @@ def _decoded(vocabulary: Vocabulary, name: str, data: str) -> Any:
         return None
 
 
-async def outbox(connection: AsyncConnection, service: str, among: Among) -> tuple[OutboxRow, ...]:
+async def outbox(connection: AsyncConnection, among: Among) -> tuple[OutboxRow, ...]:
     """Messages and calls that are waiting."""
-    table: Table = METADATA[service].tables["outbox"]
-    columns = (table.c.id, table.c.channel, table.c.is_call, table.c.attempts, table.c.created_at)
-    return await rows(connection, select(*columns).where(*among.of(table.c.id)), lambda row: OutboxRow(*row))
+    waiting = WAITING.c
+    columns = (waiting.id, waiting.channel, waiting.is_call, waiting.attempts, waiting.created_at)
+    return await rows(connection, select(*columns).where(*among.of(waiting.id)), lambda row: OutboxRow(*row))
 
 
 async def dead_letters(connection: AsyncConnection, service: str, among: Among) -> tuple[DeadLetterRow, ...]:

@@ -88,9 +88,14 @@ def service(settings: Settings, secrets: Mapping[str, str], name: str, python: P
         **({"STANDBY_TIMEOUT": settings["STANDBY_TIMEOUT"]} if name in settings.standbys else {}),
         **seal_keys(secrets, name),
         **provider_keys(secrets, name),
-        **({"TRACE_FOLDER": str(spans_folder(settings))} if settings["OBSERVABILITY"] == "1" else {}),
+        **_traced(settings),
     }
     return _program(settings, python, name, f"{name}_service", SERVICE, environment, int(settings["REPLICAS"]))
+
+
+def _traced(settings: Settings) -> dict[str, str]:
+    """The variable that tells where spans are, if any are made."""
+    return {"TRACE_FOLDER": str(spans_folder(settings))} if settings["OBSERVABILITY"] == "1" else {}
 
 
 def spans_folder(settings: Settings) -> Path:
@@ -105,7 +110,11 @@ def sandbox(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
     """The payment provider and the carrier: outside of the system, so a change of mode does not restart it."""
     home = folders.home(settings.layout, SANDBOX)[0]
     environment = {
-        **{name: value for name, value in settings.passed_on.items() if not name.startswith(("SAGA_", "ADMISSION_"))},
+        **{
+            name: value
+            for name, value in settings.passed_on.items()
+            if not name.startswith(("SAGA_", "ADMISSION_", "RETENTION"))
+        },
         "FAULT_INJECTION": settings["FAULT_INJECTION"],
         "LOG_LEVEL": settings["LOG_LEVEL"],
         "TOKEN_PUBLIC_KEYS": public_half(secrets["tokens"]),
@@ -135,7 +144,7 @@ def auditor(settings: Settings, secrets: Mapping[str, str], python: Path) -> Pro
 def console(settings: Settings, secrets: Mapping[str, str], python: Path) -> Program:
     """The web page."""
     proxy = {name: value for name, value in toxiproxy.recorded(settings).items() if name == "TOXIPROXY_URL"}
-    environment = {**common_environment(settings, secrets), **proxy, "SERVICE": CONSOLE}
+    environment = {**common_environment(settings, secrets), **proxy, **_traced(settings), "SERVICE": CONSOLE}
     return _program(settings, python, CONSOLE, "console_service", SERVICE, environment)
 
 

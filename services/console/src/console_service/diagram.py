@@ -65,7 +65,10 @@ class Arrow:
 
 @dataclass(frozen=True, slots=True)
 class Diagram:
-    """The whole saga of one order, as far as it has come, and what was broken meanwhile."""
+    """The whole saga of one order, as far as it has come, and what was broken meanwhile.
+
+    `unknown` are the services that could not be asked, `pruned` those that have deleted what they recorded.
+    """
 
     order_id: str
     mode: ModeView
@@ -74,6 +77,7 @@ class Diagram:
     owed: tuple[Owed, ...]
     waiting: Waiting | None
     unknown: tuple[str, ...]
+    pruned: tuple[str, ...] = ()
     acts: tuple[Act, ...] = ()
 
     @property
@@ -90,12 +94,12 @@ class Diagram:
     @property
     def ended_at(self) -> datetime | None:
         """When the last step happened, if nothing is owed any more."""
-        return max(step.at for step in self.steps) if self.ended else None
+        return max((step.at for step in self.steps), default=None) if self.ended else None
 
     @property
     def ended(self) -> bool:
         """Whether nothing is owed any more."""
-        return bool(self.steps) and not self.owed
+        return bool(self.pruned) or (bool(self.steps) and not self.owed)
 
 
 def build(order_id: str, mode: ModeView, timelines: Mapping[str, Mapping[str, Any] | None]) -> Diagram:
@@ -114,7 +118,10 @@ def build(order_id: str, mode: ModeView, timelines: Mapping[str, Mapping[str, An
     owed = owed_steps({step.message: step.kind for step in steps}, mode)
     times = {step.message: step.at for step in steps}
     unknown = tuple(service for service in SERVICES if timelines.get(service) is None)
-    return Diagram(order_id, mode, steps, arrows, owed, waiting_for(owed, times), unknown)
+    pruned = tuple(service for service, body in bodies.items() if body.get("pruned"))
+    if pruned:  # the saga has ended there, and what is missing is deleted
+        owed = ()
+    return Diagram(order_id, mode, steps, arrows, owed, waiting_for(owed, times), unknown, pruned)
 
 
 def _fits(item: Mapping[str, Any]) -> bool:

@@ -39,6 +39,11 @@ class SagaView:
     title: str = field(default="")
 
     @property
+    def traces(self) -> list[str]:
+        """The ids of the traces that its messages belong to."""
+        return list(dict.fromkeys(one for step in self.diagram.steps if (one := step.detail.get("trace_id"))))
+
+    @property
     def settled(self) -> bool:
         """Whether nothing more will happen."""
         return bool(self.order["settled"])
@@ -60,24 +65,26 @@ async def load(site: Site, session: Session, order_id: str, mode: ModeView | Non
     """Ask everybody about an order of that mode, or else of the one that runs; Refused if the viewer may not see it."""
     order = await site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
     timelines = await site.upstream.timelines(order_id, session.token)
-    return await Observed(site, session, order, mode or site.mode).after(timelines)
+    return await Observed(site, session, order_id, mode or site.mode).after(timelines, order)
 
 
 class Observed:
     """One order under observation: after each change only those are asked again whose timeline has changed."""
 
-    def __init__(self, site: Site, session: Session, order: Mapping[str, Any], mode: ModeView) -> None:
+    def __init__(self, site: Site, session: Session, order_id: str, mode: ModeView) -> None:
         self._site, self._session, self._mode = site, session, mode
-        self._id, self._token = order["order_id"], session.token
-        self._known: dict[str, Any] = {"order": order}
+        self._id, self._token = order_id, session.token
+        self._known: dict[str, Any] = {}
         self._timelines: Timelines = {}
 
-    async def after(self, timelines: Timelines) -> SagaView:
-        """The view when the services say this."""
+    async def after(self, timelines: Timelines, order: Mapping[str, Any] | None = None) -> SagaView:
+        """The view when the services say this; the order is asked for, after them, unless it is given."""
+        if order is not None:
+            self._known["order"] = order
         before, self._timelines = self._timelines, timelines
-        changed = {service for service in timelines if timelines[service] is not before.get(service)}
+        changed = {name for name in timelines if name not in before or timelines[name] is not before[name]}
         asks = {
-            "order": self._order() if before and "order" in changed else None,
+            "order": self._order() if order is None and "order" in changed else None,
             "payment": self._part("payment", "/payments") if "payment" in changed else None,
             "shipping": self._part("shipping", "/shipments") if "shipping" in changed else None,
             "ledger": self._ledger() if changed & {"payment", "shipping"} else None,

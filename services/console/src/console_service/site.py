@@ -51,6 +51,7 @@ class Site:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
+            auto_reload=False,
         )
         self._templates.filters |= {
             name: getattr(words, name) for name in ("duration", "money", "clock", "short", "pretty")
@@ -62,6 +63,7 @@ class Site:
             "roles": ROLES,
             "reasons": words.REASONS,
             "faulty": settings.fault_injection,
+            "traced": bool(settings.trace_folder),
         }
 
     def fragment(self, template: str, **values: Any) -> str:

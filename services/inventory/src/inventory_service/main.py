@@ -11,6 +11,7 @@ DEFINITION: Final = ServiceDefinition(
     service=SERVICE,
     metadata=store.METADATA,
     rows=lambda settings: store.InventoryRows(),
+    final_rows=store.FINAL_ROWS,
     router=router,
     domain=(domain, handlers, reactions),
     seed=store.seed,

@@ -8,6 +8,7 @@ from checkout.sealing import SEALED
 from inventory_service.domain import StockReceived, evolve
 from inventory_service.handlers import COMMANDS
 from inventory_service.reactions import REACTIONS
+from inventory_service.retention import RETENTION
 from sagakit.message import Vocabulary
 from sagakit.service import Service
 
@@ -19,6 +20,7 @@ SERVICE: Final = Service(
     wire=PUBLIC,
     private=(StockReceived,),
     reactions=REACTIONS,
+    retention=RETENTION,
     phases=PHASES,
     sealed=SEALED,
 )

@@ -9,12 +9,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from checkout.catalogue import CATALOGUE, CURRENCY
 from checkout.messages import ReleaseStock, ReserveStock
 from inventory_service.domain import NEW, Reservation, Restock, StockItem, StockState
+from inventory_service.retention import RETENTION
 from sagakit.message import Command
 from sagakit.ports import RowsLocked
 from sagakit.postgres.entities import EntityRows, EntitySet
+from sagakit.postgres.retention import FinalRows
 from sagakit.postgres.rows import Cte, claim_and_lock, held_by_others, locked
 from sagakit.postgres.session import Session
-from sagakit.postgres.tables import Id, Text, machinery
+from sagakit.postgres.tables import Id, Text, machinery, unpruned
 
 METADATA: Final = MetaData()
 RESERVATIONS: Final = Table(
@@ -25,6 +27,7 @@ RESERVATIONS: Final = Table(
     Column("closed", Boolean, nullable=False, server_default="false"),
     Column("customer", Text),
     Column("lines", Text),
+    Column("pruned", Boolean, nullable=False, server_default="false"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
 )
 STOCK: Final = Table(
@@ -41,6 +44,7 @@ STOCK: Final = Table(
     CheckConstraint("available >= 0 AND reserved >= 0 AND committed >= 0", name="nothing_negative"),
     CheckConstraint("available + reserved + committed = received", name="stock_is_conserved"),
 )
+unpruned(RESERVATIONS)
 machinery(METADATA)
 
 
@@ -66,6 +70,7 @@ async def seed(connection: AsyncConnection) -> None:
 RESERVATIONS_ROWS: Final = EntityRows(
     RESERVATIONS, Reservation, write_once=("customer", "lines"), created_by=(ReserveStock, ReleaseStock)
 )
+FINAL_ROWS: Final = FinalRows(RESERVATIONS_ROWS, lambda reservation: RETENTION.ended(StockState(reservation, {})))
 
 
 def skus_named_by(command: Command | None) -> set[str]:

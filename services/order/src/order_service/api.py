@@ -117,8 +117,8 @@ class Orders:
     async def _place(
         self, order: ReceivedOrder, customer: str, key: str, wait: int | None, drain: ShutdownSignal
     ) -> Response:
-        order_id = await self._placing.place(order, customer, key)
-        if wait:
+        order_id, pruned = await self._placing.place(order, customer, key)
+        if wait and not pruned:
             ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
             await drain.race(self._watcher.wait(ends, wait), wait)
         row = await self._existing(order_id)

@@ -30,6 +30,7 @@ DEFINITION: Final = ServiceDefinition(
     service=SERVICE,
     metadata=store.METADATA,
     rows=lambda settings: store.rows(settings.saga_nudge_after),
+    final_rows=store.FINAL_ROWS,
     router=router,
     domain=(domain, handlers, reactions),
     seed=store.seed,

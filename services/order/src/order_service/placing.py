@@ -1,7 +1,7 @@
 """Placing an order: its id, its prices, and what a repeated request means."""
 
 import uuid
-from typing import Final
+from typing import Final, NamedTuple
 
 from fastapi.exceptions import RequestValidationError
 
@@ -25,6 +25,20 @@ def order_id_of(customer: str, key: str) -> str:
     return str(uuid.uuid5(NAMESPACE, f"{customer}\n{key}"))
 
 
+class Placed(NamedTuple):
+    """An order that is there. `pruned`: it ended long ago, and there is nothing to wait for."""
+
+    order_id: str
+    pruned: bool
+
+
+class _First(NamedTuple):
+    """What is known of the order that was the first under its key."""
+
+    fingerprint: str
+    pruned: bool = False
+
+
 class Placing:
     """Places orders, each once, however often it is sent."""
 
@@ -32,8 +46,8 @@ class Placing:
         self._queries, self._dispatcher, self._admission = queries, dispatcher, admission
         self._sealers = sealer(settings.seal_key_payment), sealer(settings.seal_key_shipping)
 
-    async def place(self, order: ReceivedOrder, customer: str, key: str) -> str:
-        """Place the order that the customer sent under this key, if it is not placed yet; its id.
+    async def place(self, order: ReceivedOrder, customer: str, key: str) -> Placed:
+        """Place the order that the customer sent under this key, if it is not placed yet.
 
         Raises:
             RequestValidationError: It is new, and its body is not acceptable.
@@ -42,18 +56,18 @@ class Placing:
         """
         order_id = order_id_of(customer, key)
         async with self._admission.admitted(order_id):
-            fingerprint = await self._fingerprint_under(order_id, order, customer, key)
-        if fingerprint != order.fingerprint():
+            first = await self._first_under(order_id, order, customer, key)
+        if first.fingerprint != order.fingerprint():
             raise Problem(
                 422,
                 "idempotency_key_reused",
                 "Idempotency-Key: was used for another order; send a new key with a new order.",
                 errors=[{"field": "Idempotency-Key", "message": "was used with another body"}],
             )
-        return order_id
+        return Placed(order_id, first.pruned)
 
-    async def _fingerprint_under(self, order_id: str, order: ReceivedOrder, customer: str, key: str) -> str:
-        """The fingerprint of the order that has this id: this one if it is new, else the first that had the key."""  # noqa: DOC501  # see `place`
+    async def _first_under(self, order_id: str, order: ReceivedOrder, customer: str, key: str) -> _First:
+        """The order that has this id: this one if it is new, else the first that had the key."""  # noqa: DOC501  # see `place`
         # What can change (prices, the catalogue, bounds) is checked for new orders only: a placed order stands
         try:
             checkout = await self._priced(order, customer)
@@ -61,8 +75,7 @@ class Placing:
             row = await self._queries.get(order_id)
             if row is None:
                 raise
-            fingerprint: str = row.fingerprint
-            return fingerprint
+            return _First(row.fingerprint)
         command = PlaceOrder(order_id, key, order.fingerprint(), checkout)
         event = await self._dispatcher.do(command, traceparent=telemetry.traceparent.get())
         if isinstance(event, OrderCancelled):
@@ -70,8 +83,11 @@ class Placing:
                 "order_disowned",
                 "Messages about this order came before it, and were undone. Send it again with a new Idempotency-Key.",
             )
-        assert isinstance(event, OrderPlaced)
-        return event.fingerprint
+        if isinstance(event, OrderPlaced):
+            return _First(event.fingerprint)
+        row = await self._queries.get(order_id)  # its events are deleted: the final row has answered
+        assert row is not None
+        return _First(row.fingerprint, pruned=True)
 
     async def _priced(self, order: ReceivedOrder, customer: str) -> Checkout:
         if isinstance(order, UnacceptableOrder):

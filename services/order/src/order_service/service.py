@@ -8,6 +8,7 @@ from checkout.sealing import SEALED
 from order_service.domain import PRIVATE, absent, evolve, owed, undecided
 from order_service.handlers import COMMANDS
 from order_service.reactions import REACTIONS
+from order_service.retention import RETENTION
 from sagakit.message import Vocabulary
 from sagakit.service import SagaProgress, Service
 
@@ -20,6 +21,7 @@ SERVICE: Final = Service(
     private=PRIVATE,
     reactions=REACTIONS,
     progress=SagaProgress(owed, undecided, finished=lambda order: order.settled, absent=absent),
+    retention=RETENTION,
     phases=PHASES,
     sealed=SEALED,
 )

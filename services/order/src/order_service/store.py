@@ -24,8 +24,10 @@ from checkout.catalogue import CURRENCY
 from checkout.messages import PlaceOrder
 from order_service.domain import NEW, DisownOrder, Order
 from order_service.handlers import COMMANDS
+from order_service.retention import RETENTION
 from sagakit.postgres.entities import EntityRows
-from sagakit.postgres.tables import Id, Text, machinery
+from sagakit.postgres.retention import FinalRows
+from sagakit.postgres.tables import Id, Text, machinery, unpruned
 
 METADATA: Final = MetaData()
 ORDERS: Final = Table(
@@ -42,6 +44,7 @@ ORDERS: Final = Table(
     Column("idempotency_key", Text),
     Column("fingerprint", Text),
     Column("checkout", Text),
+    Column("pruned", Boolean, nullable=False, server_default="false"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("nudge_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
@@ -66,6 +69,7 @@ SIGN_IN_CODES: Final = Table(
     Column("sealed", Text, nullable=False),
     Column("expires_at", DateTime(timezone=True), nullable=False),
 )
+unpruned(ORDERS)
 machinery(METADATA)
 
 
@@ -108,6 +112,7 @@ def _entities(nudge_after: float) -> EntityRows:
 
 read: Final[Callable[[Any], Order]] = _entities(0).read
 write: Final[Callable[[Order], dict[str, Any]]] = _entities(0).write
+FINAL_ROWS: Final = FinalRows(_entities(0), RETENTION.ended)
 
 
 def rows(nudge_after: float) -> EntityRows:

@@ -22,6 +22,7 @@ from order_service.clock import ClockReading, ClockSteps, FutureOrders
 from order_service.domain import TIMED_OUT
 from order_service.nudge_rate import NudgeRate
 from order_service.queries import trace_contexts
+from order_service.usual_time import UsualTime
 from sagakit.engine.engine import ServiceEngine
 from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import connected
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 
 NUDGE_MAX = 8.0  # seconds between nudges; bounded, so that everything settles within seconds after an outage
 FUTURE_MAX = 10_000  # orders
-PATIENCE = 2.0  # times the time that other orders take, before an order is nudged
 
 # ARRAY() makes PostgreSQL find and lock the rows once. A row whose next nudge is further away than any delay is due as
 # well: the clock was set back.
@@ -42,12 +42,14 @@ RESET_NUDGES = text(
 )
 COUNT_LATE = text(
     "SELECT count(*) AS late, count(*) FILTER (WHERE created_at > now() + interval '1 second') AS ahead, "
-    "CAST(extract(epoch FROM clock_timestamp()) AS float8) AS clock, "
-    "(SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM updated_at - created_at)) FROM "
-    "(SELECT created_at, updated_at, settled FROM orders ORDER BY created_at DESC LIMIT 500) AS newest "
-    "WHERE settled AND updated_at > now() - interval '5 seconds') AS usual "
-    "FROM orders WHERE NOT settled AND status <> 'NEW' "
+    "CAST(extract(epoch FROM clock_timestamp()) AS float8) AS clock FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND (created_at < now() - make_interval(secs => :late) OR created_at > now() + interval '1 second')"
+)
+SETTLED_LATELY = text(
+    "SELECT order_id, CAST(extract(epoch FROM now() - created_at) AS float8), "
+    "CAST(extract(epoch FROM now() - updated_at) AS float8) FROM "
+    "(SELECT order_id, created_at, updated_at, settled FROM orders ORDER BY created_at DESC LIMIT 500) AS newest "
+    "WHERE settled AND updated_at > now() - interval '5 seconds' LIMIT 100"
 )
 FIND_FUTURE = text(
     "SELECT order_id FROM orders WHERE NOT settled AND status = 'PENDING' "
@@ -65,7 +67,7 @@ LEASE_DUE_NUDGES = text(
     "nudge_at = now() + make_interval(secs => least(:after * power(2, least(nudges + 1, 20)), :most)) "
     "WHERE order_id = ANY(ARRAY(SELECT order_id FROM orders WHERE NOT settled AND status <> 'NEW' "
     "AND (nudge_at < now() OR nudge_at > now() + make_interval(secs => :most + 1)) "
-    "AND (created_at < now() - make_interval(secs => :usual) OR created_at > now()) "
+    "AND (created_at < now() - make_interval(secs => :patience) OR created_at > now()) "
     "ORDER BY nudges, nudge_at, order_id LIMIT :most_orders FOR UPDATE SKIP LOCKED)) RETURNING order_id"
 )
 
@@ -85,11 +87,12 @@ class Sweeper:
     rate: int
     period: float = 0.5
     nudge_rate: NudgeRate = field(init=False)
+    usual_time: UsualTime = field(init=False)
     clock_steps: ClockSteps = field(init=False)
     future_orders: FutureOrders = field(init=False)
 
     def __post_init__(self) -> None:
-        self.nudge_rate = NudgeRate(self.rate)
+        self.nudge_rate, self.usual_time = NudgeRate(self.rate), UsualTime(self.deadline)
         self.clock_steps, self.future_orders = ClockSteps(self.deadline), FutureOrders(self.deadline)
 
     async def run(self) -> None:
@@ -123,11 +126,10 @@ class Sweeper:
             overdue = await self._overdue(connection, reading, counts.ahead)
             nudges = {
                 "after": self.nudge_after,
-                "usual": min(max(PATIENCE * (counts.usual or 0.0), 0.0), self.deadline),
                 "most": max(NUDGE_MAX, self.nudge_after),
                 "most_orders": self.nudge_rate.allowed(counts.late),
             }
-            nudged = list(await connection.scalars(LEASE_DUE_NUDGES, nudges)) if nudges["most_orders"] else []
+            nudged = list(await self._late(connection, nudges)) if nudges["most_orders"] else []
             traces = await trace_contexts(connection, {*nudged, *overdue})
         items: dict[str, Item] = {order_id: Nudge(order_id, traces.get(order_id)) for order_id in nudged}
         items |= {
@@ -139,6 +141,14 @@ class Sweeper:
                 if isinstance(answer, BaseException):
                     log.warning("a nudge failed: %s", answer)
         return len(items)
+
+    async def _late(self, connection: AsyncConnection, nudges: dict[str, float]) -> Iterable[str]:
+        """Lease the orders that are to be nudged now."""
+        settled = (await connection.execute(SETTLED_LATELY)).all()
+        patience = self.usual_time.patience(((row[0], row[1], row[2]) for row in settled), time.monotonic())
+        nudged = list(await connection.scalars(LEASE_DUE_NUDGES, {**nudges, "patience": patience}))
+        self.usual_time.nudged(nudged, time.monotonic())
+        return nudged
 
     async def _overdue(self, connection: AsyncConnection, reading: ClockReading, future: int) -> Iterable[str]:
         """At most `rate` undecided orders past their deadline; `future` is how many have a creation time to come."""

@@ -1,7 +1,10 @@
 """A payment is authorized, then captured or voided. Each call to the provider is recorded before it is made. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from checkout.messages import AboutOrder, Checkout, PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentVoided
 from sagakit.message import Command, Event
@@ -103,12 +106,11 @@ PRIVATE: Final = (
 """Events that are journaled here and never published."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(msgspec.Struct, frozen=True):
     """One order's payment. VOIDED without a checkout is a tombstone, which refuses a late authorization.
 
     `open`: a call to the provider is under way. `void_wanted`: the undo was asked for. `closed`: the undo is done,
-    after which a DECLINED payment stays DECLINED.
+    after which a DECLINED payment stays DECLINED. `pruned`: this is all that is left of it, without its checkout.
     """
 
     order_id: str
@@ -117,6 +119,7 @@ class Payment:
     open: bool = False
     void_wanted: bool = False
     closed: bool = False
+    pruned: bool = False
 
 
 def evolve(payment: Payment, event: Event) -> Payment:

@@ -9,6 +9,7 @@ from payment_service.domain import PRIVATE, evolve
 from payment_service.gateway import call, endings, outcome
 from payment_service.handlers import COMMANDS
 from payment_service.reactions import REACTIONS
+from payment_service.retention import RETENTION
 from sagakit.message import Vocabulary
 from sagakit.service import ProviderPort, Service
 
@@ -21,6 +22,7 @@ SERVICE: Final = Service(
     private=PRIVATE,
     reactions=REACTIONS,
     provider=ProviderPort(call, outcome, endings),
+    retention=RETENTION,
     phases=PHASES,
     sealed=SEALED,
 )

@@ -6,8 +6,10 @@ from sqlalchemy import BigInteger, Boolean, Column, DateTime, MetaData, Table, f
 
 from checkout.messages import AuthorizePayment, VoidPayment
 from payment_service.domain import NEW, Payment
+from payment_service.retention import RETENTION
 from sagakit.postgres.entities import EntityRows
-from sagakit.postgres.tables import Id, Text, ledger, machinery
+from sagakit.postgres.retention import FinalRows
+from sagakit.postgres.tables import Id, Text, ledger, machinery, unpruned
 
 METADATA: Final = MetaData()
 PAYMENTS: Final = Table(
@@ -22,8 +24,10 @@ PAYMENTS: Final = Table(
     Column("amount", BigInteger),
     Column("currency", Text),
     Column("checkout", Text),
+    Column("pruned", Boolean, nullable=False, server_default="false"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
 )
+unpruned(PAYMENTS)
 machinery(METADATA)
 ledger(METADATA)
 
@@ -38,3 +42,5 @@ ROWS: Final = EntityRows(
         "currency": lambda payment: payment.checkout.total.currency if payment.checkout else None,
     },
 )
+
+FINAL_ROWS: Final = FinalRows(ROWS, RETENTION.ended, dropped=("checkout",))

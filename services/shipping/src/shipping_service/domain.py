@@ -1,7 +1,10 @@
 """A shipment is booked, then dispatched or cancelled. Each call to the carrier is recorded before it is made. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from checkout.messages import (
     AboutOrder,
@@ -101,12 +104,11 @@ PRIVATE: Final = (
 """Events that are journaled here and never published."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shipment:
+class Shipment(msgspec.Struct, frozen=True):
     """One order's shipment. CANCELLED without a checkout is a tombstone, which refuses a late booking.
 
     `open`: a call to the carrier is under way. `cancel_wanted`: the undo was asked for. `closed`: the undo is done,
-    after which a REFUSED shipment stays REFUSED.
+    after which a REFUSED shipment stays REFUSED. `pruned`: this is all that is left of it, without its checkout.
     """
 
     order_id: str
@@ -115,6 +117,7 @@ class Shipment:
     open: bool = False
     cancel_wanted: bool = False
     closed: bool = False
+    pruned: bool = False
 
 
 def evolve(shipment: Shipment, event: Event) -> Shipment:

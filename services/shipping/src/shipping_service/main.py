@@ -13,6 +13,7 @@ DEFINITION: Final = ServiceDefinition(
     service=SERVICE,
     metadata=store.METADATA,
     rows=lambda settings: store.ROWS,
+    final_rows=store.FINAL_ROWS,
     router=router,
     domain=(domain, handlers, reactions, carrier),
     opened=lambda settings: partial(carrier.opened, sealer=sealer(settings.seal_key_shipping)),

@@ -11,6 +11,7 @@ from shipping_service.carrier import call, endings, outcome
 from shipping_service.domain import PRIVATE, evolve
 from shipping_service.handlers import COMMANDS
 from shipping_service.reactions import REACTIONS
+from shipping_service.retention import RETENTION
 
 SERVICE: Final = Service(
     name="shipping",
@@ -21,6 +22,7 @@ SERVICE: Final = Service(
     private=PRIVATE,
     reactions=REACTIONS,
     provider=ProviderPort(call, outcome, endings),
+    retention=RETENTION,
     phases=PHASES,
     sealed=SEALED,
 )

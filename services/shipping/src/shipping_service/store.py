@@ -6,8 +6,10 @@ from sqlalchemy import Boolean, Column, DateTime, MetaData, Table, func
 
 from checkout.messages import BookShipment, CancelShipment
 from sagakit.postgres.entities import EntityRows
-from sagakit.postgres.tables import Id, Text, ledger, machinery
+from sagakit.postgres.retention import FinalRows
+from sagakit.postgres.tables import Id, Text, ledger, machinery, unpruned
 from shipping_service.domain import NEW, Shipment
+from shipping_service.retention import RETENTION
 
 METADATA: Final = MetaData()
 SHIPMENTS: Final = Table(
@@ -20,8 +22,10 @@ SHIPMENTS: Final = Table(
     Column("closed", Boolean, nullable=False, server_default="false"),
     Column("customer", Text),
     Column("checkout", Text),
+    Column("pruned", Boolean, nullable=False, server_default="false"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
 )
+unpruned(SHIPMENTS)
 machinery(METADATA)
 ledger(METADATA)
 
@@ -34,3 +38,5 @@ ROWS: Final = EntityRows(
         "customer": lambda shipment: shipment.checkout.customer if shipment.checkout else None,
     },
 )
+
+FINAL_ROWS: Final = FinalRows(ROWS, RETENTION.ended, dropped=("checkout",))

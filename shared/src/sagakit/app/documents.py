@@ -72,11 +72,13 @@ class Timeline(TypedDict):
     """One service's journal of an order, oldest first; its calls; and what the process observed besides.
 
     `observed` is in the memory of the process alone, which is bounded and ends with it: it is complete from
-    `observed_since` on, and other replicas have observations of their own.
+    `observed_since` on, and other replicas have observations of their own. `pruned`: the order ended longer ago than
+    RETENTION, so its journal is deleted, and no more than its last state is known.
     """
 
     order_id: str
     service: str
+    pruned: bool
     items: list[TimelineItem]
     calls: list[TimelineCall]
     observed: list[Observation]

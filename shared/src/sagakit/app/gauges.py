@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 PERIOD: Final = 5.0  # seconds
 _OUTBOX: Final = (
     "SELECT CASE WHEN is_call THEN 'call' ELSE 'message' END AS label, count(*) AS number, "
-    "CAST(extract(epoch FROM clock_timestamp() - min(created_at)) AS float8) AS age FROM outbox GROUP BY is_call"
+    "CAST(extract(epoch FROM clock_timestamp() - min(created_at)) AS float8) AS age "
+    "FROM outbox_waiting GROUP BY is_call"
 )
 
 

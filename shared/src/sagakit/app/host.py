@@ -26,6 +26,7 @@ from sagakit.modes.unreliable import UnreliableMode
 from sagakit.ports import Mode, Probed
 from sagakit.postgres.connection import engine_for
 from sagakit.postgres.dead_letters import SqlDeadLetters
+from sagakit.postgres.retention import FinalRows, Pruner
 from sagakit.postgres.rows import Rows
 from sagakit.postgres.standby import Standby
 from sagakit.postgres.store import SqlStore
@@ -53,6 +54,7 @@ class ServiceContext:
     engine: ServiceEngine
     attention: Attention
     metrics: Metrics
+    final_rows: FinalRows
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,14 @@ class ServiceDefinition:
         background: Tasks of its own, by name.
         seed: Fills a new database.
         opened: Opens what is sealed in a call, just before the provider gets it.
+        final_rows: Which rows of its own table are final, so that RETENTION may delete what else is known about them.
         unsettled: For the owner of the saga: counts what is not settled, for `sagakit.app.gauges`.
     """
 
     service: Service
     metadata: MetaData
     rows: Callable[[Settings], Rows]
+    final_rows: FinalRows
     router: Callable[[ServiceContext], APIRouter]
     domain: tuple[ModuleType, ...]
     concerns: tuple[Concern, ...] = ()
@@ -133,7 +137,7 @@ async def run_service(
     engine = ServiceEngine(service, store, mode, provider, dead_letters, settings, metrics)
     attention = Attention(database, engine, definition.concerns)
     gauges = _measured(definition, settings, mode, engine, database)
-    context = ServiceContext(settings, database, store, dead_letters, engine, attention, metrics)
+    context = ServiceContext(settings, database, store, dead_letters, engine, attention, metrics, definition.final_rows)
     known = revisions(folder_of(definition))
     probe = DatabaseProbe(database, definition.metadata, known, standby=standby is not None)
     peers = Peers(settings.coordination_mode, urls_of(settings))
@@ -148,7 +152,7 @@ async def run_service(
             if isinstance(dependency, Probed):
                 engine.dependencies.watch(name, dependency.probe)
         await engine.start()
-        ours = {"attention": attention.run, "gauges": gauges.run, "peers": peers.run}
+        ours = {"attention": attention.run, "gauges": gauges.run, "peers": peers.run, **_pruner(context)}
         for name, work in {**ours, **definition.background(context)}.items():
             engine.background.start(name, work)
 
@@ -180,6 +184,11 @@ def _about(definition: ServiceDefinition, settings: Settings) -> Mapping[str, st
         "mode": settings.coordination_mode,
         "domain": digest(definition.domain),
     }
+
+
+def _pruner(context: ServiceContext) -> Mapping[str, Callable[[], Any]]:
+    seconds = context.settings.retention
+    return {} if seconds is None else {"pruner": Pruner(context.database, context.final_rows, seconds).run}
 
 
 def _spans(settings: Settings, system: str) -> Any:

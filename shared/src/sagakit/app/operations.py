@@ -77,7 +77,7 @@ class FaultsIn(BaseModel):
 def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
     """What all services have; `/faults` only with FAULT_INJECTION on. `owner_of` tells an order's customer."""
     router = APIRouter()
-    timelines = Timelines(context.database, context.engine, context.settings.replicas)
+    timelines = Timelines(context.database, context.engine, context.final_rows.entities, context.settings.replicas)
     streams = StreamLimit(context.settings.streams_per_customer)
 
     async def timeline(

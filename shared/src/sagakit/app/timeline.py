@@ -19,6 +19,7 @@ from sagakit.app import documents
 from sagakit.engine.engine import ServiceEngine
 from sagakit.message import id_of
 from sagakit.postgres.connection import connected
+from sagakit.postgres.entities import EntityRows
 from sagakit.provider import ProviderOutcome
 from sagakit.sealing import masked
 from sagakit.service import Service
@@ -42,17 +43,20 @@ _OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND 
 class Timelines:
     """Reads timelines from the service's own database, each with two queries."""
 
-    def __init__(self, database: AsyncEngine, engine: ServiceEngine, replicas: int = 1) -> None:
+    def __init__(self, database: AsyncEngine, engine: ServiceEngine, entities: EntityRows, replicas: int = 1) -> None:
         self._single = database.execution_options(isolation_level="AUTOCOMMIT")
         self._watcher, self._poll = engine.watcher, POLL if replicas == 1 else POLL_OF_REPLICAS
         self._service, self._activity = engine.service, engine.activity
+        final = f"SELECT count(*) FROM {entities.table} WHERE {entities.key} = :id AND pruned"
+        self._final = text(final)
 
     async def of(self, order_id: str) -> documents.Timeline | None:
-        """The timeline of an order; None if nothing is recorded about it."""
+        """The timeline of an order; None if nothing is known about it."""
         around = {"low": f"{order_id}/", "high": f"{order_id}0"}
         async with connected(self._single) as connection:
             rows = (await connection.execute(_RECORDED, around)).all()
-            if not rows:
+            pruned = bool(await connection.scalar(self._final, {"id": order_id})) if not rows else False
+            if not (rows or pruned):
                 return None
             attempts = {row.id: row.attempts for row in await connection.execute(_OPEN_CALLS, around)}
         observed = self._activity.of(order_id)
@@ -67,6 +71,7 @@ class Timelines:
         return {
             "order_id": order_id,
             "service": self._service.name,
+            "pruned": pruned,
             "items": items,
             "calls": calls,
             "observed": [_with_cause(shown(seen), asked_by) for seen in observed],

@@ -53,7 +53,7 @@ def apply_batch(
         mode: Names the messages that an event leads to.
         items: What to do, in this order.
         fresh: The ids of commands that were claimed just now. Any other command is a repeat: it has no effect, and is
-            answered again from `recorded`.
+            answered again from `recorded`. So is a command about a pruned subject, from its final row.
         working: The locked states.
         recorded: Events already in the journal that can answer a repeat, by id.
         decide_now: Is asked before a call goes to the outbox: an instant provider answers at once.
@@ -73,6 +73,8 @@ def apply_batch(
         try:
             if not isinstance(item, Execute):
                 answers.append(batch.send_on(item))
+            elif (outcome := batch.outcome(item)) is not None:
+                answers.append(batch.answer_finally(item, outcome, unclaimed))
             elif (identity := message_id(item.command)) in unclaimed:
                 unclaimed.discard(identity)
                 answers.append(batch.execute(item))
@@ -117,6 +119,24 @@ class _Batch:
         if answer is not None and not self._is_finished(item):
             self._emit(answer, item.traceparent, again=True)
         return answer
+
+    def outcome(self, item: Execute) -> Event | None:
+        """What a command about a pruned subject is answered with; None if the subject is not pruned."""
+        retention = self.service.retention
+        if retention is None:
+            return None
+        state = self.working.get(item.subject, item.command)
+        return retention.outcome(state, item.command) if retention.pruned(state) else None
+
+    def answer_finally(self, item: Execute, outcome: Event, unclaimed: set[str]) -> Event:
+        """A command about a pruned subject has no effect: its final row answers, and its claim is taken back."""
+        identity = message_id(item.command)
+        if identity in unclaimed:
+            unclaimed.discard(identity)
+            self.changes.unclaimed.append(identity)
+        if not self._is_finished(item):
+            self._emit(outcome, item.traceparent, again=True)
+        return outcome
 
     def send_on(self, item: Continue | Nudge) -> Event | None:
         """A foreign event is carried on only while the saga is undecided; a nudge sends what the state owes.

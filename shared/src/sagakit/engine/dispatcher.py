@@ -24,7 +24,7 @@ from sagakit.ports import Changes, Mode, RowRejected, RowsLocked, Store, StoreUn
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
 from sagakit.tasks import Backoff, finish_then_cancel
-from sagakit.telemetry import Metrics
+from sagakit.telemetry import Metrics, traced
 from sagakit.tracing import tracing
 from sagakit.work import Execute, HandlerFailed, Item
 
@@ -192,7 +192,8 @@ class Dispatcher:
             await self._handle(rest, halve, until)
 
     def _give_up(self, waiting: Waiting, error: Exception) -> None:
-        log.error("%s failed: %s", _name(waiting.item), error, exc_info=error.__cause__ or error)
+        about = {"order_id": waiting.item.subject, **traced(waiting.item.traceparent)}
+        log.error("%s failed: %s", _name(waiting.item), error, exc_info=error.__cause__ or error, extra=about)
         self._metrics.commands.labels(_name(waiting.item), "failed").inc()
         self._activity.failed([waiting.item], error)
         known = isinstance(error, HandlerFailed | RowRejected)

@@ -14,6 +14,7 @@ from time import perf_counter
 
 import msgspec
 
+from sagakit import telemetry
 from sagakit.activity import Activity
 from sagakit.engine.dispatcher import Dispatcher
 from sagakit.engine.leases import LeasedRow, Leases
@@ -112,6 +113,7 @@ class ProviderCaller:
             log.error("call %s, attempt %d, cannot be read: %s", row.id, row.attempts + 1, error)
             await self._postpone(row)
             return
+        telemetry.traceparent.set(call.traceparent or "")  # of this task: for its log lines, and for the provider
         count = self._metrics.provider_calls
         try:
             await failpoints.pass_by("before-call")

@@ -1,12 +1,14 @@
 """The tables that sagakit keeps in every service's own database.
 
-They are inbox, journal, outbox, dead letters, dismissed attention items, and ledger. Ids collate as bytes: sorting them
-is cheap and the same on every server, and all ids of one subject form one range.
+They are inbox, journal, outbox and its batches, dead letters, dismissed attention items, and ledger. Ids collate as
+bytes: sorting them is cheap and the same on every server, and all ids of one subject form one range.
 """
 
 from typing import Final
 
 from sqlalchemy import (
+    ARRAY,
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -17,12 +19,34 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Table,
+    column,
+    event,
     func,
+    table,
 )
 from sqlalchemy import Text as PlainText
 
 Text: Final = PlainText
 Id: Final = PlainText(collation="C")
+WAITING: Final = table(
+    "outbox_waiting",
+    column("id", Id),
+    column("channel", Text),
+    column("key", Text),
+    column("type", Text),
+    column("is_call", Boolean),
+    column("token", BigInteger),
+    column("attempts", Integer),
+    column("leased_until", DateTime(timezone=True)),
+    column("created_at", DateTime(timezone=True)),
+)
+"""A view: all messages and calls in the outbox, those in batches included."""
+CREATE_WAITING: Final = DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
+    "CREATE VIEW outbox_waiting AS "
+    "SELECT id, channel, key, type, is_call, token, attempts, leased_until, created_at FROM outbox UNION ALL "
+    'SELECT u.id COLLATE "C", u.channel, u.key, u.type, false, token, 0, leased_until, created_at '
+    "FROM outbox_batch, unnest(ids, channels, keys, types) AS u (id, channel, key, type)"
+)
 
 
 def machinery(metadata: MetaData) -> None:
@@ -62,6 +86,21 @@ def machinery(metadata: MetaData) -> None:
         Column("created_at", DateTime(timezone=True), nullable=False, server_default=now),
     )
     Index("outbox_due", outbox.c.is_call, outbox.c.leased_until)
+    batch = Table(
+        "outbox_batch",
+        metadata,
+        Column("token", BigInteger, primary_key=True, autoincrement=False),
+        Column("ids", ARRAY(Text), nullable=False),
+        Column("channels", ARRAY(Text), nullable=False),
+        Column("keys", ARRAY(Text), nullable=False),
+        Column("types", ARRAY(Text), nullable=False),
+        Column("bodies", ARRAY(LargeBinary), nullable=False),
+        Column("leased_until", DateTime(timezone=True), nullable=False),
+        Column("created_at", DateTime(timezone=True), nullable=False, server_default=now),
+    )
+    Index("outbox_batch_due", batch.c.leased_until)
+    event.listen(metadata, "after_create", CREATE_WAITING)
+    event.listen(metadata, "before_drop", DDL("DROP VIEW IF EXISTS outbox_waiting"))  # type: ignore[no-untyped-call]
     dead_letter = Table(
         "dead_letter",
         metadata,
@@ -89,6 +128,12 @@ def machinery(metadata: MetaData) -> None:
         Column("at", DateTime(timezone=True), nullable=False, server_default=now),
     )
     Index("attention_dismissed_at", dismissed.c.at)
+
+
+def unpruned(table: Table) -> None:
+    """Index the rows of a service's own table that may be pruned one day, in the order of their creation."""
+    columns = table.c
+    Index(f"{table.name}_unpruned", columns.created_at, columns.order_id, postgresql_where=~columns.pruned)
 
 
 def ledger(metadata: MetaData) -> None:

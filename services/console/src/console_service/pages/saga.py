@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
@@ -20,7 +21,11 @@ from console_service.session import Session, form_of
 from console_service.site import Site, go, sign_in_needed
 from console_service.standalone import standalone
 from console_service.upstream import Refused
+from console_service.waterfall import MOST, bars, draw_waterfall, read
 from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
+
+GAP: Final = 0.1
+"""Seconds between two changes of a page: a browser needs some of them to show one."""
 
 OrderId = Annotated[str, Path(max_length=limits.ORDER_ID), PRINTABLE]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
@@ -36,6 +41,7 @@ def saga_routes(site: Site) -> APIRouter:
     router.add_api_route("/orders/{order_id}/live", pages.live, methods=["GET"])
     router.add_api_route("/orders/{order_id}/cancel", pages.cancel, methods=["POST"])
     router.add_api_route("/orders/{order_id}/keep", pages.keep, methods=["POST"])
+    router.add_api_route("/orders/{order_id}/trace", pages.trace, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.svg", pages.svg, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.json", pages.json, methods=["GET"])
     router.add_api_route("/orders/{order_id}/saga.mmd", pages.mermaid, methods=["GET"])
@@ -66,8 +72,8 @@ class Sagas:
     async def live(self, request: Request, order_id: OrderId, drain: Draining, detail: Detail = "main") -> Response:
         """The same, as server-sent events: the changed part of the page, until the order is settled."""
         session = self._signed_in(request)
-        order = await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
-        return EventStream(self._changes(session, order, quiet=detail != "all"), drain)
+        await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
+        return EventStream(self._changes(session, order_id, quiet=detail != "all"), drain)
 
     async def cancel(self, request: Request, order_id: OrderId) -> Response:
         """Ask the order service to cancel the order."""  # noqa: DOC501
@@ -91,6 +97,16 @@ class Sagas:
         response = go("/compare")
         self._site.sessions.keep_orders(response, request, [*session.kept, (order_id, self._site.mode.name)])
         return response
+
+    async def trace(self, request: Request, order_id: OrderId) -> Response:
+        """The spans of the order, as far as the services have written them to files."""
+        session = self._signed_in(request)
+        view = await self._load(session, order_id)
+        spans = await asyncio.to_thread(read, self._site.settings.trace_folder, view.traces)
+        found = bars(spans)
+        return self._site.page(
+            request, "trace.html", session=session, view=view, bars=found[:MOST], svg=draw_waterfall(found)
+        )
 
     async def svg(self, request: Request, order_id: OrderId, detail: Detail = "all") -> Response:
         """The diagram as a picture."""
@@ -116,15 +132,16 @@ class Sagas:
     async def _load(self, session: Session, order_id: str) -> SagaView:
         return await load(self._site, session, order_id)
 
-    async def _changes(self, session: Session, order: Mapping[str, Any], quiet: bool) -> AsyncIterator[Any]:
-        observed = Observed(self._site, session, order, self._site.mode)
-        async with aclosing(follow(self._site.upstream, order["order_id"], session.token)) as changes:
+    async def _changes(self, session: Session, order_id: str, quiet: bool) -> AsyncIterator[Any]:
+        observed = Observed(self._site, session, order_id, self._site.mode)
+        async with aclosing(follow(self._site.upstream, order_id, session.token)) as changes:
             async for timelines in changes:
                 view = await observed.after(timelines)
                 yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
                 if view.settled and view.diagram.ended:
                     yield Fragment("", event="done")
                     return
+                await asyncio.sleep(GAP)
 
 
 def _download(text: str, media_type: str, order_id: str, suffix: str) -> Response:
