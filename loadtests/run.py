@@ -64,7 +64,7 @@ def settings(environ: Mapping[str, str]) -> dict[str, str]:
     mix(values["MIX"])
     parse(values["OBJECTIVES"])
     if values["TRACE"]:
-        values["DURATION"] = f"{ceil(_trace(Path(values['TRACE']))[-1][0]) + 1}"
+        values["DURATION"] = f"{ceil(_trace(Path(values['TRACE']))[-1][0]) + 3}"
     return values
 
 

@@ -5,6 +5,7 @@ What an idle stack uses is subtracted: its polls and heartbeats cost the same fo
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -138,6 +139,11 @@ def spread(runs: Sequence[Run], value: Callable[[Run], float]) -> Spread:
 
 def of_values(values: Sequence[float]) -> Spread:
     """Take the median of values with its interval, as `spread` does."""
+    return _interval(tuple(values))
+
+
+@lru_cache(maxsize=10_000)  # a report has the same figure in several tables
+def _interval(values: tuple[float, ...]) -> Spread:
     median = _median(values)
     if len(values) == 1:
         return Spread(median, median, median)

@@ -89,7 +89,7 @@ def test_a_trace_has_each_order_once_when_it_arrived(tmp_path: Path) -> None:
     assert [kind.name for _, kind in orders] == ["good", "declined"]
     assert orders[0][0] == 0.0
     assert 0 <= orders[1][0] < 1
-    assert settings({"TRACE": str(path)})["DURATION"] == f"{ceil(orders[1][0]) + 1}"
+    assert settings({"TRACE": str(path)})["DURATION"] == f"{ceil(orders[1][0]) + 3}"
     for wrong in ("", '{"type": "ready", "mono": 1}\n'):
         path.write_text(wrong)
         with pytest.raises(ValueError, match="TRACE="):
