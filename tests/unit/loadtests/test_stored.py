@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from loadtests.bench.publish import rewritten
 from loadtests.bench.record import Machine
 from loadtests.stored import __main__ as command
-from loadtests.stored.record import Audit, Record, Sample
+from loadtests.stored.record import Audit, Record, Sample, read
 from loadtests.stored.summary import FIGURES, markdown, pairs, ratio
 
 
@@ -68,3 +69,10 @@ def test_a_wrong_setting_is_named(setting: str, capsys: pytest.CaptureFixture[st
     name, value = setting.split("=")
     assert command.main({name: value}, []) == 2
     assert name == "STOP_AFTER" or setting in capsys.readouterr().err
+
+
+def test_the_page_is_what_the_command_makes_of_the_data() -> None:
+    page = command.PAGE.read_text()
+    published = read(command.DATA)
+    assert page == rewritten(page, {"curve": markdown(published)}, "stored"), f"publish it again: {command.COMMAND}"
+    assert all(audit.consistent for audit in published.audits)

@@ -38,6 +38,11 @@ async def paid(payment: ServiceProcess, *order_ids: str) -> None:
     await do(payment, *(CapturePayment(one) for one in order_ids))
 
 
+async def nothing_to_send(service: ServiceProcess) -> None:
+    for table in ("outbox", "outbox_batch"):
+        await service.execute(f"DELETE FROM {table}")
+
+
 async def known(service: ServiceProcess, order_id: str) -> Sequence[int]:
     """How many claims, events and ledger entries there are."""
     tables = ("inbox", "id"), ("journal", "id"), ("ledger", "key")
@@ -69,7 +74,7 @@ async def test_every_late_command_is_answered_by_the_final_row_and_has_no_effect
     async with service_process("payment", database("payment"), started=False) as payment:
         await paid(payment, "o1")
         await do(payment, VoidPayment("o2"))
-        await payment.execute("DELETE FROM outbox")
+        await nothing_to_send(payment)
         await pruner(payment).prune()
         before = await payment.rows("SELECT * FROM payments ORDER BY order_id")
         late = [kind(one) for kind in (CapturePayment, VoidPayment) for one in ("o1", "o2")]
@@ -77,7 +82,7 @@ async def test_every_late_command_is_answered_by_the_final_row_and_has_no_effect
         assert again == ["PaymentCaptured", "PaymentVoided"] * 3
         assert await payment.rows("SELECT * FROM payments ORDER BY order_id") == before
         assert [await known(payment, one) for one in ("o1", "o2")] == [[0, 0, 2], [0, 0, 0]]
-        sent = await payment.rows("SELECT type FROM outbox ORDER BY 1")
+        sent = await payment.rows("SELECT type FROM outbox_waiting ORDER BY 1")
         assert [row.type for row in sent] == ["PaymentCaptured", "PaymentVoided"], "somebody may still wait for them"
 
 
@@ -101,14 +106,14 @@ async def test_an_order_is_pruned_when_it_is_settled_and_answers_its_clients(dat
         assert await pruner(order).prune() == 0, "confirmed, but not settled"
         for record in (RecordStockSettled, RecordPaymentSettled, RecordShipmentSettled):
             await do(order, record("o1"), record("o2"))
-        await order.execute("DELETE FROM outbox")
+        await nothing_to_send(order)
         assert await pruner(order).prune() == 2
         late = await do(
             order, CancelOrder("o1", "CUSTOMER_REQUESTED"), ConfirmOrder("o2"), place("o1"), RecordStockSettled("o2")
         )
         assert late == ["OrderConfirmed", "OrderCancelled", "OrderCompleted", "CancellationSettled"]
         assert names(await order.engine.dispatcher.do_all([Nudge("o1")])) == ["NoneType"]
-        assert [await order.count(table) for table in ("inbox", "journal", "outbox")] == [0, 0, 0]
+        assert [await order.count(table) for table in ("inbox", "journal", "outbox_waiting")] == [0, 0, 0]
 
 
 async def test_what_is_recent_or_still_calls_its_provider_is_not_pruned(database: Database) -> None:
@@ -133,7 +138,7 @@ async def test_rows_that_never_end_do_not_keep_those_behind_them(
     async with service_process("payment", database("payment"), started=False) as payment:
         await do(payment, *(AuthorizePayment(f"open-{number}", basket()) for number in range(5)))
         await paid(payment, "o1", "o2")
-        await payment.execute("DELETE FROM outbox")
+        await nothing_to_send(payment)
         running = pruner(payment)
         assert sum([await running.prune() for _ in range(4)]) == 2
         assert running.progress is None, "the next round begins with the oldest row"
@@ -142,7 +147,7 @@ async def test_rows_that_never_end_do_not_keep_those_behind_them(
 async def test_a_row_that_a_command_holds_is_left_to_the_next_round(database: Database) -> None:
     async with service_process("payment", database("payment"), started=False) as payment:
         await paid(payment, "o1", "o2")
-        await payment.execute("DELETE FROM outbox")
+        await nothing_to_send(payment)
         async with payment.database.begin() as other:
             await other.exec_driver_sql("SELECT 1 FROM payments WHERE order_id = 'o1' FOR UPDATE")
             assert await pruner(payment).prune() == 1
