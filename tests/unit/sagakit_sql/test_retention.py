@@ -69,7 +69,7 @@ async def test_every_late_command_is_answered_by_the_final_row_and_has_no_effect
     async with service_process("payment", database("payment"), started=False) as payment:
         await paid(payment, "o1")
         await do(payment, VoidPayment("o2"))
-        await payment.execute("DELETE FROM outbox")
+        await payment.execute("DELETE FROM outbox_batch")
         await pruner(payment).prune()
         before = await payment.rows("SELECT * FROM payments ORDER BY order_id")
         late = [kind(one) for kind in (CapturePayment, VoidPayment) for one in ("o1", "o2")]
@@ -77,7 +77,7 @@ async def test_every_late_command_is_answered_by_the_final_row_and_has_no_effect
         assert again == ["PaymentCaptured", "PaymentVoided"] * 3
         assert await payment.rows("SELECT * FROM payments ORDER BY order_id") == before
         assert [await known(payment, one) for one in ("o1", "o2")] == [[0, 0, 2], [0, 0, 0]]
-        sent = await payment.rows("SELECT type FROM outbox ORDER BY 1")
+        sent = await payment.rows("SELECT type FROM outbox_waiting ORDER BY 1")
         assert [row.type for row in sent] == ["PaymentCaptured", "PaymentVoided"], "somebody may still wait for them"
 
 
@@ -133,7 +133,7 @@ async def test_rows_that_never_end_do_not_keep_those_behind_them(
     async with service_process("payment", database("payment"), started=False) as payment:
         await do(payment, *(AuthorizePayment(f"open-{number}", basket()) for number in range(5)))
         await paid(payment, "o1", "o2")
-        await payment.execute("DELETE FROM outbox")
+        await payment.execute("DELETE FROM outbox_batch")
         running = pruner(payment)
         assert sum([await running.prune() for _ in range(4)]) == 2
         assert running.progress is None, "the next round begins with the oldest row"
@@ -142,7 +142,7 @@ async def test_rows_that_never_end_do_not_keep_those_behind_them(
 async def test_a_row_that_a_command_holds_is_left_to_the_next_round(database: Database) -> None:
     async with service_process("payment", database("payment"), started=False) as payment:
         await paid(payment, "o1", "o2")
-        await payment.execute("DELETE FROM outbox")
+        await payment.execute("DELETE FROM outbox_batch")
         async with payment.database.begin() as other:
             await other.exec_driver_sql("SELECT 1 FROM payments WHERE order_id = 'o1' FOR UPDATE")
             assert await pruner(payment).prune() == 1
