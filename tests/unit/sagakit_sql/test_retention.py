@@ -101,7 +101,7 @@ async def test_an_order_is_pruned_when_it_is_settled_and_answers_its_clients(dat
         assert await pruner(order).prune() == 0, "confirmed, but not settled"
         for record in (RecordStockSettled, RecordPaymentSettled, RecordShipmentSettled):
             await do(order, record("o1"), record("o2"))
-        await order.execute("DELETE FROM outbox")
+        await order.execute("DELETE FROM outbox_batch")
         assert await pruner(order).prune() == 2
         late = await do(
             order, CancelOrder("o1", "CUSTOMER_REQUESTED"), ConfirmOrder("o2"), place("o1"), RecordStockSettled("o2")
