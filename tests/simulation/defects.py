@@ -213,15 +213,15 @@ def pruned_early(design: Design) -> Design:
 
 
 def final_row_forgotten(design: Design) -> Design:
-    """Nothing is left of what was pruned."""
-    for name, blank in BLANK.items():
-        retention = design.services[name].retention
-        assert retention is not None
-        if name in ("payment", "shipping"):
-            design = design.with_service(
-                name, retention=replace(retention, final=lambda state, blank=blank: blank(state.order_id))
-            )
+    """Nothing is left of the payments and shipments that were pruned."""
+    for name in ("payment", "shipping"):
+        design = design.with_service(name, retention=_forgetting(design.services[name].retention, BLANK[name]))
     return design
+
+
+def _forgetting(retention: Retention | None, blank: Callable[[str], Any]) -> Retention:
+    assert retention is not None
+    return replace(retention, final=lambda state: blank(state.order_id))
 
 
 def final_row_decides(design: Design) -> Design:
