@@ -108,7 +108,7 @@ async def test_an_order_is_pruned_when_it_is_settled_and_answers_its_clients(dat
         )
         assert late == ["OrderConfirmed", "OrderCancelled", "OrderCompleted", "CancellationSettled"]
         assert names(await order.engine.dispatcher.do_all([Nudge("o1")])) == ["NoneType"]
-        assert [await order.count(table) for table in ("inbox", "journal", "outbox")] == [0, 0, 0]
+        assert [await order.count(table) for table in ("inbox", "journal", "outbox_waiting")] == [0, 0, 0]
 
 
 async def test_what_is_recent_or_still_calls_its_provider_is_not_pruned(database: Database) -> None:
