@@ -1,16 +1,17 @@
 """`python -m loadtests.observing [rounds]`: the CPU time per order that it costs to be observable, at saturation.
 
-Each round loads the native stack in each of these ways, in a new order each time:
+The native stack is kept busy, and its services are switched from way to way while they work, a few seconds in each:
 
-    as it is        the memory of /timeline, the stream of /activity, and no spans
+    as it is        the memory of /timeline and the stream of /activity, without spans
     followed        an operator follows /activity of each service meanwhile
-    no memory       nothing is remembered or streamed (`loadtests/without/record`)
-    no hooks        the code is compiled without the hooks for spans (`loadtests/without/hooks`)
+    no memory       nothing is remembered or streamed
+    no hooks        the code has no hooks for spans
 
-and appends what it has measured to `reports/observing.jsonl`. Rounds that are there are not run again, so a measurement
-can be made in parts. At the end it prints the differences within the rounds, with intervals of 95 %.
+A round has each way once, in an order of its own. Rounds are appended to `reports/observing.jsonl`, and those that are
+there are not made again, so a measurement can be made in parts. At the end it prints the differences within the
+rounds, with intervals of 95 %. CPU time is that of all processes of the stack: services, databases, the broker.
 
-Settings: COORDINATION_MODE (or MODE), DURATION of a load (s), CLIENTS, LIMIT (seconds after which no load begins any
+Settings: COORDINATION_MODE (or MODE), DURATION of a way (s), CLIENTS, LIMIT (seconds after which no round begins any
 more), PORT_OFFSET, STACK_DIR. Exit status 0 if all rounds are there, 1 if some are missing, 2 if it could not run.
 """
 
@@ -20,10 +21,11 @@ import os
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean, median, stdev
 from typing import Any, Final
 
 import aiohttp
@@ -33,7 +35,8 @@ from scipy import stats
 
 from loadtests.bench.processes import together
 from loadtests.buyers import Buyers
-from loadtests.overload import Overload
+from loadtests.shoppers import body, mix
+from loadtests.without.sitecustomize import SIGNALS
 from quartet_stack import api
 from quartet_stack.errors import StackError
 from quartet_stack.settings import SERVICES
@@ -41,88 +44,114 @@ from sagakit.web.app import issue_token
 
 RECORD: Final = Path("reports") / "observing.jsonl"
 WITHOUT: Final = Path(__file__).parent / "without"
-WAYS: Final[Mapping[str, Mapping[str, str]]] = {
-    "as it is": {},
-    "followed": {},
-    "no memory": {"PYTHONPATH": str(WITHOUT / "record")},
-    "no hooks": {"PYTHONPATH": str(WITHOUT / "hooks")},
-}
-"""Way -> its settings of the stack."""
+WAYS: Final = ("as it is", "followed", "no memory", "no hooks")
 PAIRS: Final = (
     ("the memory of /timeline", "as it is", "no memory"),
     ("that, and a follower of /activity", "followed", "no memory"),
     ("telemetry off", "as it is", "no hooks"),
 )
 """What costs something, the way with it and the way without it."""
-WARM: Final = 2.0  # seconds
+WARM: Final = 5.0  # seconds
+SETTLE: Final = 0.5  # seconds after a switch
+BODIES: Final = 500
 
 console = Console(highlight=False)
+Round = Mapping[str, Any]
+"""`mode`, `round`, and for each way `ms` of CPU time per order and `rate` in orders a second."""
 
 
-def records(path: Path = RECORD) -> list[dict[str, Any]]:
-    """What was measured so far: a dictionary for each load."""
+def records(path: Path = RECORD) -> list[Round]:
+    """The rounds that were made so far."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def missing(found: Sequence[Mapping[str, Any]], rounds: int, mode: str) -> list[tuple[int, str]]:
-    """The loads that are still to be made, round by round; the order within a round is drawn by its number."""
-    done = {(one["round"], one["way"]) for one in found if one["mode"] == mode}
-    order = [(number, way) for number in range(rounds) for way in random.Random(number).sample(list(WAYS), len(WAYS))]
-    return [one for one in order if one not in done]
+def missing(found: Sequence[Round], rounds: int, mode: str) -> list[int]:
+    """The numbers of the rounds that are still to be made."""
+    return sorted(set(range(rounds)) - {one["round"] for one in found if one["mode"] == mode})
 
 
-def differences(found: Sequence[Mapping[str, Any]], with_it: str, without: str, mode: str) -> list[float]:
+def differences(found: Sequence[Round], with_it: str, without: str, mode: str) -> list[float]:
     """The excess of CPU time per order within each round, as a share of the time without it."""
-    cost = {(one["round"], one["way"]): one["ms"] for one in found if one["mode"] == mode}
-    rounds = sorted({number for number, _ in cost})
-    pairs = [
-        (cost[number, with_it], cost[number, without])
-        for number in rounds
-        if {(number, with_it), (number, without)} <= cost.keys()
-    ]
-    return [more / less - 1 for more, less in pairs]
+    return [one[with_it]["ms"] / one[without]["ms"] - 1 for one in found if one["mode"] == mode]
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """The interval of 95 % around the mean, by Student's distribution."""
-    low, high = stats.t.interval(0.95, len(values) - 1, mean(values), stats.sem(values))
-    return float(low), float(high)
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    return mean(values) - half, mean(values) + half
 
 
-def report(found: Sequence[Mapping[str, Any]], mode: str) -> str:
-    """The table, as Markdown."""
+def report(found: Sequence[Round], mode: str) -> str:
+    """The table, as Markdown, and the medians of each way."""
     lines = ["| what | pairs | CPU per order | interval of 95 % |", "| --- | --- | --- | --- |"]
     for name, with_it, without in PAIRS:
         shares = differences(found, with_it, without, mode)
         if len(shares) > 1:
             low, high = interval(shares)
             lines.append(f"| {name} | {len(shares)} | {mean(shares):+.1%} | {low:+.1%} to {high:+.1%} |")
-    for way in WAYS:
-        own = [one for one in found if (one["way"], one["mode"]) == (way, mode)]
-        if own:
-            ms, rate = (median(one[name] for one in own) for name in ("ms", "rate"))
-            lines.append(f"\n{way}: {ms:.2f} ms of CPU per order, {rate:.0f} orders/s (medians of {len(own)})")
+    for way in WAYS if any(one["mode"] == mode for one in found) else ():
+        ms, rate = (median(one[way][name] for one in found if one["mode"] == mode) for name in ("ms", "rate"))
+        lines.append(f"\n{way}: {ms:.3f} ms of CPU per order, {rate:.0f} orders/s (medians)")
     return "\n".join(lines)
 
 
-async def measure(environment: Mapping[str, str], way: str, seconds: float, clients: int, seed: int) -> dict[str, Any]:
-    """Load the stack; CPU milliseconds per completed order of all its processes, and orders a second."""
+@dataclass
+class Load:
+    """Clients, each of whom places an order when the last one has ended; `completed` counts."""
+
+    buyers: Buyers
+    completed: int = 0
+    others: int = 0
+    bodies: Sequence[Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        dice, (good,) = random.Random(1), mix("good")
+        self.bodies = [body(good, dice) for _ in range(BODIES)]
+
+    async def client(self, number: int) -> None:
+        """Place orders until cancelled."""
+        for at in _forever(number):
+            purchase = await self.buyers.buy(self.bodies[at % BODIES], time.monotonic() + 60)
+            if purchase.end == "COMPLETED":
+                self.completed += 1
+            else:
+                self.others += 1
+
+
+def _forever(first: int) -> Iterator[int]:
+    while True:
+        yield first
+        first += 1
+
+
+@asynccontextmanager
+async def busy(environment: Mapping[str, str], clients: int) -> AsyncIterator[Load]:
+    """Keep the stack busy with so many clients."""
     buyers = Buyers(environment["ORDER_URL"], environment["TOKEN_SIGNING_KEY"])
-    load = Overload(buyers, seed)
+    load = Load(buyers)
+    tasks = [asyncio.create_task(load.client(number)) for number in range(clients)]
     try:
-        async with _following(environment) if way == "followed" else _nobody():
-            await load.clients(clients, WARM)
-            await asyncio.sleep(1)
-            roots = api.processes(environment["STACK_DIR"]).values()
-            before = together(roots)
-            phase = await load.clients(clients, seconds)
-            await asyncio.sleep(1)  # what is still to be settled, deleted, written
-            used = together(roots) - before
+        await asyncio.sleep(WARM)
+        yield load
     finally:
+        await _cancelled(tasks)
         buyers.close()
-    if wrong := phase.wrong():
-        console.print(f"{way}: {dict(wrong)}", style="yellow")
-    return {"ms": used / max(1, len(phase.completed)), "rate": phase.rate, "orders": len(phase.completed)}
+
+
+async def one_round(number: int, load: Load, environment: Mapping[str, str], seconds: float) -> dict[str, Any]:
+    """Each way once."""
+    folder, found = environment["STACK_DIR"], dict[str, Any]()
+    roots = api.processes(folder)
+    for way in random.Random(number).sample(WAYS, len(WAYS)):
+        for service in SERVICES:
+            api.kill(service, SIGNALS.get(way, SIGNALS["as it is"]), stack_dir=folder)
+        async with _following(environment) if way == "followed" else _nobody():
+            await asyncio.sleep(SETTLE)
+            began, used, done = time.monotonic(), together(roots.values()), load.completed
+            await asyncio.sleep(seconds)
+            used, done = together(roots.values()) - used, load.completed - done
+            found[way] = {"ms": round(used / max(1, done), 4), "rate": round(done / (time.monotonic() - began), 1)}
+    return found
 
 
 @asynccontextmanager
@@ -133,8 +162,7 @@ async def _nobody() -> AsyncIterator[None]:
 @asynccontextmanager
 async def _following(environment: Mapping[str, str]) -> AsyncIterator[None]:
     """Follow /activity of each service, and read all of it."""
-    token = issue_token(environment["TOKEN_SIGNING_KEY"], "operator", "admin")
-    headers = {"Authorization": f"Bearer {token}"}
+    headers = {"Authorization": f"Bearer {issue_token(environment['TOKEN_SIGNING_KEY'], 'operator', 'admin')}"}
 
     async def follow(client: aiohttp.ClientSession, url: str) -> None:
         async with client.get(f"{url}/activity", headers=headers) as stream:
@@ -146,40 +174,58 @@ async def _following(environment: Mapping[str, str]) -> AsyncIterator[None]:
         try:
             yield
         finally:
-            for task in tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            await _cancelled(tasks)
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    for task in tasks:
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def measure(
+    environment: Mapping[str, str], mode: str, todo: Sequence[int], settings: Mapping[str, float]
+) -> None:
+    """Make the rounds as far as LIMIT allows."""
+    end = time.monotonic() + settings["limit"]
+    async with busy(environment, int(settings["clients"])) as load:
+        for number in todo:
+            if time.monotonic() > end:
+                break
+            found = await one_round(number, load, environment, settings["duration"])
+            with RECORD.open("a") as file:
+                file.write(json.dumps({"mode": mode, "round": number, **found}) + "\n")
+            costs = ", ".join(f"{way} {one['ms']:.3f}" for way, one in found.items())
+            console.print(f"round {number + 1}: {costs} ms of CPU per order")
+    if load.others:
+        console.print(f"{load.others} orders did not complete", style="yellow")
 
 
 def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Make the missing loads as far as LIMIT allows, and print the table."""
+    """Make the missing rounds, and print the table."""
     mode = environ.get("COORDINATION_MODE") or environ.get("MODE") or "kafka"
-    seconds, clients = float(environ.get("DURATION", "8")), int(environ.get("CLIENTS", "400"))
-    rounds, end = int(arguments[0]) if arguments else 7, time.monotonic() + float(environ.get("LIMIT", "inf"))
+    given = {name: environ.get(name.upper(), otherwise) for name, otherwise in DEFAULTS.items()}
+    rounds = int(arguments[0]) if arguments else 7
     RECORD.parent.mkdir(exist_ok=True)
-    todo = missing(records(), rounds, mode)
-    try:
-        for number, way in todo:
-            if time.monotonic() > end:
-                break
-            settings = {"PROVIDERS": "instant", "OBSERVABILITY": "0", "PYTHONPATH": "", **WAYS[way]}
-            environment = api.up(mode, env={**environ, **settings})
-            found = uvloop.run(measure(environment, way, seconds, clients, number))
-            with RECORD.open("a") as file:
-                file.write(json.dumps({"mode": mode, "round": number, "way": way, **found}) + "\n")
-            console.print(f"round {number + 1}, {way}: {found['ms']:.3f} ms per order, {found['rate']:.0f} orders/s")
-    except StackError as error:
-        console.print(str(error), style="red")
-        return 2
-    finally:
-        api.down()
+    if todo := missing(records(), rounds, mode):
+        stack = {"PROVIDERS": "instant", "OBSERVABILITY": "0", "PYTHONPATH": str(WITHOUT)}
+        try:
+            environment = api.up(mode, env={**environ, **stack})
+            uvloop.run(measure(environment, mode, todo, {name: float(value) for name, value in given.items()}))
+        except StackError as error:
+            console.print(str(error), style="red")
+            return 2
+        finally:
+            api.down()
     console.print(report(records(), mode))
-    left = len(missing(records(), rounds, mode))
-    if left:
-        console.print(f"{left} of {rounds * len(WAYS)} loads are missing: run the command again")
+    if left := len(missing(records(), rounds, mode)):
+        console.print(f"{left} of {rounds} rounds are missing: run the command again")
     return 1 if left else 0
 
+
+DEFAULTS: Final = {"duration": "3", "clients": "400", "limit": "inf"}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -79,10 +79,10 @@ def bars(title: str, rows: Sequence[Bar], unit: str, parts: Sequence[str] = ()) 
     return _svg(title, WIDTH, top + len(rows) * ROW, body)
 
 
-def lines(title: str, series: Sequence[Line], x_name: str, y_name: str) -> str:
-    """Lines with bands on logarithmic axes."""
-    width, height, left, right, top, bottom = 460, 320, 58, 14, 64, 46
-    points = [point for line in series for point in line.points]
+def lines(title: str, series: Sequence[Line], x_name: str, y_name: str, beside: Sequence[Line] = ()) -> str:
+    """Lines with bands on logarithmic axes, which have room for `beside`, the lines of the charts next to it, too."""
+    width, height, left, right, top, bottom = 460, 320, 58, 24, 64, 46
+    points = [point for line in (*series, *beside) for point in line.points]
     x_low, x_high = _decade([point[0] for point in points])
     y_low, y_high = _decade([value for point in points for value in point[1:] if value > 0])
 
@@ -93,7 +93,7 @@ def lines(title: str, series: Sequence[Line], x_name: str, y_name: str) -> str:
         inside = min(max(log10(max(value, 1e-9)), y_low), y_high)
         return height - bottom - (inside - y_low) / (y_high - y_low) * (height - top - bottom)
 
-    body = [_legend([line.name for line in series], [line.colour for line in series], 210, 2)]
+    body = [_key(series)]
     for value in _ticks(x_low, x_high):
         body += [_path(f"M{x_of(value):.1f} {top}V{height - bottom}", "line")]
         body += [_text(x_of(value), height - bottom + 16, f"{value:g}", "middle", "soft")]
@@ -138,12 +138,22 @@ def _svg(title: str, width: int, height: int, body: Sequence[str]) -> str:
     return "\n".join([head, *body, "</svg>"])
 
 
-def _legend(names: Sequence[str], colours: Sequence[str] = SERIES, step: int = 104, columns: int = 6) -> str:
+def _key(series: Sequence[Line]) -> str:
+    """The legend of lines, two in a row."""
     parts = []
-    for number, (name, colour) in enumerate(zip(names, colours, strict=False)):
-        x, y = 8 + number % columns * step, 6 + number // columns * 20
-        parts.append(f'<rect x="{x}" y="{y}" width="11" height="11" rx="2"{_fill(colour)}/>')
-        parts.append(_text(x + 16, y + 10, name, "start", "ink"))
+    for number, line in enumerate(series):
+        x, y = 8 + number % 2 * 210, 12 + number // 2 * 20
+        parts.append(_path(f"M{x} {y}h24", line.colour, 2.2, "5 4" if line.dashed else ""))
+        parts.append(_text(x + 30, y + 4, line.name, "start", "ink"))
+    return "".join(parts)
+
+
+def _legend(names: Sequence[str]) -> str:
+    parts = []
+    for number, (name, colour) in enumerate(zip(names, SERIES, strict=False)):
+        x = 8 + number * 104
+        parts.append(f'<rect x="{x}" y="6" width="11" height="11" rx="2"{_fill(colour)}/>')
+        parts.append(_text(x + 16, 16, name, "start", "ink"))
     return "".join(parts)
 
 

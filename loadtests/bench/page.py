@@ -16,6 +16,7 @@ from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES
 
 FILE: Final = "report.html"
+COLOURS: Final = {"choreography": "c1", "orchestration": "c2"}
 STACK: Final = (*SERVICES, "databases", "carrier")
 WORDS: Final = 24
 """Text that is longer is set as words, and not as a figure."""
@@ -74,21 +75,19 @@ def page(record: Record, findings: Sequence[str], prices: Prices) -> str:
 
 def latency(record: Record, summaries: Sequence[Summary]) -> list[tuple[str, str]]:
     """A chart for each transport: p50 and p99 of each style over the rate, up to the highest that was tried."""
-    found = []
-    for substrate in dict.fromkeys(MODES[mode].substrate for mode in record.plan.modes):
-        series = []
-        modes = [mode for mode in record.plan.modes if MODES[mode].substrate == substrate]
-        for mode, colour in zip(modes, charts.SERIES, strict=False):
-            style = mode.rpartition("-")[2]
-            for name, dashed in (("p50", False), ("p99", True)):
-                points = sorted({**_tried(record, mode, name), **_steady(summaries, mode, name)}.items())
-                if points:
-                    band = [(rate, one.median, one.low, one.high) for rate, one in points]
-                    series.append(Line(f"{style} {name}", band, colour, dashed))
-        if series:
-            title = f"Latency over rate, {substrate}"
-            found.append((report.CARRIERS[substrate], charts.lines(title, series, "orders/s", "ms")))
-    return found
+    found: dict[str, list[Line]] = {}
+    for mode in sorted(record.plan.modes, key=lambda mode: mode.rpartition("-")[2]):
+        style = mode.rpartition("-")[2]
+        for name, dashed in (("p50", False), ("p99", True)):
+            if points := sorted({**_tried(record, mode, name), **_steady(summaries, mode, name)}.items()):
+                band = [(rate, one.median, one.low, one.high) for rate, one in points]
+                line = Line(f"{style} {name}", band, COLOURS[style], dashed)
+                found.setdefault(MODES[mode].substrate, []).append(line)
+    every = [line for series in found.values() for line in series]
+    return [
+        (report.CARRIERS[substrate], charts.lines(f"Latency over rate, {substrate}", series, "orders/s", "ms", every))
+        for substrate, series in found.items()
+    ]
 
 
 def saturation(record: Record) -> str:

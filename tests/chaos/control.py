@@ -15,7 +15,8 @@ from rich.console import Console
 from tests.chaos.model import Verdict
 
 FINDERS: Final = ("audit", "ends")
-"""Only these find a bug: that a run was slow, or that something was not seen, says nothing about it."""
+"""Only these find a bug, and those that its plant names: that a run was slow, or that something was not seen, says
+nothing about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +59,18 @@ def controlled(name: str, environ: Mapping[str, str], reports: Path, console: Co
     findings = []
     for path in sorted(reports.rglob("journal.json")):
         journal = json.loads(path.read_text())
-        findings.append(Finding(name, journal["quartet"]["mode"], *finding(journal)))
+        findings.append(Finding(name, journal["quartet"]["mode"], *finding(journal, (*FINDERS, *plant.finders))))
         console.print(f"{findings[-1].mode}: {name}: {findings[-1].detail}", markup=False)
     return findings
 
 
-def finding(journal: Mapping[str, Any]) -> tuple[Verdict, str]:
+def finding(journal: Mapping[str, Any], finders: Sequence[str] = FINDERS) -> tuple[Verdict, str]:
     """Whether a run has found the bug (TRUE), and by what; UNKNOWN if it could not have."""
     checks = {one["name"]: one for one in journal["quartet"]["checks"]}
-    for name in FINDERS:
+    for name in finders:
         if name in checks and checks[name]["verdict"] == Verdict.FALSE:
             return Verdict.TRUE, f"found by {name}: {checks[name]['detail']}"
-    if not any(checks.get(name, {}).get("verdict") == Verdict.TRUE for name in FINDERS):
+    if not any(checks.get(name, {}).get("verdict") == Verdict.TRUE for name in finders):
         return (
             Verdict.UNKNOWN,
             f"not checked: {journal['quartet']['problem'] or 'no check that could find it ran'}",

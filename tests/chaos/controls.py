@@ -23,8 +23,9 @@ from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as Grid
 
+from loadtests.bench.tables import Table
 from sagakit.modes import resolve
 from tests.chaos.control import Finding, controlled
 from tests.chaos.model import Verdict
@@ -32,6 +33,7 @@ from tests.chaos.plants import PlantError, plant_of, plants
 
 USUAL: Final = "sns-sqs,pubsub-orchestration"
 ALL: Final = "all"
+FILE: Final = "controls.jsonl"
 
 
 def main() -> int:
@@ -46,7 +48,7 @@ def main() -> int:
         return 2
     folder = Path(os.environ.get("FOLDER", "reports/controls")).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    record = folder / "controls.jsonl"
+    record = folder / FILE
     known = read(record)
     todo = missing(known, names, modes)
     for number, (name, mode) in enumerate(todo, 1):
@@ -76,10 +78,30 @@ def missing(known: Sequence[Finding], names: Sequence[str], modes: Sequence[str]
     return [(name, mode) for name in names for mode in modes if (name, mode) not in found]
 
 
+def by_plant(known: Sequence[Finding]) -> Table:
+    """A row for each plant: in each mode by what it was found, of the last control of each."""
+    last = {(one.plant, one.mode): how(one) for one in known}
+    modes = list(dict.fromkeys(one.mode for one in known))
+    rows = [
+        (f"`{name}`", *(last.get((name, mode), "–") for mode in modes)) for name in sorted({key[0] for key in last})
+    ]
+    return Table("known bugs in a running stack", ("plant", *(f"`{mode}`" for mode in modes)), rows)
+
+
+def how(finding: Finding) -> str:
+    """The check that found the bug, with the invariants that the auditor saw violated."""
+    if finding.verdict is not Verdict.TRUE:
+        return "not found" if finding.verdict is Verdict.FALSE else "unknown"
+    check, _, seen = finding.detail.removeprefix("found by ").partition(": ")
+    violated = seen.partition("invariants violated: ")[2].partition(";")[0]
+    numbers = ", ".join(one.split()[0] for one in violated.split(", ")) if violated else ""
+    return f"{check}: {numbers}" if numbers else check
+
+
 def judge(known: Sequence[Finding], names: Sequence[str], modes: Sequence[str], console: Console) -> int:
     """Print the last finding of each plant in each mode; returns the exit status."""
     last = {(one.plant, one.mode): one for one in known}
-    table = Table("plant", "mode", "found", "how", title="known bugs in a running stack")
+    table = Grid("plant", "mode", "found", "how", title="known bugs in a running stack")
     verdicts = []
     for name in names:
         for mode in modes:

@@ -1,8 +1,9 @@
 """Known bugs as patches, and copies of the tree with one of them: negative controls that the checks must find.
 
 `plants/<name>.patch` begins with what the bug is (`bug`), whether the simulation can hold it (`simulated`), the
-invariants that it breaks (`breaks`), what it takes to show (`needs`), and settings of `make chaos` under which a run
-shows it (`live`); a patch in git's format follows.
+invariants that it breaks (`breaks`), what it takes to show (`needs`), settings of `make chaos` under which a run shows
+it (`live`), and what else than the audit and how orders ended may show it (`finders`, none if it is left out); a patch
+in git's format follows.
 A patch is only ever applied to a copy of the tree in a temporary folder.
 
     with planted("no-inbox") as copy:
@@ -29,7 +30,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[2]
 PATCHES: Final = Path(__file__).resolve().parent / "plants"
 SOURCES: Final = ("shared/src", "services/*/src", "infra/*/src")
-FIELDS: Final = ("bug", "simulated", "breaks", "needs", "live")
+FIELDS: Final = ("bug", "simulated", "breaks", "needs", "live", "finders")
 FORGET: Final = """
 import shutil, sys
 from pathlib import Path
@@ -49,7 +50,7 @@ class PlantError(Exception):
 class Plant:
     """One known bug. `simulated`: whether the simulation can find it; otherwise it takes a running stack.
 
-    `live`: settings of `make chaos` under which a run shows the bug.
+    `live`: settings of `make chaos` under which a run shows the bug; `finders`: further checks that may find it.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Plant:
     breaks: str
     needs: str
     live: Mapping[str, str]
+    finders: tuple[str, ...]
 
     @property
     def patch(self) -> Path:
@@ -139,7 +141,8 @@ def _read(path: Path) -> Plant:
         elif line.strip():
             found[last] += f" {line.strip()}"
     live = dict(word.split("=", 1) for word in found["live"].split())
-    return Plant(path.stem, found["bug"], found["simulated"] == "yes", found["breaks"], found["needs"], live)
+    finders = tuple(found.get("finders", "").split())
+    return Plant(path.stem, found["bug"], found["simulated"] == "yes", found["breaks"], found["needs"], live, finders)
 
 
 def _tracked() -> list[str]:

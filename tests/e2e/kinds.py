@@ -191,14 +191,14 @@ async def _read(stack: Stack, service: str, orders: Mapping[str, Placed]) -> Non
     url = stack.environment[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "")
     connection = await asyncpg.connect(url, timeout=10)
     try:
-        await _until(lambda: connection.fetchval("SELECT count(*) = 0 FROM outbox"))
+        await _until(lambda: connection.fetchval("SELECT count(*) = 0 FROM outbox_waiting"))
         for one in orders.values():
             around = f"{one.id}/", f"{one.id}0"
             for rows, statement in (
                 (one.inbox, "SELECT id, cause, claimed_at FROM inbox WHERE id >= $1 AND id < $2"),
                 (one.journal, "SELECT * FROM journal WHERE id >= $1 AND id < $2"),
                 (one.dead_letters, "SELECT * FROM dead_letter WHERE subject >= $1 AND subject < $2"),
-                (one.owed, "SELECT * FROM outbox WHERE id >= $1 AND id < $2"),
+                (one.owed, "SELECT * FROM outbox_waiting WHERE id >= $1 AND id < $2"),
             ):
                 rows[service] = await connection.fetch(statement, *around)
             one.timelines[service] = await stack.get(f"/timeline/{one.id}", service, "root", "admin")

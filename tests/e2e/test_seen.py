@@ -121,11 +121,11 @@ async def test_what_is_observed_is_what_passed_the_door(stack: Stack) -> None:
         for _ in range(40):
             observed = {service: await _passed(stack, one, service) for service in SERVICES}
             made = await spans(stack, one)
-            if all(observed[service] == _made(one, service, made) for service in SERVICES):
+            if all(_agree(observed[service], one, service, made) for service in SERVICES):
                 break
             await asyncio.sleep(0.5)  # a duplicate may come late, and spans are written once a second
         for service in SERVICES:
-            assert observed[service] == _made(one, service, made), (one.kind, service)
+            assert _agree(observed[service], one, service, made), (one.kind, service, observed[service])
 
 
 async def test_one_checkout_is_one_trace_with_the_same_steps_in_every_mode(stack: Stack) -> None:
@@ -189,17 +189,23 @@ async def _passed(stack: Stack, one: Placed, service: str) -> Mapping[str, int]:
     """How often a command came again, a nudge was sent and a call was tried, as the service has observed it now."""
     timeline = await stack.get(f"/timeline/{one.id}", service, "root", "admin")
     seen = [seen for seen in (timeline["observed"] if timeline else ()) if seen["kind"] in _NAMES]
-    return Counter(_NAMES[one["kind"]].format(one["message"]) for one in seen)
+    return Counter(_NAMES[entry["kind"]].format(entry["message"]) for entry in seen)
 
 
-def _made(one: Placed, service: str, made: Sequence[Any]) -> Mapping[str, int]:
-    """The same by the spans: of each command, one is not a repeat."""
-    about_it = [span for span in made if about(span) == one.id and span["service"] == service]
-    counted = Counter(span["name"] for span in about_it if span["kind"] == "client" or span["status"] != "error")
-    names = {row["id"].rpartition("/")[2] for row in one.inbox[service]}
-    repeated = {name: counted[name] - 1 for name in names}
-    others = {name: count for name, count in counted.items() if name == "nudge" or name.startswith("call ")}
-    return Counter({name: count for name, count in {**repeated, **others}.items() if count})
+def _agree(observed: Mapping[str, int], one: Placed, service: str, made: Sequence[Any]) -> bool:
+    """Whether the spans say the same: of each command, one is no repeat.
+
+    What nobody waited for any longer, on a busy machine, may have been handled or not.
+    """
+    own = [span for span in made if about(span) == one.id and span["service"] == service]
+    answered = Counter(span["name"] for span in own if span["kind"] == "client" or span["status"] != "error")
+    left = Counter(span["name"] for span in own if (span["detail"] or "").startswith("nobody waits"))
+    commands = {row["id"].rpartition("/")[2] for row in one.inbox[service]}
+    others = {name for name in answered | left if name == "nudge" or name.startswith("call ")}
+    return observed.keys() <= commands | others and all(
+        answered[name] <= observed[name] + (name in commands) <= answered[name] + left[name]
+        for name in commands | others
+    )
 
 
 def _items(one: Placed, service: str) -> list[Any]:

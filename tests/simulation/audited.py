@@ -34,7 +34,7 @@ def snapshot_of(world: World) -> Snapshot:
         reservations=tuple(world.databases["inventory"].states.values()),
         stock=tuple(world.databases["inventory"].items.values()),
         payments=tuple(
-            PaymentRow(row, total and total.amount, total and total.currency)
+            PaymentRow(row, total.amount if total else None, total.currency if total else None)
             for row, total in zip(payments, totals, strict=True)
         ),
         shipments=tuple(world.databases["shipping"].states.values()),

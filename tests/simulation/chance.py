@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from tests.simulation.carrier import STYLES
 from tests.simulation.healing import rows_of
+from tests.simulation.pruning import prunable
 from tests.simulation.steps import Step, placed
 from tests.simulation.world import World
 
@@ -35,7 +36,7 @@ def choose(world: World, random: Random, malice: float) -> Step | None:
         "call": list(world.leased)[:2],
         "hand": list(world.hands)[:1],
         "arrive": list(world.carrier.delayed)[:1],
-        "prune": world.prunable()[:1],
+        "prune": prunable(world)[:1],
     }
     act = random.choice([act for act, those in choices.items() for _ in those])
     return _STEPS[act](world, random, bad)
@@ -78,7 +79,7 @@ def _arrive(world: World, random: Random, bad: bool) -> Step:
 
 
 def _prune(world: World, random: Random, bad: bool) -> Step:
-    return Step("prune", random.choice(world.prunable()))
+    return Step("prune", random.choice(prunable(world)))
 
 
 def _deliver(world: World, random: Random, bad: bool) -> Step:

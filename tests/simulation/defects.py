@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from checkout import messages as m
 from checkout.saga import CHECKOUT
 from inventory_service import domain as inventory
@@ -37,14 +39,14 @@ def oversell(design: Design) -> Design:
         return m.StockReserved(command.order_id, command.checkout)
 
     def take(item: inventory.StockItem, quantity: int) -> inventory.StockItem:
-        return replace(item, available=item.available - quantity, reserved=item.reserved + quantity)
+        return structs.replace(item, available=item.available - quantity, reserved=item.reserved + quantity)
 
     def evolve(stock: inventory.StockState, event: Event) -> inventory.StockState:
         if not isinstance(event, m.StockReserved):
             return inventory.evolve(stock, event)
         lines = {line.sku: line.quantity for line in event.checkout.lines}
         items = {sku: take(item, lines.get(sku, 0)) for sku, item in stock.items.items()}
-        return inventory.StockState(replace(stock.reservation, status=inventory.RESERVED, lines=lines), items)
+        return inventory.StockState(structs.replace(stock.reservation, status=inventory.RESERVED, lines=lines), items)
 
     return design.with_handler("inventory", m.ReserveStock, decide).with_service("inventory", evolve=evolve)
 
@@ -62,7 +64,8 @@ def partial_reservation(design: Design) -> Design:
 def released_twice(design: Design) -> Design:
     def evolve(stock: inventory.StockState, event: Event) -> inventory.StockState:
         if isinstance(event, m.StockReleased) and stock.reservation.status == inventory.RELEASED:
-            stock = replace(stock, reservation=replace(stock.reservation, status=inventory.RESERVED))
+            held = structs.replace(stock.reservation, status=inventory.RESERVED)
+            stock = structs.replace(stock, reservation=held)
         return inventory.evolve(stock, event)
 
     design = design.with_handler("inventory", m.ReleaseStock, lambda command, _: m.StockReleased(command.order_id))
@@ -72,7 +75,7 @@ def released_twice(design: Design) -> Design:
 def stock_kept(design: Design) -> Design:
     def evolve(stock: inventory.StockState, event: Event) -> inventory.StockState:
         after = inventory.evolve(stock, event)
-        return replace(after, items=stock.items) if isinstance(event, m.StockReleased) else after
+        return structs.replace(after, items=stock.items) if isinstance(event, m.StockReleased) else after
 
     return design.with_service("inventory", evolve=evolve)
 
@@ -87,9 +90,9 @@ def shared_key(design: Design) -> Design:
 def unconditional_pivot(design: Design) -> Design:
     def evolve(state: order.Order, event: Event) -> order.Order:
         if isinstance(event, m.OrderConfirmed):
-            return replace(state, status=order.CONFIRMED)
+            return structs.replace(state, status=order.CONFIRMED)
         if isinstance(event, m.OrderCancelled):
-            return replace(state, status=order.CANCELLED, cancellation_reason=event.reason)
+            return structs.replace(state, status=order.CANCELLED, cancellation_reason=event.reason)
         return order.evolve(state, event)
 
     design = design.with_handler("order", m.ConfirmOrder, lambda command, _: m.OrderConfirmed(command.order_id))
@@ -210,15 +213,15 @@ def pruned_early(design: Design) -> Design:
 
 
 def final_row_forgotten(design: Design) -> Design:
-    """Nothing is left of what was pruned."""
-    for name, blank in BLANK.items():
-        retention = design.services[name].retention
-        assert retention is not None
-        if name in ("payment", "shipping"):
-            design = design.with_service(
-                name, retention=replace(retention, final=lambda state, blank=blank: blank(state.order_id))
-            )
+    """Nothing is left of the payments and shipments that were pruned."""
+    for name in ("payment", "shipping"):
+        design = design.with_service(name, retention=_forgetting(design.services[name].retention, BLANK[name]))
     return design
+
+
+def _forgetting(retention: Retention | None, blank: Callable[[str], Any]) -> Retention:
+    assert retention is not None
+    return replace(retention, final=lambda state: blank(state.order_id))
 
 
 def final_row_decides(design: Design) -> Design:

@@ -51,6 +51,8 @@ class Database:
     outbox: dict[str, OutboxRow] = field(default_factory=dict)
     forgotten: list[Record] = field(default_factory=list)
     """What was pruned from the journal: for the invariants, no service sees it."""
+    taken_back: int = 0
+    """How many claims were about pruned subjects."""
 
     def copy(self) -> "Database":
         return Database(
@@ -62,6 +64,7 @@ class Database:
             dict(self.events),
             dict(self.outbox),
             list(self.forgotten),
+            self.taken_back,
         )
 
     def history(self) -> list[Record]:
@@ -96,6 +99,7 @@ class Database:
         for claim in claims:
             if claim.id not in changes.unclaimed:
                 self.inbox.setdefault(claim.id, claim)
+        self.taken_back += len(changes.unclaimed)
         for entry in changes.journal:
             self.journal.append(Record(entry, tick))
             self.events.setdefault(message_id(entry.event), entry.event)

@@ -62,6 +62,7 @@ def reached(done: Run) -> set[str]:
     for order in done.world.databases["order"].states.values():
         names.add(order.cancellation_reason or order.status)
     for database in done.world.databases.values():
+        names |= {"a pruned order was asked about"} if database.taken_back else set()
         for record in database.history():
             event, command = record.entry.event, record.entry.command.rpartition("/")[2]
             if (race := _BY_EVENT.get((command, type(event).__name__))) is not None:

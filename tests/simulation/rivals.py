@@ -14,8 +14,10 @@ both do not hold more than there is.
 """
 
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+import msgspec
 
 from tests.simulation.design import Design
 from tests.simulation.explore import Ending, TooLarge, broken, delivered, nudged, successors
@@ -128,5 +130,5 @@ def _with_piece(world: World, piece: int) -> World:
         return world
     twin = world.copy()
     items = twin.databases["inventory"].items
-    items[SKU] = replace(items[SKU], received=piece, available=piece)
+    items[SKU] = msgspec.structs.replace(items[SKU], received=piece, available=piece)
     return twin

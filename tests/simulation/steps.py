@@ -11,6 +11,7 @@ from order_service.domain import NEW, Order
 from sagakit.provider import ProviderOutcome
 from sagakit.work import Execute, Nudge
 from tests.simulation import others
+from tests.simulation.pruning import prune
 from tests.simulation.world import World
 
 
@@ -118,7 +119,7 @@ def _publish(world: World, step: Step) -> None:
 
 
 def _prune(world: World, step: Step) -> None:
-    world.prune(*step.names)
+    prune(world, *step.names)
 
 
 def _finish(world: World, step: Step) -> None:

@@ -119,8 +119,6 @@ class World:
         mode = cast(Mode, self.styles[name])  # of a mode, apply_batch uses only what a style has
         ids = {key for item in items if isinstance(item, Execute) for key in candidates(service, item.command)}
         answers, changes = apply_batch(service, mode, items, fresh, working, database.recorded(ids), self._decide_now)
-        if changes.unclaimed:
-            self.witnessed.add("a pruned order was asked about")
         if not self.design.machinery.publishes_after_commit:
             self._publish(name, changes)
         if not crash:
@@ -152,30 +150,6 @@ class World:
         for row in changes.outbox.values():
             if row.channel != CALLS:
                 self.send(name, row)
-
-    def prunable(self) -> list[tuple[str, str]]:
-        """The services and subjects that a pruner would prune now."""
-        return [
-            (name, subject)
-            for name, database in self.databases.items()
-            for subject in database.states
-            if self._prunes(name, subject)
-        ]
-
-    def prune(self, name: str, subject: str) -> None:
-        """Prune the subject as the pruner does, if it may."""
-        retention, database = self.services[name].retention, self.databases[name]
-        if retention is not None and self._prunes(name, subject):
-            final = retention.final(database.working().get(subject, None))
-            database.prune(subject, getattr(final, "reservation", final))
-
-    def _prunes(self, name: str, subject: str) -> bool:
-        retention, database = self.services[name].retention, self.databases[name]
-        calls = (row.key for row in database.outbox.values() if row.channel == CALLS)
-        if retention is None or subject in calls:
-            return False
-        state = database.working().get(subject, None)
-        return retention.ended(state) and not retention.pruned(state)
 
     def ask_order(self, item: Execute, crash: bool = False) -> Answer:
         """Execute a command of a client or of the sweeper in the order service; records what the client is told."""

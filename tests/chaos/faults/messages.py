@@ -67,7 +67,10 @@ def _publishers(stack: StackUnderTest) -> Sequence[str]:
 
 @dataclass(slots=True)
 class Poisoned:
-    """Messages of every kind that no consumer can handle, to all channels. Felt when there are dead letters."""
+    """Messages of every kind that no consumer can handle, to all channels. Felt when there are dead letters.
+
+    Without any it has not healed: what nobody could handle has vanished.
+    """
 
     name: str = "poisoned"
     kind: str = "message"
@@ -85,6 +88,7 @@ class Poisoned:
             injection.ended = time.time()
             letters = await asyncio.shield(_buried(stack, injection.began))
         injection.felt = bool(letters)
+        injection.ended = injection.ended if letters else None
         injection.detail = f"{sent} messages that nobody can handle, {len(letters)} dead letters"
         return injection
 

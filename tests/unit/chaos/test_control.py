@@ -26,3 +26,9 @@ def journal(**verdicts: str) -> dict[str, Any]:
 )
 def test_only_a_check_of_the_data_finds_a_bug(seen: Any, verdict: Verdict) -> None:
     assert finding(seen)[0] is verdict
+
+
+def test_a_plant_may_name_another_check_that_finds_it() -> None:
+    seen = journal(audit="true", ends="true", healed="false")
+    assert finding(seen)[0] is Verdict.FALSE
+    assert finding(seen, ("audit", "healed"))[0] is Verdict.TRUE

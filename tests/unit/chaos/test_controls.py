@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.chaos.control import Finding
-from tests.chaos.controls import judge, main, missing, read
+from tests.chaos.controls import by_plant, judge, main, missing, read
 from tests.chaos.model import Verdict
 from tests.chaos.plants import plants
 from tests.chaos.settings import read as settings
@@ -44,6 +44,22 @@ def test_what_was_found_is_not_run_again_and_everything_else_is(tmp_path: Path) 
 )
 def test_every_bug_has_to_be_found_in_every_mode(known: list[Finding], status: int) -> None:
     assert judge(known, ["no-inbox"], [MODE, OTHER], Console(quiet=True)) == status
+
+
+@pytest.mark.parametrize(
+    ("verdict", "detail", "cell"),
+    [
+        (Verdict.TRUE, "found by audit: invariants violated: 8 (332 times), 9 (1 times); first: x: y", "audit: 8, 9"),
+        (Verdict.TRUE, "found by audit: not all is settled: 3 orders", "audit"),
+        (Verdict.TRUE, "found by ends: 2 orders ended as they must not: a, b", "ends"),
+        (Verdict.FALSE, "NOT FOUND", "not found"),
+        (Verdict.UNKNOWN, "not checked", "unknown"),
+    ],
+)
+def test_the_table_says_what_has_found_a_bug(verdict: Verdict, detail: str, cell: str) -> None:
+    table = by_plant([UNSEEN, Finding("no-inbox", OTHER, verdict, detail), FOUND])
+    assert table.head == ("plant", f"`{OTHER}`", f"`{MODE}`")
+    assert table.rows == [("`no-inbox`", cell, "audit")]
 
 
 @pytest.mark.parametrize(("name", "value"), [("MODES", "kafkaa"), ("PLANTS", "no-bug")])

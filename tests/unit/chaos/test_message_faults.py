@@ -163,4 +163,15 @@ async def test_poison_is_felt_by_its_dead_letters_and_accounted_for(monkeypatch:
     system = stack()
     injection = await FAULTS["poisoned"].inject(system, "broker", 0.1, random.Random(1))
     assert injection.felt is True
+    assert injection.ended is not None
     assert system.accounted == {"ours"}, "a dead letter that nobody meant is still held against the run"
+
+
+async def test_poison_that_vanishes_without_a_dead_letter_has_not_healed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing(*arguments: Any) -> list[Any]:
+        return []
+
+    for name, value in {"query": nothing, "poison": nothing, "LETTERS_WITHIN": 0.1, "LOOK_EVERY": 0.01}.items():
+        monkeypatch.setattr(messages, name, value)
+    injection = await FAULTS["poisoned"].inject(stack(), "broker", 0.1, random.Random(1))
+    assert (injection.felt, injection.ended) == (False, None)

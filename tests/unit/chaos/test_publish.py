@@ -8,9 +8,22 @@ import pytest
 
 from loadtests.bench.publish import rewritten
 from tests.chaos import publish
-from tests.chaos.publish import DATA, MARK, PAGE, Run, by_fault, by_mode, main, read, run_of, sections
+from tests.chaos.publish import (
+    CONTROLS,
+    DATA,
+    MARK,
+    PAGE,
+    Run,
+    by_fault,
+    by_mode,
+    main,
+    read,
+    read_controls,
+    run_of,
+    sections,
+)
 
-TEXT = "\n".join(f"<!-- chaos:begin {name} -->\n<!-- chaos:end {name} -->" for name in ("modes", "faults"))
+TEXT = "\n".join(f"<!-- chaos:begin {name} -->\n<!-- chaos:end {name} -->" for name in ("modes", "faults", "plants"))
 
 
 def run(mode: str = "kafka-choreography", orders: int = 300, **more: Any) -> Run:
@@ -27,7 +40,7 @@ def journal(audit: Any = None) -> dict[str, Any]:
 
 def test_the_page_is_what_the_command_makes_of_the_data() -> None:
     page = PAGE.read_text()
-    assert page == rewritten(page, sections(read(DATA)), MARK), "publish it again"
+    assert page == rewritten(page, sections(read(DATA), read_controls(CONTROLS)), MARK), "publish it again"
 
 
 def test_a_mode_has_its_orders_its_violations_and_the_bound_of_what_was_not_seen() -> None:
@@ -64,14 +77,19 @@ def test_runs_are_added_once_and_a_broken_one_is_named(
     page.write_text(TEXT)
     monkeypatch.setattr(publish, "PAGE", page)
     monkeypatch.setattr(publish, "DATA", data)
+    monkeypatch.setattr(publish, "CONTROLS", tmp_path / "controls.json")
+    found = {"plant": "no-inbox", "mode": "kafka-choreography", "verdict": "true", "detail": "found by ends: 3 orders"}
+    (tmp_path / "controls").mkdir()
+    (tmp_path / "controls" / "controls.jsonl").write_text(json.dumps(found) + "\n")
     for name, audit in (("whole", {"orders": 10, "violations": {}}), ("broken", None)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "journal.json").write_text(json.dumps(journal(audit)))
     for _ in range(2):
-        assert main([str(tmp_path / "whole"), str(tmp_path / "broken")]) == 0
+        assert main([str(tmp_path / name) for name in ("whole", "broken", "controls")]) == 0
         assert [one.orders for one in read(data)] == [10]
     assert "broke off" in capsys.readouterr().err
     assert "kafka-choreography" in page.read_text()
+    assert "| `no-inbox` | ends |" in page.read_text()
 
 
 @pytest.mark.parametrize("arguments", [[], ["nowhere"]])

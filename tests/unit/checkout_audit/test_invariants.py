@@ -15,7 +15,7 @@ from inventory_service.domain import Reservation
 from order_service.domain import DisownOrder, Order
 from tests.unit.checkout_audit.edits import LONG_AGO, add_row, claim, order, without
 from tests.unit.checkout_audit.mutants import MUTANTS, Mutant
-from tests.unit.checkout_audit.world import World, change, checkout, every_kind
+from tests.unit.checkout_audit.world import World, change, checkout, copied, every_kind
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +148,7 @@ def test_the_tally_counts_what_there_was(clean: Snapshot) -> None:
 
 def test_violations_are_counted_beyond_those_that_are_kept(clean: Snapshot) -> None:
     template = next(row for row in clean.orders if row.order_id == "completed")
-    many = tuple(replace(template, state=replace(template.state, order_id=f"{n}")) for n in range(1500))
+    many = tuple(replace(template, state=copied(template.state, order_id=f"{n}")) for n in range(1500))
     finding = judge(replace(clean, orders=many)).findings[0]
     assert finding.violated > 1500
     assert len(finding.violations) == 1000

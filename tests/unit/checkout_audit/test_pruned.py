@@ -11,7 +11,7 @@ from checkout_audit.snapshot import Snapshot
 from tests.unit.checkout_audit.edits import LONG_AGO, add_row, ledger, order, payment, reservation, shipment, without
 from tests.unit.checkout_audit.renamed import named, renamed, together
 from tests.unit.checkout_audit.test_shapes import findings, streamed
-from tests.unit.checkout_audit.world import every_kind
+from tests.unit.checkout_audit.world import copied, every_kind
 
 SERVICES = ("order", "inventory", "payment", "shipping")
 SOME = {"completed": SERVICES, "withdrawn": SERVICES, "declined": ("payment", "inventory"), "instant": ("order",)}
@@ -33,20 +33,20 @@ def pruned(snapshot: Snapshot, whose: dict[str, tuple[str, ...]] | None = None) 
     return replace(
         snapshot,
         orders=tuple(
-            replace(row, state=replace(row.state, pruned=True)) if gone(row.order_id, "order") else row
+            replace(row, state=copied(row.state, pruned=True)) if gone(row.order_id, "order") else row
             for row in snapshot.orders
         ),
         reservations=tuple(
-            replace(row, pruned=True) if gone(row.order_id, "inventory") else row for row in snapshot.reservations
+            copied(row, pruned=True) if gone(row.order_id, "inventory") else row for row in snapshot.reservations
         ),
         payments=tuple(
-            replace(row, state=replace(row.state, pruned=True, checkout=None))
+            replace(row, state=copied(row.state, pruned=True, checkout=None))
             if gone(row.state.order_id, "payment")
             else row
             for row in snapshot.payments
         ),
         shipments=tuple(
-            replace(row, pruned=True, checkout=None) if gone(row.order_id, "shipping") else row
+            copied(row, pruned=True, checkout=None) if gone(row.order_id, "shipping") else row
             for row in snapshot.shipments
         ),
         services={service: records(service, mine) for service, mine in snapshot.services.items()},

@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from msgspec import Struct, structs
+
 from checkout import messages as m
 from checkout.provider_rules import decide
 from checkout_audit.replay import SERVICES
@@ -254,18 +256,23 @@ def every_kind() -> World:
     return world
 
 
+def copied(value: Any, **changes: Any) -> Any:
+    """A row of the snapshot, or a state, with some fields changed."""
+    return structs.replace(value, **changes) if isinstance(value, Struct) else replace(value, **changes)
+
+
 def change(rows: tuple[Any, ...], order_id: str, /, **changes: Any) -> tuple[Any, ...]:
     """The rows, one of them changed: a row with a state, or a state itself."""
 
     def changed(row: Any) -> Any:
         state = getattr(row, "state", None)
         if state is None:
-            return replace(row, **changes) if _key(row) == order_id else row
+            return copied(row, **changes) if _key(row) == order_id else row
         if state.order_id != order_id:
             return row
         of_row = {name: value for name, value in changes.items() if name in type(row).__slots__}
         of_state = {name: value for name, value in changes.items() if name not in of_row}
-        return replace(row, state=replace(state, **of_state), **of_row)
+        return replace(row, state=copied(state, **of_state), **of_row)
 
     result = tuple(changed(row) for row in rows)
     assert result != rows, f"{order_id}: nothing was changed"

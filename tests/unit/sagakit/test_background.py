@@ -25,7 +25,7 @@ async def test_background_restarts_with_backoff_and_counts() -> None:
     assert background.ailing() == {"fragile": "RuntimeError"}
     await until(lambda: runs == 4)
     await until(lambda: not background.ailing())
-    assert b'background_restarts_total{task="fragile"} 3.0' in metrics.exposition()
+    assert b'background_restarts_total{task="fragile"} 3.0' in metrics.exposition()[0]
     assert not background.failed.is_set()
     with pytest.raises(ValueError, match="already runs"):
         background.start("fragile", fragile)
@@ -54,7 +54,7 @@ async def test_a_task_that_fails_again_and_again_is_beyond_its_bound_until_it_ha
     background.start("fragile", work)
     await until(lambda: work.runs == 3)
     assert background.beyond_bound() == {}
-    assert b'background_failing{task="fragile"} 1.0' in metrics.exposition()
+    assert b'background_failing{task="fragile"} 1.0' in metrics.exposition()[0]
     await until(background.beyond_bound)
     assert work.runs >= 5
     assert background.beyond_bound()["fragile"].startswith("RuntimeError, ")
@@ -62,7 +62,7 @@ async def test_a_task_that_fails_again_and_again_is_beyond_its_bound_until_it_ha
     await work.running.wait()
     assert background.beyond_bound()
     await until(lambda: not background.beyond_bound() and not background.ailing())
-    assert b'background_failing{task="fragile"} 0.0' in metrics.exposition()
+    assert b'background_failing{task="fragile"} 0.0' in metrics.exposition()[0]
     await background.stop()
 
 

@@ -1,8 +1,7 @@
 """The order: one pivot, three answers, and what it owes."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from checkout import messages as m
 from order_service.domain import DisownOrder, Order, PaymentSettled, ShipmentSettled, StockSettled, owed, undecided

@@ -1,7 +1,6 @@
 """Replay: the journal through the production `evolve` gives the state that the row must have."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Final
 
 from checkout_audit.rows import JournalRow
@@ -60,6 +59,6 @@ def differences(replayed: Any, row: Any) -> str:
     """The fields in which two states differ, with both values."""
     return "; ".join(
         f"{name}={getattr(row, name)!r:.80}, its history leads to {getattr(replayed, name)!r:.80}"
-        for name in (field.name for field in fields(row))
+        for name in row.__struct_fields__
         if getattr(row, name) != getattr(replayed, name)
     )

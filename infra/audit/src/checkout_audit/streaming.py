@@ -13,8 +13,8 @@ from checkout_audit.invariants import INVARIANTS, Scope
 from checkout_audit.loading import Reader
 from checkout_audit.orders import accepted_is_existing, exist_once, placed
 from checkout_audit.report import Finding, Report, Tally
-from checkout_audit.rows import Records, subject_of
 from checkout_audit.shapes import Asked, Shapes, Values, Verdict, restock_of, shape_of
+from checkout_audit.single import split
 from checkout_audit.snapshot import Snapshot, Violation
 from checkout_audit.sources import SOURCES, TIME, Bundle, Unmarkable
 from checkout_audit.tables import Among, Subjects
@@ -208,37 +208,6 @@ def _times(snapshot: Snapshot) -> Iterable[datetime]:
             entries = [row for row in snapshot.ledger if row.source == source.service]
             yield from (row.at for row in sorted(entries, key=lambda row: row.key))
     yield from (row.at for row in sorted(snapshot.ledger, key=lambda row: row.key) if row.source == "sandbox")
-
-
-def split(snapshot: Snapshot) -> dict[str, Snapshot]:
-    """One snapshot for each subject."""
-    parts: dict[str, dict[Any, list[Any]]] = defaultdict(lambda: defaultdict(list))
-    for name in ("orders", "reservations", "payments", "shipments"):
-        for row in getattr(snapshot, name):
-            parts[getattr(row, "state", row).order_id][name].append(row)
-    for entry in snapshot.ledger:
-        parts[entry.order_id]["ledger"].append(entry)
-    for service, records in snapshot.services.items():
-        for kind, rows in (("inbox", records.inbox), ("journal", records.journal)):
-            for row in rows:
-                parts[subject_of(row.id)][service, kind].append(row)
-    return {subject: _of(snapshot, found) for subject, found in parts.items()}
-
-
-def _of(snapshot: Snapshot, found: Mapping[Any, list[Any]]) -> Snapshot:
-    own: dict[str, Any] = {
-        name: tuple(found[name]) for name in ("orders", "reservations", "payments", "shipments", "ledger")
-    }
-    return replace(
-        snapshot,
-        **own,
-        services={
-            service: Records(*(tuple(found[service, kind]) for kind in ("inbox", "journal")))
-            for service in snapshot.services
-        },
-        initial={},
-        stock=(),
-    )
 
 
 async def judge_slices(

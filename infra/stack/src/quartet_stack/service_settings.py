@@ -28,6 +28,7 @@ NAMES = (
     "RETENTION",
     "SERVICE_ROLE",
     "STREAMS_PER_CUSTOMER",
+    "TRACE_BATCHES",
     "TRACE_FOLDER",
     "TZ",
 )

@@ -1,8 +1,11 @@
 """Stock and reservations. All lines of an order are reserved together or not at all. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from checkout.messages import StockCommitted, StockRejected, StockReleased, StockReserved
 from sagakit.message import Command, Event
@@ -43,8 +46,7 @@ class StockReceived(Event):
         return self.restock_id
 
 
-@dataclass(frozen=True, slots=True)
-class StockItem:
+class StockItem(msgspec.Struct, frozen=True):
     """The stock of one SKU. `available + reserved + committed = received`, and none is negative."""
 
     sku: str
@@ -76,8 +78,7 @@ class StockItem:
         return replace(self, received=self.received + quantity, available=self.available + quantity)
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """What one order holds. RELEASED without lines is a tombstone, which refuses a late reservation.
 
     `closed`: it is committed or released; a REJECTED reservation stays REJECTED when it is released. `pruned`: this is
@@ -86,14 +87,13 @@ class Reservation:
 
     order_id: str
     status: str = NEW
-    lines: Mapping[str, int] = field(default_factory=dict)
+    lines: Mapping[str, int] = msgspec.field(default_factory=dict)
     closed: bool = False
     customer: str = ""
     pruned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StockState:
+class StockState(msgspec.Struct, frozen=True):
     """A reservation with the stock items that it, or the command to decide, is about."""
 
     reservation: Reservation

@@ -1,7 +1,8 @@
 """What is left of a reservation for ever: its row, which answers whatever still comes. Restocks are kept. Pure."""
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from checkout.messages import StockCommitted, StockReleased
 from inventory_service.domain import COMMITTED, StockState

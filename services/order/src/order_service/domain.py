@@ -1,7 +1,10 @@
 """The order: PENDING until the pivot, then CONFIRMED or CANCELLED, then settled. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from checkout.messages import (
     AboutOrder,
@@ -52,8 +55,7 @@ PRIVATE: Final = (StockSettled, PaymentSettled, ShipmentSettled)
 """Events that are journaled here and never published."""
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(msgspec.Struct, frozen=True):
     """One order, and which participants have settled. NEW means that there is no such order yet.
 
     `pruned`: it has settled, and the row is all that is left of it.

@@ -1,8 +1,9 @@
 """How the order service decides each command. The table at the foot is the table of contents."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from checkout.messages import (
     CancellationSettled,

@@ -1,8 +1,9 @@
 """What is left of an order for ever: its row, which answers whatever still comes. Pure."""
 
-from dataclasses import replace
 from operator import attrgetter
 from typing import Final
+
+from msgspec.structs import replace
 
 from checkout.messages import (
     CancellationSettled,

@@ -1,7 +1,10 @@
 """A payment is authorized, then captured or voided. Each call to the provider is recorded before it is made. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from checkout.messages import AboutOrder, Checkout, PaymentAuthorized, PaymentCaptured, PaymentDeclined, PaymentVoided
 from sagakit.message import Command, Event
@@ -103,8 +106,7 @@ PRIVATE: Final = (
 """Events that are journaled here and never published."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(msgspec.Struct, frozen=True):
     """One order's payment. VOIDED without a checkout is a tombstone, which refuses a late authorization.
 
     `open`: a call to the provider is under way. `void_wanted`: the undo was asked for. `closed`: the undo is done,

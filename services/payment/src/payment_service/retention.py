@@ -1,8 +1,9 @@
 """What is left of a payment for ever: its row without the checkout, which answers whatever still comes. Pure."""
 
-from dataclasses import replace
 from operator import attrgetter
 from typing import Final
+
+from msgspec.structs import replace
 
 from checkout.messages import PaymentCaptured, PaymentVoided
 from payment_service.domain import CAPTURED, Payment

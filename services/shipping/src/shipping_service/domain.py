@@ -1,7 +1,10 @@
 """A shipment is booked, then dispatched or cancelled. Each call to the carrier is recorded before it is made. Pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+import msgspec
+from msgspec.structs import replace
 
 from checkout.messages import (
     AboutOrder,
@@ -101,8 +104,7 @@ PRIVATE: Final = (
 """Events that are journaled here and never published."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shipment:
+class Shipment(msgspec.Struct, frozen=True):
     """One order's shipment. CANCELLED without a checkout is a tombstone, which refuses a late booking.
 
     `open`: a call to the carrier is under way. `cancel_wanted`: the undo was asked for. `closed`: the undo is done,

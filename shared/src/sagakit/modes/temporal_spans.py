@@ -68,7 +68,7 @@ class _Workflows(WorkflowInboundInterceptor):
                 tracing.done(f"workflow {info.workflow_type}", self._traceparent, about, began)
 
     async def handle_signal(self, input: HandleSignalInput) -> None:
-        self._learn(_carried(input.args))
+        self._learn(_carried(input.args[1:]))  # the first one is its name
         await super().handle_signal(input)
 
     def _learn(self, payload: Any) -> None:

@@ -1,10 +1,11 @@
 """A table with a row per order: how its rows become states, and states rows."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, Final, get_type_hints
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgspec
+from msgspec.structs import FieldInfo, fields
 from sqlalchemy import BigInteger, Boolean, Column, Table, Text
 
 from sagakit.message import Command
@@ -51,7 +52,7 @@ class _Column:
 
 
 class EntityRows:
-    """How the rows of a table are loaded and saved. The states are dataclasses whose first field is the id.
+    """How the rows of a table are loaded and saved. The states are structs whose first field is the id.
 
     A column holds the field of its name, or what `derived` makes of the state; all other columns are the database's
     own. A column that may be NULL is NULL where the field has its default. A field that is not text, a number or a
@@ -61,7 +62,7 @@ class EntityRows:
     def __init__(
         self,
         table: Table,
-        state: type,
+        state: type[msgspec.Struct],
         *,
         write_once: Sequence[str],
         created_by: tuple[type[Command], ...],
@@ -70,11 +71,11 @@ class EntityRows:
         on_write: Mapping[str, str] | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
-        """Derive the columns from the table and the dataclass.
+        """Derive the columns from the table and the struct.
 
         Args:
             table: Its primary key is the id.
-            state: The dataclass of the states; all fields but the id have defaults.
+            state: The struct of the states; all fields but the id have defaults.
             write_once: The columns that are written when the row is created, and left alone by most updates.
             created_by: The commands that may arrive before the order has a row.
             derived: Columns that are no fields, by name: their value in a state.
@@ -87,7 +88,7 @@ class EntityRows:
         self._on_write, self._parameters = on_write or {}, parameters or {}
         key, *others = fields(state)
         self._key = key.name
-        columns = list(_columns(table, others, get_type_hints(state), derived or {}))
+        columns = list(_columns(table, others, derived or {}))
         self._columns = [column for column in columns if column.name not in write_once]
         self._all = [*self._columns, *(column for column in columns if column.name in write_once)]
         self._fixed = [column.name for column in columns if column.name in write_once and column.read]
@@ -183,9 +184,7 @@ class EntityRows:
         return f"CAST(:{part}_ids AS text[]){arrays}", {f"{part}_ids": list(states), **values, **self._parameters}
 
 
-def _columns(
-    table: Table, own: Sequence[Field[Any]], hints: Mapping[str, Any], derived: Mapping[str, Callable[[Any], Any]]
-) -> Sequence[_Column]:
+def _columns(table: Table, own: Sequence[FieldInfo], derived: Mapping[str, Callable[[Any], Any]]) -> Sequence[_Column]:
     by_name = {one.name: one for one in own}
     columns = []
     for column in table.columns:
@@ -193,14 +192,14 @@ def _columns(
         if column.name in derived:
             columns.append(_Column(column.name, kind, derived[column.name], None))
         elif column.name in by_name:
-            columns.append(_of_field(column, kind, by_name[column.name], hints[column.name]))
+            columns.append(_of_field(column, kind, by_name[column.name]))
     return columns
 
 
-def _of_field(column: Column[Any], kind: str, own: Field[Any], hint: Any) -> _Column:
-    name, default = column.name, own.default if own.default_factory is MISSING else own.default_factory()
-    as_json = hint not in _PLAIN
-    decode = msgspec.json.Decoder(hint).decode if as_json else None
+def _of_field(column: Column[Any], kind: str, own: FieldInfo) -> _Column:
+    name, default = column.name, own.default if own.default_factory is msgspec.NODEFAULT else own.default_factory()
+    as_json = own.type not in _PLAIN
+    decode = msgspec.json.Decoder(own.type).decode if as_json else None
 
     def value(state: Any) -> Any:
         found = getattr(state, name)

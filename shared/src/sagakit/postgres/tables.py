@@ -41,7 +41,7 @@ WAITING: Final = table(
     column("created_at", DateTime(timezone=True)),
 )
 """A view: all messages and calls in the outbox, those in batches included."""
-CREATE_WAITING: Final = DDL(
+CREATE_WAITING: Final = DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
     "CREATE VIEW outbox_waiting AS "
     "SELECT id, channel, key, type, is_call, token, attempts, leased_until, created_at FROM outbox UNION ALL "
     'SELECT u.id COLLATE "C", u.channel, u.key, u.type, false, token, 0, leased_until, created_at '
@@ -100,7 +100,7 @@ def machinery(metadata: MetaData) -> None:
     )
     Index("outbox_batch_due", batch.c.leased_until)
     event.listen(metadata, "after_create", CREATE_WAITING)
-    event.listen(metadata, "before_drop", DDL("DROP VIEW IF EXISTS outbox_waiting"))
+    event.listen(metadata, "before_drop", DDL("DROP VIEW IF EXISTS outbox_waiting"))  # type: ignore[no-untyped-call]
     dead_letter = Table(
         "dead_letter",
         metadata,

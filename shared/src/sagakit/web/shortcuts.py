@@ -76,9 +76,9 @@ class Shortcuts:
         messages = await _whole_body(receive)
         if messages[-1]["type"] == "http.request" and not messages[-1].get("more_body"):
             body = b"".join(message.get("body", b"") for message in messages)
+            telemetry.name_request("POST", scope["path"])
             response = await _answer(shortcut, PlainRequest(headers, body, caller, self._drain))
             if response is not None:
-                telemetry.name_request("POST", scope["path"])
                 await response(scope, receive, send)
                 return
         await self._app(scope, _replayed(messages, receive), send)

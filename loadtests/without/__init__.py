@@ -1,0 +1,1 @@
+"""What is loaded into the services by `loadtests.observing`."""
