@@ -175,6 +175,8 @@ def test_every_answer_with_a_body_has_a_model(name: str) -> None:
                 if "$ref" in response:
                     response = whole["components"]["responses"][response["$ref"].rpartition("/")[2]]
                 contents = response.get("content", {})
-                if (not contents and status not in ("204", "304")) or any(not content["schema"] for content in contents.values()):
+                if (not contents and status not in ("204", "304")) or any(
+                    not content["schema"] for content in contents.values()
+                ):
                     missing.append(f"{verb} {path} {status}")
     assert missing == []

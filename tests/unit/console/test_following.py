@@ -54,8 +54,7 @@ def counts(timelines: Any) -> dict[str, int | None]:
     }
 
 
-async def test_each_change_is_told_and_nothing_else_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "PACE", 0)
+async def test_each_change_is_told_and_nothing_else_is_asked() -> None:
     services = Scripted()
     async with Upstream(Settings(token_public_keys=PUBLIC_KEY), httpx.MockTransport(services)) as upstream:
         async with aclosing(follow(upstream, "o1", "t")) as changes, asyncio.timeout(20):

@@ -258,3 +258,14 @@ async def test_a_live_saga_sends_the_page_part_and_says_when_it_is_done(
     assert all(line.startswith("data: ") or line == "data:" for line in events[0].split("\n"))
     assert "svg class" in events[0]
     assert events[1].startswith("event: done")
+
+
+async def test_an_order_whose_journals_were_deleted_says_so_and_asks_nothing_more(services: Played) -> None:
+    empty = {"items": [], "calls": [], "observed": [], "pruned": True}
+    services.example = {**services.example, "timelines": dict.fromkeys(services.example["timelines"], empty)}
+    async with browser(services) as client:
+        await sign_in(client)
+        page = await client.get(f"/orders/{services.order['order_id']}")
+    assert page.status_code == 200
+    assert "its journals were deleted" in page.text
+    assert "hx-sse:connect" not in page.text

@@ -17,6 +17,8 @@ from console_service.upstream import PROVIDER, Timelines
 
 AGAIN: Final = 0.5
 """Seconds until a service that did not answer is asked again."""
+RARELY: Final = 1.0
+"""Seconds between two requests for what participants and providers say besides, while an order is in flight."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class SagaView:
         payment: What the payment service says; None if it knows no such payment.
         shipment: What the shipping service says; None if it knows no such shipment.
         ledger: The provider's own entries; None if the viewer may not see them.
+        pruned: Whether its journals were deleted because it is old.
     """
 
     order: Mapping[str, Any]
@@ -37,6 +40,7 @@ class SagaView:
     shipment: Mapping[str, Any] | None = None
     ledger: Sequence[Mapping[str, Any]] | None = None
     title: str = field(default="")
+    pruned: bool = False
 
     @property
     def traces(self) -> list[str]:
@@ -44,9 +48,9 @@ class SagaView:
         return list(dict.fromkeys(one for step in self.diagram.steps if (one := step.detail.get("trace_id"))))
 
     @property
-    def settled(self) -> bool:
-        """Whether nothing more will happen."""
-        return bool(self.order["settled"])
+    def ended(self) -> bool:
+        """Whether nothing more will happen, and the diagram shows all of it that is left."""
+        return bool(self.order["settled"]) and (self.diagram.ended or self.pruned)
 
     def svg(self, quiet: bool = False, plain: bool = False) -> str:
         """The diagram as an SVG element."""
@@ -69,13 +73,18 @@ async def load(site: Site, session: Session, order_id: str, mode: ModeView | Non
 
 
 class Observed:
-    """One order under observation: after each change only those are asked again whose timeline has changed."""
+    """One order under observation: after each change only those are asked again whose timeline has changed.
+
+    The participants' own views and the ledger are asked for every RARELY seconds, and once nothing is owed any more.
+    """
 
     def __init__(self, site: Site, session: Session, order_id: str, mode: ModeView) -> None:
         self._site, self._session, self._mode = site, session, mode
         self._id, self._token = order_id, session.token
         self._known: dict[str, Any] = {}
         self._timelines: Timelines = {}
+        self._stale: set[str] = set()
+        self._asked = float("-inf")
 
     async def after(self, timelines: Timelines, order: Mapping[str, Any] | None = None) -> SagaView:
         """The view when the services say this; the order is asked for, after them, unless it is given."""
@@ -83,19 +92,28 @@ class Observed:
             self._known["order"] = order
         before, self._timelines = self._timelines, timelines
         changed = {name for name in timelines if name not in before or timelines[name] is not before[name]}
+        diagram = build(self._id, self._mode, timelines)
+        now = asyncio.get_running_loop().time()
+        self._stale |= changed
+        stale = self._stale
+        if diagram.ended or now >= self._asked + RARELY:
+            self._asked, self._stale = now, set()
+        else:
+            stale = set()
         asks = {
             "order": self._order() if order is None and "order" in changed else None,
-            "payment": self._part("payment", "/payments") if "payment" in changed else None,
-            "shipping": self._part("shipping", "/shipments") if "shipping" in changed else None,
-            "ledger": self._ledger() if changed & {"payment", "shipping"} else None,
+            "payment": self._part("payment", "/payments") if "payment" in stale else None,
+            "shipping": self._part("shipping", "/shipments") if "shipping" in stale else None,
+            "ledger": self._ledger() if stale & {"payment", "shipping"} else None,
         }
         due = {name: ask for name, ask in asks.items() if ask is not None}
         self._known |= dict(zip(due, await asyncio.gather(*due.values()), strict=True))
-        diagram = build(self._id, self._mode, timelines)
         if diagram.started_at is not None:
             diagram = replace(diagram, acts=self._site.acts.concerning(diagram.started_at, diagram.ended_at))
         known = self._known
-        return SagaView(known["order"], diagram, known.get("payment"), known.get("shipping"), known.get("ledger"))
+        pruned = bool((timelines["order"] or {}).get("pruned"))
+        parts = (known.get("payment"), known.get("shipping"), known.get("ledger"))
+        return SagaView(known["order"], diagram, *parts, pruned=pruned)
 
     async def _order(self) -> Any:
         """The order, asked for until the service answers."""

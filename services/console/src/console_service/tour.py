@@ -77,7 +77,8 @@ STEPS: Final = (
         "duplicate",
         "Send everything twice",
         "As the operator let the messages of inventory be duplicated; as the customer buy something.",
-        "The second copy of a message finds that it was handled. It has no effect, and is answered again.",
+        "The second copy of a message finds that it was handled. It has no effect, and is answered again. It comes "
+        "within a second: load the page again, and it is marked at its step.",
         go="/break#messages",
         seen=("COMPLETED", None),
         act="duplicated",

@@ -84,9 +84,11 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
         order_id: str, caller: Anyone, wait: PreferWait, drain: Draining, known: Known = None
     ) -> Response:
         """What this service has done about an order: its journal, its calls, and what the process observed besides."""  # noqa: DOC501
+        visible = caller.is_admin
 
         async def look() -> documents.Timeline | None:
-            visible = caller.is_admin or await owner_of(order_id) == caller.subject
+            nonlocal visible
+            visible = visible or await owner_of(order_id) == caller.subject
             return await timelines.of(order_id) if visible else None
 
         if wait and known:

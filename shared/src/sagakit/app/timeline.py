@@ -33,10 +33,10 @@ _RECORDED: Final = text(
 )
 NOTHING: Final = '"0"'
 """The tag of a timeline that does not exist yet."""
-POLL: Final = (
-    2.0  # seconds between two looks for what no commit of this process tells, such as another attempt at a call
-)
-POLL_OF_REPLICAS: Final = 0.25  # the same where other processes commit too
+POLL: Final = 5.0
+"""Seconds between two looks for what no commit of this process tells, such as another attempt at a call."""
+POLL_OF_REPLICAS: Final = 0.25
+"""The same where other processes commit too."""
 _OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND id < :high AND is_call")
 
 
@@ -58,7 +58,9 @@ class Timelines:
             pruned = bool(await connection.scalar(self._final, {"id": order_id})) if not rows else False
             if not (rows or pruned):
                 return None
-            attempts = {row.id: row.attempts for row in await connection.execute(_OPEN_CALLS, around)}
+            calls_somebody = self._service.provider is not None
+            waiting = await connection.execute(_OPEN_CALLS, around) if calls_somebody else ()
+            attempts = {row.id: row.attempts for row in waiting}
         observed = self._activity.of(order_id)
         for seen in observed:
             if seen.kind == "call":

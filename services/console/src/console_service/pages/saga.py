@@ -138,7 +138,7 @@ class Sagas:
             async for timelines in changes:
                 view = await observed.after(timelines)
                 yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
-                if view.settled and view.diagram.ended:
+                if view.ended:
                     yield Fragment("", event="done")
                     return
                 await asyncio.sleep(GAP)

@@ -47,7 +47,7 @@
       for (const text of document.querySelectorAll("[data-rate]")) {
         const service = text.dataset.rate, size = now.services[service].transactions - before.services[service].transactions;
         const commands = now.services[service].commands - before.services[service].commands;
-        text.textContent = `${rate(now, "commands", service).toFixed(1)} commands/s` + (size > 0 ? `, ${(commands / size).toFixed(1)} a batch` : "");
+        text.textContent = `${rate(now, "commands", service).toFixed(1)}/s` + (size > 0 ? ` in batches of ${(commands / size).toFixed(1)}` : "");
       }
       for (const text of document.querySelectorAll("[data-waiting]")) text.textContent = `${now.services[text.dataset.waiting].waiting} waiting`;
       for (const text of document.querySelectorAll("[data-lag]")) text.textContent = `${(now.services[text.dataset.lag].lag * 1000).toFixed(0)} ms old`;
