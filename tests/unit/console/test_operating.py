@@ -79,7 +79,7 @@ async def test_without_a_proxy_the_page_says_how_to_get_one(services: Played) ->
     async with browser(services) as client:
         await sign_in(client)
         await be(client, "operator")
-        assert "TOXICS=on make up" in (await client.get("/break")).text
+        assert "make up TOXICS=on" in (await client.get("/break")).text
         assert (await post(client, "/break/network", link=LINK, kind="cut")).status_code == 422
         assert (await post(client, "/break/heal")).status_code == 200
     assert not [one for one in services.sent if one.url.port == 8474]
