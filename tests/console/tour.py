@@ -20,6 +20,8 @@ from tests.unit.console.chromium import Visit, chromium
 LONG: Final = 90_000  # milliseconds
 TRIES: Final = 5
 LOADS: Final = 40
+SENDS_NOTHING: Final = "temporal-orchestration"
+"""The mode in which inventory has no message that could be sent twice: it answers Temporal directly."""
 DECIDED: Final = re.compile("you asked for it|Confirmed|Completed")
 IN_FLIGHT: Final = re.compile(f"Waiting for the provider of payment|{DECIDED.pattern}")
 
@@ -94,16 +96,8 @@ class Tour:
         self._buy()
         self._says("Completed.")
         expect(self._act()).to_contain_text("inventory: its messages are sent twice")
-        self.page.get_by_role("link", name="Every step").click()
-        marks = self.page.locator("svg.saga .marks").filter(has_text="duplicate")
-        for _ in range(
-            LOADS
-        ):  # the copies come within a second, and the page of an order that has ended stays as it is
-            if marks.count():
-                break
-            self.page.wait_for_timeout(500)
-            self.page.reload()
-        expect(marks).not_to_have_count(0)
+        if self.page.locator(".mode").inner_text() != SENDS_NOTHING:
+            self._is_marked("duplicate")
         self._is_done("duplicate")
         self._heal()
 
@@ -157,6 +151,17 @@ class Tour:
     def _act(self) -> Locator:
         """The last act in the diagram."""
         return self.page.locator("svg.saga .act").last
+
+    def _is_marked(self, mark: str) -> None:
+        """The diagram of all steps shows the mark. A copy comes within a second, which the page of an ended order misses."""
+        self.page.get_by_role("link", name="Every step").click()
+        marks = self.page.locator("svg.saga .marks").filter(has_text=mark)
+        for _ in range(LOADS):
+            if marks.count():
+                break
+            self.page.wait_for_timeout(500)
+            self.page.reload()
+        expect(marks).not_to_have_count(0)
 
     def _is_done(self, step: str) -> None:
         """The tour has noticed it."""

@@ -25,19 +25,26 @@ SETTINGS = {
     "OBSERVABILITY": "1",
     "TEMPORAL_UI": "off",
 }
+FIRST = ("test_checkout", "test_seen")  # they ask what processes remember, and later tests kill these
 LAST = ("test_replicas", "test_the_audit_is_clean", "test_standby", "test_switching", "test_chaos", "test_alerts")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort: replicas and the audit at the end of each mode; tests with a stack of their own after all modes."""
+    """Sort: FIRST, the rest, LAST in each mode; tests with a stack of their own are after all modes."""
     items[:] = filter(_suits, items)
     for item in filter(_is_long, items):
         item.add_marker(pytest.mark.nightly)
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
-    ranks = {item: next((n for n, name in enumerate(LAST, 1) if name in item.nodeid), 0) for item in here}
+    ranks = {
+        item: next((n for n, name in enumerate(LAST, 1) if name in item.nodeid), -_is_first(item)) for item in here
+    }
     ordered = iter(sorted(here, key=lambda item: ranks[item]))
     items[:] = [next(ordered) if item in ranks else item for item in items]
+
+
+def _rank(item: pytest.Item) -> int:
+    return -1 if item.path.stem in FIRST else next((n for n, name in enumerate(LAST, 1) if name in item.nodeid), 0)
 
 
 def _suits(item: pytest.Item) -> bool:

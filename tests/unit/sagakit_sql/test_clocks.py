@@ -78,7 +78,7 @@ async def test_the_service_reads_the_clock_that_is_set(clock: Callable[[str], Cl
         await order.engine.dispatcher.do(place("o1"))
         for table, columns in (
             ("orders", ("created_at", "updated_at", "nudge_at")),
-            ("outbox", ("created_at", "leased_until")),
+            ("outbox_batch", ("created_at", "leased_until")),
             ("journal", ("recorded_at",)),
             ("inbox", ("claimed_at",)),
         ):

@@ -78,7 +78,8 @@ STEPS: Final = (
         "Send everything twice",
         "As the operator let the messages of inventory be duplicated; as the customer buy something.",
         "The second copy of a message finds that it was handled. It has no effect, and is answered again. It comes "
-        "within a second: load the page again, and it is marked at its step.",
+        "within a second: load the page again, and it is marked at its step. With temporal-orchestration there is no "
+        "mark: inventory answers Temporal directly, and sends no message that could be sent twice.",
         go="/break#messages",
         seen=("COMPLETED", None),
         act="duplicated",
