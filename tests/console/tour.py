@@ -153,7 +153,7 @@ class Tour:
         return self.page.locator("svg.saga .act").last
 
     def _is_marked(self, mark: str) -> None:
-        """The diagram of all steps shows the mark. A copy comes within a second, which the page of an ended order misses."""
+        """The diagram of all steps shows the mark, at last: a copy may come after the order has ended."""
         self.page.get_by_role("link", name="Every step").click()
         marks = self.page.locator("svg.saga .marks").filter(has_text=mark)
         for _ in range(LOADS):

@@ -36,9 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in filter(_is_long, items):
         item.add_marker(pytest.mark.nightly)
     here = [item for item in items if item.path.is_relative_to(Path(__file__).parent)]
-    ranks = {
-        item: next((n for n, name in enumerate(LAST, 1) if name in item.nodeid), -_is_first(item)) for item in here
-    }
+    ranks = {item: _rank(item) for item in here}
     ordered = iter(sorted(here, key=lambda item: ranks[item]))
     items[:] = [next(ordered) if item in ranks else item for item in items]
 
