@@ -122,14 +122,17 @@ def _deciding(ahead: _Ahead, seen: Mapping[str, str]) -> Iterator[Owed]:
 
 
 def _ending(ahead: _Ahead, seen: Mapping[str, str], decision: str) -> Iterator[Owed]:
-    """What all participants do about the decision, in parallel; each answer is then noted by the order."""
-    if ENDS[decision] in seen:
-        return
+    """What all participants do about the decision, in parallel; each answer is then noted by the order.
+
+    The order's journal may tell of the end before a participant's timeline, asked a moment earlier, has its part in it.
+    """
     confirmed = decision == CONFIRMED
     role = SETTLE if confirmed else UNDO
     for step in STEPS:
         command, answer = (step.settle, step.settled) if confirmed else (step.undo, step.undone)
         yield from ahead.step(name_of(command), (answer.__name__,), step.participant, role, decision, "order")
+    if ENDS[decision] in seen:
+        return
     last = ""
     for step in STEPS:
         record = name_of(step.record)
