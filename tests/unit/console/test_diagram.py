@@ -144,6 +144,10 @@ def test_a_saga_has_not_ended_before_the_answer_of_each_participant_is_there(nam
     diagram = build(shown["order"]["order_id"], mode_view(shown["order"]["mode"]), timelines)
     assert not diagram.ended
     assert {one.lane for one in diagram.owed} == {service}
+    hidden = shown["timelines"] | {service: {"items": []}}
+    assert build(shown["order"]["order_id"], mode_view(shown["order"]["mode"]), hidden).ended, (
+        "a customer may not see it"
+    )
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

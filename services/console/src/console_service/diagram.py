@@ -14,7 +14,7 @@ from typing import Any, Final
 from console_service.acts import Act
 from console_service.marks import marks_of
 from console_service.owed import Owed, Waiting, owed_steps, waiting_for
-from console_service.protocol import CALLS, OPERATIONS, PUBLIC_OWNER, ModeView, role_of
+from console_service.protocol import CALLS, ENDS, OPERATIONS, PUBLIC_OWNER, ModeView, role_of
 
 CLIENT: Final = "client"
 TRANSPORT: Final = "transport"
@@ -117,6 +117,8 @@ def build(order_id: str, mode: ModeView, timelines: Mapping[str, Mapping[str, An
     arrows = tuple(arrow for step in steps for arrow in _arrows(step, by_name, mode))
     owed = owed_steps({step.message: step.kind for step in steps}, mode)
     times = {step.message: step.at for step in steps}
+    if not times.keys().isdisjoint(ENDS.values()):  # customers see nothing of a participant that held nothing for them
+        owed = tuple(one for one in owed if bodies[one.lane].get("items"))
     unknown = tuple(service for service in SERVICES if timelines.get(service) is None)
     pruned = tuple(service for service, body in bodies.items() if body.get("pruned"))
     if pruned:  # the saga has ended there, and what is missing is deleted
