@@ -25,16 +25,16 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import mean, median, stdev
+from statistics import mean, median
 from typing import Any, Final
 
 import aiohttp
 import uvloop
 from rich.console import Console
-from scipy import stats
 
 from loadtests.bench.processes import together
 from loadtests.buyers import Buyers
+from loadtests.intervals import half_width
 from loadtests.shoppers import body, mix
 from loadtests.without.sitecustomize import SIGNALS
 from quartet_stack import api
@@ -77,7 +77,7 @@ def differences(found: Sequence[Round], with_it: str, without: str, mode: str) -
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
     """The interval of 95 % around the mean, by Student's distribution."""
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    half = half_width(values)
     return mean(values) - half, mean(values) + half
 
 

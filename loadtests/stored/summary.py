@@ -3,14 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, log
-from statistics import mean, median, stdev
+from statistics import mean, median
 from typing import Final
 
-from scipy.stats import t
-
+from loadtests.intervals import CONFIDENCE, half_width
 from loadtests.stored.record import Record, Sample
 
-CONFIDENCE: Final = 0.95
 FIGURES: Final[dict[str, Callable[[Sample], float]]] = {
     "settled a second": lambda sample: sample.rate,
     "CPU for an order": lambda sample: sample.cpu,
@@ -21,7 +19,7 @@ FIGURES: Final[dict[str, Callable[[Sample], float]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """The mean ratio of pairs (geometric), and its interval of CONFIDENCE by Student's t; of one pair there is none."""
+    """The mean ratio of pairs (geometric), and its interval of 95 % by Student's t; of one pair there is none."""
 
     mean: float
     low: float
@@ -37,7 +35,7 @@ def ratio(pairs: Sequence[tuple[float, float]]) -> Ratio:
     centre = mean(logs)
     if len(logs) < 2:
         return Ratio(exp(centre), exp(centre), exp(centre))
-    half = float(t.ppf((1 + CONFIDENCE) / 2, len(logs) - 1)) * stdev(logs) / len(logs) ** 0.5
+    half = half_width(logs)
     return Ratio(exp(centre), exp(centre - half), exp(centre + half))
 
 

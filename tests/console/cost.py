@@ -15,21 +15,20 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, Final
 
 import httpx
 
 from checkout_demo.stories import basket
 from loadtests.bench.measure import Stopwatch
+from loadtests.intervals import half_width
 from quartet_stack.commands.console import link
 from quartet_stack.settings import stack_environment
 from sagakit.web.app import issue_token
 from tests.console.load import load, placed
 
 CUSTOMER: Final = "cost"
-T_975: Final = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160)
-"""Student's t for a two-sided interval of 95 %, by degrees of freedom from 1 on."""
 Window = dict[str, float]
 
 
@@ -92,7 +91,7 @@ def main() -> int:
     if len(more) < 2:
         print("an interval needs two pairs or more")
         return 1
-    half = T_975[min(len(more) - 1, len(T_975)) - 1] * stdev(more) / len(more) ** 0.5
+    half = half_width(more)
     none = mean(pair["none"]["cpu"] for pair in found)
     print(
         f"{stack['COORDINATION_MODE']}: {len(found)} pairs, {none:.1f} ms an order without a page, "

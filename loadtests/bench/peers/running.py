@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from loadtests.bench.record import LATE
 from loadtests.bench.sights import Sight
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY
+from quartet_stack.processes.polling import until
 
 BEGIN: Final = 60.0
 """Seconds that a process has to become ready."""
@@ -88,12 +88,15 @@ class Running:
         raise StackError(f"{name} ended; see {self._folder / f'{name}.log'}")
 
     def _listening(self, name: str, process: subprocess.Popen[str], port: int) -> None:
-        until = time.monotonic() + BEGIN
-        while time.monotonic() < until and process.poll() is None:
-            with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
-                return
-            time.sleep(0.1)  # a port tells nobody that it is open
-        raise StackError(f"{name} is not ready; see {self._folder / f'{name}.log'}")
+        until(lambda: process.poll() is not None or _open(port), BEGIN, every=0.1)
+        if process.poll() is not None or not _open(port):
+            raise StackError(f"{name} is not ready; see {self._folder / f'{name}.log'}")
+
+
+def _open(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
+    return False
 
 
 def _ended(process: subprocess.Popen[str]) -> None:

@@ -94,27 +94,14 @@ def added(rows: Sequence[OutboxRow], lease: float) -> list[Cte]:
     messages, calls = [row for row in rows if row.channel != CALLS], [row for row in rows if row.channel == CALLS]
     parts = []
     if messages:
-        values = {
-            "token": messages[0].token,
-            "row_ids": [row.id for row in messages],
-            "channels": [row.channel for row in messages],
-            "keys": [row.key for row in messages],
-            "types": [row.type for row in messages],
-            "bodies": [row.body for row in messages],
-            "lease": lease,
-        }
-        parts.append(Cte("posted", ADD_BATCH, values))
+        names = ("row_ids", "channels", "keys", "types", "bodies")
+        parts.append(
+            Cte("posted", ADD_BATCH, {"token": messages[0].token, **_columns(messages, names), "lease": lease})
+        )
     if calls:
         calls.sort(key=attrgetter("id"))
-        values = {
-            "token": calls[0].token,
-            "call_ids": [row.id for row in calls],
-            "call_channels": [row.channel for row in calls],
-            "call_subjects": [row.key for row in calls],
-            "call_types": [row.type for row in calls],
-            "call_bodies": [row.body for row in calls],
-            "lease": lease,
-        }
+        names = ("call_ids", "call_channels", "call_subjects", "call_types", "call_bodies")
+        values = {"token": calls[0].token, **_columns(calls, names), "lease": lease}
         parts.append(Cte("asked", ADD_CALLS, values))
     return parts
 
@@ -151,6 +138,12 @@ async def postpone(session: Session, rows: Sequence[OutboxRow], seconds: float) 
 async def _unpack(session: Session, rows: Sequence[OutboxRow]) -> None:
     if tokens := {row.token for row in rows if row.channel != CALLS}:
         await session.fetch(UNPACK, {"tokens": sorted(tokens)})
+
+
+def _columns(rows: Sequence[OutboxRow], names: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns of the rows, each under the name of its parameter."""
+    columns = zip(*((row.id, row.channel, row.key, row.type, row.body) for row in rows), strict=True)
+    return dict(zip(names, map(list, columns), strict=True))
 
 
 def _named(rows: Sequence[OutboxRow]) -> dict[str, list[Any]]:
