@@ -49,8 +49,8 @@ PAIRS: Final = (
     ("nothing (what chance makes of it)", "as it is", "once more"),
 )
 """What costs something, the way with it and the way without it."""
-ROUNDS: Final = 30
-WINDOW: Final = 1.0  # seconds of each way
+ROUNDS: Final = 40
+WINDOW: Final = 0.5  # seconds of each way
 
 console = Console(highlight=False)
 Round = Mapping[str, float]
