@@ -131,9 +131,9 @@ class Shop:
     def _add(self, name: str) -> None:
         definition: ServiceDefinition = import_module(f"{name}_service.main").DEFINITION
         service, metrics = definition.service, Metrics()
-        settings = Settings.from_env(
-            {"TOKEN_PUBLIC_KEYS": public_half(self._key), "SERVICE": name, "COORDINATION_MODE": "kafka"}
-        )
+        given = {"TOKEN_PUBLIC_KEYS": public_half(self._key), "SERVICE": name, "COORDINATION_MODE": "kafka"}
+        # a call for which there is no room would wait until its lease ends, and no lease ends here
+        settings = Settings.from_env({**given, "PROVIDER_CONCURRENCY": "1000"})
         transport = InMemoryTransport(self._broker, name, self._topology)
         mode = BrokerMode(style_of(self._style, service, CHECKOUT), transport, frozenset(self._topology.channels))
         made = CalledProvider if self._providers == "sandbox" else InstantProvider
