@@ -8,6 +8,7 @@ from sagakit.ports import Delivery, Retry, Transport
 from sagakit.topology import Topology
 from tests.modes.broker_namespace import BrokerNamespace, bodies
 from tests.modes.conformance import TransportConformance
+from tests.modes.restarts import RestartConformance
 
 
 class BrokerSwitch:
@@ -32,8 +33,7 @@ class BrokerSwitch:
     thaw = start
 
 
-@pytest.mark.thorough
-class TestInMemory(TransportConformance):
+class InMemory(RestartConformance):
     redelivery = 0.6
 
     @pytest.fixture(scope="class")
@@ -47,6 +47,9 @@ class TestInMemory(TransportConformance):
     async def dead_letters(self, server: BrokerSwitch, consumer: str) -> list[tuple[bytes, str]]:
         return server.address.dead_letters.get(consumer, [])
 
+
+@pytest.mark.thorough
+class TestInMemory(InMemory, TransportConformance):
     async def publish_as_a_stranger(self, server: BrokerSwitch, namespace: BrokerNamespace) -> int:
         for body in (b"", b"\xff" * 300_000):
             server.address.queue(namespace.alpha).put(Delivery(body))
@@ -72,5 +75,8 @@ async def test_at_most_ten_batches_are_kept_and_others_wait_only_then() -> None:
     await namespace.collect(alpha, rows)
 
 
-class TestForgetfulInMemory(TestInMemory):
+@pytest.mark.thorough
+class TestForgetfulInMemory(InMemory):
+    """Its broker forgets everything when it stops, so only that is tested again."""
+
     survives = frozenset()

@@ -3,8 +3,8 @@
 The journal and the inbox say what was done. They do not say how often a message came again, which calls to a provider
 failed, or when an order was nudged. That is kept here, in the memory of the process, for the timeline of an order.
 
-Guarantee: a batch in which nothing unusual happened costs one comparison while nobody follows. The memory holds KEPT
-observations, and a follower gets ROOM every PACE seconds at most; of the rest it learns how many it missed.
+Guarantee: a batch of new commands costs one comparison while no follower has room. The memory holds KEPT observations,
+and a follower gets ROOM every PACE seconds at most; of the rest it learns how many it missed.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, Literal
+
+import msgspec
 
 from sagakit.message import Command, Event, message_id
 from sagakit.provider import OutcomeUnknown, ProviderCall
 from sagakit.telemetry import Metrics
 from sagakit.wording import stated
-from sagakit.work import Execute, Item, Nudge
+from sagakit.work import Continue, Execute, Item, Nudge
 
 KEPT: Final = 10_000
 ROOM: Final = 50
@@ -30,8 +32,7 @@ Kind = Literal["command", "continued", "duplicate", "nudge", "call", "failed", "
 """What was observed. The stream alone has `command` and `continued`, which the inbox keeps, and `skipped`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(msgspec.Struct, frozen=True):
     """Something that happened in this process.
 
     Attributes:
@@ -69,12 +70,16 @@ class _Follower:
     missed: int = 0
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def full(self) -> bool:
+        return len(self.waiting) >= ROOM
+
     def add(self, observation: Observation) -> None:
-        if len(self.waiting) < ROOM:
-            self.waiting.append(observation)
-        else:
+        if self.full:
             self.missed += 1
-        self.news.set()
+        else:
+            self.waiting.append(observation)
+            self.news.set()
 
 
 class Activity:
@@ -112,8 +117,8 @@ class Activity:
         """What is remembered about the subject, oldest first."""
         return tuple(self._of.get(subject, ()))
 
-    async def follow(self) -> AsyncGenerator[Observation, None]:
-        """Yield what happens from now on, in groups of ROOM, until closed."""
+    async def follow(self) -> AsyncGenerator[Sequence[Observation], None]:
+        """Yield what happens from now on, in groups of ROOM at most, each with what was missed, until closed."""
         follower = _Follower()
         self._followers[follower] = None
         try:
@@ -122,42 +127,52 @@ class Activity:
                 follower.news.clear()
                 group, follower.waiting = follower.waiting, []
                 missed, follower.missed = follower.missed, 0
-                for observation in group:
-                    yield observation
                 if missed:
-                    yield Observation(self._clock(), "skipped", None, count=missed)
+                    group.append(Observation(self._clock(), "skipped", None, count=missed))
+                yield group
                 await asyncio.sleep(PACE)
         finally:
             del self._followers[follower]
 
     def handled(self, items: Sequence[Item], answers: Sequence[Event | None], fresh: Collection[str]) -> None:
         """A batch was committed: `answers` to `items`, of whose commands `fresh` were claimed for the first time."""
-        if len(fresh) == len(items) and not self._followers:
+        if len(fresh) == len(items) and all(follower.full for follower in self._followers):
+            for follower in self._followers:
+                follower.missed += len(items)
             return  # each item is a new command, which the inbox keeps
         unclaimed, now = set(fresh), self._clock()
         for item, answer in zip(items, answers, strict=True):
-            seen = self._seen(item, answer, unclaimed, now)
-            if seen.kind in ("duplicate", "nudge"):
-                self._keep(seen)
+            kind = _kind(item, unclaimed)
+            if kind in ("duplicate", "nudge"):
+                self._keep(self._seen(kind, item, answer, now))
             elif self._followers:
-                self._tell(seen)
+                self._tell(self._seen(kind, item, answer, now))
 
     def called(self, call: ProviderCall, attempt: int, outcome: str | Exception, seconds: float) -> None:
         """An attempt at a call to a provider has ended, with an outcome or an error."""
-        seen = Observation(self._clock(), "call", call.subject, call.operation, attempt=attempt)
-        seen = replace(seen, traceparent=call.traceparent)
+        detail = None
         if isinstance(outcome, Exception):
-            known = "unknown" if isinstance(outcome, OutcomeUnknown) else "rejected"
-            seen = replace(seen, outcome=known, detail=stated(outcome))
-        else:
-            seen = replace(seen, outcome=outcome)
-        self._keep(replace(seen, seconds=round(seconds, 6)))
+            detail = stated(outcome)
+            outcome = "unknown" if isinstance(outcome, OutcomeUnknown) else "rejected"
+        self._keep(
+            Observation(
+                self._clock(),
+                "call",
+                call.subject,
+                call.operation,
+                outcome=outcome,
+                detail=detail,
+                attempt=attempt,
+                seconds=round(seconds, 6),
+                traceparent=call.traceparent,
+            )
+        )
 
     def failed(self, items: Sequence[Item], error: Exception) -> None:
         """These items could not be handled now; whoever sent them sends them again."""
+        now, detail = self._clock(), stated(error)
         for item in items:
-            seen = self._seen(item, None, set(), self._clock())
-            self._keep(replace(seen, kind="failed", detail=stated(error)))
+            self._keep(self._seen("failed", item, None, now, detail))
 
     def unpublished(self, subject: str, message: str, attempt: int, error: Exception) -> None:
         """A message could not be published; it is tried again."""
@@ -167,19 +182,24 @@ class Activity:
         """A message was given up, for this cause."""
         self._keep(Observation(self._clock(), "dead-letter", subject, detail=cause))
 
-    def _seen(self, item: Item, answer: Event | None, unclaimed: set[str], now: float) -> Observation:
-        name, traceparent = type(answer).__name__ if answer is not None else None, item.traceparent
-        if not isinstance(item, Execute):
-            nudge = isinstance(item, Nudge)
-            message = "" if nudge else type(item.event).__name__  # type: ignore[union-attr]
-            kind: Kind = "nudge" if nudge else "continued"
-            return Observation(now, kind, item.subject, message, None, name, traceparent=traceparent)
-        identity = message_id(item.command)
-        repeated = identity not in unclaimed
-        unclaimed.discard(identity)
-        kind, message = "duplicate" if repeated else "command", type(item.command).__name__
-        lost = answer is not None and message in self._deciding and _lost(item.command, answer)
-        return Observation(now, kind, item.subject, message, item.cause, name, lost=lost, traceparent=traceparent)
+    def _seen(self, kind: Kind, item: Item, answer: Event | None, now: float, detail: str | None = None) -> Observation:
+        message, cause, lost = "", None, False
+        if isinstance(item, Execute):
+            message, cause = type(item.command).__name__, item.cause
+            lost = answer is not None and message in self._deciding and _lost(item.command, answer)
+        elif isinstance(item, Continue):
+            message = type(item.event).__name__
+        return Observation(
+            now,
+            kind,
+            item.subject,
+            message,
+            cause,
+            type(answer).__name__ if answer is not None else None,
+            detail,
+            lost=lost,
+            traceparent=item.traceparent,
+        )
 
     def _keep(self, seen: Observation) -> None:
         if seen.kind == "duplicate" and self._metrics is not None:
@@ -201,6 +221,17 @@ class Activity:
     def _tell(self, seen: Observation) -> None:
         for follower in self._followers:
             follower.add(seen)
+
+
+def _kind(item: Item, unclaimed: set[str]) -> Kind:
+    """What became of an item; `unclaimed` are the commands that are claimed by an item still to come."""
+    if isinstance(item, Execute):
+        identity = message_id(item.command)
+        if identity not in unclaimed:
+            return "duplicate"
+        unclaimed.remove(identity)
+        return "command"
+    return "nudge" if isinstance(item, Nudge) else "continued"
 
 
 def _lost(command: Command, decision: Event) -> bool:

@@ -193,6 +193,11 @@ class Settings(BaseModel):
             )
         return settings
 
+    @property
+    def makes_spans(self) -> bool:
+        """Whether the spans of this process go anywhere."""
+        return bool(self.trace_folder or self.otel_exporter_otlp_endpoint)
+
 
 def _refusal(name: str, field: FieldInfo, value: str | None) -> str:
     if value is None:

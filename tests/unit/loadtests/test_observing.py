@@ -1,49 +1,62 @@
-"""What it costs to be observable: which rounds are missing, how they are compared, and what a signal takes away."""
+"""What it costs to be observable: how the ways are compared, what is taken away in each, and that all of it runs."""
 
-import os
-import subprocess
-import sys
-from typing import Any
+import dis
 
 import pytest
 
-from loadtests import observing
+from loadtests.observing import __main__ as observing
+from loadtests.observing.saturated import Saturated
+from loadtests.observing.shop import Shop
+from loadtests.observing.ways import FUNCTIONS, without
+from sagakit.activity import Activity
+from sagakit.topology import ORCHESTRATION
+from tests.waits import until
 
-CODE = (
-    "import dis, sitecustomize as s; from sagakit.activity import Activity; a = Activity()\n"
-    "for way in ('as it is', 'no memory', 'no hooks', 'as it is'):\n"
-    "    s.switch(way); before = len(a.of('o1')); a.dead_letter('o1', 'x')\n"
-    "    hooks = sum(one.argval == 'on' for f in s.functions() for one in dis.get_instructions(f))\n"
-    "    print(way, len(a.of('o1')) - before, hooks > 0)"
-)
-
-
-def made(number: int, usual: float, without: float) -> dict[str, Any]:
-    costs = {"as it is": usual, "followed": 2 * usual, "no memory": without, "no hooks": usual}
-    return {"mode": "kafka", "round": number, **{way: {"ms": ms, "rate": 100.0} for way, ms in costs.items()}}
-
-
-FOUND = [made(0, 2.02, 2.0), made(1, 2.06, 2.0), made(3, 2.04, 2.0)]
-
-
-def test_a_round_that_was_made_is_not_made_again() -> None:
-    assert observing.missing([], 3, "kafka") == [0, 1, 2]
-    assert observing.missing(FOUND, 5, "kafka") == [2, 4]
-    assert observing.missing(FOUND, 2, "pubsub") == [0, 1]
+STACK = Saturated(ms=2.0, rate=1000.0, group=2.0, repeated=0.0)
 
 
 def test_the_ways_of_a_round_are_compared_with_each_other_alone() -> None:
-    shares = observing.differences(FOUND, "as it is", "no memory", "kafka")
-    assert shares == pytest.approx([0.01, 0.03, 0.02])
-    assert observing.interval(shares) == pytest.approx((0.02 - 0.0248, 0.02 + 0.0248), abs=1e-4)
-    told = observing.report(FOUND, "kafka")
-    assert "| the memory of /timeline | 3 | +2.0% | -0.5% to +4.5% |" in told
-    assert "| telemetry off | 3 | +0.0% | +0.0% to +0.0% |" in told
-    assert "followed: 4.080 ms of CPU per order, 100 orders/s (medians)" in told
+    without_it = {"no memory": 300.0, "no hooks": 280.0, "once more": 290.0}
+    rounds = [{**without_it, "as it is": at, "followed": at + 20} for at in (302.0, 306.0, 304.0)]
+    rounds.append({way: cost + 500 for way, cost in rounds[2].items()})
+    told = observing.report(rounds, STACK)
+    assert "| the memory of /timeline | 4 | +4.0 (+1.4 to +6.6) | +0.20% (+0.07% to +0.33%) |" in told
+    assert "| telemetry off | 4 | +24.0 (+21.4 to +26.6) | +1.20% (+1.07% to +1.33%) |" in told
 
 
-def test_a_signal_takes_away_what_is_measured_and_puts_it_back() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(observing.WITHOUT)}
-    done = subprocess.run([sys.executable, "-c", CODE], env=environment, capture_output=True, text=True, check=True)
-    told = done.stdout.splitlines()
-    assert told == ["as it is 1 True", "no memory 0 True", "no hooks 1 False", "as it is 1 True"]
+def test_a_piece_is_taken_away_and_put_back() -> None:
+    usual = {function: function.__code__ for those in FUNCTIONS.values() for function in those}
+
+    def found(name: str) -> set[str]:
+        return {
+            function.__qualname__
+            for function in usual
+            if any(one.argval == name for one in dis.get_instructions(function))
+        }
+
+    with without(None):
+        assert found("_activity") == {function.__qualname__ for function in FUNCTIONS["memory"]}
+        assert found("tracing") == {function.__qualname__ for function in FUNCTIONS["hooks"]}
+    with without("memory"):
+        assert not found("_activity")
+        assert found("tracing")
+    with without("hooks"):
+        assert found("_activity")
+        assert not found("tracing")
+    assert usual == {function: function.__code__ for function in usual}
+
+
+async def test_orders_complete_in_each_way_and_a_follower_hears_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observing, "WINDOW", 0.004)
+    async with Shop("sandbox", ORCHESTRATION).open() as shop:
+        (costs,) = await observing.measure(shop, STACK, 1)
+        assert set(costs) == set(observing.WAYS)
+        assert all(cost > 0 for cost in costs.values())
+        remembered: Activity = shop.engines["payment"].activity
+        with without("memory"):
+            await shop.place(1)
+        assert not remembered.of(shop.latest)
+        async with shop.followed() as readers:
+            await shop.place(1)
+            await until(lambda: all(reader.events for reader in readers))
+        assert [seen.message for seen in remembered.of(shop.latest)] == ["authorize", "capture"]

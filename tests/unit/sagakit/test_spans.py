@@ -5,12 +5,15 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -20,6 +23,7 @@ from opentelemetry.trace import Link
 from sagakit.app.spans import FileExporter, export_spans
 from sagakit.settings import Settings
 from sagakit.tracing import tracing
+from sagakit.web.app import create_app
 from tests.keys import PUBLIC_KEY
 
 
@@ -119,3 +123,19 @@ def test_without_a_collector_neither_the_sdk_nor_the_exporter_is_imported() -> N
     code = "import sys, order_service.main; print([name for name in sys.modules if 'opentelemetry.exporter' in name])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("folder", ["", "spans"])
+async def test_a_request_looks_for_a_tracer_only_where_spans_are_made(
+    monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    looked = list[str]()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: looked.append("looked") or TracerProvider())
+
+    async def ready() -> Mapping[str, Any]:
+        return {}
+
+    app = create_app("order", Settings(token_public_keys=PUBLIC_KEY, trace_folder=folder), ready)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        assert (await client.get("/health/live")).status_code == 200
+    assert bool(looked) is bool(folder)

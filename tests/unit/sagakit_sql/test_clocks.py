@@ -6,7 +6,7 @@ of the database: they show the same time, moved by an offset in a table.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import pytest
@@ -40,17 +40,33 @@ class Clock:
         self._server.query(self.url, f"UPDATE clock.shift SET seconds = seconds + {seconds}")
 
 
+def in_front(server: Server, url: str) -> str:
+    """Put the schema `clock` in front of PostgreSQL's own for whoever connects; the name of the database."""
+    name = url.rsplit("/", 1)[1]
+    server.query(url, f"ALTER DATABASE {name} SET search_path = clock, pg_catalog, public")
+    return name
+
+
+@pytest.fixture(scope="module")
+def templates(postgres_server: Server) -> Mapping[str, str]:
+    """A database with such a clock for each service, of which the tests get copies."""
+    made = {}
+    for service in ("order", "payment"):
+        url = postgres_server.empty()
+        for statement in SHIFTED.replace("\n ", " ").strip().splitlines():
+            postgres_server.query(url, statement)
+        made[service] = in_front(postgres_server, url)
+        postgres_server.migrate(service, url)
+    return made
+
+
 @pytest.fixture
-def clock(postgres: Server) -> Callable[[str], Clock]:
+def clock(templates: Mapping[str, str], postgres: Server) -> Callable[[str], Clock]:
     """Makes databases whose clock can be set."""
 
     def make(service: str) -> Clock:
-        url = postgres.empty()
-        for statement in SHIFTED.replace("\n ", " ").strip().splitlines():
-            postgres.query(url, statement)
-        name = url.rsplit("/", 1)[1]
-        postgres.query(url, f"ALTER DATABASE {name} SET search_path = clock, pg_catalog, public")
-        postgres.migrate(service, url)
+        url = postgres.copy(templates[service], service)
+        in_front(postgres, url)
         return Clock(postgres, url)
 
     return make

@@ -193,7 +193,7 @@ def _pruner(context: ServiceContext) -> Mapping[str, Callable[[], Any]]:
 
 def _spans(settings: Settings, system: str) -> Any:
     """What makes spans, if it is asked for: to import the SDK takes time and memory."""
-    if not (settings.trace_folder or settings.otel_exporter_otlp_endpoint):
+    if not settings.makes_spans:
         return None
     from sagakit.app.spans import export_spans
 

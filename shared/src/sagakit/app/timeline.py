@@ -23,7 +23,7 @@ from sagakit.postgres.entities import EntityRows
 from sagakit.provider import ProviderOutcome
 from sagakit.sealing import masked
 from sagakit.service import Service
-from sagakit.web.app import ServerSentEvent, ShutdownSignal, iso
+from sagakit.web.app import EventGroup, ServerSentEvent, ShutdownSignal, iso
 
 _RECORDED: Final = text(
     "SELECT id, 'command' AS kind, cause, claimed_at AS at, NULL AS name, NULL AS data, NULL AS traceparent "
@@ -134,11 +134,11 @@ def _with_cause(seen: documents.Observation, asked_by: Mapping[str, str]) -> doc
     return {**seen, "cause": asked_by.get(f"{seen['order_id']}/{seen['message']}")} if seen["kind"] == "call" else seen
 
 
-async def events(activity: Activity) -> AsyncIterator[ServerSentEvent]:
+async def events(activity: Activity) -> AsyncIterator[EventGroup]:
     """What happens from now on, as server-sent events."""
-    async with aclosing(activity.follow()) as observations:
-        async for seen in observations:
-            yield ServerSentEvent(shown(seen), event=seen.kind)
+    async with aclosing(activity.follow()) as groups:
+        async for group in groups:
+            yield EventGroup([ServerSentEvent(shown(seen), event=seen.kind) for seen in group])
 
 
 def trace_id(traceparent: str | None) -> str | None:

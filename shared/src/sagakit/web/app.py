@@ -59,7 +59,7 @@ from sagakit.web.requests import (
     plain_prefer_wait,
 )
 from sagakit.web.shortcuts import PlainRequest, Shortcut, ShortcutRouter, Shortcuts
-from sagakit.web.streaming import EventStream, ServerSentEvent, ShutdownSignal
+from sagakit.web.streaming import EventGroup, EventStream, ServerSentEvent, ShutdownSignal
 
 __all__ = [
     "DEFAULT_LIMIT",
@@ -68,6 +68,7 @@ __all__ = [
     "Application",
     "Conflict",
     "Cursor",
+    "EventGroup",
     "EventStream",
     "IdempotencyKey",
     "Invalid",
@@ -147,6 +148,8 @@ def create_app(
         redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
+        # what is off here is not looked for at each request
+        telemetry={"tracing": settings.makes_spans, "metrics": False, "logs": False},
         middleware=[
             Middleware(Observe, metrics=metrics),
             Middleware(Shortcuts, shortcuts=shortcuts, verifier=verifier, drain=drain),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -78,6 +78,17 @@ class ServerSentEvent:
         return "\n".join([*lines, f"data: {msgspec.json.encode(self.data).decode()}", "", ""]).encode()
 
 
+@dataclass(frozen=True)
+class EventGroup:
+    """Events that are sent together: each part of an answer costs as much as making several events."""
+
+    events: Sequence[ServerSentEvent]
+
+    def encode(self) -> bytes:
+        """Encode the events as `text/event-stream`."""
+        return b"".join(event.encode() for event in self.events)
+
+
 class EventStream(Response):
     """Streams `source` as `text/event-stream`, with a comment after every `heartbeat` seconds without an event.
 
@@ -86,7 +97,7 @@ class EventStream(Response):
 
     def __init__(
         self,
-        source: AsyncIterator[ServerSentEvent],
+        source: AsyncIterator[ServerSentEvent | EventGroup],
         drain: ShutdownSignal,
         *,
         heartbeat: float = HEARTBEAT,
@@ -134,7 +145,7 @@ class EventStream(Response):
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _next(source: AsyncIterator[ServerSentEvent]) -> ServerSentEvent | None:
+async def _next(source: AsyncIterator[ServerSentEvent | EventGroup]) -> ServerSentEvent | EventGroup | None:
     return await anext(source, None)
 
 

@@ -1,0 +1,1 @@
+"""What it costs to be observable; see `__main__`."""

@@ -1,1 +1,0 @@
-"""What is loaded into the services by `loadtests.observing`."""
