@@ -1,7 +1,8 @@
 """Following an order: its four timelines, each asked for again when its service has something new.
 
-Guarantee: a service is asked once for each time that whoever follows takes what is new, and while nothing happens a
-request waits, which costs nothing.
+Guarantee: between two changes that are told there are GAP seconds or more, and all that happened before the second is
+told with it. A service is asked once for each change that it contributed to, and while nothing happens a request waits,
+which costs nothing.
 """
 
 import asyncio
@@ -11,7 +12,12 @@ from typing import Final
 from console_service.diagram import SERVICES
 from console_service.upstream import Timeline, Timelines, Upstream
 
-AGAIN: Final = 0.5  # seconds until a service that could not be asked is asked again
+AGAIN: Final = 0.5
+"""Seconds until a service that could not be asked is asked again."""
+GAP: Final = 0.1
+"""Seconds between two changes that are told: a browser needs some of them to show one."""
+MOMENT: Final = 0.02
+"""The part of them in which the services that are asked again answer, if they have something new."""
 
 
 async def follow(upstream: Upstream, order_id: str, token: str) -> AsyncGenerator[Timelines, None]:
@@ -41,9 +47,11 @@ async def follow(upstream: Upstream, order_id: str, token: str) -> AsyncGenerato
             news.clear()
             if len(found) == len(SERVICES):
                 yield dict(found)
+                await asyncio.sleep(GAP - MOMENT)
                 for taken in waiting:
                     taken.set()
                 waiting.clear()
+                await asyncio.sleep(MOMENT)
     finally:
         for task in tasks:
             task.cancel()

@@ -92,7 +92,7 @@ class Observed:
             self._known["order"] = order
         before, self._timelines = self._timelines, timelines
         changed = {name for name in timelines if name not in before or timelines[name] is not before[name]}
-        diagram = build(self._id, self._mode, timelines)
+        diagram = build(self._id, self._mode, timelines, whole=self._session.is_operator)
         now = asyncio.get_running_loop().time()
         self._stale |= changed
         stale = self._stale

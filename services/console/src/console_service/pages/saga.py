@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
@@ -23,9 +23,6 @@ from console_service.standalone import standalone
 from console_service.upstream import Refused
 from console_service.waterfall import MOST, bars, draw_waterfall, read
 from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
-
-GAP: Final = 0.1
-"""Seconds between two changes of a page: a browser needs some of them to show one."""
 
 OrderId = Annotated[str, Path(max_length=limits.ORDER_ID), PRINTABLE]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
@@ -141,7 +138,6 @@ class Sagas:
                 if view.ended:
                     yield Fragment("", event="done")
                     return
-                await asyncio.sleep(GAP)
 
 
 def _download(text: str, media_type: str, order_id: str, suffix: str) -> Response:
