@@ -71,7 +71,7 @@ async def test_each_change_is_told_and_nothing_else_is_asked() -> None:
 
 
 async def test_what_has_happened_since_the_last_change_is_told_at_once() -> None:
-    """Order has answered, and is not asked again before its answer is taken; payment's answer must not go ahead."""
+    """Order has answered, and is asked again a little later; payment's answer, which is there, must not go ahead."""
     services = Scripted()
     async with (
         Upstream(Settings(token_public_keys=PUBLIC_KEY), httpx.MockTransport(services)) as upstream,
@@ -89,7 +89,7 @@ async def test_what_has_happened_since_the_last_change_is_told_at_once() -> None
 
 
 async def test_a_service_that_does_not_answer_is_asked_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "AGAIN", 0.01)
+    monkeypatch.setattr(following, "RETRY", 0.01)
     services = Scripted()
     services.silent.add("shipping")
     settings = Settings(token_public_keys=PUBLIC_KEY)
