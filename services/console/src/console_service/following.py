@@ -13,10 +13,11 @@ from console_service.upstream import Timeline, Timelines, Upstream
 
 RETRY: Final = 0.5
 """Seconds until a service that could not be asked is asked again."""
-AGAIN: Final = 0.05
-"""Seconds until a service that has answered is asked again: what it does meanwhile comes in one answer."""
-GAP: Final = 0.1
+GAP: Final = 0.12
 """Seconds between two changes that are told: a browser needs some of them to show one."""
+AGAIN: Final = 0.1
+"""Seconds until a service that has answered is asked again: what it does meanwhile comes in one answer, which is there
+when the next change is told."""
 
 
 async def follow(upstream: Upstream, order_id: str, token: str) -> AsyncGenerator[Timelines, None]:
