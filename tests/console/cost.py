@@ -1,11 +1,11 @@
 """`python -m tests.console.cost` measures what an open page costs, while the running stack is busy.
 
-The load is that of `make load RATE=20`. In it PAIRS=7 pairs of windows of WINDOW=10 seconds follow each other, in
-random order within a pair (SEED=1): in one of them the page of an order is open, in the other none is. In both, orders
-with a slow card are placed one after another; where a page is open it is that of the order in flight, from its first
-step to its last. Printed is the CPU time of all programs of the stack per order, and by how much it is higher with a
-page: the mean of the pairs with its 95 % interval (Student's t). FILE=name keeps the pairs, so that another run of the
-command adds to them.
+The load is that of `make load RATE=20`, except that the same orders arrive in all windows, so that these differ only in
+what is measured. In it PAIRS=7 pairs of windows of WINDOW=25 seconds follow each other, in random order within a pair
+(SEED=1): in one of them the page of an order is open, in the other none is. In both, orders with a slow card are placed
+one after another; where a page is open it is that of the order in flight, from its first step to its last. Printed is
+the CPU time of all programs of the stack per order, and by how much it is higher with a page: the mean of the pairs
+with its 95 % interval (Student's t). FILE=name keeps the pairs, so that another run of the command adds to them.
 """
 
 import json
@@ -14,6 +14,7 @@ import random
 import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean
 from typing import Any, Final
@@ -29,6 +30,8 @@ from sagakit.web.app import issue_token
 from tests.console.load import load, placed
 
 CUSTOMER: Final = "cost"
+REST: Final = 5.0
+"""Seconds between two windows, in which the last order of the first one ends."""
 Window = dict[str, float]
 
 
@@ -43,10 +46,9 @@ class Watcher:
         signed_in = self._client.post("/sign-in", data={"code": code})
         assert signed_in.status_code == 303, signed_in.text
 
-    def window(self, seconds: float, looks: bool) -> None:
-        """Place orders for so many seconds."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
+    def window(self, end: float, looks: bool) -> None:
+        """Place orders one after another until that time."""
+        while time.monotonic() < end:
             body: dict[str, Any] = {**basket()[0].body(), "payment": {"token": "tok_slow"}}
             key = {**self._headers, "Idempotency-Key": uuid.uuid4().hex, **({} if looks else {"Prefer": "wait=20"})}
             answer = httpx.post(self._orders, json=body, headers=key, timeout=30)
@@ -58,12 +60,15 @@ class Watcher:
                         pass
 
 
-def measured(stack: dict[str, str], watcher: Watcher, stopwatch: Stopwatch, looks: bool) -> Window:
-    """One window: CPU milliseconds, orders, and the CPU of the console alone."""
+def measured(stack: dict[str, str], watcher: Watcher, stopwatch: Stopwatch, looks: bool, end: float) -> Window:
+    """One window, which ends at that time: CPU milliseconds, orders, and the CPU of the console alone."""
     orders, before = placed(stack), stopwatch.read()
-    watcher.window(float(os.environ.get("WINDOW", "10")), looks)
-    used = (stopwatch.read() - before).cpu
-    count = placed(stack) - orders
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(watcher.window, end, looks)
+        time.sleep(max(0.0, end - time.monotonic()))
+        used = (stopwatch.read() - before).cpu
+        count = placed(stack) - orders
+        watching.result()
     return {"orders": count, "cpu": sum(used.values()) / count, "console": used["console"] / count}
 
 
@@ -71,12 +76,19 @@ def pairs(stack: dict[str, str], count: int) -> list[dict[str, Window]]:
     """So many pairs of windows, each with and without a page."""
     chance, found = random.Random(os.environ.get("SEED", "1")), []
     watcher, stopwatch = Watcher(stack), Stopwatch(stack["STACK_DIR"])
-    with load(stack, os.environ.get("RATE", "20")):
+    seconds = float(os.environ.get("WINDOW", "25"))
+    with load(stack, os.environ.get("RATE", "20"), seconds + REST):
+        end = time.monotonic() - REST
         for number in range(count):
             names = ["page", "none"]
             chance.shuffle(names)
-            found.append({name: measured(stack, watcher, stopwatch, name == "page") for name in names})
-            page, none = found[-1]["page"]["cpu"], found[-1]["none"]["cpu"]
+            pair = {}
+            for name in names:
+                time.sleep(max(0.0, end + REST - time.monotonic()))
+                end += REST + seconds
+                pair[name] = measured(stack, watcher, stopwatch, name == "page", end)
+            found.append(pair)
+            page, none = pair["page"]["cpu"], pair["none"]["cpu"]
             print(f"pair {number + 1}: {page:.1f} ms an order with a page, {none:.1f} without", flush=True)
     return found
 

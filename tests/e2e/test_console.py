@@ -1,8 +1,7 @@
 """The console over the running stack: its diagrams say what the journals say, and people can use it in a browser."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from quartet_stack.commands.console import link
 from tests.console.compared import wrong
 from tests.console.tour import Tour
 from tests.e2e.conftest import OFFSET, SETTINGS
+from tests.e2e.kinds import placed
 from tests.e2e.stack import SERVICES, TLS, Stack, basket
 from tests.unit.console.chromium import ABSENT, MISSING, Visit, chromium
 
@@ -22,15 +22,6 @@ BROWSED: Final = ("temporal-orchestration", "kafka-choreography")
 """The modes in which the tour is followed in every run; NIGHTLY=1 follows it in all of them."""
 SWITCHED: Final = ("kafka-choreography",)
 """The modes in which every run goes on to the tour's last step, which switches the mode."""
-KINDS: Final[Mapping[str, Any]] = {
-    "completed": basket(),
-    "sold out": basket(sku="sold-out"),
-    "declined": basket(token="tok_declined"),
-    "undeliverable": basket(country="AQ"),
-    "answer lost": basket(token="tok_timeout"),
-    "fails twice": basket(token="tok_flaky"),
-    "cancelled": basket(token="tok_slow"),
-}
 
 
 def suits(**parameters: Any) -> bool:
@@ -45,38 +36,17 @@ def nightly(**parameters: Any) -> bool:
 
 
 async def test_the_diagram_of_an_order_of_each_kind_is_what_the_journals_say(stack: Stack) -> None:
-    orders = await asyncio.gather(*(_ended(stack, kind) for kind in KINDS))
     differences = {}
     async with _operator(stack) as console:
-        for kind, order_id in zip(KINDS, orders, strict=True):
+        for kind, one in (await placed(stack)).items():
             timelines = {}
             for service in SERVICES:
-                found = await stack.get(f"/timeline/{order_id}", service, "root", "admin")
+                found = await stack.get(f"/timeline/{one.id}", service, "root", "admin")
                 timelines[service] = found or {"items": []}
-            saga = (await console.get(f"/orders/{order_id}/saga.json")).raise_for_status().json()
-            assert (saga["mode"], saga["owed"]) == (stack.mode, [])
+            saga = (await console.get(f"/orders/{one.id}/saga.json")).raise_for_status().json()
+            assert (saga["mode"], saga["owed"]) == (stack.mode, []), kind
             differences[kind] = wrong(saga, timelines, choreography=stack.mode.endswith("choreography"))
     assert {kind: found for kind, found in differences.items() if found} == {}
-
-
-async def _ended(stack: Stack, kind: str) -> str:
-    """Place an order of that kind, and wait until it is settled; its id."""
-    order_id = str((await stack.order(KINDS[kind], wait=None)).json()["order_id"])
-    if kind == "cancelled":
-        assert await _asked(stack, order_id), "it is too late to cancel it in flight"
-        await stack.insist("POST", f"/orders/{order_id}/cancel", stack.headers())
-    await stack.settled(order_id)
-    return order_id
-
-
-async def _asked(stack: Stack, order_id: str) -> bool:
-    """Wait until the payment provider is asked; whether it has not answered yet."""
-    async with asyncio.timeout(30):
-        while True:
-            payment = await stack.get(f"/timeline/{order_id}", "payment", "root", "admin")
-            if payment and payment["calls"]:
-                return payment["calls"][0]["answer"] is None
-            await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
@@ -108,7 +78,7 @@ async def test_a_customer_sees_neither_the_orders_nor_the_faults_of_others(stack
 
 @pytest.mark.parametrize("part", ["any mode"])
 async def test_the_auditor_judges_one_order_and_all_of_them_for_the_operator_alone(stack: Stack, part: str) -> None:
-    order_id = await _ended(stack, "declined")
+    order_id = (await placed(stack))["declined"].id
     async with _operator(stack) as console:
         verdict = (await console.get(f"/orders/{order_id}/verdict")).raise_for_status().text
         assert "As it must be: invariants 1, 2, 3, 4, 6, 7, 8, 9 hold for this order" in verdict

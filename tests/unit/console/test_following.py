@@ -23,6 +23,7 @@ class Scripted:
         self.entries: Counter[str] = Counter()
         self.silent: set[str] = set()
         self.asked: Counter[str] = Counter()
+        self.answered: Counter[str] = Counter()
         self.changed = asyncio.Condition()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -34,6 +35,8 @@ class Scripted:
             if known is not None:
                 assert request.headers["prefer"].startswith("wait=")
                 await self.changed.wait_for(lambda: self.tag(service) != known)
+            self.answered[service] += 1
+            self.changed.notify_all()
         if not self.entries[service]:
             return httpx.Response(404, json={})
         items = [{"message": str(number)} for number in range(self.entries[service])]
@@ -67,8 +70,26 @@ async def test_each_change_is_told_and_nothing_else_is_asked() -> None:
     assert max(asked["order"], asked["payment"]) <= 3
 
 
+async def test_what_has_happened_since_the_last_change_is_told_at_once() -> None:
+    """Order has answered, and is asked again a little later; payment's answer, which is there, must not go ahead."""
+    services = Scripted()
+    async with (
+        Upstream(Settings(token_public_keys=PUBLIC_KEY), httpx.MockTransport(services)) as upstream,
+        aclosing(follow(upstream, "o1", "t")) as changes,
+        asyncio.timeout(20),
+    ):
+        await anext(changes)
+        await services.record("order")
+        assert counts(await anext(changes)) == {"order": 1}
+        await services.record("order")
+        await services.record("payment")
+        async with services.changed:
+            await services.changed.wait_for(lambda: services.answered["payment"] == 2)
+        assert counts(await anext(changes)) == {"order": 2, "payment": 1}
+
+
 async def test_a_service_that_does_not_answer_is_asked_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "AGAIN", 0.01)
+    monkeypatch.setattr(following, "RETRY", 0.01)
     services = Scripted()
     services.silent.add("shipping")
     settings = Settings(token_public_keys=PUBLIC_KEY)

@@ -231,20 +231,15 @@ async def test_a_saga_can_be_taken_away(client: httpx.AsyncClient, services: Pla
 
 
 async def test_a_saga_that_ends_while_its_page_is_opened_is_shown_as_ended(services: Played) -> None:
-    path, settled = f"/orders/{services.order['order_id']}", dict(services.order)
-    asked: list[str] = []
-
-    def moves(request: httpx.Request) -> httpx.Response:
-        """The order is in flight the first time that it is asked for, and the timelines are those of its end."""
-        asked.append(request.url.path)
-        services.order = {**settled, "settled": asked.count(path) > 1}
-        return services(request)
-
-    async with browser(moves) as client:
+    """The order is in flight when it is asked for; it is not asked for again, for its timeline tells of its end."""
+    path = f"/orders/{services.order['order_id']}"
+    services.order |= {"status": "PENDING", "settled": False, "cancellation_reason": None}
+    async with browser(services) as client:
         await sign_in(client)
-        asked.clear()
         answer = await client.get(f"{path}/live")
+    assert services.asked.count(("order", "GET", path)) == 1
     assert "event: done" in answer.text
+    assert "the payment was declined" in answer.text
     assert "Nothing is held any more" in answer.text
 
 

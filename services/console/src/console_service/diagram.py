@@ -102,8 +102,14 @@ class Diagram:
         return bool(self.pruned) or (bool(self.steps) and not self.owed)
 
 
-def build(order_id: str, mode: ModeView, timelines: Mapping[str, Mapping[str, Any] | None]) -> Diagram:
-    """Draw up the diagram of an order; a service whose timeline is None could not be asked."""
+def build(
+    order_id: str, mode: ModeView, timelines: Mapping[str, Mapping[str, Any] | None], *, whole: bool = True
+) -> Diagram:
+    """Draw up the diagram of an order; a service whose timeline is None could not be asked.
+
+    Not `whole` are the timelines of a customer, who sees nothing of a participant that held nothing for the order:
+    once the order has ended, such a participant owes nothing.
+    """
     bodies = {service: timelines.get(service) or {} for service in SERVICES}
     marks = marks_of(bodies.values())
     entries = [
@@ -117,7 +123,7 @@ def build(order_id: str, mode: ModeView, timelines: Mapping[str, Mapping[str, An
     arrows = tuple(arrow for step in steps for arrow in _arrows(step, by_name, mode))
     owed = owed_steps({step.message: step.kind for step in steps}, mode)
     times = {step.message: step.at for step in steps}
-    if not times.keys().isdisjoint(ENDS.values()):  # customers see nothing of a participant that held nothing for them
+    if not whole and not times.keys().isdisjoint(ENDS.values()):
         owed = tuple(one for one in owed if bodies[one.lane].get("items"))
     unknown = tuple(service for service in SERVICES if timelines.get(service) is None)
     pruned = tuple(service for service, body in bodies.items() if body.get("pruned"))

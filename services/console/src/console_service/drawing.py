@@ -196,9 +196,8 @@ class _Drawing:
             path = f"M{_out(start, middle)} {from_y}H{middle}V{y}H{_in(end, middle)}"
         label = ""
         if arrow.kind in ("call", "answer"):
-            side = (start + end) // 2 if abs(end - start) == SPACING else _x("shipping") + SPACING // 2
             word = arrow.message if arrow.kind == "call" else f"{arrow.message}: answer"
-            label = f'<text class="label" x="{side}" y="{y - 6}">{escape(word)}</text>'
+            label = f'<text class="label" x="{_x(PROVIDER) - 14}" y="{y + 13}">{escape(word)}</text>'
         return f'{relay}<path class="{kind}" d="{path}" marker-end="url(#head)"/>{label}'
 
     def _relay(self, arrow: Arrow, y: int) -> str:

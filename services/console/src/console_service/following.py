@@ -1,7 +1,7 @@
 """Following an order: its four timelines, each asked for again when its service has something new.
 
-Guarantee: a service is asked once for each time that whoever follows takes what is new, and while nothing happens a
-request waits, which costs nothing.
+Guarantee: a change is told GAP seconds after the one before it, or when it is known if that is later. A service is
+asked AGAIN seconds after its last answer; while nothing happens there a request waits, which costs nothing.
 """
 
 import asyncio
@@ -11,13 +11,18 @@ from typing import Final
 from console_service.diagram import SERVICES
 from console_service.upstream import Timeline, Timelines, Upstream
 
-AGAIN: Final = 0.5  # seconds until a service that could not be asked is asked again
+RETRY: Final = 0.5
+"""Seconds until a service that could not be asked is asked again."""
+GAP: Final = 0.12
+"""Seconds between two changes that are told: a browser needs some of them to show one."""
+AGAIN: Final = 0.1
+"""Seconds until a service that has answered is asked again: what it does meanwhile comes in one answer, which is there
+when the next change is told."""
 
 
 async def follow(upstream: Upstream, order_id: str, token: str) -> AsyncGenerator[Timelines, None]:
     """Yield all timelines, and again whenever one of them has changed, until closed."""
     found: dict[str, Timeline] = {}
-    waiting: list[asyncio.Event] = []
     news = asyncio.Event()
 
     async def keep(service: str) -> None:
@@ -26,24 +31,20 @@ async def follow(upstream: Upstream, order_id: str, token: str) -> AsyncGenerato
             tag, timeline = await upstream.timeline(service, order_id, token, known)
             if tag != known or service not in found:
                 found[service] = timeline
-                taken = asyncio.Event()
-                waiting.append(taken)
                 news.set()
-                await taken.wait()
             known = tag
-            if not tag:
-                await asyncio.sleep(AGAIN)
+            await asyncio.sleep(AGAIN if tag else RETRY)
 
     tasks = [asyncio.create_task(keep(service), name=f"follow {service}") for service in SERVICES]
+    clock, next_at = asyncio.get_running_loop().time, 0.0
     try:
         while True:
             await news.wait()
+            await asyncio.sleep(next_at - clock())
             news.clear()
             if len(found) == len(SERVICES):
+                next_at = clock() + GAP
                 yield dict(found)
-                for taken in waiting:
-                    taken.set()
-                waiting.clear()
     finally:
         for task in tasks:
             task.cancel()

@@ -19,9 +19,9 @@ SHOWN: Final[Mapping[str, str]] = {
 }
 """Figure -> what its plot is called."""
 ROW: Final = 26
-LEFT: Final = 190
-WIDTH: Final = 560
-BAR: Final = WIDTH - LEFT - 80
+LEFT: Final = 170
+WIDTH: Final = 420
+BAR: Final = WIDTH - LEFT - 64
 
 
 @dataclass(frozen=True, slots=True)

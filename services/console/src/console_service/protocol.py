@@ -90,6 +90,14 @@ ENDS: Final = {
 }
 """The pivot's answer -> the event that ends the saga."""
 
+STATUS_AFTER: Final[Mapping[str, str]] = {
+    m.OrderPlaced.__name__: "PENDING",
+    m.OrderConfirmed.__name__: "CONFIRMED",
+    m.OrderCancelled.__name__: "CANCELLED",
+    m.OrderCompleted.__name__: "COMPLETED",
+}
+"""Event of the order -> the status that it has from then on."""
+
 
 def _roles() -> dict[str, str]:
     roles = {m.PlaceOrder.__name__: START, CHECKOUT.started.__name__: START, **dict.fromkeys(ENDS.values(), END)}

@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, repeat
 from typing import Any, Final
 
 from console_service.diagram import Diagram, Step, build
 from console_service.drawing import Options, draw, is_minor, shown_steps
-from console_service.protocol import ModeView, mode_view
+from console_service.owed import CANCELLED
+from console_service.protocol import ENDS, STATUS_AFTER, ModeView, mode_view
 from console_service.session import Session
 from console_service.site import Site
-from console_service.upstream import PROVIDER, Timelines
+from console_service.upstream import PROVIDER, Timeline, Timelines
 
-AGAIN: Final = 0.5
-"""Seconds until a service that did not answer is asked again."""
 RARELY: Final = 1.0
 """Seconds between two requests for what participants and providers say besides, while an order is in flight."""
 
@@ -68,60 +66,55 @@ class SagaView:
 async def load(site: Site, session: Session, order_id: str, mode: ModeView | None = None) -> SagaView:
     """Ask everybody about an order of that mode, or else of the one that runs; Refused if the viewer may not see it."""
     order = await site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
-    timelines = await site.upstream.timelines(order_id, session.token)
-    return await Observed(site, session, order_id, mode or site.mode).after(timelines, order)
+    observed = Observed(site, session, order, mode or site.mode)
+    observed.after(await site.upstream.timelines(order_id, session.token))
+    return await observed.besides()
 
 
 class Observed:
-    """One order under observation: after each change only those are asked again whose timeline has changed.
+    """One order under observation: what its timelines tell at once, and what others say besides when it is asked for.
 
-    The participants' own views and the ledger are asked for every RARELY seconds, and once nothing is owed any more.
+    While it is in flight nobody asks for the order again: its timeline tells what becomes of it.
     """
 
-    def __init__(self, site: Site, session: Session, order_id: str, mode: ModeView) -> None:
-        self._site, self._session, self._mode = site, session, mode
-        self._id, self._token = order_id, session.token
-        self._known: dict[str, Any] = {}
+    def __init__(self, site: Site, session: Session, order: Mapping[str, Any], mode: ModeView) -> None:
+        self._site, self._session, self._order, self._mode = site, session, order, mode
+        self._id, self._token = str(order["order_id"]), session.token
         self._timelines: Timelines = {}
         self._stale: set[str] = set()
         self._asked = float("-inf")
+        self._view: SagaView | None = None
 
-    async def after(self, timelines: Timelines, order: Mapping[str, Any] | None = None) -> SagaView:
-        """The view when the services say this; the order is asked for, after them, unless it is given."""
-        if order is not None:
-            self._known["order"] = order
+    def after(self, timelines: Timelines) -> SagaView:
+        """The view when the timelines tell this."""
         before, self._timelines = self._timelines, timelines
-        changed = {name for name in timelines if name not in before or timelines[name] is not before[name]}
-        diagram = build(self._id, self._mode, timelines)
-        now = asyncio.get_running_loop().time()
-        self._stale |= changed
-        stale = self._stale
-        if diagram.ended or now >= self._asked + RARELY:
-            self._asked, self._stale = now, set()
-        else:
-            stale = set()
-        asks = {
-            "order": self._order() if order is None and "order" in changed else None,
-            "payment": self._part("payment", "/payments") if "payment" in stale else None,
-            "shipping": self._part("shipping", "/shipments") if "shipping" in stale else None,
-            "ledger": self._ledger() if stale & {"payment", "shipping"} else None,
-        }
-        due = {name: ask for name, ask in asks.items() if ask is not None}
-        self._known |= dict(zip(due, await asyncio.gather(*due.values()), strict=True))
+        self._stale |= {name for name in timelines if name not in before or timelines[name] is not before[name]}
+        diagram = build(self._id, self._mode, timelines, whole=self._session.is_operator)
         if diagram.started_at is not None:
             diagram = replace(diagram, acts=self._site.acts.concerning(diagram.started_at, diagram.ended_at))
-        known = self._known
-        pruned = bool((timelines["order"] or {}).get("pruned"))
-        parts = (known.get("payment"), known.get("shipping"), known.get("ledger"))
-        return SagaView(known["order"], diagram, *parts, pruned=pruned)
+        order, pruned = as_told(self._order, timelines["order"]), bool((timelines["order"] or {}).get("pruned"))
+        known = self._view or SagaView(order, diagram)
+        self._view = replace(known, order=order, diagram=diagram, pruned=pruned)
+        return self._view
 
-    async def _order(self) -> Any:
-        """The order, asked for until the service answers."""
-        for pause in chain([0.0], repeat(AGAIN)):
-            await asyncio.sleep(pause)
-            if (order := await self._site.upstream.maybe("order", f"/orders/{self._id}", self._token)) is not None:
-                return order
-        return None
+    async def besides(self) -> SagaView:
+        """The view with what participants and providers say besides.
+
+        Those whose timeline has changed are asked, every RARELY seconds, and once nothing is owed any more.
+        """
+        view, now = self._view, asyncio.get_running_loop().time()
+        assert view is not None
+        if not view.diagram.ended and now < self._asked + RARELY:
+            return view
+        stale, self._stale, self._asked = self._stale, set(), now
+        asks = {
+            "payment": self._part("payment", "/payments") if "payment" in stale else None,
+            "shipment": self._part("shipping", "/shipments") if "shipping" in stale else None,
+            "ledger": self._ledger() if stale & {"payment", "shipping"} and self._session.is_operator else None,
+        }
+        due = {name: ask for name, ask in asks.items() if ask is not None}
+        self._view = replace(view, **dict(zip(due, await asyncio.gather(*due.values()), strict=True)))
+        return self._view
 
     async def _part(self, service: str, path: str) -> Any:
         """What a participant has about the order; not asked before it has recorded anything."""
@@ -130,10 +123,22 @@ class Observed:
         return await self._site.upstream.maybe(service, f"{path}/{self._id}", self._token)
 
     async def _ledger(self) -> Any:
-        if not self._session.is_operator:
-            return None
         found = await self._site.upstream.maybe(PROVIDER, "/ledger", self._token, {"order_id": self._id})
         return found["items"] if found else None
+
+
+def as_told(order: Mapping[str, Any], timeline: Timeline) -> Mapping[str, Any]:
+    """The order as it is after what its timeline tells of."""
+    told: dict[str, Any] = {}
+    for item in (timeline or {}).get("items", ()):
+        event = item["message"]
+        if event in STATUS_AFTER:
+            told["status"] = STATUS_AFTER[event]
+        if event == CANCELLED:
+            told["cancellation_reason"] = (item.get("payload") or {}).get("reason")
+        if event in ENDS.values():
+            told["settled"] = True
+    return {**order, **told}
 
 
 def of_example(example: Mapping[str, Any]) -> SagaView:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
@@ -23,9 +23,6 @@ from console_service.standalone import standalone
 from console_service.upstream import Refused
 from console_service.waterfall import MOST, bars, draw_waterfall, read
 from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
-
-GAP: Final = 0.1
-"""Seconds between two changes of a page: a browser needs some of them to show one."""
 
 OrderId = Annotated[str, Path(max_length=limits.ORDER_ID), PRINTABLE]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
@@ -72,8 +69,8 @@ class Sagas:
     async def live(self, request: Request, order_id: OrderId, drain: Draining, detail: Detail = "main") -> Response:
         """The same, as server-sent events: the changed part of the page, until the order is settled."""
         session = self._signed_in(request)
-        await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
-        return EventStream(self._changes(session, order_id, quiet=detail != "all"), drain)
+        order = await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
+        return EventStream(self._changes(session, order, quiet=detail != "all"), drain)
 
     async def cancel(self, request: Request, order_id: OrderId) -> Response:
         """Ask the order service to cancel the order."""  # noqa: DOC501
@@ -132,16 +129,26 @@ class Sagas:
     async def _load(self, session: Session, order_id: str) -> SagaView:
         return await load(self._site, session, order_id)
 
-    async def _changes(self, session: Session, order_id: str, quiet: bool) -> AsyncIterator[Any]:
-        observed = Observed(self._site, session, order_id, self._site.mode)
-        async with aclosing(follow(self._site.upstream, order_id, session.token)) as changes:
+    async def _changes(self, session: Session, order: Mapping[str, Any], quiet: bool) -> AsyncIterator[Any]:
+        """The page after each change: what happened is shown at once, and what others say about it as soon as known."""
+
+        def shown(view: SagaView) -> Fragment:
+            return Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
+
+        observed = Observed(self._site, session, order, self._site.mode)
+        async with aclosing(follow(self._site.upstream, order["order_id"], session.token)) as changes:
+            told: SagaView | None = None
             async for timelines in changes:
-                view = await observed.after(timelines)
-                yield Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
+                view = observed.after(timelines)
+                if told is not None:
+                    yield shown(view)
+                    told = view
+                if (more := await observed.besides()) != told:
+                    yield shown(more)
+                    told = more
                 if view.ended:
                     yield Fragment("", event="done")
                     return
-                await asyncio.sleep(GAP)
 
 
 def _download(text: str, media_type: str, order_id: str, suffix: str) -> Response:
