@@ -92,7 +92,7 @@ def cells(baseline: Record, record: Record) -> list[Cell]:
 
 
 def _incomplete(record: Record) -> list[str]:
-    planned, made = len(record.plan.turns()), len(record.runs)
+    planned, made = len(record.turns), sum(run.mode not in record.missing for run in record.runs)
     return [] if record.whole else [f"{planned - made} of {planned} planned runs are missing"]
 
 

@@ -109,6 +109,7 @@ def text(record: Record, prices: Prices) -> str:
     ]
     tables = [
         report.headline(summaries),
+        *([report.missing(record)] if record.missing else []),
         *questions.tables(record),
         report.cpu(middle),
         report.work(middle),

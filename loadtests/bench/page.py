@@ -69,7 +69,7 @@ def page(record: Record, findings: Sequence[str], prices: Prices) -> str:
         f"@media (prefers-color-scheme: dark) {{ :root {{ --page: #10151c; {charts.variables(dark=True)} }} }}\n"
         f"{STYLE}</style></head><body><main><h1>The modes, measured</h1>"
         f'<p class="soft">{_inline(report.about(record))} Made by <code>{escape(record.command)}</code>.</p>'
-        f"{_checks(findings)}<nav>{links}</nav>{parts}</main></body></html>\n"
+        f"{_checks(findings)}{_tables(report.missing(record))}<nav>{links}</nav>{parts}</main></body></html>\n"
     )
 
 

@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from threading import Thread
 from typing import Final
 
 import uvloop
@@ -76,24 +76,21 @@ def dead_service(bench: Bench, turn: Turn, target: Path) -> Run:
     bench.begin(turn, target)
     plan = bench.plan
     load = Load(turn.rate, plan.settle, max(plan.duration, DEAD_AFTER + 2 * DEAD_FOR), "good")
-    times: list[float] = []
-    killer = Thread(target=_dead_for_a_while, args=(bench, plan.settle + DEAD_AFTER, times), name="dead service")
-    killer.start()
-    try:
+    with ThreadPoolExecutor(1, thread_name_prefix="dead service") as threads:
+        fault = threads.submit(_dead_for_a_while, bench, plan.settle + DEAD_AFTER)
         run = bench.measured(turn, load, target, without=(DEAD,))
-    finally:
-        killer.join()
-    died, back = times
+        died, back = fault.result()
     recovery = recovered(sights(read_lines(target / HISTORY)), died, back)
     return replace(bench.audited(run), figures={"recovery_seconds": round(recovery, 2)})
 
 
-def _dead_for_a_while(bench: Bench, after: float, times: list[float]) -> None:
+def _dead_for_a_while(bench: Bench, after: float) -> tuple[float, float]:
+    """Stop the service for a while; returns when it began to stop and when it was started again."""
     time.sleep(after)  # the schedule of the fault
-    times.append(time.monotonic())
+    died = time.monotonic()
     with stopped((DEAD,), bench.stack_dir):
-        time.sleep(max(DEAD_FOR - (time.monotonic() - times[0]), 0))
-        times.append(time.monotonic())
+        time.sleep(max(DEAD_FOR - (time.monotonic() - died), 0))
+        return died, time.monotonic()
 
 
 def recovered(orders: Sequence[Sight], died: float, back: float) -> float:

@@ -26,7 +26,15 @@ SETTINGS = {
     "TEMPORAL_UI": "off",
 }
 FIRST = ("test_checkout", "test_seen")  # they ask what processes remember, and later tests kill these
-LAST = ("test_replicas", "test_the_audit_is_clean", "test_standby", "test_switching", "test_chaos", "test_alerts")
+LAST = (
+    "test_replicas",
+    "test_the_audit_is_clean",
+    "test_standby",
+    "test_switching",
+    "test_chaos",
+    "test_bench",
+    "test_alerts",
+)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -15,7 +15,7 @@ from loadtests.bench.measure import Reading, logs
 from loadtests.bench.measure import addresses as addresses_of
 from loadtests.bench.peers.choreography import TOPICS
 from loadtests.bench.peers.running import Running
-from loadtests.bench.peers.servers import Process, python, rabbitmq, restate
+from loadtests.bench.peers.servers import PYTHON, RABBITMQ, RESTATE_SERVER, Process, python, rabbitmq, restate
 from loadtests.bench.peers.work import OUTCOME, SCHEMA, SERVICES, SOLD, TABLES
 from loadtests.bench.record import Door, Run, Usage
 from loadtests.bench.run import Bench
@@ -23,14 +23,30 @@ from loadtests.bench.sights import figures
 from loadtests.bench.turns import Turn
 from quartet_stack import api
 from quartet_stack.layout import layout
+from quartet_stack.servers.components import Report
 
 MODE: Final = "kafka-choreography"
 """The mode in which the stack is started: only its databases are kept running, and Kafka for the peers that use it."""
 ON_KAFKA: Final = ("aiokafka", "faststream")
 ONE_PROCESS: Final = ("alone", "dbos")
+SERVERS: Final = {"celery": RABBITMQ, "restate": RESTATE_SERVER}
+"""What a peer needs beside its packages, and beside the stack."""
 PARTITIONS: Final = 6
 """Of each topic, as many as the modes over Kafka have."""
 NO_DOOR: Final = Door(0, 0, 0.0, 0, 0)
+
+
+def fetch(name: str, report: Report) -> None:
+    """Fetch what a peer needs and this machine lacks.
+
+    Raises:
+        StackError: It cannot be fetched.
+    """
+    place = layout({})
+    api.fetch(MODE, report)
+    PYTHON.ensure(place, report)
+    if name in SERVERS:
+        SERVERS[name].ensure(place, report)
 
 
 def measured(bench: Bench, turn: Turn, target: Path) -> Run:
@@ -99,7 +115,7 @@ def _started(
     servers: dict[str, Process] = {}
     environment = {f"PEER_{service.upper()}_DATABASE": address for service, address in addresses.items()}
     environment["PEER_KAFKA"] = stack["KAFKA_BOOTSTRAP"]
-    if name in ("celery", "restate"):
+    if name in SERVERS:
         server = {"celery": rabbitmq, "restate": restate}[name]
         servers, more = server(place, target.absolute() / "server", bench.say)
         environment |= more
