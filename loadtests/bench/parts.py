@@ -21,6 +21,8 @@ DEAD_AFTER: Final = 5
 """Seconds from the beginning of the window to its end."""
 DEAD_FOR: Final = 10
 """Seconds for which it is dead."""
+BACKLOG_SECONDS: Final = 60.0
+"""A backlog has at most as many orders as arrive in so many seconds at the highest rate that holds, if that is known."""
 PLACING: Final = 60.0
 """Seconds at most in which the orders of a backlog are placed."""
 DRAINING: Final = 300.0

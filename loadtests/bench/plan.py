@@ -36,7 +36,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "BACKLOG": "10000",
 }
 PRESETS: Final[Mapping[str, Mapping[str, str]]] = {
-    "QUICK": {"DURATION": "6", "WARMUP": "3", "SETTLE": "1", "IDLE": "2", "STEP": "4"},
+    "QUICK": {"DURATION": "10", "WARMUP": "3", "SETTLE": "1", "IDLE": "2", "STEP": "4"},
     "FULL": {"RUNS": "5", "RATE": "2,5,8", "IDLE": "3", "PARTS": "all", "PEERS": "all"},
 }
 """What QUICK=1 and FULL=1 change in DEFAULTS; a setting that is given counts more."""
@@ -44,7 +44,7 @@ LEAST_RUNS: Final = 5
 """Rounds of FULL=1 at least."""
 
 
-START: Final = 15.0
+START: Final = 10.0
 """Seconds that the stack takes to start in another mode, about."""
 
 

@@ -16,6 +16,7 @@ from loadtests.bench.checks import CHANCE
 from loadtests.bench.measure import Stopwatch
 from loadtests.bench.parts import (
     BACKLOG,
+    BACKLOG_SECONDS,
     COLD_START,
     DEAD,
     DEAD_AFTER,
@@ -111,7 +112,7 @@ def saturation(bench: Bench, turn: Turn, target: Path) -> Run:
 
     made = search(measure, lambda run: holds(run, plan))
     best = max((run for run, held in made if held), key=lambda run: run.offered, default=made[-1][0])
-    rate = best.offered if holds(best, plan) else 0.0
+    rate = bench.visit.holds = best.offered if holds(best, plan) else 0.0
     steps = tuple(Step(run.offered, run.seen, held) for run, held in sorted(made, key=lambda one: one[0].offered))
     drained = all(run.drained for run, _ in made)
     return bench.audited(replace(best, steps=steps, drained=drained, figures={"saturation": rate}))
@@ -127,10 +128,12 @@ def holds(run: Run, plan: BenchPlan) -> bool:
 def backlog(bench: Bench, turn: Turn, target: Path) -> Run:
     """Place orders while no participant runs, and measure how fast they are done when all run again."""
     bench.begin(turn, target)
-    stack = bench.visit.stack
+    stack, orders = bench.visit.stack, bench.plan.backlog
+    if bench.visit.holds:
+        orders = min(orders, round(bench.visit.holds * BACKLOG_SECONDS))
     with stopped(PARTICIPANTS, bench.stack_dir):
-        bench.say(f"placing {bench.plan.backlog} orders")
-        placed = uvloop.run(place(stack, bench.plan.backlog, PLACING))
+        bench.say(f"placing {orders} orders")
+        placed = uvloop.run(place(stack, orders, PLACING))
     began = time.monotonic()
     bench.say(f"draining {placed} orders")
     watch = Stopwatch(bench.stack_dir)
