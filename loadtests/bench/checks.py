@@ -48,7 +48,7 @@ class Cell:
     def worse(self) -> bool:
         """Whether the figure is worse beyond the intervals and TOLERANCE."""
         before, now = self.before.median, self.now.median
-        by = before - now if self.name == "rate" else now - before
+        by = before - now if self.name == "completed" else now - before
         return not self.overlap and by > TOLERANCE * before
 
 

@@ -23,12 +23,14 @@ from loadtests.bench.parts import (
     DEAD_FOR,
     DEAD_SERVICE,
     DRAINING,
+    FLOOR,
     PARTS,
     PEER,
     PLACING,
     SATURATION,
     part,
 )
+from loadtests.bench.peers import pgbench
 from loadtests.bench.peers.measure import measured as peer
 from loadtests.bench.plan import BenchPlan
 from loadtests.bench.record import Run, Step
@@ -156,6 +158,7 @@ PROBES: Final[Mapping[str, Probe]] = {
     SATURATION: saturation,
     BACKLOG: backlog,
     PEER: peer,
+    FLOOR: pgbench.measured,
 }
 
 

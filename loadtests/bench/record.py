@@ -82,6 +82,11 @@ class Seen:
     p95: float
     p99: float
 
+    @property
+    def completed(self) -> float:
+        """Percent of the orders that came to the right end: how many arrive a second is chance, and no mode's merit."""
+        return 100 * (self.placed - self.timed_out - self.failed) / self.placed if self.placed else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:

@@ -15,7 +15,8 @@ from loadtests.bench.disturbance import attempts
 from loadtests.bench.machine import UNKNOWN, machine
 from loadtests.bench.money import Prices
 from loadtests.bench.peers import measure as peers
-from loadtests.bench.peers.names import PEERS
+from loadtests.bench.peers import pgbench
+from loadtests.bench.peers.names import FLOORS, PEERS
 from loadtests.bench.plan import BenchPlan
 from loadtests.bench.probes import probe
 from loadtests.bench.record import Record, Run
@@ -86,11 +87,18 @@ def missing(turns: Sequence[Turn], console: Console) -> dict[str, str]:
     for name in sorted({turn.mode for turn in turns}):
         with console.status(f"fetching what {name} needs"):
             try:
-                (peers.fetch if name in PEERS else api.fetch)(name, lambda what: None)
+                _fetch(name)
             except StackError as error:
                 found[name] = " ".join(str(error).split())
                 console.print(f"{name} is left out: {found[name]}", markup=False, soft_wrap=True)
     return found
+
+
+def _fetch(name: str) -> None:
+    if name in FLOORS:
+        pgbench.check()
+    else:
+        (peers.fetch if name in PEERS else api.fetch)(name, lambda what: None)
 
 
 def remaining(chosen: BenchPlan, turns: Sequence[Turn], done: int, elapsed: float) -> str:

@@ -10,6 +10,7 @@ from loadtests.bench import charts, questions
 from loadtests.bench.charts import Bar, Line
 from loadtests.bench.money import read_prices
 from loadtests.bench.page import cost, latency, page, recovery, saturation
+from loadtests.bench.peers.names import FLOORS, PEERS
 from loadtests.bench.questions import TABLES, peer_summaries
 from loadtests.bench.record import Seen
 from loadtests.bench.summary import Spread, summarize
@@ -96,5 +97,7 @@ def test_the_questions_count_what_the_runs_have() -> None:
     assert rows["`kafka-choreography`"][2] == "80.0"
     assert questions.highest(questions.of_part(WHOLE, "saturation")["kafka-choreography"]) == Spread(80.0, 80.0, 80.0)
     assert [row[2] for row in questions.kills(WHOLE).rows] == ["2"] * 4
+    assert rows["`kafka-choreography`"][3] == "0.0400", "of the 2,000 checkouts a second of the floor"
+    assert rows.popitem()[1][2] == "2,000"
     assert "(emulated)" in rows.popitem()[0]
-    assert len(questions.peers(WHOLE).rows) == len(WHOLE.plan.peers) + len(MODES)
+    assert len(questions.peers(WHOLE).rows) == len(set(PEERS) - set(FLOORS)) + len(MODES)

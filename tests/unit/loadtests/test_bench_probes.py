@@ -11,7 +11,7 @@ from rich.console import Console
 
 from loadtests.bench import probes as module
 from loadtests.bench.measure import Reading
-from loadtests.bench.parts import PARTS, PEER, REFUSED, part
+from loadtests.bench.parts import FLOOR, PARTS, PEER, REFUSED, part
 from loadtests.bench.probes import PROBES, holds, recovered
 from loadtests.bench.record import LATE, Run, Seen
 from loadtests.bench.run import Bench, Load
@@ -56,7 +56,7 @@ def test_an_order_that_never_ended_shows_in_the_recovery() -> None:
 
 
 def test_every_part_is_measured_by_something_and_its_mix_can_be_drawn() -> None:
-    assert PROBES.keys() == {*PARTS, PEER}
+    assert PROBES.keys() == {*PARTS, PEER, FLOOR}
     for name in PROBES:
         assert mix(part(name).mix)
 
