@@ -118,7 +118,8 @@ def _checkouts(orders: int, addresses: Mapping[str, str], target: Path) -> tuple
             running.append(
                 subprocess.Popen([str(_program()), *words, address], stdout=log, stderr=log, env=environment)
             )
-    if any([process.wait() for process in running]):
+    statuses = [process.wait() for process in running]
+    if any(statuses):
         raise StackError(f"pgbench failed; see the logs in {target}")
     now = resource.getrusage(resource.RUSAGE_CHILDREN)
     own = now.ru_utime + now.ru_stime - used.ru_utime - used.ru_stime
