@@ -9,13 +9,13 @@ import pytest
 from loadtests.bench import charts, questions
 from loadtests.bench.charts import Bar, Line
 from loadtests.bench.money import read_prices
-from loadtests.bench.page import cost, latency, page, recovery, saturation
+from loadtests.bench.page import cost, latency, latency_at, page, recovery, saturation
 from loadtests.bench.peers.names import FLOORS, PEERS
 from loadtests.bench.questions import TABLES, peer_summaries
 from loadtests.bench.record import Seen
 from loadtests.bench.summary import Spread, summarize
 from sagakit.modes import MODES
-from tests.unit.loadtests.benches import every_part, record
+from tests.unit.loadtests.benches import bench, every_part, mode, record
 
 WHOLE = every_part()
 
@@ -44,8 +44,8 @@ def test_the_file_needs_no_other_file(text: str) -> None:
 def test_every_question_is_answered_and_every_finding_shown_as_text(text: str) -> None:
     assert all(of(WHOLE).rows for of in TABLES)
     assert "a mode &lt;stalls&gt;" in text
-    for mode in (*MODES, *WHOLE.plan.peers):
-        assert mode in text
+    for name in (*MODES, *WHOLE.plan.peers):
+        assert name in text
     assert "make bench MODES=kafka" in text
 
 
@@ -76,6 +76,17 @@ def test_a_line_stays_inside_its_frame_and_its_band_holds_it() -> None:
     assert 'opacity=".16"' in svg
     flat = charts.lines("t", [Line("a", [(2, 30, 30, 30), (8, 100, 100, 100)], "c1")], "x", "y")
     assert 'opacity=".16"' not in flat
+
+
+def test_a_bench_at_one_rate_shows_each_latency_with_its_interval() -> None:
+    (one,) = summarize(bench(*mode("sns-sqs-choreography")))
+    root = ElementTree.fromstring(latency_at([one]))  # noqa: S314 - made by us
+    circles = [float(circle.attrib["cx"]) for circle in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert circles == sorted(circles)
+    ends = re.findall(r"M([\d.]+) [\d.]+H([\d.]+)", latency_at([one]))
+    assert all(float(low) < x < float(high) for (low, high), x in zip(ends, circles, strict=True))
+    assert "sns-sqs-choreography *" in latency_at([one]), "an emulator is marked"
+    assert latency_at([]) == ""
 
 
 def test_a_chart_for_a_file_of_its_own_has_fixed_colours() -> None:
