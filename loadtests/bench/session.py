@@ -95,10 +95,9 @@ def missing(turns: Sequence[Turn], console: Console) -> dict[str, str]:
 
 
 def _fetch(name: str) -> None:
+    (peers.fetch if name in PEERS else api.fetch)(name, lambda what: None)
     if name in FLOORS:
         pgbench.check()
-    else:
-        (peers.fetch if name in PEERS else api.fetch)(name, lambda what: None)
 
 
 def remaining(chosen: BenchPlan, turns: Sequence[Turn], done: int, elapsed: float) -> str:

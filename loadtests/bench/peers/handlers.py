@@ -23,7 +23,7 @@ from order_service.main import DEFINITION as ORDER
 from payment_service.main import DEFINITION as PAYMENT
 from sagakit.app.host import ServiceDefinition
 from sagakit.engine.dispatcher import Dispatcher
-from sagakit.message import Event
+from sagakit.message import Event, message_id
 from sagakit.modes import MODES
 from sagakit.postgres.connection import engine_for
 from sagakit.postgres.store import SqlStore
@@ -91,10 +91,11 @@ class Checkouts:
 
     async def _passed_on(self, event: Any) -> None:
         reactions = [(one.service.name, one.service.reactions.get(type(event))) for one in SERVICES]
-        await asyncio.gather(*(self._react(name, react(event)) for name, react in reactions if react))
+        cause = message_id(event)
+        await asyncio.gather(*(self._react(name, react(event), cause) for name, react in reactions if react))
 
-    async def _react(self, name: str, command: Any) -> None:
-        await self._passed_on(await self._doors[name].do(command))
+    async def _react(self, name: str, command: Any, cause: str) -> None:
+        await self._passed_on(await self._doors[name].do(command, cause))
 
 
 async def main() -> None:

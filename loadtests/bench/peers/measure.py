@@ -12,12 +12,14 @@ from typing import Any, Final
 import asyncpg
 
 from checkout_audit.audit import AuditOptions, audit
+from checkout_audit.render import show
 from checkout_audit.target import Target
 from loadtests.bench import processes
 from loadtests.bench.disturbance import MachineTime
 from loadtests.bench.measure import Reading, logs
 from loadtests.bench.measure import addresses as addresses_of
 from loadtests.bench.peers.choreography import TOPICS
+from loadtests.bench.peers.names import FLOORS
 from loadtests.bench.peers.running import Running
 from loadtests.bench.peers.servers import PYTHON, RABBITMQ, RESTATE_SERVER, Process, python, rabbitmq, restate
 from loadtests.bench.peers.work import OUTCOME, SCHEMA, SERVICES, SOLD, TABLES
@@ -35,6 +37,7 @@ ON_KAFKA: Final = ("aiokafka", "faststream")
 ONE_PROCESS: Final = ("handlers", "alone", "dbos")
 OURS: Final = "handlers"
 """It works in the tables of our services, with their code."""
+NO_PACKAGES: Final = (OURS, *FLOORS)
 COMPLETED: Final = "SELECT count(*) FROM public.orders WHERE status = 'COMPLETED'"
 SERVERS: Final = {"celery": RABBITMQ, "restate": RESTATE_SERVER}
 """What a peer needs beside its packages, and beside the stack."""
@@ -51,7 +54,7 @@ def fetch(name: str, report: Report) -> None:
     """
     place = layout({})
     api.fetch(MODE, report)
-    if name != OURS:
+    if name not in NO_PACKAGES:
         PYTHON.ensure(place, report)
     if name in SERVERS:
         SERVERS[name].ensure(place, report)
@@ -84,10 +87,7 @@ def measured(bench: Bench, turn: Turn, target: Path) -> Run:
         ended = reading(roots)
         disturbance = MachineTime.read(ours).since(machine)
         after, done = asyncio.run(logs(addresses)), asyncio.run(_completed(name, addresses))
-    if name == OURS:
-        consistent = audit(Target.from_environment(stack), AuditOptions(since=since)).consistent
-    else:
-        consistent = asyncio.run(sound(addresses))
+    consistent = _audited(bench, since) if name == OURS else asyncio.run(sound(addresses))
     return Run(
         mode=name,
         number=turn.number,
@@ -179,6 +179,13 @@ async def _topics(bootstrap: str) -> None:
             await admin.create_topics(missing)
     finally:
         await admin.close()
+
+
+def _audited(bench: Bench, since: datetime) -> bool:
+    report = audit(Target.from_environment(bench.visit.stack), AuditOptions(since=since))
+    if not report.consistent:
+        show(report, bench.console)
+    return report.consistent
 
 
 async def _completed(name: str, addresses: Mapping[str, str]) -> int:
