@@ -9,9 +9,8 @@ from typing import Final
 
 import pytest
 
-from quartet_stack import api
 from tests.chaos.plants import Copy, copied
-from tests.e2e.conftest import FOLDER, OFFSET
+from tests.e2e.conftest import OFFSET
 
 pytestmark = pytest.mark.nightly
 
@@ -27,9 +26,8 @@ UNDISTURBED: Final = {"STEAL_MAX": "100", "FOREIGN_MAX": "100"}
 
 
 @pytest.fixture
-def copy() -> Iterator[Copy]:
-    """One stack at a time is enough for a machine."""
-    api.down(stack_dir=FOLDER, delete_data=True)
+def copy(chaos_stack: None) -> Iterator[Copy]:
+    """A copy of the tree, whose stacks are stopped afterwards."""
     with copied() as made:
         yield made
 
