@@ -15,53 +15,34 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NoReturn
 
-import asyncpg
-import httpx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from checkout_audit.errors import Unreachable
 from loadtests.bench.checks import cells, comparable, findings
-from loadtests.bench.disturbance import attempts
 from loadtests.bench.files import write_csv
 from loadtests.bench.machine import UNKNOWN, commit, machine
-from loadtests.bench.money import Prices, read_prices
+from loadtests.bench.money import read_prices
 from loadtests.bench.page import FILE as HTML
 from loadtests.bench.page import page as html_page
-from loadtests.bench.plan import BenchPlan, command, plan
-from loadtests.bench.probes import probe
-from loadtests.bench.record import VERSION, Record, Run
+from loadtests.bench.plan import command, plan
+from loadtests.bench.record import VERSION, Record
 from loadtests.bench.report import page, tables
 from loadtests.bench.run import Bench
 from loadtests.bench.series import RAW, Series
+from loadtests.bench.session import Session, measured
 from loadtests.bench.storage import read, read_kills, write
-from loadtests.bench.turns import Turn
 from quartet_stack.errors import StackError
 from quartet_stack.layout import layout, locked
 
 REPORTS: Final = Path("reports")
 OURS: Final = ("BASELINE", "KILLS", "PRICES", "BENCH_STACK_DIR", "BENCH_PORT_OFFSET")
 """Settings that change nothing about what is measured."""
-BROKEN: Final = (StackError, Unreachable, httpx.HTTPError, asyncpg.PostgresError, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What one call of the command works on: `begun` has the runs that are finished; `again` is how to go on."""
-
-    series: Series
-    begun: Record
-    baseline: Record | None
-    prices: Prices
-    again: str
-    console: Console
 
 
 def main() -> int:
@@ -76,7 +57,7 @@ def main() -> int:
     session.series.folder.mkdir(parents=True, exist_ok=True)
     bench = Bench(session.begun.plan, os.environ, console)
     with locked(layout({"STACK_DIR": bench.stack_dir}).root / "bench.lock", "another bench"), _own_stack(bench):
-        record = _measured(session, bench)
+        record = measured(session, bench)
     return 0 if _reported(session, record) else 1
 
 
@@ -97,45 +78,6 @@ def _session(environ: Mapping[str, str], console: Console) -> Session:
         comparable(baseline, begun)
     again = f"{command(environ, OURS)} REPORT={folder}"
     return Session(series, begun, baseline, prices, again, console)
-
-
-def _measured(session: Session, bench: Bench) -> Record:
-    """Make the runs that are left, and write each; returns the record with all that are finished."""
-    console, record = session.console, session.begun
-    left, total = session.series.left(record.plan), len(record.plan.turns())
-    console.print(
-        f"{len(left)} of {total} runs to make, {_left(record.plan, left, 0, 0.0)}; into {session.series.folder}; "
-        f"{_limits(record.plan)}",
-        markup=False,
-        soft_wrap=True,
-    )
-    with _progress(console) as progress:
-        bar = progress.add_task("", total=total, completed=total - len(left), left="")
-        started = time.monotonic()
-        for done, turn in enumerate(left):
-            remaining = _left(record.plan, left, done, time.monotonic() - started)
-
-            def say(what: str, turn: Turn = turn, remaining: str = remaining) -> None:
-                progress.update(bar, description=f"{turn}: {what}", left=remaining)
-
-            def measure(number: int, turn: Turn = turn) -> Run:
-                return probe(replace(bench, say=say), turn, session.series.target(turn) / f"attempt-{number}")
-
-            def discard(why: str, turn: Turn = turn) -> None:
-                console.print(f"{turn}: {why}: it is repeated", markup=False)
-
-            try:
-                made = attempts(measure, record.plan, discard)
-                if record.machine.postgresql == UNKNOWN:
-                    record = replace(record, machine=machine(bench.postgresql()))
-            except BROKEN as error:
-                console.print(f"{turn}: {error!s}; to go on: {session.again}", markup=False, soft_wrap=True)
-                break
-            record = session.series.keep(record, turn, made)
-            progress.update(bar, advance=1)
-            remaining = _left(record.plan, left, done + 1, time.monotonic() - started)
-            console.print(f"{len(record.runs)} of {total}: {_line(made[-1])}; {remaining}", markup=False)
-    return record
 
 
 def _reported(session: Session, record: Record) -> bool:
@@ -159,43 +101,6 @@ def _reported(session: Session, record: Record) -> bool:
         f"report: {folder / HTML}   the same as text: {folder / 'report.md'}   raw data: {folder / RAW}", soft_wrap=True
     )
     return not found
-
-
-def _line(run: Run) -> str:
-    verdict = "the audit is clean" if run.consistent else "THE AUDIT IS NOT CLEAN"
-    if not run.drained:
-        verdict = f"NOT DRAINED, {verdict}"
-    if run.seen.failed or run.seen.timed_out:
-        verdict = f"{run.seen.failed} ORDERS FAILED, {run.seen.timed_out} TIMED OUT, {verdict}"
-    times = f"p50 {run.seen.p50:.0f} ms, p99 {run.seen.p99:.0f} ms"
-    more = "".join(f", {name.replace('_', ' ')} {value:g}" for name, value in run.figures.items())
-    return f"{run}: {run.orders} orders, {times}{more}; {verdict}"
-
-
-def _limits(chosen: BenchPlan) -> str:
-    return (
-        f"a run is repeated if the host takes more than {chosen.steal_max:g} % "
-        f"of the CPU or other programs use more than {chosen.foreign_max:g} %"
-    )
-
-
-def _left(chosen: BenchPlan, turns: Sequence[Turn], done: int, elapsed: float) -> str:
-    """Estimate how long the rest of these runs takes, from the settings and how long the first `done` took."""
-    if done == len(turns):
-        return "none left"
-    slower = elapsed / chosen.estimate(turns[:done]) if done else 1.0
-    return f"about {max(round(chosen.estimate(turns[done:]) * slower / 60), 1)} min left"
-
-
-def _progress(console: Console) -> Progress:
-    columns = (
-        SpinnerColumn(),
-        MofNCompleteColumn(),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-    )
-    return Progress(*columns, TextColumn("{task.fields[left]}"), console=console, disable=not console.is_terminal)
 
 
 @contextmanager

@@ -54,6 +54,37 @@ class Bar:
     muted: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Dots:
+    """A row: its values, each with the ends of its interval."""
+
+    name: str
+    values: Sequence[tuple[float, float, float]]
+
+
+def dots(title: str, rows: Sequence[Dots], unit: str, names: Sequence[str]) -> str:
+    """Values with their intervals on one logarithmic axis, which has a grid; a colour for each of `names`."""
+    low, high = _decade([value for row in rows for each in row.values for value in each if value > 0])
+    top, bottom = 38, 38 + len(rows) * ROW
+
+    def x_of(value: float) -> float:
+        inside = min(max(log10(max(value, 1e-9)), low), high)
+        return LEFT + (inside - low) / (high - low) * (WIDTH - LEFT - 40)
+
+    body = [_legend(names)]
+    for value in _ticks(low, high):
+        body += [_path(f"M{x_of(value):.1f} {top - 8}V{bottom}", "line")]
+        body += [_text(x_of(value), bottom + 18, f"{value:g}", "middle", "soft")]
+    body.append(_text(WIDTH - 4, bottom + 18, unit, "end", "soft"))
+    for number, row in enumerate(rows):
+        y = top + number * ROW + BAR / 2
+        body.append(_text(LEFT - 10, y + 4, row.name, "end", "ink"))
+        for colour, (middle, least, most) in zip(SERIES, row.values, strict=False):
+            body.append(_path(f"M{x_of(least):.1f} {y}H{x_of(most):.1f}", colour, 3))
+            body.append(f'<circle cx="{x_of(middle):.1f}" cy="{y}" r="5"{_fill(colour)}/>')
+    return _svg(title, WIDTH, bottom + 30, body)
+
+
 def bars(title: str, rows: Sequence[Bar], unit: str, parts: Sequence[str] = ()) -> str:
     """Horizontal bars with their values; with a legend if they have several parts."""
     most = max([max(sum(row.parts), row.high) for row in rows] + [1e-9])

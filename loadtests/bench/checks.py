@@ -48,7 +48,7 @@ class Cell:
     def worse(self) -> bool:
         """Whether the figure is worse beyond the intervals and TOLERANCE."""
         before, now = self.before.median, self.now.median
-        by = before - now if self.name == "rate" else now - before
+        by = before - now if self.name == "completed" else now - before
         return not self.overlap and by > TOLERANCE * before
 
 
@@ -92,7 +92,7 @@ def cells(baseline: Record, record: Record) -> list[Cell]:
 
 
 def _incomplete(record: Record) -> list[str]:
-    planned, made = len(record.plan.turns()), len(record.runs)
+    planned, made = len(record.turns), sum(run.mode not in record.missing for run in record.runs)
     return [] if record.whole else [f"{planned - made} of {planned} planned runs are missing"]
 
 

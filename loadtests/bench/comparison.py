@@ -2,22 +2,25 @@
 
 FILE is the raw.json of a bench. The command copies it to docs/results/comparison.json and writes from it the page, the
 picture (light and dark), and the marked section of README.md; a test holds all of them against the data. A bench that
-is not whole, or in which its own checks found something, is not published.
+is not whole, or in which its own checks found something, is not published; one with few runs, or on a machine that was
+not quiet, says so in its first sentence.
 """
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from loadtests.bench import charts, page, questions, report, rules
 from loadtests.bench.checks import findings
 from loadtests.bench.money import Prices, read_prices, sources
 from loadtests.bench.money import table as money
+from loadtests.bench.plan import DEFAULTS, LEAST_RUNS
 from loadtests.bench.publish import rewritten
 from loadtests.bench.record import Record
 from loadtests.bench.storage import BadRecord, read
-from loadtests.bench.summary import summarize
+from loadtests.bench.summary import confidence, summarize
 from loadtests.bench.tables import Table, ranged
 from loadtests.bench.tables import latency as milliseconds
 from quartet_stack.layout import REPOSITORY
@@ -27,6 +30,7 @@ PAGE: Final = REPOSITORY / "docs" / "comparison.md"
 README: Final = REPOSITORY / "README.md"
 PICTURES: Final = {theme: DATA.with_name(f"comparison-{theme}.svg") for theme in ("light", "dark")}
 MARK: Final = "comparison"
+FOREIGN_MAX: Final = float(DEFAULTS["FOREIGN_MAX"])
 THREATS: Final = """
 - **One machine.** Load generator, services, databases and carrier share its cores. Ratios carry over, figures do not.
 - **Emulators.** Temporal's development server, MiniStack and Google's emulator are not what runs in production. Their
@@ -38,7 +42,7 @@ THREATS: Final = """
 - **Good orders, small ones, a uniform catalogue.** The mixes say what refusals, a slow provider and a dead service
   change. Hot SKUs are not in this bench (`make load SHAPE=flash-sale`).
 - **Short runs.** Minutes, not days: no compaction, no bloat, no growth of histories.
-- **Few runs.** Intervals of five runs are their range.
+- **Few runs.** Intervals of five runs or fewer are their range.
 """
 
 
@@ -61,8 +65,10 @@ def overview(record: Record) -> str:
 def headline(record: Record) -> str:
     """The section of README.md: the picture and one table."""
     light, dark = (PICTURES[theme].relative_to(REPOSITORY) for theme in ("light", "dark"))
+    warned = notice(record)
     return "\n".join(
         [
+            *([warned, ""] if warned else []),
             "<picture>",
             f'  <source media="(prefers-color-scheme: dark)" srcset="{dark}">',
             f'  <img alt="CPU of a checkout in each mode and by other means" src="{light}">',
@@ -73,18 +79,37 @@ def headline(record: Record) -> str:
     )
 
 
+def notice(record: Record) -> str:
+    """What a reader has to know first about a bench that is not a full one, or that was disturbed; else nothing."""
+    plan, kept = record.plan, [run.disturbance for run in record.runs if run.disturbance]
+    foreign = median(one.foreign for one in kept) if kept else 0.0
+    said = []
+    if plan.runs < LEAST_RUNS:
+        sure = f"{confidence(plan.runs):.0%}"
+        said.append(
+            f"**A short look, not a full bench**: {plan.runs} runs of each mode. An interval holds the true median "
+            f"with a confidence of {sure} only, and so do the answers that rest on it."
+        )
+    if foreign > FOREIGN_MAX:
+        said.append(
+            f"**The machine was not quiet**: in the middle run, other programs used {foreign:.0f} % of its CPU."
+        )
+    return " ".join(said)
+
+
 def short(record: Record) -> Table:
     """The table of README.md: of each mode what a reader asks first."""
     middle = [one for one in summarize(record) if one.offered == record.plan.middle]
     best = {row[0]: row[2] for row in questions.saturation(record).rows}
-    head = ["mode", "p50 ms", "p99 ms", "CPU ms", "messages", "highest rate that holds, orders/s"]
+    highest = ["highest rate that holds, orders/s"] if best else []
+    head = ["mode", "p50 ms", "p99 ms", "CPU ms", "messages", *highest]
     rows = [
         [
             questions.flagged(one.mode),
             *(ranged(of, milliseconds) for of in (one.p50, one.p99)),
             ranged(one.cpu),
             ranged(one.messages),
-            best.get(questions.flagged(one.mode), ""),
+            *([best.get(questions.flagged(one.mode), "")] if best else []),
         ]
         for one in middle
     ]
@@ -98,6 +123,7 @@ def text(record: Record, prices: Prices) -> str:
     light = PICTURES["light"].relative_to(PAGE.parent)
     parts = [
         "# The comparison",
+        *filter(None, [notice(record)]),
         report.about(record),
         f"Made by `{record.command}`; `python -m loadtests.bench.comparison` wrote this page from "
         f"[the raw data]({DATA.relative_to(PAGE.parent)}).",
@@ -109,6 +135,7 @@ def text(record: Record, prices: Prices) -> str:
     ]
     tables = [
         report.headline(summaries),
+        *([report.missing(record)] if record.missing else []),
         *questions.tables(record),
         report.cpu(middle),
         report.work(middle),

@@ -6,7 +6,7 @@ from html import escape
 from typing import Final
 
 from loadtests.bench import charts, money, questions, report
-from loadtests.bench.charts import Bar, Line
+from loadtests.bench.charts import Bar, Dots, Line
 from loadtests.bench.money import Prices
 from loadtests.bench.parts import DEAD_SERVICE, SATURATION
 from loadtests.bench.record import LATE, Record
@@ -18,13 +18,14 @@ from sagakit.modes import MODES
 FILE: Final = "report.html"
 COLOURS: Final = {"choreography": "c1", "orchestration": "c2"}
 STACK: Final = (*SERVICES, "databases", "carrier")
+STAR: Final = "* Over an emulator or a development server: the carrier's part is not that of the real one."
 WORDS: Final = 24
 """Text that is longer is set as words, and not as a figure."""
 STYLE: Final = """
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--page); color: var(--ink); font: 16px/1.55 ui-sans-serif, system-ui, "Segoe UI",
   Roboto, "Helvetica Neue", sans-serif; }
-main { max-width: 1160px; margin: 0 auto; padding: 2rem 1rem 4rem; }
+main { max-width: 1280px; margin: 0 auto; padding: 2rem 1rem 4rem; }
 h1 { font-size: 1.9rem; letter-spacing: -.02em; line-height: 1.2; margin: 0 0 .5rem; }
 h2 { font-size: 1.25rem; margin: 2.5rem 0 .75rem; letter-spacing: -.01em; }
 h3 { font-size: 1rem; margin: 0 0 .25rem; }
@@ -34,8 +35,8 @@ code { font: .88em ui-monospace, "SF Mono", "DejaVu Sans Mono", monospace; }
   overflow-x: auto; }
 .grid { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
 svg { display: block; width: 100%; height: auto; } .wide svg { min-width: 560px; }
-table { border-collapse: collapse; width: 100%; font-size: .88rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
+table { border-collapse: collapse; width: 100%; font-size: .82rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .4rem .45rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: top; }
 th { color: var(--soft); font-weight: 600; } th:first-child, td:first-child { text-align: left; min-width: 12rem; }
 td { white-space: nowrap; } td:first-child { white-space: normal; }
 td.words { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 11rem; }
@@ -48,8 +49,10 @@ def page(record: Record, findings: Sequence[str], prices: Prices) -> str:
     """The whole file; `findings` are those of the bench's own checks."""
     summaries = summarize(record)
     middle = [one for one in summaries if one.offered == record.plan.middle]
+    over = ("Latency", latency_at(middle)) if len(record.plan.rates) == 1 else ("Latency over rate", "")
     sections = [
-        ("Latency over rate", _grid(latency(record, summaries))),
+        ("The modes at the same load", _table(report.headline(middle))),
+        (over[0], _chart(over[1]) or _grid(latency(record, summaries))),
         ("Saturation", _chart(saturation(record)) + _table(questions.saturation(record))),
         ("Cost of a checkout", _chart(cost(middle, questions.peer_summaries(record)))),
         ("Money", _money(middle, prices)),
@@ -69,8 +72,17 @@ def page(record: Record, findings: Sequence[str], prices: Prices) -> str:
         f"@media (prefers-color-scheme: dark) {{ :root {{ --page: #10151c; {charts.variables(dark=True)} }} }}\n"
         f"{STYLE}</style></head><body><main><h1>The modes, measured</h1>"
         f'<p class="soft">{_inline(report.about(record))} Made by <code>{escape(record.command)}</code>.</p>'
-        f"{_checks(findings)}<nav>{links}</nav>{parts}</main></body></html>\n"
+        f"{_checks(findings)}{_tables(report.missing(record))}<nav>{links}</nav>{parts}</main></body></html>\n"
     )
+
+
+def latency_at(modes: Sequence[Summary]) -> str:
+    """The latency of each mode at one rate."""
+    rows = [
+        Dots(_starred(one.mode), [(of.median, of.low, of.high) for of in (one.p50, one.p99) if of.high < LATE])
+        for one in modes
+    ]
+    return charts.dots("Latency, ms", rows, "ms", ("p50", "p99")) if rows else ""
 
 
 def latency(record: Record, summaries: Sequence[Summary]) -> list[tuple[str, str]]:
@@ -95,8 +107,7 @@ def saturation(record: Record) -> str:
     rows = []
     for mode, runs in questions.of_part(record, SATURATION).items():
         best = questions.highest(runs)
-        emulated = MODES[mode].substrate in questions.EMULATED
-        rows.append(Bar(mode + (" *" if emulated else ""), [best.median], best.low, best.high, muted=emulated))
+        rows.append(Bar(_starred(mode), [best.median], best.low, best.high, muted=_emulated(mode)))
     return charts.bars("The highest rate that holds, orders/s", rows, "orders/s") if rows else ""
 
 
@@ -104,8 +115,10 @@ def cost(modes: Sequence[Summary], peers: Sequence[Summary]) -> str:
     """CPU of a checkout by who uses it."""
     rows = [
         Bar(
-            one.mode,
+            _starred(one.mode),
             [*(one.parts[name].cpu for name in SERVICES), one.databases.median, one.carrier.median],
+            one.cpu.low,
+            one.cpu.high,
             muted=one in peers,
         )
         for one in (*modes, *peers)
@@ -120,6 +133,15 @@ def recovery(record: Record) -> str:
         one = spread(runs, lambda run: run.figures["recovery_seconds"])
         rows.append(Bar(mode, [one.median], one.low, one.high))
     return charts.bars("Seconds until orders are normal after a service was dead", rows, "s") if rows else ""
+
+
+def _emulated(mode: str) -> bool:
+    return mode in MODES and MODES[mode].substrate in questions.EMULATED
+
+
+def _starred(mode: str) -> str:
+    """The name of a mode in a chart, marked if its carrier is emulated."""
+    return mode + (" *" if _emulated(mode) else "")
 
 
 def _steady(summaries: Sequence[Summary], mode: str, name: str) -> dict[float, Spread]:
@@ -162,7 +184,8 @@ def _grid(of: Sequence[tuple[str, str]]) -> str:
 
 
 def _chart(svg: str) -> str:
-    return f'<div class="card wide">{svg}</div><br>' if svg else ""
+    note = f'<p class="soft">{STAR}</p>' if " *<" in svg else ""
+    return f'<div class="card wide">{svg}{note}</div><br>' if svg else ""
 
 
 def _tables(*of: Table) -> str:

@@ -14,6 +14,7 @@ DEAD_SERVICE: Final = "dead-service"
 SATURATION: Final = "saturation"
 BACKLOG: Final = "backlog"
 PEER: Final = "peer"
+FLOOR: Final = "floor"
 
 DEAD: Final = "payment"
 """The service that is dead for a while."""
@@ -21,6 +22,8 @@ DEAD_AFTER: Final = 5
 """Seconds from the beginning of the window to its end."""
 DEAD_FOR: Final = 10
 """Seconds for which it is dead."""
+BACKLOG_SECONDS: Final = 60.0
+"""A backlog has at most as many orders as arrive in these seconds at the highest rate that holds, if it is known."""
 PLACING: Final = 60.0
 """Seconds at most in which the orders of a backlog are placed."""
 DRAINING: Final = 300.0
@@ -55,7 +58,7 @@ PARTS: Final[Mapping[str, Part]] = {
     "failing-1": Part("1 % of the orders are refused", 1, False, 6, failing(0.01)),
     "failing-10": Part("10 % of the orders are refused", 1, False, 6, failing(0.1)),
     DEAD_SERVICE: Part(f"the {DEAD} service is dead for {DEAD_FOR} s", 1, False, 20),
-    SATURATION: Part("the highest rate that holds", 2, True, 60),
+    SATURATION: Part("the highest rate that holds", 2, True, 75),
     "slow-provider": Part(
         "the provider takes 3 s for a tenth of the payments",
         1,
@@ -68,12 +71,13 @@ PARTS: Final[Mapping[str, Part]] = {
         "orders that wait while no participant runs, and how fast they are done then",
         1,
         False,
-        180,
+        140,
         settings={"SAGA_DEADLINE": "900", "ADMISSION_FREE": "100000", "SAGA_ATTENTION_AFTER": "900"},
     ),
 }
 """The parts of a visit, in their order."""
-PEER_PART: Final = Part("the same work by other means", 1_000, True, 20)
+PEER_PART: Final = Part("the same work by other means", 1_000, True, 8)
+FLOOR_PART: Final = Part("the least SQL, as fast as it goes", 1_000, True, 10)
 
 
 def part(name: str) -> Part:
@@ -82,4 +86,4 @@ def part(name: str) -> Part:
     Raises:
         KeyError: There is none.
     """
-    return PEER_PART if name == PEER else PARTS[name]
+    return {PEER: PEER_PART, FLOOR: FLOOR_PART}.get(name) or PARTS[name]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
-from loadtests.bench.parts import BACKLOG, COLD_START, PARTS, PEER, STEADY, part
-from loadtests.bench.peers.names import PEERS
+from loadtests.bench.parts import BACKLOG, COLD_START, FLOOR, PARTS, PEER, STEADY, part
+from loadtests.bench.peers.names import FLOORS, PEERS
 from loadtests.bench.turns import Turn
 from quartet_stack import settings as stack
 from quartet_stack.settings import CHOICES, PORTS
@@ -36,15 +36,15 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "BACKLOG": "10000",
 }
 PRESETS: Final[Mapping[str, Mapping[str, str]]] = {
-    "QUICK": {"DURATION": "6", "WARMUP": "3", "SETTLE": "1", "IDLE": "2", "STEP": "4"},
-    "FULL": {"RUNS": "5", "RATE": "2,5,8", "IDLE": "3", "PARTS": "all", "PEERS": "all"},
+    "QUICK": {"DURATION": "10", "WARMUP": "3", "SETTLE": "1", "IDLE": "2", "STEP": "4"},
+    "FULL": {"RUNS": "5", "RATE": "2,5,8", "DURATION": "18", "IDLE": "3", "PARTS": "all", "PEERS": "all"},
 }
 """What QUICK=1 and FULL=1 change in DEFAULTS; a setting that is given counts more."""
 LEAST_RUNS: Final = 5
 """Rounds of FULL=1 at least."""
 
 
-START: Final = 15.0
+START: Final = 10.0
 """Seconds that the stack takes to start in another mode, about."""
 
 
@@ -104,7 +104,7 @@ class BenchPlan:
         dice.shuffle(visited)
         for mode in visited:
             if mode in self.peers:
-                yield Turn(number, mode, self.middle, PEER)
+                yield Turn(number, mode, self.middle, FLOOR if mode in FLOORS else PEER)
             else:
                 yield from self._visit(number, mode, dice)
 

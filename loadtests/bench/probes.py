@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from threading import Thread
 from typing import Final
 
 import uvloop
@@ -16,18 +16,21 @@ from loadtests.bench.checks import CHANCE
 from loadtests.bench.measure import Stopwatch
 from loadtests.bench.parts import (
     BACKLOG,
+    BACKLOG_SECONDS,
     COLD_START,
     DEAD,
     DEAD_AFTER,
     DEAD_FOR,
     DEAD_SERVICE,
     DRAINING,
+    FLOOR,
     PARTS,
     PEER,
     PLACING,
     SATURATION,
     part,
 )
+from loadtests.bench.peers import pgbench
 from loadtests.bench.peers.measure import measured as peer
 from loadtests.bench.plan import BenchPlan
 from loadtests.bench.record import Run, Step
@@ -76,24 +79,21 @@ def dead_service(bench: Bench, turn: Turn, target: Path) -> Run:
     bench.begin(turn, target)
     plan = bench.plan
     load = Load(turn.rate, plan.settle, max(plan.duration, DEAD_AFTER + 2 * DEAD_FOR), "good")
-    times: list[float] = []
-    killer = Thread(target=_dead_for_a_while, args=(bench, plan.settle + DEAD_AFTER, times), name="dead service")
-    killer.start()
-    try:
+    with ThreadPoolExecutor(1, thread_name_prefix="dead service") as threads:
+        fault = threads.submit(_dead_for_a_while, bench, plan.settle + DEAD_AFTER)
         run = bench.measured(turn, load, target, without=(DEAD,))
-    finally:
-        killer.join()
-    died, back = times
+        died, back = fault.result()
     recovery = recovered(sights(read_lines(target / HISTORY)), died, back)
     return replace(bench.audited(run), figures={"recovery_seconds": round(recovery, 2)})
 
 
-def _dead_for_a_while(bench: Bench, after: float, times: list[float]) -> None:
+def _dead_for_a_while(bench: Bench, after: float) -> tuple[float, float]:
+    """Stop the service for a while; returns when it began to stop and when it was started again."""
     time.sleep(after)  # the schedule of the fault
-    times.append(time.monotonic())
+    died = time.monotonic()
     with stopped((DEAD,), bench.stack_dir):
-        time.sleep(max(DEAD_FOR - (time.monotonic() - times[0]), 0))
-        times.append(time.monotonic())
+        time.sleep(max(DEAD_FOR - (time.monotonic() - died), 0))
+        return died, time.monotonic()
 
 
 def recovered(orders: Sequence[Sight], died: float, back: float) -> float:
@@ -114,7 +114,7 @@ def saturation(bench: Bench, turn: Turn, target: Path) -> Run:
 
     made = search(measure, lambda run: holds(run, plan))
     best = max((run for run, held in made if held), key=lambda run: run.offered, default=made[-1][0])
-    rate = best.offered if holds(best, plan) else 0.0
+    rate = bench.visit.holds = best.offered if holds(best, plan) else 0.0
     steps = tuple(Step(run.offered, run.seen, held) for run, held in sorted(made, key=lambda one: one[0].offered))
     drained = all(run.drained for run, _ in made)
     return bench.audited(replace(best, steps=steps, drained=drained, figures={"saturation": rate}))
@@ -130,10 +130,12 @@ def holds(run: Run, plan: BenchPlan) -> bool:
 def backlog(bench: Bench, turn: Turn, target: Path) -> Run:
     """Place orders while no participant runs, and measure how fast they are done when all run again."""
     bench.begin(turn, target)
-    stack = bench.visit.stack
+    stack, orders = bench.visit.stack, bench.plan.backlog
+    if bench.visit.holds:
+        orders = min(orders, round(bench.visit.holds * BACKLOG_SECONDS))
     with stopped(PARTICIPANTS, bench.stack_dir):
-        bench.say(f"placing {bench.plan.backlog} orders")
-        placed = uvloop.run(place(stack, bench.plan.backlog, PLACING))
+        bench.say(f"placing {orders} orders")
+        placed = uvloop.run(place(stack, orders, PLACING))
     began = time.monotonic()
     bench.say(f"draining {placed} orders")
     watch = Stopwatch(bench.stack_dir)
@@ -156,6 +158,7 @@ PROBES: Final[Mapping[str, Probe]] = {
     SATURATION: saturation,
     BACKLOG: backlog,
     PEER: peer,
+    FLOOR: pgbench.measured,
 }
 
 

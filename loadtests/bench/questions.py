@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from loadtests.bench.parts import BACKLOG, COLD_START, DEAD_SERVICE, PARTS, PEER, SATURATION
+from loadtests.bench.parts import BACKLOG, COLD_START, DEAD_SERVICE, FLOOR, PARTS, PEER, SATURATION
 from loadtests.bench.peers.names import PEERS
 from loadtests.bench.record import Record, Run
 from loadtests.bench.summary import Spread, Summary, net_cpu, of_values, spread, summarize, summed
@@ -39,18 +39,32 @@ def highest(runs: Sequence[Run]) -> Spread:
 
 
 def saturation(record: Record) -> Table:
-    """Which rate holds: p99 under the objective, every order completed, drained, and the audit clean."""
-    head = ["mode", "searches", "orders/s", "p50 ms there", "p99 ms there", "CPU ms there", "audit clean"]
+    """Which rate holds: p99 under the objective, every order completed, drained, and the audit clean; and the floor."""
+    head = ["mode", "runs", "orders/s", "of the floor", "p50 ms there", "p99 ms there", "CPU ms there", "audit clean"]
+    floors = of_part(record, FLOOR)
+    least = max((_checkouts(runs).median for runs in floors.values()), default=0.0)
     rows = [
         [
             flagged(mode),
             str(len(runs)),
             ranged(highest(runs)),
+            figure(highest(runs).median / least) if least else "",
             *(ranged(spread(runs, of), milliseconds) for of in (_p50, _p99)),
             ranged(spread(runs, _cpu)),
             _clean(runs),
         ]
         for mode, runs in of_part(record, SATURATION).items()
+    ]
+    rows += [
+        [
+            f"`{name}`: {PEERS[name]}",
+            str(len(runs)),
+            ranged(_checkouts(runs)),
+            *("", "", ""),
+            ranged(spread(runs, _cpu)),
+            _clean(runs),
+        ]
+        for name, runs in floors.items()
     ]
     return Table(f"The highest rate with p99 under {record.plan.objective:g} ms", head, rows)
 
@@ -158,6 +172,10 @@ TABLES: Final[Sequence[Callable[[Record], Table]]] = (saturation, mixes, kills, 
 def tables(record: Record) -> list[Table]:
     """The tables of all questions that the bench asked."""
     return [table for table in (of(record) for of in TABLES) if table.rows]
+
+
+def _checkouts(runs: Sequence[Run]) -> Spread:
+    return spread(runs, lambda run: run.figures["checkouts_per_second"])
 
 
 def _cpu(run: Run) -> float:

@@ -8,7 +8,7 @@ from typing import Any, Final, Self
 
 from loadtests.bench.parts import STEADY
 from loadtests.bench.plan import BenchPlan
-from loadtests.bench.turns import title
+from loadtests.bench.turns import Turn, title
 
 VERSION: Final = 2
 LATE: Final = 120_000.0
@@ -81,6 +81,11 @@ class Seen:
     p50: float
     p95: float
     p99: float
+
+    @property
+    def completed(self) -> float:
+        """Percent of the orders that came to the right end: how many arrive a second is chance, and no mode's merit."""
+        return 100 * (self.placed - self.timed_out - self.failed) / self.placed if self.placed else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +193,8 @@ class Kill:
 class Record:
     """A whole bench; `began` in UTC; `commit` of the repository, with `-dirty` where files differed from it.
 
-    `kills` are those of a run of the chaos runner, if one was named.
+    `kills` are those of a run of the chaos runner, if one was named; `missing` says of each mode or peer that could not
+    be measured which component this machine lacks.
     """
 
     version: int
@@ -200,11 +206,17 @@ class Record:
     runs: tuple[Run, ...]
     discarded: tuple[Discarded, ...]
     kills: tuple[Kill, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The planned runs, without those for which a component is missing."""
+        return [turn for turn in self.plan.turns() if turn.mode not in self.missing]
 
     @property
     def whole(self) -> bool:
-        """Whether every planned run was made."""
-        return len(self.runs) == len(self.plan.turns())
+        """Whether each of them was made."""
+        return sum(run.mode not in self.missing for run in self.runs) == len(self.turns)
 
 
 def _values(counted: Any) -> list[Any]:

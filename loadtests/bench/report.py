@@ -157,8 +157,10 @@ def _full(cores: int, milliseconds: float) -> str:
 def tables(record: Record) -> list[Table]:
     """All tables of figures, the headline first."""
     summaries = summarize(record)
+    absent = missing(record)
     return [
         headline(summaries),
+        *([absent] if absent.rows else []),
         cpu(summaries),
         work(summaries),
         latency(summaries),
@@ -196,6 +198,11 @@ def discarded(record: Record) -> Table:
         for run, reason in ((one.run, one.reason) for one in record.discarded)
     ]
     return Table("Discarded runs", head, rows)
+
+
+def missing(record: Record) -> Table:
+    """The table of the modes and peers without a figure, because this machine lacks what they need."""
+    return Table("Not measured", ["mode or peer", "why"], [[f"`{name}`", why] for name, why in record.missing.items()])
 
 
 def method(record: Record) -> str:

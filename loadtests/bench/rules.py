@@ -46,7 +46,7 @@ BELIEFS: Final = (
 
 
 def rules(record: Record) -> list[str]:
-    """The rules, each a sentence with its figures and where it stops to hold."""
+    """The rules, each a sentence with its figures and where it stops holding."""
     middle = [one for one in summarize(record) if one.offered == record.plan.middle]
     rate = f"at {record.plan.middle:g} orders/s on {record.machine.name}"
     found = [
@@ -97,7 +97,7 @@ def _sentence(what: str, figures: Sequence[Figure], unit: str, highest_is_best: 
     if not others:
         return f"{what} the figures prefer none: all intervals overlap ({unit})."
     also = f"; {', '.join(map(str, alike))} cannot be told from it" if alike else ""
-    return f"{what} choose {first}{also} ({unit}). It stops to hold where the load, the machine or batches differ."
+    return f"{what} choose {first}{also} ({unit}). It stops holding where the load, the machine or batches differ."
 
 
 def _between_styles(summaries: Sequence[Summary], substrate: str, rate: str) -> str:

@@ -45,7 +45,8 @@ class Visit:
     """What the runs of one mode in one round share: the running stack, and what its clients were told so far.
 
     `stack` is its environment, `given` the settings with which it was started, in addition to those of the plan;
-    `since` is when it began; `idle` is what it uses without an order.
+    `since` is when it began; `idle` is what it uses without an order; `holds` is the highest rate that held, if it is
+    known.
     """
 
     number: int = 0
@@ -55,6 +56,7 @@ class Visit:
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
     told: tuple[ClientObservation, ...] = ()
     idle: Usage = field(default_factory=lambda: Usage(0.0, {}))
+    holds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Bench:
             self.clean()
         self.say("starting")
         if (visit.number, visit.mode) != (turn.number, turn.mode):
-            visit.since, visit.told = datetime.now(UTC), ()
+            visit.since, visit.told, visit.holds = datetime.now(UTC), (), 0.0
         visit.stack = self.up(turn.mode, given)
         visit.number, visit.mode, visit.given = turn.number, turn.mode, given
         if not warm:

@@ -5,10 +5,10 @@ from typing import Final, TypeVar
 
 FIRST: Final = 10.0
 """Orders a second of the first step: every mode is to hold this rate."""
-UP: Final = 1.6
+UP: Final = 2.0
 """By which factor the rate rises until it does not hold."""
-FINER: Final = 2
-"""How often the gap between a rate that held and one that did not is halved; it is 12 % then."""
+FINER: Final = 3
+"""How often the gap between a rate that held and one that did not is halved; it is 9 % then."""
 MOST: Final = 2_000.0
 """Orders a second that are not exceeded: no generator here can do more."""
 T = TypeVar("T")

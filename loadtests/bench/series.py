@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.bench.disturbance import reason
-from loadtests.bench.plan import BenchPlan
 from loadtests.bench.record import Discarded, Record, Run
 from loadtests.bench.storage import read, read_attempts, write
 from loadtests.bench.turns import Turn
@@ -50,9 +49,9 @@ class Series:
                 )
         return self._assembled(kept)
 
-    def left(self, plan: BenchPlan) -> list[Turn]:
+    def left(self, record: Record) -> list[Turn]:
         """The runs that are still to be made."""
-        return [turn for turn in plan.turns() if not (self.target(turn) / RUN).exists()]
+        return [turn for turn in record.turns if not (self.target(turn) / RUN).exists()]
 
     def keep(self, record: Record, turn: Turn, made: tuple[Run, ...]) -> Record:
         """Write all attempts at a run; returns the record with it, which is written as well."""

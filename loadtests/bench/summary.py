@@ -24,7 +24,7 @@ OURS_BESIDES: Final = ("provider", "console")
 CONFIDENCE: Final = 0.95
 """Of the intervals around medians."""
 HEADLINE: Final[Mapping[str, str]] = {
-    "rate": "orders/s",
+    "completed": "completed %",
     "p50": "p50 ms",
     "p99": "p99 ms",
     "cpu": "CPU ms",
@@ -91,6 +91,7 @@ class Summary:
     message_bytes: Spread
     writes: Spread
     wal_bytes: Spread
+    completed: Spread
     rate: Spread
     p50: Spread
     p95: Spread
@@ -194,6 +195,7 @@ def summed(plan: BenchPlan, mode: str, rate: float, runs: Sequence[Run]) -> Summ
         message_bytes=spread(runs, lambda run: run.door.message_bytes / run.orders),
         writes=spread(runs, lambda run: run.log.writes / run.orders),
         wal_bytes=spread(runs, lambda run: run.log.wal_bytes / run.orders),
+        completed=spread(runs, lambda run: run.seen.completed),
         rate=spread(runs, lambda run: run.seen.rate),
         p50=spread(runs, lambda run: run.seen.p50),
         p95=spread(runs, lambda run: run.seen.p95),

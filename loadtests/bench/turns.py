@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Final
 
-from loadtests.bench.parts import BACKLOG, COLD_START, SATURATION, STEADY
+from loadtests.bench.parts import BACKLOG, COLD_START, FLOOR, SATURATION, STEADY
 
-RATELESS: Final = (COLD_START, SATURATION, BACKLOG)
+RATELESS: Final = (COLD_START, SATURATION, BACKLOG, FLOOR)
 """Parts that are no load at a given rate."""
 
 

@@ -13,6 +13,7 @@ from tests.e2e.failpoints import disarm
 from tests.e2e.stack import Stack
 
 FOLDER = Path(f"{os.environ.get('TEST_STACK_DIR', '.stack/test')}-{worker_number()}").resolve()
+CHAOS = FOLDER.with_name(f"{FOLDER.name}-chaos")
 OFFSET = int(os.environ.get("TEST_PORT_OFFSET", "10000")) + 100 * worker_number()
 DEADLINE = 8.0
 SETTINGS = {
@@ -26,7 +27,15 @@ SETTINGS = {
     "TEMPORAL_UI": "off",
 }
 FIRST = ("test_checkout", "test_seen")  # they ask what processes remember, and later tests kill these
-LAST = ("test_replicas", "test_the_audit_is_clean", "test_standby", "test_switching", "test_chaos", "test_alerts")
+LAST = (
+    "test_replicas",
+    "test_the_audit_is_clean",
+    "test_standby",
+    "test_switching",
+    "test_chaos",
+    "test_bench",
+    "test_alerts",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -71,6 +80,14 @@ def stack(request: pytest.FixtureRequest, _folder: None) -> Stack:
     """The stack in one mode. The data stays from mode to mode, as for users, and is deleted at the end."""
     environment = api.up(request.param, stack_dir=FOLDER, port_offset=OFFSET, env=SETTINGS)
     return Stack(request.param, FOLDER, environment)
+
+
+@pytest.fixture
+def chaos_stack() -> Iterator[None]:
+    """For tests that start a stack of their own, in CHAOS or from a copy of the tree: one at a time is enough."""
+    api.down(stack_dir=FOLDER, delete_data=True)
+    yield
+    api.down(stack_dir=CHAOS, delete_data=True)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -12,33 +11,23 @@ from rich.console import Console
 
 from loadtests.history import FILE as HISTORY
 from loadtests.history import read_lines
-from quartet_stack import api
 from tests.chaos.control import control
 from tests.chaos.engine import Trial, run
 from tests.chaos.experiment import of_faults
 from tests.chaos.model import Verdict
 from tests.chaos.settings import read
 from tests.chaos.view import View
-from tests.e2e.conftest import FOLDER, OFFSET
+from tests.e2e.conftest import CHAOS, OFFSET
 
-OWN: Final = FOLDER.with_name(f"{FOLDER.name}-chaos")
 MODE: Final = "kafka-choreography"
 FAULTS: Final = ("kill", "broker-restart", "db-restart")
 SOON: Final = ("recovery", "settled", "throughput", "usage")
 """Checks of how soon, and how much: on a machine that other tests keep busy they say nothing about the stack."""
 
 
-@pytest.fixture
-def chaos_stack() -> Iterator[None]:
-    """One stack at a time is enough for a machine."""
-    api.down(stack_dir=FOLDER, delete_data=True)
-    yield
-    api.down(stack_dir=OWN, delete_data=True)
-
-
 @pytest.mark.timeout(420)
 async def test_a_short_run_loses_nothing_and_shows_that_each_fault_was_felt(chaos_stack: None, tmp_path: Path) -> None:
-    settings = replace(read({"MODES": MODE, "SEED": "7", "PORT_OFFSET": str(OFFSET)}), home=OWN)
+    settings = replace(read({"MODES": MODE, "SEED": "7", "PORT_OFFSET": str(OFFSET)}), home=CHAOS)
     console = Console(highlight=False, width=160)
     trial = Trial(settings, of_faults(FAULTS), MODE, tmp_path, rate=4.0, duration=60.0)
     outcome = await run(trial, View(console, MODE))

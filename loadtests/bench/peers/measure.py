@@ -1,21 +1,27 @@
 """A run of a peer: the same databases and Kafka as the modes, its own processes, a load, and whether all came out."""
 
 import asyncio
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import asyncpg
 
+from checkout_audit.audit import AuditOptions, audit
+from checkout_audit.render import show
+from checkout_audit.target import Target
 from loadtests.bench import processes
 from loadtests.bench.disturbance import MachineTime
 from loadtests.bench.measure import Reading, logs
 from loadtests.bench.measure import addresses as addresses_of
 from loadtests.bench.peers.choreography import TOPICS
+from loadtests.bench.peers.names import FLOORS
 from loadtests.bench.peers.running import Running
-from loadtests.bench.peers.servers import Process, python, rabbitmq, restate
+from loadtests.bench.peers.servers import PYTHON, RABBITMQ, RESTATE_SERVER, Process, python, rabbitmq, restate
 from loadtests.bench.peers.work import OUTCOME, SCHEMA, SERVICES, SOLD, TABLES
 from loadtests.bench.record import Door, Run, Usage
 from loadtests.bench.run import Bench
@@ -23,62 +29,84 @@ from loadtests.bench.sights import figures
 from loadtests.bench.turns import Turn
 from quartet_stack import api
 from quartet_stack.layout import layout
+from quartet_stack.servers.components import Report
 
 MODE: Final = "kafka-choreography"
 """The mode in which the stack is started: only its databases are kept running, and Kafka for the peers that use it."""
 ON_KAFKA: Final = ("aiokafka", "faststream")
-ONE_PROCESS: Final = ("alone", "dbos")
+ONE_PROCESS: Final = ("handlers", "alone", "dbos")
+OURS: Final = "handlers"
+"""It works in the tables of our services, with their code."""
+NO_PACKAGES: Final = (OURS, *FLOORS)
+COMPLETED: Final = "SELECT count(*) FROM public.orders WHERE status = 'COMPLETED'"
+SERVERS: Final = {"celery": RABBITMQ, "restate": RESTATE_SERVER}
+"""What a peer needs beside its packages, and beside the stack."""
 PARTITIONS: Final = 6
 """Of each topic, as many as the modes over Kafka have."""
 NO_DOOR: Final = Door(0, 0, 0.0, 0, 0)
+
+
+def fetch(name: str, report: Report) -> None:
+    """Fetch what a peer needs and this machine lacks.
+
+    Raises:
+        StackError: It cannot be fetched.
+    """
+    place = layout({})
+    api.fetch(MODE, report)
+    if name not in NO_PACKAGES:
+        PYTHON.ensure(place, report)
+    if name in SERVERS:
+        SERVERS[name].ensure(place, report)
 
 
 def measured(bench: Bench, turn: Turn, target: Path) -> Run:
     """Measure a peer at one rate."""
     plan, name = bench.plan, turn.mode
     kept = [*(f"{service}-db" for service in SERVICES), *(["kafka"] if name in ON_KAFKA else [])]
-    stack = _servers(bench, kept)
+    stack = servers(bench, kept)
     addresses = addresses_of(stack)
-    asyncio.run(_prepared(addresses))
+    asyncio.run(prepared(addresses))
+    since = datetime.now(UTC)
     with ExitStack() as opened:
         running = _started(bench, name, stack, addresses, target, opened)
         roots = {each: api.processes(bench.stack_dir)[each] for each in kept} | running.pids
         if plan.warmup:
             bench.say("warming up")
             running.load(turn.rate, plan.warmup, plan.seed)
-        first = _reading(roots)
+        first = reading(roots)
         bench.say("measuring it idle")
         time.sleep(plan.idle)  # the interval is what is measured
-        began = _reading(roots)
+        began = reading(roots)
         ours = api.processes(bench.stack_dir) | running.pids
         before, machine = asyncio.run(logs(addresses)), MachineTime.read(ours)
-        completed = asyncio.run(_outcome(addresses))["order"]
-        loading = _reading(roots)
+        completed = asyncio.run(_completed(name, addresses))
+        loading = reading(roots)
         bench.say(f"{turn.rate:g} orders/s for {plan.settle + plan.duration:g} s")
         orders = running.load(turn.rate, plan.settle + plan.duration, plan.seed + turn.number)
-        ended = _reading(roots)
+        ended = reading(roots)
         disturbance = MachineTime.read(ours).since(machine)
-        after, outcome = asyncio.run(logs(addresses)), asyncio.run(_outcome(addresses))
-        sound = len(set(outcome.values())) == 1 and asyncio.run(_sold(addresses["inventory"]))
+        after, done = asyncio.run(logs(addresses)), asyncio.run(_completed(name, addresses))
+    consistent = _audited(bench, since) if name == OURS else asyncio.run(sound(addresses))
     return Run(
         mode=name,
         number=turn.number,
         offered=turn.rate,
-        orders=outcome["order"] - completed,
+        orders=done - completed,
         seen=figures(orders, plan.settle, plan.duration),
-        idle=_named(began - first, name),
-        load=_named(ended - loading, name),
+        idle=named(began - first),
+        load=named(ended - loading),
         doors=dict.fromkeys(SERVICES, NO_DOOR),
         logs={service: after[service] - before[service] for service in SERVICES},
         drained=all(order.end == "completed" for order in orders),
-        consistent=sound,
+        consistent=consistent,
         disturbance=disturbance,
         settings={},
         part=turn.part,
     )
 
 
-def _servers(bench: Bench, kept: Sequence[str]) -> Mapping[str, str]:
+def servers(bench: Bench, kept: Sequence[str]) -> Mapping[str, str]:
     """Have these programs of the stack run, and no service; returns the environment of the stack."""
     visit = bench.visit
     if not (visit.stack and set(kept) <= api.processes(bench.stack_dir).keys()):
@@ -95,11 +123,11 @@ def _started(
 ) -> Running:
     """Start a peer's servers and its processes, the order service last."""
     place = layout({"STACK_DIR": bench.stack_dir})
-    interpreter = str(python(place, bench.say).absolute())
+    interpreter = sys.executable if name == OURS else str(python(place, bench.say).absolute())
     servers: dict[str, Process] = {}
     environment = {f"PEER_{service.upper()}_DATABASE": address for service, address in addresses.items()}
     environment["PEER_KAFKA"] = stack["KAFKA_BOOTSTRAP"]
-    if name in ("celery", "restate"):
+    if name in SERVERS:
         server = {"celery": rabbitmq, "restate": restate}[name]
         servers, more = server(place, target.absolute() / "server", bench.say)
         environment |= more
@@ -126,7 +154,7 @@ def _participant(name: str, service: str, module: tuple[str, ...], interpreter: 
     return Process((*worker, *flags), {"PEER_SERVICE": service}), False
 
 
-async def _prepared(addresses: Mapping[str, str]) -> None:
+async def prepared(addresses: Mapping[str, str]) -> None:
     """Make the tables anew, and forget what DBOS keeps."""
     for service, address in addresses.items():
         connection: Any = await asyncpg.connect(address)
@@ -153,12 +181,25 @@ async def _topics(bootstrap: str) -> None:
         await admin.close()
 
 
+def _audited(bench: Bench, since: datetime) -> bool:
+    report = audit(Target.from_environment(bench.visit.stack), AuditOptions(since=since))
+    if not report.consistent:
+        show(report, bench.console)
+    return report.consistent
+
+
+async def _completed(name: str, addresses: Mapping[str, str]) -> int:
+    return await _value(addresses["order"], COMPLETED if name == OURS else OUTCOME["order"])
+
+
 async def _outcome(addresses: Mapping[str, str]) -> dict[str, int]:
     return {service: await _value(addresses[service], OUTCOME[service]) for service in SERVICES}
 
 
-async def _sold(address: str) -> bool:
-    return all(await _row(address, SOLD))
+async def sound(addresses: Mapping[str, str]) -> bool:
+    """Whether the four databases agree on how many orders were done, and the stock has lost what was sold."""
+    done = set((await _outcome(addresses)).values())
+    return len(done) == 1 and all(await _row(addresses["inventory"], SOLD))
 
 
 async def _value(address: str, statement: str) -> int:
@@ -173,10 +214,11 @@ async def _row(address: str, statement: str) -> Any:
         await connection.close()
 
 
-def _reading(roots: Mapping[str, int]) -> Reading:
+def reading(roots: Mapping[str, int]) -> Reading:
+    """Read the CPU time of these programs now."""
     return Reading(time.monotonic(), processes.cpu(roots))
 
 
-def _named(used: Usage, name: str) -> Usage:
+def named(used: Usage) -> Usage:
     """The same with a place for each service: one process does the work of all four in some peers."""
     return Usage(used.seconds, {**dict.fromkeys(SERVICES, 0.0), **used.cpu})

@@ -4,10 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 
 PEERS: Final[Mapping[str, str]] = {
-    "alone": "the handlers without coordination: one process, a transaction per step, nothing that survives a crash",
+    "pgbench": "the least SQL, by pgbench: nobody waits for another step, and no message is sent",
+    "handlers": "our services' handlers without coordination: one process, calls instead of messages",
+    "alone": "the peers' steps without coordination: one process, a transaction per step",
     "aiokafka": "a plain Kafka consumer per service, a transaction per message",
     "faststream": "FastStream over Kafka",
     "celery": "Celery chains over RabbitMQ (durable queues, acknowledged late)",
     "dbos": "DBOS Transact, a workflow with a datasource per database",
     "restate": "Restate, a service per database",
 }
+FLOORS: Final = ("pgbench",)
+"""Those that are no system: they do as many checkouts as they can, and have no rate."""

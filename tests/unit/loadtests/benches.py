@@ -100,6 +100,7 @@ def _of_turn(plan: BenchPlan, turn: Turn) -> Run:
         "saturation": {"saturation": 40.0 * place},
         "cold-start": {"ready_seconds": 8.0 + place, "first_order_seconds": 9.0 + place},
         "dead-service": {"recovery_seconds": 1.5 * place},
+        "floor": {"checkouts_per_second": 2000.0},
         "backlog": {"backlog_orders": 10_000.0, "drain_seconds": 10.0 * place, "drained_per_second": 1000.0 / place},
     }.get(turn.part, {})
     steps = [Step(rate * place, seen(rate / 8 * place), rate <= 40) for rate in (10.0, 26.0, 40.0, 64.0)]

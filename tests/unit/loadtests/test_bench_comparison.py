@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from loadtests.bench import comparison
-from loadtests.bench.comparison import DATA, PAGE, PICTURES, README, files, headline
+from loadtests.bench.comparison import DATA, PAGE, PICTURES, README, files, headline, notice, text
 from loadtests.bench.money import read_prices
+from loadtests.bench.record import Disturbance
 from loadtests.bench.rules import Figure as Of
 from loadtests.bench.rules import beliefs, best, overlap, rules
 from loadtests.bench.storage import read, write
@@ -64,6 +65,16 @@ def test_the_short_table_has_every_mode_and_the_picture_both_themes() -> None:
     assert all(f"`{mode}`" in text for mode in MODES)
     assert "prefers-color-scheme: dark" in text
     assert text.count(".svg") == 2
+
+
+def test_a_bench_with_few_runs_or_on_a_busy_machine_says_so_first() -> None:
+    quiet = replace(WHOLE, plan=replace(WHOLE.plan, runs=5))
+    assert notice(quiet) == ""
+    assert "3 runs of each mode" in notice(WHOLE)
+    assert "confidence of 75% only" in notice(WHOLE)
+    assert headline(WHOLE).startswith("**A short look")
+    busy = replace(quiet, runs=tuple(replace(one, disturbance=Disturbance(0.0, 70.0)) for one in quiet.runs))
+    assert "other programs used 70 % of its CPU" in text(busy, read_prices())
 
 
 def test_a_rule_names_the_figures_it_rests_on_and_none_where_intervals_overlap() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from loadtests.bench import __main__ as command
 from loadtests.bench import run as module
+from loadtests.bench import session
 from loadtests.bench.plan import BenchPlan
 from loadtests.bench.record import Disturbance, Run
 from loadtests.bench.storage import read, write
@@ -27,6 +28,7 @@ class Stage:
     folder: Path
     made: list[str]
     plays: Callable[[Turn, Path], Run]
+    lacks: tuple[str, ...] = ()
 
     @property
     def raw(self) -> Path:
@@ -46,12 +48,21 @@ def stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Stage:
         def postgresql(self) -> str:
             return "15.18"
 
+        def clean(self) -> None:
+            scene.made.append("clean")
+
+    def fetch(name: str, report: object) -> None:
+        if name in scene.lacks:
+            raise StackError(f"{name} needs Java,\nwhich is not here")
+
     @contextmanager
     def no_stack(bench: object) -> Iterator[None]:
         yield
 
     monkeypatch.setattr(command, "Bench", Bench)
-    monkeypatch.setattr(command, "probe", probe)
+    monkeypatch.setattr(session, "probe", probe)
+    monkeypatch.setattr(session.api, "fetch", fetch)
+    monkeypatch.setattr(session.peers, "fetch", fetch)
     monkeypatch.setattr(command, "_own_stack", no_stack)
     monkeypatch.setattr(command, "commit", lambda: "0123456789ab")
     for name, value in {
@@ -93,25 +104,63 @@ def test_one_wrong_run_makes_the_exit_status_1(
     assert "found: kafka-choreography at 5/s, run 2: " in capsys.readouterr().out
 
 
-def test_a_bench_that_had_to_stop_goes_on_where_it_was(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_breaks_is_tried_again_on_a_new_stack_and_then_left_out(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = command.plan({"MODES": "kafka,sns-sqs", "RUNS": "2"}).turns()[1]
+
     def breaks(turn: Turn, target: Path) -> Run:
-        if len(stage.made) == 3:
+        if turn == broken:
             raise StackError("the order service does not start")
         return good(turn, target)
 
     stage.plays = breaks
     assert command.main() == 1
+    said = capsys.readouterr().out
     own = stage.folder.parent / "stack"
     again = f"make bench MODES=kafka,sns-sqs RUNS=2 BENCH_STACK_DIR={own} REPORT={stage.folder}"
-    assert f"to go on: {again}" in capsys.readouterr().out
+    assert f"to make the runs that are missing: {again}" in said
+    assert "found: 1 of 4 planned runs are missing" in said
     turns = read(stage.raw).plan.turns()
+    first, *others = [f"{turn.name}/attempt-1" for turn in turns if turn != broken]
+    assert stage.made == [first, *[f"{broken.name}/attempt-1", "clean"] * 2, *others]
     stage.plays, stage.made[:] = good, []
     assert command.main() == 0
-    assert stage.made == [f"{turn.name}/attempt-1" for turn in turns[2:]]
+    assert stage.made == [f"{broken.name}/attempt-1"]
     assert [one.number for one in read(stage.raw).runs] == [1, 1, 2, 2]
     stage.made.clear()
     assert command.main() == 0
     assert stage.made == []
+
+
+def test_a_bench_ends_when_every_run_breaks(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    def breaks(turn: Turn, target: Path) -> Run:
+        raise StackError("the disk is full")
+
+    stage.plays = breaks
+    assert command.main() == 1
+    assert len(stage.made) == session.BROKEN_MOST * session.TRIES * 2
+    assert "found: 4 of 4 planned runs are missing" in capsys.readouterr().out
+
+
+def test_a_mode_or_peer_without_its_component_is_left_out_and_the_report_says_why(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PEERS", "restate")
+    stage.lacks = ("kafka-choreography", "restate")
+    assert command.main() == 0
+    record = read(stage.raw)
+    assert {one.mode for one in record.runs} == {"sns-sqs-choreography"}
+    said = capsys.readouterr().out
+    assert "2 of 2 runs to make" in said
+    assert "restate is left out: restate needs Java, which is not here" in said
+    row = "| `kafka-choreography` | kafka-choreography needs Java, which is not here |"
+    assert row in (stage.folder / "report.md").read_text()
+    assert "<code>restate</code></td>" in (stage.folder / "report.html").read_text()
+    stage.lacks, stage.made[:] = (), []
+    assert command.main() == 0
+    assert len(stage.made) == 4
+    assert not read(stage.raw).missing
 
 
 def test_a_folder_with_another_plan_is_refused_before_anything_runs(
@@ -182,6 +231,6 @@ def test_a_wrong_setting_is_told_in_one_line(
 def test_the_time_that_is_left_is_estimated_from_the_runs_of_this_call() -> None:
     chosen: BenchPlan = command.plan({"QUICK": "1"})
     turns = chosen.turns()
-    assert command._left(chosen, turns, 0, 0.0) == "about 13 min left"
-    assert command._left(chosen, turns, 12, 2 * chosen.estimate(turns[:12])) == "about 13 min left"
-    assert command._left(chosen, turns, 24, 150.0) == "none left"
+    assert session.remaining(chosen, turns, 0, 0.0) == "about 13 min left"
+    assert session.remaining(chosen, turns, 12, 2 * chosen.estimate(turns[:12])) == "about 13 min left"
+    assert session.remaining(chosen, turns, 24, 150.0) == "none left"

@@ -9,12 +9,13 @@ import pytest
 from loadtests.bench import charts, questions
 from loadtests.bench.charts import Bar, Line
 from loadtests.bench.money import read_prices
-from loadtests.bench.page import cost, latency, page, recovery, saturation
+from loadtests.bench.page import cost, latency, latency_at, page, recovery, saturation
+from loadtests.bench.peers.names import FLOORS, PEERS
 from loadtests.bench.questions import TABLES, peer_summaries
 from loadtests.bench.record import Seen
 from loadtests.bench.summary import Spread, summarize
 from sagakit.modes import MODES
-from tests.unit.loadtests.benches import every_part, record
+from tests.unit.loadtests.benches import bench, every_part, mode, record
 
 WHOLE = every_part()
 
@@ -43,8 +44,8 @@ def test_the_file_needs_no_other_file(text: str) -> None:
 def test_every_question_is_answered_and_every_finding_shown_as_text(text: str) -> None:
     assert all(of(WHOLE).rows for of in TABLES)
     assert "a mode &lt;stalls&gt;" in text
-    for mode in (*MODES, *WHOLE.plan.peers):
-        assert mode in text
+    for name in (*MODES, *WHOLE.plan.peers):
+        assert name in text
     assert "make bench MODES=kafka" in text
 
 
@@ -77,6 +78,17 @@ def test_a_line_stays_inside_its_frame_and_its_band_holds_it() -> None:
     assert 'opacity=".16"' not in flat
 
 
+def test_a_bench_at_one_rate_shows_each_latency_with_its_interval() -> None:
+    (one,) = summarize(bench(*mode("sns-sqs-choreography")))
+    root = ElementTree.fromstring(latency_at([one]))  # noqa: S314 - made by us
+    circles = [float(circle.attrib["cx"]) for circle in root.iter("{http://www.w3.org/2000/svg}circle")]
+    assert circles == sorted(circles)
+    ends = re.findall(r"M([\d.]+) [\d.]+H([\d.]+)", latency_at([one]))
+    assert all(float(low) < x < float(high) for (low, high), x in zip(ends, circles, strict=True))
+    assert "sns-sqs-choreography *" in latency_at([one]), "an emulator is marked"
+    assert latency_at([]) == ""
+
+
 def test_a_chart_for_a_file_of_its_own_has_fixed_colours() -> None:
     svg = charts.bars("t", [Bar("a", [1.0, 2.0], 2.5, 3.5)], "ms", ("x", "y"))
     for dark in (False, True):
@@ -96,5 +108,7 @@ def test_the_questions_count_what_the_runs_have() -> None:
     assert rows["`kafka-choreography`"][2] == "80.0"
     assert questions.highest(questions.of_part(WHOLE, "saturation")["kafka-choreography"]) == Spread(80.0, 80.0, 80.0)
     assert [row[2] for row in questions.kills(WHOLE).rows] == ["2"] * 4
+    assert rows["`kafka-choreography`"][3] == "0.0400", "of the 2,000 checkouts a second of the floor"
+    assert rows.popitem()[1][2] == "2,000"
     assert "(emulated)" in rows.popitem()[0]
-    assert len(questions.peers(WHOLE).rows) == len(WHOLE.plan.peers) + len(MODES)
+    assert len(questions.peers(WHOLE).rows) == len(set(PEERS) - set(FLOORS)) + len(MODES)

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -10,7 +11,7 @@ from dataclasses import asdict
 
 import pytest
 
-from loadtests.bench.peers import driver
+from loadtests.bench.peers import driver, pgbench
 from loadtests.bench.peers.choreography import FIRST, PREFIX, REACTIONS, SUBSCRIPTIONS, TOPICS
 from loadtests.bench.peers.names import PEERS
 from loadtests.bench.peers.work import SERVICES, STEPS, TABLES, Order, numbered, percent
@@ -60,6 +61,17 @@ def test_the_choreography_comes_to_an_end_and_every_step_happens_once() -> None:
 def test_every_peer_has_a_module_and_the_bench_knows_no_other() -> None:
     folder = REPOSITORY / "loadtests" / "bench" / "peers"
     assert {path.stem for path in folder.glob("*.py")} >= PEERS.keys()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_floor_does_each_step_of_a_service_once_in_one_statement(service: str) -> None:
+    statements = pgbench.script(service).removeprefix(pgbench.SCRIPT)
+    known = set(re.findall(r"\\set (\w+)", pgbench.SCRIPT))
+    taken = [name for name, step in STEPS.items() if step.service == service and name != "note"]
+    assert statements.count(";") == len(taken)
+    assert set(re.findall(r"(?<!:):(\w+)", statements)) <= known
+    for step in taken:
+        assert all(statement.split()[0] in statements for statement in STEPS[step].statements)
 
 
 def test_the_driver_tells_of_each_order_how_it_ended(

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from loadtests.bench import probes as module
 from loadtests.bench.measure import Reading
-from loadtests.bench.parts import PARTS, PEER, REFUSED, part
+from loadtests.bench.parts import FLOOR, PARTS, PEER, REFUSED, part
 from loadtests.bench.probes import PROBES, holds, recovered
 from loadtests.bench.record import LATE, Run, Seen
 from loadtests.bench.run import Bench, Load
@@ -56,7 +56,7 @@ def test_an_order_that_never_ended_shows_in_the_recovery() -> None:
 
 
 def test_every_part_is_measured_by_something_and_its_mix_can_be_drawn() -> None:
-    assert PROBES.keys() == {*PARTS, PEER}
+    assert PROBES.keys() == {*PARTS, PEER, FLOOR}
     for name in PROBES:
         assert mix(part(name).mix)
 
@@ -102,8 +102,9 @@ def did(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return done
 
 
-def probed(part: str, tmp_path: Path, **plan: Any) -> Run:
+def probed(part: str, tmp_path: Path, holds: float = 0.0, **plan: Any) -> Run:
     bench = Stub(replace(PLAN, step=20.0, settle=0, **plan), {}, Console(quiet=True))
+    bench.visit.holds = holds
     return module.probe(bench, Turn(1, KAFKA, 5.0, part), tmp_path)
 
 
@@ -160,3 +161,5 @@ def test_a_backlog_is_placed_while_no_participant_runs(
     assert did == [*stops, "place 700", *(stop.replace("stop", "start") for stop in stops)]
     assert made.figures["backlog_orders"] == made.orders == 700
     assert made.figures["drained_per_second"] == pytest.approx(700 / made.figures["drain_seconds"], rel=0.05)
+    probed("backlog", tmp_path, backlog=700, holds=8.0)
+    assert "place 480" in did, "what a slow mode needs a minute for"

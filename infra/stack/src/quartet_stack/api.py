@@ -9,9 +9,10 @@ api.kill("order", signal.SIGKILL, stack_dir=".stack/test")
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal as signals
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from quartet_stack import stack
@@ -23,12 +24,13 @@ from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout, layout
 from quartet_stack.processes import rolling
 from quartet_stack.processes.supervisor import Process, Supervisor
-from quartet_stack.servers import promotion
+from quartet_stack.servers import postgres, promotion
 from quartet_stack.settings import resolve, stack_environment
 
 __all__ = [
     "StackError",
     "down",
+    "fetch",
     "kill",
     "log",
     "processes",
@@ -69,6 +71,17 @@ def up(
             containers.images(settings, _silently)
         containers.up(settings, _silently)
     return stack_environment(environ.get("STACK_DIR"))
+
+
+def fetch(mode: str, report: Callable[[str], None]) -> None:
+    """Fetch what a mode needs and this machine lacks, without starting anything; `report` is called with each step.
+
+    Raises:
+        StackError: It cannot be fetched; the message says what to install.
+    """
+    settings = resolve({**os.environ, "COORDINATION_MODE": mode})
+    postgres.binaries(settings.layout, report)
+    importlib.import_module(f"quartet_stack.servers.{stack.SUBSTRATES[settings.substrate]}").fetch(settings, report)
 
 
 def down(stack_dir: StackDir = None, delete_data: bool = False) -> None:

@@ -77,10 +77,14 @@ def properties(settings: Settings) -> dict[str, str]:
     }
 
 
+def fetch(settings: Settings, report: Report) -> tuple[Path, Path]:
+    """Java, and the folder of the broker's jars: those of `KAFKA_HOME`, or the pinned ones."""
+    return java("Kafka", report), readable(_libs(settings, report), report)
+
+
 def prepare(settings: Settings, report: Report) -> Program:
-    """The broker, from `KAFKA_HOME` or from the pinned jars; formats its storage if it is new."""
-    virtual_machine = java("Kafka", report)
-    libs = readable(_libs(settings, report), report)
+    """The broker; formats its storage if it is new."""
+    virtual_machine, libs = fetch(settings, report)
     data, user = home(settings.layout, "kafka")
     config = data / "server.properties"
     text = "".join(f"{name}={value}\n" for name, value in properties(settings).items())

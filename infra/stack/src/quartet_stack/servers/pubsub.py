@@ -27,10 +27,15 @@ USUAL_PLACES = (
 JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
+def fetch(settings: Settings, report: Report) -> tuple[Path, Path]:
+    """Java, and the emulator's jar."""
+    jar = find_jar()
+    return java("The Pub/Sub emulator", report), readable(jar.parent, report) / jar.name
+
+
 def prepare(settings: Settings, report: Report) -> Program:
     """The emulator; it loses its state when it ends, so its clients create topics and subscriptions again."""
-    virtual_machine = java("The Pub/Sub emulator", report)
-    jar = readable(find_jar().parent, report) / find_jar().name
+    virtual_machine, jar = fetch(settings, report)
     data, _ = home(settings.layout, "pubsub")
     port = settings.port("PUBSUB_PORT")
     return Program(

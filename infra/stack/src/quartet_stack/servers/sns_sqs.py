@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from quartet_stack.ownership.folders import home
 from quartet_stack.ownership.readable import python, readable
 from quartet_stack.processes.programs import SUBSTRATE, Program
@@ -14,9 +16,14 @@ LAUNCHER = PINS / "ministack" / "launcher.py"
 COMPONENT = Component("ministack", LOCK, pip_venv("MiniStack", LOCK))
 
 
+def fetch(settings: Settings, report: Report) -> Path:
+    """The interpreter that has the emulator."""
+    return python(COMPONENT.ensure(settings.layout, report), "import ministack.app", report)
+
+
 def prepare(settings: Settings, report: Report) -> Program:
     """The emulator; it saves its state only when it is stopped, not when it is killed."""
-    interpreter = python(COMPONENT.ensure(settings.layout, report), "import ministack.app", report)
+    interpreter = fetch(settings, report)
     data, _ = home(settings.layout, "ministack")
     port = settings.port("AWS_PORT")
     return Program(

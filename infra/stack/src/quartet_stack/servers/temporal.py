@@ -26,11 +26,16 @@ FLAGS = (
 )
 
 
-def prepare(settings: Settings, report: Report) -> Program:
-    """The server: the installed `temporal`, else the pinned one."""
+def fetch(settings: Settings, report: Report) -> Path:
+    """The server's program: the installed `temporal`, else the pinned one."""
     installed = shutil.which("temporal")
     binary = Path(installed) if installed else COMPONENT.ensure(settings.layout, report) / "bin" / "temporal"
-    binary = readable(binary, report)
+    return readable(binary, report)
+
+
+def prepare(settings: Settings, report: Report) -> Program:
+    """The server."""
+    binary = fetch(settings, report)
     data, _ = home(settings.layout, "temporal")
     port, ui_port = settings.port("TEMPORAL_PORT"), settings.port("TEMPORAL_UI_PORT")
     with_ui = settings["TEMPORAL_UI"] == "on"
