@@ -19,10 +19,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple, cast
 
 import uvloop
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.catalogue import CATALOGUE
 from checkout.messages import Address, Checkout, Line, Money, PlaceOrder
@@ -36,7 +37,7 @@ from quartet_stack.settings import SERVICES
 from sagakit import envelope
 from sagakit.engine.batch import apply_batch, claims
 from sagakit.modes.styles import Choreography
-from sagakit.ports import Changes, OutboxRow
+from sagakit.ports import Changes, Mode, OutboxRow, StoreUnavailable
 from sagakit.postgres.connection import engine_for
 from sagakit.postgres.rows import Rows
 from sagakit.postgres.store import SqlStore
@@ -56,12 +57,22 @@ SKUS: Final = [product.sku for product in CATALOGUE if product.stock > 1000]
 OK: Final = ProviderOutcome("ok")
 
 
+class Cost(NamedTuple):
+    """Microseconds for an order of what a service did: a command, or the deletion of published messages."""
+
+    service: str
+    what: str
+    python: float
+    postgres: float
+
+
 @dataclass(slots=True)
 class Door:
     """One service on its database. `python` and `postgres`: microseconds by the name of what was done."""
 
     service: Service
-    mode: Any
+    mode: Choreography
+    engine: AsyncEngine
     store: SqlStore
     backend: int
     python: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -74,7 +85,7 @@ class Door:
         engine = engine_for(url, 1, 0)
         async with engine.connect() as connection:
             backend: int = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
-        return cls(service, Choreography(service), SqlStore(engine, service.vocabulary, ROWS[name]), backend)
+        return cls(service, Choreography(service), engine, SqlStore(engine, service.vocabulary, ROWS[name]), backend)
 
     async def execute(self, items: Sequence[Item]) -> Sequence[OutboxRow]:
         """Execute a batch of commands, and delete the messages that it leads to as if they were published."""
@@ -92,7 +103,9 @@ class Door:
         async with self.store.transaction() as transaction:
             fresh, working = await transaction.claim_and_load(claims(items), commands, [])
             token = random.getrandbits(62)
-            _, changes = apply_batch(self.service, self.mode, items, fresh, working, {}, lambda call: OK, token)
+            _, changes = apply_batch(
+                self.service, cast(Mode, self.mode), items, fresh, working, {}, lambda call: OK, token
+            )
             await transaction.save(working, changes)
         return changes
 
@@ -128,40 +141,48 @@ async def carry(doors: dict[str, Door], rows: Sequence[OutboxRow]) -> None:
             await carry(doors, await door.execute(items))
 
 
-async def measure(batch: int, rounds: int) -> None:
-    """Measure, and print the figures."""
-    stack = api.stack_environment()
-    doors = {name: await Door.open(name, stack[f"{name.upper()}_DATABASE_URL"]) for name in SERVICES}
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
-    best: list[tuple[str, str, float, float]] = []
+async def measure(databases: Mapping[str, str], batch: int, rounds: int) -> list[Cost]:
+    """What the transactions of an order cost: those of the round with the least of PostgreSQL's time."""
+    doors = {name: await Door.open(name, url) for name, url in databases.items()}
+    best: list[Cost] = []
     for number in range(WARM + rounds):
         for door in doors.values():
             door.python.clear()
             door.postgres.clear()
         await carry(doors, await doors["order"].execute(orders(batch)))
-        figures = [
-            (name, what, door.python[what] / batch, used / batch)
+        costs = [
+            Cost(name, what, door.python[what] / batch, used / batch)
             for name, door in doors.items()
             for what, used in door.postgres.items()
         ]
-        if number >= WARM and (not best or sum(row[3] for row in figures) < sum(row[3] for row in best)):
-            best = figures
-    for name, what, python, postgres in [*best, ("all", "", sum(row[2] for row in best), sum(row[3] for row in best))]:
-        print(f"{name:10} {what:24} Python {python:6.1f} µs, PostgreSQL {postgres:6.1f} µs")
+        if number >= WARM and (not best or total(costs).postgres < total(best).postgres):
+            best = costs
+    for door in doors.values():
+        await door.engine.dispose()
+    return best
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    """All of it."""
+    return Cost("all", "", sum(cost.python for cost in costs), sum(cost.postgres for cost in costs))
 
 
 def main() -> int:
     """Measure the running stack; returns the exit status."""
     try:
+        stack = api.stack_environment()
+        databases = {name: stack[f"{name.upper()}_DATABASE_URL"] for name in SERVICES}
+        batch, rounds = int(os.environ.get("BATCH", "100")), int(os.environ.get("ROUNDS", "30"))
+        gc.set_threshold(20_000, 20, 50)  # as in the services
         uvloop.install()
-        asyncio.run(measure(int(os.environ.get("BATCH", "100")), int(os.environ.get("ROUNDS", "30"))))
-    except (StackError, OSError, KeyError) as error:
+        costs = asyncio.run(measure(databases, batch, rounds))
+    except (StackError, StoreUnavailable, OSError, KeyError) as error:
         print(
             f"nothing was measured: {error}; start a stack with: make up MODE=kafka PROVIDERS=instant", file=sys.stderr
         )
         return 2
+    for cost in (*costs, total(costs)):
+        print(f"{cost.service:10} {cost.what:24} Python {cost.python:6.1f} µs, PostgreSQL {cost.postgres:6.1f} µs")
     return 0
 
 

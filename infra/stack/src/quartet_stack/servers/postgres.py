@@ -24,7 +24,7 @@ LOCK = PINS / "postgres" / "requirements.lock"
 COMPONENT = Component("postgres", LOCK, pip_target("PostgreSQL", LOCK))
 
 # For four small servers on one machine; durability is not reduced. shared_buffers, max_wal_size and wal_compression are
-# PostgreSQL's own: less of the first two, and a compressed log, cost CPU once many orders are stored (docs/performance.md)
+# PostgreSQL's own: less, and a compressed log, cost CPU once many orders are stored (docs/performance.md)
 OPTIONS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
