@@ -11,7 +11,8 @@ if [ -n "${FOLLOWS:-}" ] && [ ! -s "$PGDATA/PG_VERSION" ]; then
     done
     chown postgres:postgres "$PGDATA"
     chmod 700 "$PGDATA"
-    PGPASSWORD="$REPLICATION_PASSWORD" gosu postgres pg_basebackup -D "$PGDATA/new" -R -X stream -c fast \
+    PGPASSWORD="$REPLICATION_PASSWORD" setpriv --reuid=postgres --regid=postgres --init-groups \
+        pg_basebackup -D "$PGDATA/new" -R -X stream -c fast \
         -d "host=$FOLLOWS user=replicator application_name=quartet_standby connect_timeout=5"
     # PG_VERSION is moved last: an interrupted copy does not count as a cluster, and is made again
     find "$PGDATA/new" -mindepth 1 -maxdepth 1 ! -name PG_VERSION -exec mv -t "$PGDATA" {} +

@@ -93,7 +93,7 @@ async def run(trial: Trial, view: View) -> Outcome:
     began, settings = time.time(), trial.settings
     load = {"rate": trial.rate, "duration": trial.duration, "mix": trial.mix, "replicas": settings.replicas}
     about = journal.About(
-        trial.mode, settings.seed, settings.command(trial.mode), {**load, "stack": dict(STACK)}, began
+        trial.mode, settings.seed, settings.command(trial.mode), {**load, "stack": dict(settings.environment)}, began
     )
     evidence: Evidence | None = None
     worst: list[Any] = []
@@ -128,7 +128,7 @@ async def opened(trial: Trial, faults: Mapping[str, Fault]) -> AsyncIterator[Sta
             await stack.change(mode=mode)
         yield stack
         return
-    required = {**STACK, "REPLICAS": str(settings.replicas)}
+    required = dict(settings.environment)
     required |= {"TOXICS": "on"} if any(fault.kind == "network" for fault in faults.values()) else {}
     required |= {"DB_STANDBY": "order"} if "promote" in faults else {}
     stack = StackUnderTest(mode, settings.home, {}, port_offset=settings.port_offset, settings=required)

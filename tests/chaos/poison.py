@@ -7,6 +7,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from itertools import cycle, islice
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from sagakit.topology import ORCHESTRATION, Subscription
 
 NESTED: Final = 1000
 OVERSIZED: Final = 200_000  # bytes, below what each broker accepts
+TOPICS_WITHIN: Final = 10.0  # seconds
+LOOK_EVERY: Final = 0.1  # seconds
 Send = Callable[[Mapping[str, str], str, Sequence[bytes], float], Awaitable[None]]
 
 
@@ -120,7 +123,12 @@ async def _pubsub(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]
 
 
 async def to_pubsub(stack: Mapping[str, str], messages: Sequence[tuple[str, bytes]], pause: float = 0.0) -> None:
-    """Send each body to the topic of its channel; `pause`: seconds after each."""
+    """Send each body to the topic of its channel; `pause`: seconds after each.
+
+    An emulator that was killed has forgotten its topics: the services create them again, which is waited for.
+    """
+    from google.api_core.exceptions import NotFound
+
     from sagakit.modes.pubsub.client import Client
     from sagakit.modes.pubsub.topology import Names, topic_of
     from sagakit.modes.pubsub.wire import new_message
@@ -131,7 +139,12 @@ async def to_pubsub(stack: Mapping[str, str], messages: Sequence[tuple[str, byte
     try:
         for channel, body in messages:
             message = new_message(data=body, attributes={} if body else {"empty": "yes"})
-            await client.publish(names.topic(topic_of(channel)), [message])
+            async with asyncio.timeout(TOPICS_WITHIN):
+                while True:
+                    with suppress(NotFound):
+                        await client.publish(names.topic(topic_of(channel)), [message])
+                        break
+                    await asyncio.sleep(LOOK_EVERY)
             await asyncio.sleep(pause)
     finally:
         await client.close()

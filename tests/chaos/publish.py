@@ -39,7 +39,10 @@ RULE_OF_THREE: Final = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run in one mode. `faults`: how often each fired and was felt; `not_true`: its checks that were not true."""
+    """One run in one mode, natively or in containers (`stack`: native or docker).
+
+    `faults`: how often each fired and was felt; `not_true`: its checks that were not true.
+    """
 
     start: str
     mode: str
@@ -49,6 +52,12 @@ class Run:
     faults: Mapping[str, Mapping[str, int]]
     not_true: Mapping[str, str]
     verdict: str
+    stack: str = "native"
+
+    @property
+    def where(self) -> str:
+        """The mode, and that it ran in containers."""
+        return self.mode if self.stack == "native" else f"{self.mode}, in containers"
 
 
 def run_of(journal: Mapping[str, Any]) -> Run | None:
@@ -65,6 +74,7 @@ def run_of(journal: Mapping[str, Any]) -> Run | None:
         faults=ours["counts"],
         not_true={one["name"]: one["verdict"] for one in ours["checks"] if one["verdict"] != "true"},
         verdict=ours["verdict"],
+        stack=ours["settings"]["stack"]["STACK"],
     )
 
 
@@ -75,18 +85,18 @@ def sections(runs: Sequence[Run], findings: Sequence[Finding]) -> dict[str, str]
 
 
 def by_mode(runs: Sequence[Run]) -> Table:
-    """A row for each mode: runs, orders, violations of invariants, and other checks that were not true."""
+    """A row for each mode, natively and in containers: runs, orders, violations, other checks that were not true."""
     head = ("mode", "runs", "seeds", "faults", "orders", "violations", "below, of all orders", "checks not true")
     rows = []
-    for mode in _modes(runs):
-        here = [run for run in runs if run.mode == mode]
+    for where in _wheres(runs):
+        here = [run for run in runs if run.where == where]
         orders = sum(run.orders for run in here)
         violations = sum(sum(run.violations.values()) for run in here)
         others = Counter(name for run in here for name in run.not_true)
         fired = sum(one["fired"] for run in here for one in run.faults.values())
         rows.append(
             (
-                f"`{mode}`",
+                "`{}`{}{}".format(*where.partition(",")),
                 str(len(here)),
                 _seeds(here),
                 str(fired),
@@ -158,6 +168,11 @@ def main(arguments: Sequence[str]) -> int:
 def _modes(runs: Sequence[Run]) -> list[str]:
     modes = {run.mode for run in runs}
     return [mode for mode in MODES if mode in modes]
+
+
+def _wheres(runs: Sequence[Run]) -> list[str]:
+    wheres = {(run.stack != "native", list(MODES).index(run.mode), run.where) for run in runs}
+    return [where for *_, where in sorted(wheres)]
 
 
 def _seeds(runs: Sequence[Run]) -> str:

@@ -23,6 +23,11 @@ STACK_DIR: Final = FOLDER.parents[1] / ".stack" / "chaos"
 REPORTS: Final = FOLDER.parents[1] / "reports"
 PORT_OFFSET: Final = 16000
 
+NATIVE: Final = "native"
+DOCKER: Final = "docker"
+READY_TIMEOUT: Final = "180"
+"""Seconds until a stack in containers must be ready."""
+
 RATE: Final = 5.0
 """Orders a second in a mode that is not in SLOW."""
 
@@ -37,7 +42,6 @@ machine carries (`2 cores full at` in docs/scaling.md). A test compares the two.
 DRAINABLE: Final = 0.3
 
 STACK: Final[Mapping[str, str]] = {
-    "STACK": "native",
     "PROVIDERS": "sandbox",
     "FAULT_INJECTION": "on",
     "TEMPORAL_UI": "off",
@@ -57,7 +61,8 @@ class Settings:
     `rate`: orders a second; None: what the mode can drain, see `rate_in`.
 
     `running`: the folder of a stack that runs already; None: the run brings up its own and deletes it afterwards.
-    `modes` is empty where such a stack is taken in the mode that it runs in. `home`: the folder of a stack of its own.
+    `modes` is empty where such a stack is taken in the mode that it runs in. `home`: the folder of a stack of its own,
+    which runs natively or in containers (`stack`: NATIVE or DOCKER).
     """
 
     faults: tuple[str, ...]
@@ -71,6 +76,7 @@ class Settings:
     experiment: Path | None = None
     plant: str | None = None
     running: Path | None = None
+    stack: str = NATIVE
     home: Path = STACK_DIR
     reports: Path = REPORTS
 
@@ -84,6 +90,12 @@ class Settings:
             return ""
         return f"{rate:g} orders/s is more than {mode} can drain between faults ({SLOW[mode]:g}, docs/reliability.md)"
 
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """The settings of a stack of the run's own."""
+        where = {"STACK": self.stack, **({"READY_TIMEOUT": READY_TIMEOUT} if self.stack == DOCKER else {})}
+        return {**STACK, **where, "REPLICAS": str(self.replicas)}
+
     def _faults(self) -> str:
         return ALL if set(self.faults) == set(MODULES) else ",".join(self.faults)
 
@@ -93,6 +105,7 @@ class Settings:
         more = f" MIX={self.mix}" if self.mix != ALL else ""
         more += f" REPLICAS={self.replicas}" if self.replicas > 1 else ""
         more += f" PLANT={self.plant}" if self.plant else ""
+        more += f" STACK={DOCKER}" if self.stack == DOCKER else ""
         load = f"DURATION={self.duration:g} RATE={self.rate_in(mode):g} SEED={self.seed}"
         return f"make chaos {what} MODES={mode} {load}{more}"
 
@@ -103,6 +116,8 @@ def read(environ: Mapping[str, str]) -> Settings:
     if "EXPERIMENT" in given and "FAULTS" in given:
         raise ValueError("EXPERIMENT and FAULTS exclude each other: an experiment names its faults itself")
     running = _running(given.get("STACK_DIR"))
+    if "PLANT" in given and given.get("STACK") == DOCKER:
+        raise ValueError("PLANT and STACK=docker exclude each other: the images would keep the planted bug")
     modes = given.get("MODES") or ("" if running else given.get("COORDINATION_MODE", DEFAULT))
     return Settings(
         faults=_faults(given.get("FAULTS", USUAL)),
@@ -116,6 +131,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         experiment=_experiment(given.get("EXPERIMENT")),
         plant=_plant(given.get("PLANT")),
         running=running,
+        stack=_stack(given.get("STACK", NATIVE)),
         reports=Path(given["REPORTS"]).resolve() if "REPORTS" in given else REPORTS,
     )
 
@@ -193,6 +209,13 @@ def _experiment(text: str | None) -> Path | None:
     if not path.is_file():
         raise ValueError(f"EXPERIMENT={text} is no file; ours are: {', '.join(experiments()) or 'none'}")
     return path
+
+
+def _stack(text: str) -> str:
+    """`auto` is native here: nothing has to be built before the run."""
+    if text not in ("auto", NATIVE, DOCKER):
+        raise ValueError(f"STACK={text} is unknown; valid are: {NATIVE}, {DOCKER}")
+    return DOCKER if text == DOCKER else NATIVE
 
 
 def _plant(text: str | None) -> str | None:

@@ -21,7 +21,7 @@ BROKERS: Final = {"kafka": "kafka", "temporal": "temporal", "sns_sqs": "ministac
 
 @dataclass
 class StackUnderTest(Stack):
-    """A native stack.
+    """A stack, natively or in containers.
 
     `settings` are those it was brought up with; whoever changes the whole stack holds `changing`. `accounted` are the
     ids of dead letters that faults caused on purpose: the audit of the run fails on any other.
@@ -50,6 +50,11 @@ class StackUnderTest(Stack):
     async def processes(self) -> dict[str, int]:
         """Names of the running processes (a replica is `order-1`) to their ids."""
         return await asyncio.to_thread(api.processes, self.folder)
+
+    @property
+    def in_containers(self) -> bool:
+        """Whether the processes run in containers: their network and files are not those of this process."""
+        return self.environment.get("STACK") == "docker"
 
     async def named(self, name: str) -> dict[str, int]:
         """The running processes of that name, or the replicas of the service of that name, with their ids."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +32,10 @@ WATCHED: Final = (*SERVICES, "provider")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One process at one time. `at`: seconds of `time.time()`; `memory`: resident, in bytes; the others are counts."""
+    """One process at one time. `at`: seconds of `time.time()`; `memory`: resident, in bytes; the others are counts.
+
+    `connections` are its open sockets: those of a process in a container can be counted too.
+    """
 
     at: float
     name: str
@@ -49,10 +55,9 @@ async def watch(stack: StackUnderTest, samples: list[Sample], every: float = EVE
 
 async def look(stack: StackUnderTest) -> list[Sample]:
     """Take a sample of each watched process; those that have just ended are left out."""
-    running: dict[str, int] = {}
-    for name in WATCHED:
-        running |= await stack.named(name)
-    return await asyncio.to_thread(_samples, running)
+    every = await stack.processes()
+    watched = {name: pid for name, pid in every.items() if re.sub(r"-\d+$", "", name) in WATCHED}
+    return await asyncio.to_thread(_samples, watched)
 
 
 async def calm(stack: StackUnderTest, before: Mapping[str, Sample], seconds: float = LETS_GO) -> list[Sample]:
@@ -97,11 +102,19 @@ def _samples(running: Mapping[str, int]) -> list[Sample]:
                         name,
                         pid,
                         process.memory_info().rss,
-                        len(process.net_connections("tcp")),
+                        _sockets(pid),
                         process.num_threads(),
                         process.num_fds(),
                     )
                 )
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+        except (psutil.NoSuchProcess, psutil.AccessDenied, FileNotFoundError):
             continue
     return samples
+
+
+def _sockets(pid: int) -> int:
+    count = 0
+    for descriptor in os.listdir(f"/proc/{pid}/fd"):
+        with suppress(FileNotFoundError):  # closed meanwhile
+            count += os.readlink(f"/proc/{pid}/fd/{descriptor}").startswith("socket:")
+    return count

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import asyncpg
 
+from quartet_stack import api
 from tests.chaos.model import Fault, Injection, NotAvailable
 from tests.chaos.stack import SERVICES, StackUnderTest
 
@@ -27,6 +28,49 @@ WITHIN: Final = 30.0
 MOUNTING: Final = 1 << 21  # CAP_SYS_ADMIN
 SAID: Final = "No space left on device"
 BALLAST: Final = "ballast"
+
+
+@dataclass(frozen=True, slots=True)
+class SmallDisk:
+    """A tmpfs at `place` for the owner of the folder `data`.
+
+    Both are paths of the server: if that is in a container, `process` is its id, in whose view of the files it is
+    mounted.
+    """
+
+    place: Path
+    data: Path
+    process: int | None = None
+
+    def seen(self, path: Path) -> Path:
+        """The server's path as this process sees it."""
+        return path if self.process is None else Path(f"/proc/{self.process}/root") / path.relative_to("/")
+
+    def mount(self, size: int) -> None:
+        """Mount it with room for `size` bytes. NotAvailable if that is refused."""
+        owner = self.seen(self.data).stat()
+        self.seen(self.place).mkdir(exist_ok=True)
+        options = f"size={size},uid={owner.st_uid},gid={owner.st_gid},mode=700"
+        done = self._run("mount", "-t", "tmpfs", "-o", options, "none", str(self.place))
+        if done.returncode:
+            self.seen(self.place).rmdir()
+            raise NotAvailable(f"a small file system cannot be mounted: {done.stderr.strip()}")
+
+    def unmount(self) -> None:
+        """Unmount it, if it is mounted: lazily, since processes of the server may have a deleted file open."""
+        if self.seen(self.place).is_mount():
+            self._run("umount", "--lazy", str(self.place)).check_returncode()
+            self.seen(self.place).rmdir()
+
+    def fill(self) -> None:
+        """Write until there is no room left."""
+        with suppress(OSError), self.seen(self.place / BALLAST).open("xb", buffering=0) as ballast:
+            while True:
+                ballast.write(CHUNK)
+
+    def _run(self, *command: str) -> subprocess.CompletedProcess[str]:
+        there = () if self.process is None else ("nsenter", "--mount", "--pid", f"--target={self.process}")
+        return subprocess.run([*there, *command], capture_output=True, text=True, check=False)
 
 
 @dataclass(slots=True)
@@ -50,18 +94,16 @@ class DiskFull:
         return alone
 
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
-        service = target.removesuffix("-db")
-        log, url = stack.folder / "run" / "logs" / f"{target}.log", _superuser(stack, service)
-        data = await _data_of(url)
-        place = data.parent / f"small-{target}"
+        log, url = api.log(target, stack.folder), _superuser(stack, target.removesuffix("-db"))
+        disk = await _disk(stack, target, url)
         try:
-            await _move(url, data, place)
+            await _move(url, disk)
             injection, before = Injection(self.name, target, time.time()), log.stat().st_size
-            await asyncio.to_thread(_fill, place)
+            await asyncio.to_thread(disk.fill)
             await asyncio.sleep(seconds)
             injection.ended = time.time()
         finally:
-            await asyncio.shield(_move_back(url, place))
+            await asyncio.shield(_move_back(url, disk))
         times = _text_since(log, before).count(SAID)
         injection.felt = times > 0
         injection.detail = f"the server said {times} times that there was no room"
@@ -81,31 +123,35 @@ def _superuser(stack: StackUnderTest, service: str) -> str:
     return f"postgresql://postgres:{password}@{place}"
 
 
-async def _data_of(url: str) -> Path:
-    """The data folder of the server; its user can enter the folder above."""
+async def _disk(stack: StackUnderTest, target: str, url: str) -> SmallDisk:
+    """The file system to be mounted beside the server's data folder, which the server's user can enter."""
     session = await asyncpg.connect(url, timeout=WITHIN)
     try:
-        return Path(await session.fetchval("SHOW data_directory"))
+        data = Path(await session.fetchval("SHOW data_directory"))
     finally:
         await session.close()
+    if not stack.in_containers:
+        return SmallDisk(data.parent / f"small-{target}", data)
+    pid = (await stack.processes())[target]  # beside its data folder a container's files are read-only
+    return SmallDisk(Path("/tmp") / f"small-{target}", data, pid)  # noqa: S108 - that of the container
 
 
-async def _move(url: str, data: Path, place: Path) -> None:
+async def _move(url: str, disk: SmallDisk) -> None:
     """Mount a small file system, and move the tables to it. NotAvailable if mounting is refused."""
     session = await asyncpg.connect(url, timeout=WITHIN)
     try:
         size = await session.fetchval("SELECT sum(pg_table_size(one::regclass)) FROM unnest($1::text[]) one", TABLES)
-        await asyncio.to_thread(_mount, place, data, int(size) + ROOM)
-        await session.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
+        await asyncio.to_thread(disk.mount, int(size) + ROOM)
+        await session.execute(f"CREATE TABLESPACE small LOCATION '{disk.place}'")
         await _to(session, "small")
     finally:
         await session.close()
 
 
-async def _move_back(url: str, place: Path) -> None:
+async def _move_back(url: str, disk: SmallDisk) -> None:
     """Free the space, move the tables back to their disk, and unmount the file system."""
     with suppress(FileNotFoundError):
-        (place / BALLAST).unlink()
+        disk.seen(disk.place / BALLAST).unlink()
     session = await asyncpg.connect(url, timeout=WITHIN)
     try:
         await _to(session, "pg_default")
@@ -113,7 +159,7 @@ async def _move_back(url: str, place: Path) -> None:
         await session.execute("DROP TABLESPACE IF EXISTS small")
     finally:
         await session.close()
-    await asyncio.to_thread(_unmount, place)
+    await asyncio.to_thread(disk.unmount)
 
 
 async def _to(session: Any, tablespace: str) -> None:
@@ -124,32 +170,6 @@ async def _to(session: Any, tablespace: str) -> None:
                 with suppress(asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
                     await session.execute(f"ALTER TABLE {table} SET TABLESPACE {tablespace}")
                     break
-
-
-def _mount(place: Path, data: Path, size: int) -> None:
-    """Mount a tmpfs for the owner of `data` only. NotAvailable if mounting is refused."""
-    owner = data.stat()
-    place.mkdir(exist_ok=True)
-    options = f"size={size},uid={owner.st_uid},gid={owner.st_gid},mode=700"
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "none", str(place)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        place.rmdir()
-        raise NotAvailable(f"a small file system cannot be mounted: {done.stderr.strip()}")
-
-
-def _unmount(place: Path) -> None:
-    if place.is_mount():
-        # lazily: processes of the server may still have a deleted file open
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-        place.rmdir()
-
-
-def _fill(place: Path) -> None:
-    with suppress(OSError), (place / BALLAST).open("xb", buffering=0) as ballast:
-        while True:
-            ballast.write(CHUNK)
 
 
 def _text_since(log: Path, position: int) -> str:

@@ -16,7 +16,7 @@ from tests.chaos.toxiproxy import DOWNSTREAM, UPSTREAM, Toxic, Toxiproxy
 
 LOOK_EVERY: Final = 0.25
 ARROW: Final = "->"
-HERE: Final = "127.0.0.1"
+PROXY: Final = "toxiproxy"
 Toxics = tuple[Toxic, ...]
 
 
@@ -37,7 +37,7 @@ class NetworkFault:
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
         proxy, toxics = _proxies(stack)[target], self.toxics(dice)
         async with Toxiproxy(stack.environment["TOXIPROXY_URL"]) as toxiproxy:
-            traffic = await _traffic(toxiproxy, proxy)
+            traffic = await _traffic(stack, toxiproxy, proxy)
             injection = Injection(self.name, target, time.time())
             try:
                 await _break(toxiproxy, proxy, toxics)
@@ -67,12 +67,12 @@ def _proxies(stack: StackUnderTest) -> Mapping[str, str]:
     return routes
 
 
-async def _traffic(toxiproxy: Toxiproxy, proxy: str) -> Traffic | None:
-    """The traffic of a proxy; None in a container, or if the kernel does not report it."""
-    address, port = await toxiproxy.listens(proxy)
+async def _traffic(stack: StackUnderTest, toxiproxy: Toxiproxy, proxy: str) -> Traffic | None:
+    """The traffic of a proxy; None if the kernel does not report it."""
+    _, port = await toxiproxy.listens(proxy)
     try:
-        return Traffic(port) if address == HERE else None
-    except OSError:
+        return Traffic(port, (await stack.processes())[PROXY] if stack.in_containers else None)
+    except (KeyError, OSError):
         return None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from quartet_stack import api
+from quartet_stack.docker.standby import ContainerLayout
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.servers import standby
@@ -31,7 +32,7 @@ class Promote:
     def targets(self, stack: StackUnderTest) -> Sequence[str]:
         named = stack.environment.get("DB_STANDBY", "off")
         if named == "off":
-            raise NotAvailable("no database of this stack has a standby; it needs DB_STANDBY=all, and STACK=native")
+            raise NotAvailable("no database of this stack has a standby; it needs DB_STANDBY=all")
         return tuple(f"{service}-db" for service in named.split(","))
 
     async def inject(self, stack: StackUnderTest, target: str, seconds: float, dice: random.Random) -> Injection:
@@ -65,7 +66,8 @@ async def _to_its_end(stack: StackUnderTest, service: str) -> None:
 
 
 def _primary(stack: StackUnderTest, service: str) -> str:
-    return f"{service}-{standby.mark(Layout(stack.folder), service).primary}"
+    place = ContainerLayout(stack.folder) if stack.in_containers else Layout(stack.folder)
+    return f"{service}-{standby.mark(place, service).primary}"
 
 
 FAULTS: Final[Mapping[str, Fault]] = {Promote().name: Promote()}

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import random
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from tests.chaos.connections import Passed, Traffic, connections
 from tests.chaos.faults import network
+from tests.chaos.faults.disk import _may_mount
 from tests.chaos.faults.network import FAULTS
 from tests.chaos.model import NotAvailable
 from tests.chaos.stack import StackUnderTest
@@ -131,7 +133,7 @@ async def test_a_fault_is_felt_by_the_connections_that_break(fake: FakeToxiproxy
 async def test_if_the_kernel_reports_no_connections_it_is_unknown_whether_it_was_felt(
     fake: FakeToxiproxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(port: int) -> dict[int, Passed]:
+    def refuse(port: int, process: int | None) -> dict[int, Passed]:
         raise OSError("not here")
 
     monkeypatch.setattr("tests.chaos.connections.connections", refuse)
@@ -159,5 +161,17 @@ def test_what_went_over_a_connection_is_counted_in_both_directions(listener: soc
         traffic.look()
         assert (traffic.received, traffic.answered, traffic.broken) == (1001, 300, 0)
         assert set(connections(port)) == {client.getsockname()[1]}
+        if _may_mount():  # the same privilege joins the network of a process
+            assert set(connections(port, os.getpid())) == {client.getsockname()[1]}
+        else:
+            with pytest.raises(PermissionError, match="cannot be joined"):
+                connections(port, os.getpid())
     traffic.look()
     assert traffic.broken == 1
+
+
+def test_the_connections_of_a_listener_for_both_families_are_seen() -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client, listener.accept()[0]:
+            assert set(connections(port)) == {client.getsockname()[1]}

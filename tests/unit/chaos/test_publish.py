@@ -35,7 +35,11 @@ def run(mode: str = "kafka-choreography", orders: int = 300, **more: Any) -> Run
 def journal(audit: Any = None) -> dict[str, Any]:
     checks = [{"name": "audit", "verdict": "true", "detail": ""}, {"name": "felt", "verdict": "unknown", "detail": ""}]
     ours = {"mode": "kafka-choreography", "seed": 7, "audit": audit, "counts": {"kill": {"fired": 2, "felt": 1}}}
-    return {"start": "2026-11-26T04:00:00", "quartet": {**ours, "checks": checks, "verdict": "unknown"}}
+    settings = {"stack": {"STACK": "docker"}}
+    return {
+        "start": "2026-11-26T04:00:00",
+        "quartet": {**ours, "checks": checks, "verdict": "unknown", "settings": settings},
+    }
 
 
 def test_the_page_is_what_the_command_makes_of_the_data() -> None:
@@ -68,6 +72,14 @@ def test_a_run_without_an_audit_is_none() -> None:
     run = run_of(journal({"orders": 10, "violations": {}}))
     assert run is not None
     assert run.not_true == {"felt": "unknown"}
+    assert run.where == "kafka-choreography, in containers"
+
+
+def test_runs_in_containers_have_a_row_of_their_own_below_the_others() -> None:
+    table = by_mode([run(stack="docker"), run(orders=600), run("pubsub-choreography")])
+    names = [row[0] for row in table.rows]
+    assert names == ["`kafka-choreography`", "`pubsub-choreography`", "`kafka-choreography`, in containers"]
+    assert [row[4] for row in table.rows] == ["600", "300", "300"]
 
 
 def test_runs_are_added_once_and_a_broken_one_is_named(

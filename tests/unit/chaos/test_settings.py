@@ -50,6 +50,7 @@ def test_modes_are_names_or_aliases_and_default_to_the_coordination_mode() -> No
         ("EXPERIMENT", "nowhere.yaml", "ours are: "),
         ("PLANT", "nonsense", "valid are: "),
         ("STACK_DIR", "nowhere", "make up"),
+        ("STACK", "moon", "valid are: native, docker"),
     ],
 )
 def test_a_bad_value_ends_with_one_line_that_names_it_and_what_is_valid(name: str, value: str, valid: str) -> None:
@@ -82,6 +83,17 @@ def test_the_command_repeats_a_run_of_one_mode() -> None:
     assert command == "make chaos FAULTS=kill,pause MODES=kafka-choreography DURATION=40 RATE=2.5 SEED=7 REPLICAS=2"
     again = dict(word.split("=", 1) for word in command.split()[2:])
     assert read(again) == read({**given, "MODES": "kafka"})
+
+
+def test_a_stack_of_its_own_is_native_unless_containers_are_asked_for() -> None:
+    assert read({}).environment["STACK"] == read({"STACK": "auto"}).environment["STACK"] == "native"
+    inside = read({"STACK": "docker", "REPLICAS": "2"})
+    assert inside.environment["STACK"] == "docker"
+    assert inside.environment["REPLICAS"] == "2"
+    assert float(inside.environment["READY_TIMEOUT"]) > 90
+    assert inside.command("kafka-choreography").endswith(" STACK=docker")
+    with pytest.raises(ValueError, match="PLANT and STACK=docker exclude each other"):
+        read({"STACK": "docker", "PLANT": "no-inbox"})
 
 
 def test_the_command_that_repeats_a_run_with_all_faults_is_short() -> None:

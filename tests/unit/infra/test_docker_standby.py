@@ -155,8 +155,8 @@ def test_only_an_empty_volume_is_filled_with_a_copy(tmp_path: Path, follows: str
     tools.mkdir()
     data.mkdir()
     copy = f'mkdir -p "{data}/new" && touch "{data}/new/PG_VERSION" "{data}/new/standby.signal"'
-    for name in ("psql", "gosu", "docker-entrypoint.sh", "chown"):
-        does = copy if name == "gosu" else ":"
+    for name in ("psql", "setpriv", "docker-entrypoint.sh", "chown"):
+        does = copy if name == "setpriv" else ":"
         (tools / name).write_text(f'#!/bin/sh\necho {name} "$@" >>"{tmp_path}/seen"\n{does}\n')
         (tools / name).chmod(0o755)
     if held:
@@ -174,6 +174,6 @@ def test_only_an_empty_volume_is_filled_with_a_copy(tmp_path: Path, follows: str
     )
     *before, last = (tmp_path / "seen").read_text().splitlines()
     assert last.startswith("docker-entrypoint.sh postgres -cjit=off -chba_file=/quartet/pg_hba.conf")
-    assert [line.split()[0] for line in before] == (["psql", "chown", "gosu"] if copied else [])
+    assert [line.split()[0] for line in before] == (["psql", "chown", "setpriv"] if copied else [])
     names = {"PG_VERSION"} if held else {"PG_VERSION", "standby.signal"} if copied else set()
     assert {path.name for path in data.iterdir()} == names

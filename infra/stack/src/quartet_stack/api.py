@@ -1,5 +1,7 @@
 """The stack as functions, for tests and experiments that start it, break it, and repair it.
 
+It runs natively, or in containers with `STACK=docker`; then the process ids are those of the engine's machine.
+
 from quartet_stack import api
 api.up("kafka", stack_dir=".stack/test", port_offset=10000)
 api.kill("order", signal.SIGKILL, stack_dir=".stack/test")
@@ -13,6 +15,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from quartet_stack import stack
+from quartet_stack.docker import containers
+from quartet_stack.docker import standby as docker_standby
+from quartet_stack.docker.compose import runs_in_containers
+from quartet_stack.docker.programs import Engine
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout, layout
 from quartet_stack.processes import rolling
@@ -24,6 +30,7 @@ __all__ = [
     "StackError",
     "down",
     "kill",
+    "log",
     "processes",
     "promote",
     "restart",
@@ -43,9 +50,10 @@ def up(
     port_offset: int | None = None,
     env: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Start a native stack, or change it to these settings, and wait until it is ready; `StackError` if it fails.
+    """Start a stack, or change it to these settings, and wait until it is ready; `StackError` if it fails.
 
-    Settings that are not arguments come from `env`, then from the environment, then from the defaults.
+    Settings that are not arguments come from `env`, then from the environment, then from the defaults. It is native
+    unless `STACK` is `docker`.
 
     Returns:
         The environment of the stack, see `stack_environment`.
@@ -53,13 +61,21 @@ def up(
     environ = {**os.environ, **(env or {})}
     given = {"COORDINATION_MODE": mode, "STACK_DIR": stack_dir, "PORT_OFFSET": port_offset}
     environ |= {name: str(value) for name, value in given.items() if value is not None}
-    stack.up(resolve(environ), lambda what, how_far: None)
+    settings = resolve(environ)
+    if settings["STACK"] != "docker":
+        stack.up(settings, _silently)
+    else:
+        if not runs_in_containers(settings.layout):
+            containers.images(settings, _silently)
+        containers.up(settings, _silently)
     return stack_environment(environ.get("STACK_DIR"))
 
 
 def down(stack_dir: StackDir = None, delete_data: bool = False) -> None:
     """Stop the stack; with `delete_data`, delete its data too."""
-    (stack.clean if delete_data else stack.down)(_place(stack_dir))
+    place = _place(stack_dir)
+    containers.down(place, volumes=delete_data)
+    (stack.clean if delete_data else stack.down)(place)
 
 
 def processes(stack_dir: StackDir = None) -> dict[str, int]:
@@ -68,13 +84,13 @@ def processes(stack_dir: StackDir = None) -> dict[str, int]:
     Names are those of programs, such as `order`, `order-db`, `order-standby`, `provider`, `kafka`, `temporal`,
     `ministack` and `pubsub`; replicas are `order-1`, `order-2`.
     """
-    return {process.name: process.pid for process in Supervisor(_place(stack_dir)).processes() if process.pid}
+    return {process.name: process.pid for process in _programs(stack_dir).processes() if process.pid}
 
 
 def kill(name: str, signal: int = signals.SIGKILL, stack_dir: StackDir = None) -> int:
     """Send a signal to one process, or to all replicas of a program; returns how many processes got it.
 
-    supervisord starts each process again that ends because of it.
+    supervisord, or Docker, starts each process again that ends because of it.
 
     Raises:
         KeyError: No process with that name runs.
@@ -89,22 +105,24 @@ def kill(name: str, signal: int = signals.SIGKILL, stack_dir: StackDir = None) -
 
 def stop(name: str, stack_dir: StackDir = None) -> None:
     """Stop a program gracefully; it stays stopped until `start`."""
-    Supervisor(_place(stack_dir)).stop(name)
+    _programs(stack_dir).stop(name)
 
 
 def start(name: str, stack_dir: StackDir = None) -> None:
     """Start a stopped program; returns before it is ready."""
-    Supervisor(_place(stack_dir)).start(name)
+    _programs(stack_dir).start(name)
 
 
 def restart(name: str, stack_dir: StackDir = None) -> None:
     """Stop a program gracefully and start it again; returns before it is ready."""
-    Supervisor(_place(stack_dir)).restart(name)
+    _programs(stack_dir).restart(name)
 
 
 def roll(*services: str, stack_dir: StackDir = None) -> None:
     """Restart the replicas of these services one at a time per service, each once the previous one is ready."""
-    rolling.restart(_place(stack_dir), services)
+    place = _place(stack_dir)
+    restart_each = containers.restart if runs_in_containers(place) else rolling.restart
+    restart_each(place, services, lambda line: None)
 
 
 def promote(service: str, stack_dir: StackDir = None) -> None:
@@ -112,12 +130,30 @@ def promote(service: str, stack_dir: StackDir = None) -> None:
 
     `StackError`, before anything is changed, unless there is a standby that has every answered commit.
     """
-    promotion.promote(_place(stack_dir), service)
+    place = _place(stack_dir)
+    if runs_in_containers(place):
+        docker_standby.promote(docker_standby.ContainerLayout(place.root), service, lambda line: None)
+    else:
+        promotion.promote(place, service)
+
+
+def log(name: str, stack_dir: StackDir = None) -> Path:
+    """The file to which a program's output goes; in containers only root can read it."""
+    place = _place(stack_dir)
+    return Engine(place).log(name) if runs_in_containers(place) else place.logs / f"{name}.log"
 
 
 def _named(name: str, stack_dir: StackDir) -> list[Process]:
-    processes = Supervisor(_place(stack_dir)).processes()
-    return [process for process in processes if name in (process.name, process.program)]
+    return [process for process in _programs(stack_dir).processes() if name in (process.name, process.program)]
+
+
+def _programs(stack_dir: StackDir) -> Supervisor | Engine:
+    place = _place(stack_dir)
+    return Engine(place) if runs_in_containers(place) else Supervisor(place)
+
+
+def _silently(what: str, how_far: str) -> None:
+    pass
 
 
 def _place(stack_dir: StackDir) -> Layout:

@@ -12,6 +12,7 @@ from quartet_stack.docker.choice import answer, why_not
 from quartet_stack.docker.compose import Compose, runs_in_containers
 from quartet_stack.docker.environment import BROKERS, link_env_file, prepare, record, stack_secrets
 from quartet_stack.docker.images import refuse_other_digest
+from quartet_stack.docker.programs import docker
 from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import Layout, locked
 from quartet_stack.processes import health
@@ -146,20 +147,13 @@ def restart(place: Layout, services: Sequence[str], report: Callable[[str], None
 
 
 def _restart(name: str, seconds: float) -> None:
-    _docker("restart", "--timeout", str(STOP_SECONDS), name)
+    docker("restart", "--timeout", str(STOP_SECONDS), name)
 
     def health() -> str:
-        return _docker("inspect", "--format", "{{.State.Health.Status}}", name)
+        return docker("inspect", "--format", "{{.State.Health.Status}}", name)
 
     if not until(lambda: health() == "healthy", seconds, INTERVAL):
         raise StackError(f"{name} is {health()} {seconds:.0f} s after its restart; for its log: make logs")
-
-
-def _docker(*arguments: str) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise StackError(f"docker {arguments[0]} failed: {done.stderr.strip()[-300:]}")
-    return done.stdout.strip()
 
 
 def print_status(place: Layout) -> None:
