@@ -1,7 +1,8 @@
 """One message of every public type, with a distinct value in every field."""
 
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from checkout import messages as m
 from checkout.sealing import seal_checkout

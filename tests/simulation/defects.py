@@ -56,7 +56,7 @@ def partial_reservation(design: Design) -> Design:
 
     def mutated(command: m.ReserveStock, stock: inventory.StockState) -> Event:
         there = tuple(line for line in command.checkout.lines if stock.items[line.sku].available >= line.quantity)
-        return decide(replace(command, checkout=replace(command.checkout, lines=there[:1])), stock)
+        return decide(structs.replace(command, checkout=structs.replace(command.checkout, lines=there[:1])), stock)
 
     return design.with_handler("inventory", m.ReserveStock, mutated)
 
@@ -82,7 +82,7 @@ def stock_kept(design: Design) -> Design:
 
 def shared_key(design: Design) -> Design:
     def decide(command: m.PlaceOrder, state: order.Order) -> Event:
-        return order_handlers.place_order(replace(command, idempotency_key="key"), state)
+        return order_handlers.place_order(structs.replace(command, idempotency_key="key"), state)
 
     return design.with_handler("order", m.PlaceOrder, decide)
 

@@ -1,9 +1,9 @@
 """Sealing of a checkout: the payment token for the payment service, the address for the shipping service."""
 
-from dataclasses import replace
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from checkout.messages import Address, Checkout
 from sagakit.sealing import MARK, Sealer

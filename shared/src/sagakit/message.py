@@ -15,10 +15,8 @@ UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 """What msgspec raises for bytes that it cannot read: brackets nested a thousand deep are a RecursionError."""
 
 
-class Message:
-    """A frozen dataclass about one subject."""
-
-    __slots__ = ()
+class Message(msgspec.Struct, frozen=True):
+    """A message about one subject. Its JSON is its fields in their order."""
 
     @property
     def subject(self) -> str:
@@ -26,16 +24,12 @@ class Message:
         raise NotImplementedError
 
 
-class Command(Message):
+class Command(Message, frozen=True):
     """Asks one service to do one thing. Named in the imperative."""
 
-    __slots__ = ()
 
-
-class Event(Message):
+class Event(Message, frozen=True):
     """Says that something happened. Named in the past tense, recorded by exactly one service."""
-
-    __slots__ = ()
 
 
 def message_id(message: Message) -> str:

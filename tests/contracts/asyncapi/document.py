@@ -95,7 +95,7 @@ def promises(whole: Mapping[str, Any]) -> Iterator[str]:
 
 def _kind(schema: Mapping[str, Any]) -> str:
     if "anyOf" in schema:
-        return " or ".join(map(_kind, schema["anyOf"]))
+        return " or ".join(sorted(map(_kind, schema["anyOf"])))
     if "$ref" in schema:
         return str(schema["$ref"]).rpartition("/")[2]
     if "const" in schema:

@@ -3,10 +3,10 @@
 import json
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from checkout.messages import AuthorizePayment, BookShipment, CapturePayment, PaymentDeclined, VoidPayment
 from checkout.provider_rules import decide

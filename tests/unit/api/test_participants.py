@@ -1,9 +1,9 @@
 """Stock, payments and shipments over HTTP."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from checkout.messages import (
     AuthorizePayment,

@@ -1,7 +1,9 @@
 """Single defects put into a consistent snapshot, each with the invariant that must catch it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+
+from msgspec import structs
 
 from checkout.messages import Address, Money, StockCommitted
 from checkout_audit.rows import DeadLetterRow, InboxRow, JournalRow, OutboxRow
@@ -48,19 +50,19 @@ ELSEWHERE = Address("Somebody", "2 Other St", "Riga", "LV-1010", "LV")
 def _moved(clean: Snapshot) -> Snapshot:
     sent = next(row for row in clean.shipments if row.order_id == "completed")
     assert sent.checkout
-    return shipment("completed", checkout=replace(sent.checkout, address=ELSEWHERE))(clean)
+    return shipment("completed", checkout=structs.replace(sent.checkout, address=ELSEWHERE))(clean)
 
 
 def _resealed(clean: Snapshot) -> Snapshot:
     sent = next(row for row in clean.shipments if row.order_id == "completed")
     assert sent.checkout
-    return shipment("completed", checkout=replace(sent.checkout, payment_token="sealed:again"))(clean)
+    return shipment("completed", checkout=structs.replace(sent.checkout, payment_token="sealed:again"))(clean)
 
 
 def _miscalculated(clean: Snapshot) -> Snapshot:
     row = next(row for row in clean.orders if row.order_id == "completed")
     assert row.state.checkout
-    return order("completed", checkout=replace(row.state.checkout, total=Money(1, EUR)))(clean)
+    return order("completed", checkout=structs.replace(row.state.checkout, total=Money(1, EUR)))(clean)
 
 
 def outgoing(identity: str, is_call: bool) -> OutboxRow:

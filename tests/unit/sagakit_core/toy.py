@@ -15,8 +15,7 @@ from sagakit.service import Handler, ProviderPort, SagaProgress, Service
 from sagakit.work import Execute, Item
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Message, frozen=True):
     thing: str
 
     @property
@@ -24,38 +23,31 @@ class About:
         return self.thing
 
 
-@dataclass(frozen=True, slots=True)
-class Count(About, Command):
+class Count(About, Command, frozen=True):
     by: int
 
 
-@dataclass(frozen=True, slots=True)
-class Buy(About, Command):
+class Buy(About, Command, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class RecordBuy(About, Command):
+class RecordBuy(About, Command, frozen=True):
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class Counted(About, Event):
+class Counted(About, Event, frozen=True):
     by: int
 
 
-@dataclass(frozen=True, slots=True)
-class BuyRequested(About, Event):
+class BuyRequested(About, Event, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class Bought(About, Event):
+class Bought(About, Event, frozen=True):
     pass
 
 
-@dataclass(frozen=True, slots=True)
-class NotBought(About, Event):
+class NotBought(About, Event, frozen=True):
     pass
 
 

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +10,7 @@ import httpx
 import msgspec
 import pytest
 from cryptography.fernet import Fernet
+from msgspec.structs import replace
 from starlette.types import ASGIApp
 
 from checkout.messages import PUBLIC, AuthorizePayment, BookShipment, OrderPlaced, ReserveStock

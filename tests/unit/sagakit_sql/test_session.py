@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -100,3 +101,15 @@ async def test_an_error_at_the_driver_is_one_of_the_ports_and_its_connection_is_
                     await claim_and(service, sql, {"value": "no number"} if ":value" in sql else {})
             await other.rollback()
         assert await service.count("inbox") == 1
+
+
+async def test_arrays_are_lists_and_tuples_of_anything_that_their_type_holds(database: Database) -> None:
+    assert hasattr(asyncpg.protocol.protocol, "IterableABC")  # else the assignment in `connection` has no effect
+    values = {"texts": ["a", "", None, "\u00e9"], "bytes": (b"", b"\x00"), "grid": [[1, 2], [3, None]]}
+    sql = "SELECT CAST(:texts AS text[]), CAST(:bytes AS bytea[]), CAST(:grid AS bigint[])"
+    async with (
+        service_process("order", database("order"), started=False) as service,
+        session(service.database, transaction=False) as opened,
+    ):
+        (row,) = await opened.fetch(sql, values)
+    assert tuple(row) == (values["texts"], list(values["bytes"]), values["grid"])

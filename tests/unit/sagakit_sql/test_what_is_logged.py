@@ -5,12 +5,12 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from checkout.messages import Address, AuthorizePayment, Checkout, PlaceOrder
 from checkout.provider_rules import decide

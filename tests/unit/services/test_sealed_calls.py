@@ -1,9 +1,9 @@
 """Sealed for one participant: stored calls hold no clear token and no address, and the provider gets what it needs."""
 
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from checkout import messages as m
 from checkout.sealing import seal_checkout

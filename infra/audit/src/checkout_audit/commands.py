@@ -7,7 +7,7 @@ from checkout import messages as m
 from inventory_service.domain import Restock, StockReceived
 from order_service.domain import DisownOrder, PaymentSettled, ShipmentSettled, StockSettled
 from payment_service import domain as payment
-from sagakit.message import Message
+from sagakit.message import Command, Message
 from shipping_service import domain as shipping
 
 Effect = tuple[str, str]
@@ -119,36 +119,33 @@ ENDED_CALL: Final[Mapping[str, str]] = {
 }
 """An operator's command -> the operation that it ends; the call is retried on, and undone if it succeeds."""
 
-SPONTANEOUS: Final = frozenset(
-    (*ENDED_CALL, *(kind.__name__ for kind in (m.PlaceOrder, m.CancelOrder, DisownOrder, Restock)))
-)
+
+def _names(*kinds: type[Command]) -> frozenset[str]:
+    return frozenset(kind.__name__ for kind in kinds)
+
+
+SPONTANEOUS: Final = frozenset(ENDED_CALL) | _names(m.PlaceOrder, m.CancelOrder, DisownOrder, Restock)
 """Commands without a causing message: a person or the deadline gives them."""
 
-CONTESTED: Final = frozenset(kind.__name__ for kind in (m.ConfirmOrder, m.CancelOrder))
+CONTESTED: Final = _names(m.ConfirmOrder, m.CancelOrder)
 """Commands that have no effect of their own if the order is decided already."""
 
 COMMANDS: Final[Mapping[str, frozenset[str]]] = {
-    "order": frozenset(kind.__name__ for kind in (*m.COMMANDS_OF["order"], DisownOrder)),
-    "inventory": frozenset(kind.__name__ for kind in (*m.COMMANDS_OF["inventory"], Restock)),
-    "payment": frozenset(
-        kind.__name__
-        for kind in (
-            *m.COMMANDS_OF["payment"],
-            payment.RecordAuthorization,
-            payment.EndAuthorization,
-            payment.RecordCapture,
-            payment.RecordVoid,
-        )
+    "order": _names(*m.COMMANDS_OF["order"], DisownOrder),
+    "inventory": _names(*m.COMMANDS_OF["inventory"], Restock),
+    "payment": _names(
+        *m.COMMANDS_OF["payment"],
+        payment.RecordAuthorization,
+        payment.EndAuthorization,
+        payment.RecordCapture,
+        payment.RecordVoid,
     ),
-    "shipping": frozenset(
-        kind.__name__
-        for kind in (
-            *m.COMMANDS_OF["shipping"],
-            shipping.RecordBooking,
-            shipping.EndBooking,
-            shipping.RecordDispatch,
-            shipping.RecordCancellation,
-        )
+    "shipping": _names(
+        *m.COMMANDS_OF["shipping"],
+        shipping.RecordBooking,
+        shipping.EndBooking,
+        shipping.RecordDispatch,
+        shipping.RecordCancellation,
     ),
 }
 """Service -> the commands that it handles, internal ones included."""

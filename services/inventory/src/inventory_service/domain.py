@@ -1,7 +1,6 @@
 """Stock and reservations. All lines of an order are reserved together or not at all. Pure."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -18,8 +17,7 @@ COMMITTED: Final = "COMMITTED"
 RELEASED: Final = "RELEASED"
 
 
-@dataclass(frozen=True, slots=True)
-class Restock(Command):
+class Restock(Command, frozen=True):
     """Private: add goods that have arrived. `restock_id` is derived from the caller's idempotency key."""
 
     restock_id: str
@@ -32,8 +30,7 @@ class Restock(Command):
         return self.restock_id
 
 
-@dataclass(frozen=True, slots=True)
-class StockReceived(Event):
+class StockReceived(Event, frozen=True):
     """Private: `quantity` more of `sku` are available."""
 
     restock_id: str

@@ -16,7 +16,7 @@ from sagakit.postgres.entities import EntityRows, EntitySet
 from sagakit.postgres.retention import FinalRows
 from sagakit.postgres.rows import Cte, claim_and_lock, held_by_others, locked
 from sagakit.postgres.session import Session
-from sagakit.postgres.tables import Id, Text, machinery, unpruned
+from sagakit.postgres.tables import ROOM, Id, Text, machinery, unpruned
 
 METADATA: Final = MetaData()
 RESERVATIONS: Final = Table(
@@ -29,6 +29,7 @@ RESERVATIONS: Final = Table(
     Column("lines", Text),
     Column("pruned", Boolean, nullable=False, server_default="false"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    postgresql_with=ROOM,
 )
 STOCK: Final = Table(
     "stock_items",

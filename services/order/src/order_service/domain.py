@@ -1,6 +1,5 @@
 """The order: PENDING until the pivot, then CONFIRMED or CANCELLED, then settled. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -31,23 +30,19 @@ CUSTOMER_REQUESTED: Final = "CUSTOMER_REQUESTED"
 UNKNOWN_ORDER: Final = "UNKNOWN_ORDER"  # never placed here: no interface shows it, and the other services undo it
 
 
-@dataclass(frozen=True, slots=True)
-class DisownOrder(AboutOrder, Command):
+class DisownOrder(AboutOrder, Command, frozen=True):
     """Private: have the other services undo what they did for an order that was never placed here."""
 
 
-@dataclass(frozen=True, slots=True)
-class StockSettled(AboutOrder, Event):
+class StockSettled(AboutOrder, Event, frozen=True):
     """Private: inventory has settled, and it was not the last of the three."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentSettled(AboutOrder, Event):
+class PaymentSettled(AboutOrder, Event, frozen=True):
     """Private: payment has settled, and it was not the last of the three."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentSettled(AboutOrder, Event):
+class ShipmentSettled(AboutOrder, Event, frozen=True):
     """Private: shipping has settled, and it was not the last of the three."""
 
 

@@ -27,7 +27,7 @@ from order_service.handlers import COMMANDS
 from order_service.retention import RETENTION
 from sagakit.postgres.entities import EntityRows
 from sagakit.postgres.retention import FinalRows
-from sagakit.postgres.tables import Id, Text, machinery, unpruned
+from sagakit.postgres.tables import ROOM, Id, Text, machinery, unpruned
 
 METADATA: Final = MetaData()
 ORDERS: Final = Table(
@@ -50,6 +50,7 @@ ORDERS: Final = Table(
     Column("nudge_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("nudges", Integer, nullable=False, server_default="0"),
     UniqueConstraint("customer", "idempotency_key"),
+    postgresql_with=ROOM,
 )
 Index("orders_of_customer", ORDERS.c.customer, ORDERS.c.created_at, ORDERS.c.order_id)
 Index("orders_by_time", ORDERS.c.created_at, ORDERS.c.order_id)

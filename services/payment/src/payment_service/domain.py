@@ -1,6 +1,5 @@
 """A payment is authorized, then captured or voided. Each call to the provider is recorded before it is made. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -17,80 +16,69 @@ VOIDED: Final = "VOIDED"
 DECLINED: Final = "DECLINED"
 
 
-@dataclass(frozen=True, slots=True)
-class RecordAuthorization(AboutOrder, Command):
+class RecordAuthorization(AboutOrder, Command, frozen=True):
     """Record the provider's definitive answer to an authorization: `outcome` is ok or declined."""
 
     outcome: str
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndAuthorization(AboutOrder, Command):
+class EndAuthorization(AboutOrder, Command, frozen=True):
     """End an authorization without an answer as declined, for an operator. The call is retried on, and undone if ok."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordCapture(AboutOrder, Command):
+class RecordCapture(AboutOrder, Command, frozen=True):
     """Record the provider's definitive answer to a capture."""
 
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordVoid(AboutOrder, Command):
+class RecordVoid(AboutOrder, Command, frozen=True):
     """Record the provider's definitive answer to a void."""
 
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentAuthorizationRequested(AboutOrder, Event):
+class PaymentAuthorizationRequested(AboutOrder, Event, frozen=True):
     """Private: the provider is called, and may hold the customer's money from now on."""
 
     checkout: Checkout
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentCaptureRequested(AboutOrder, Event):
+class PaymentCaptureRequested(AboutOrder, Event, frozen=True):
     """Private: the provider is called to capture the money."""
 
     amount: int
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentVoidDeferred(AboutOrder, Event):
+class PaymentVoidDeferred(AboutOrder, Event, frozen=True):
     """Private: the payment is to be voided as soon as the authorization under way has its answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentVoidRequested(AboutOrder, Event):
+class PaymentVoidRequested(AboutOrder, Event, frozen=True):
     """Private: the provider is called to void the authorization."""
 
     amount: int
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class LateAuthorizationDeclined(AboutOrder, Event):
+class LateAuthorizationDeclined(AboutOrder, Event, frozen=True):
     """Private: the provider has declined an authorization that an operator had ended as declined."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class LateAuthorizationVoidRequested(AboutOrder, Event):
+class LateAuthorizationVoidRequested(AboutOrder, Event, frozen=True):
     """Private: the provider has authorized what an operator had ended as declined, and is called to void it."""
 
     amount: int
     currency: str
 
 
-@dataclass(frozen=True, slots=True)
-class LateAuthorizationVoided(AboutOrder, Event):
+class LateAuthorizationVoided(AboutOrder, Event, frozen=True):
     """Private: the provider has voided what an operator had ended as declined."""
 
 

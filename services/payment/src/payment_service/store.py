@@ -9,7 +9,7 @@ from payment_service.domain import NEW, Payment
 from payment_service.retention import RETENTION
 from sagakit.postgres.entities import EntityRows
 from sagakit.postgres.retention import FinalRows
-from sagakit.postgres.tables import Id, Text, ledger, machinery, unpruned
+from sagakit.postgres.tables import ROOM, Id, Text, ledger, machinery, unpruned
 
 METADATA: Final = MetaData()
 PAYMENTS: Final = Table(
@@ -26,6 +26,7 @@ PAYMENTS: Final = Table(
     Column("checkout", Text),
     Column("pruned", Boolean, nullable=False, server_default="false"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    postgresql_with=ROOM,
 )
 unpruned(PAYMENTS)
 machinery(METADATA)

@@ -1,6 +1,5 @@
 """A shipment is booked, then dispatched or cancelled. Each call to the carrier is recorded before it is made. Pure."""
 
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -24,71 +23,60 @@ CANCELLED: Final = "CANCELLED"
 REFUSED: Final = "REFUSED"
 
 
-@dataclass(frozen=True, slots=True)
-class RecordBooking(AboutOrder, Command):
+class RecordBooking(AboutOrder, Command, frozen=True):
     """Record the carrier's definitive answer to a booking: `outcome` is ok or refused."""
 
     outcome: str
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndBooking(AboutOrder, Command):
+class EndBooking(AboutOrder, Command, frozen=True):
     """End a booking without an answer as refused, for an operator. The call is retried on, and undone if ok."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordDispatch(AboutOrder, Command):
+class RecordDispatch(AboutOrder, Command, frozen=True):
     """Record the carrier's definitive answer to a dispatch."""
 
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordCancellation(AboutOrder, Command):
+class RecordCancellation(AboutOrder, Command, frozen=True):
     """Record the carrier's definitive answer to a cancellation."""
 
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentBookingRequested(AboutOrder, Event):
+class ShipmentBookingRequested(AboutOrder, Event, frozen=True):
     """Private: the carrier is called, and may hold a booking from now on."""
 
     checkout: Checkout
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentDispatchRequested(AboutOrder, Event):
+class ShipmentDispatchRequested(AboutOrder, Event, frozen=True):
     """Private: the carrier is called to dispatch the parcel."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentCancellationDeferred(AboutOrder, Event):
+class ShipmentCancellationDeferred(AboutOrder, Event, frozen=True):
     """Private: the shipment is to be cancelled as soon as the booking under way has its answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentCancellationRequested(AboutOrder, Event):
+class ShipmentCancellationRequested(AboutOrder, Event, frozen=True):
     """Private: the carrier is called to cancel the booking."""
 
 
-@dataclass(frozen=True, slots=True)
-class LateBookingRefused(AboutOrder, Event):
+class LateBookingRefused(AboutOrder, Event, frozen=True):
     """Private: the carrier has refused a booking that an operator had ended as refused."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class LateBookingCancellationRequested(AboutOrder, Event):
+class LateBookingCancellationRequested(AboutOrder, Event, frozen=True):
     """Private: the carrier has booked what an operator had ended as refused, and is called to cancel it."""
 
 
-@dataclass(frozen=True, slots=True)
-class LateBookingCancelled(AboutOrder, Event):
+class LateBookingCancelled(AboutOrder, Event, frozen=True):
     """Private: the carrier has cancelled what an operator had ended as refused."""
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import Boolean, Column, DateTime, MetaData, Table, func
 from checkout.messages import BookShipment, CancelShipment
 from sagakit.postgres.entities import EntityRows
 from sagakit.postgres.retention import FinalRows
-from sagakit.postgres.tables import Id, Text, ledger, machinery, unpruned
+from sagakit.postgres.tables import ROOM, Id, Text, ledger, machinery, unpruned
 from shipping_service.domain import NEW, Shipment
 from shipping_service.retention import RETENTION
 
@@ -24,6 +24,7 @@ SHIPMENTS: Final = Table(
     Column("checkout", Text),
     Column("pruned", Boolean, nullable=False, server_default="false"),
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    postgresql_with=ROOM,
 )
 unpruned(SHIPMENTS)
 machinery(METADATA)

@@ -1,6 +1,6 @@
 """Every public command and event, in one module per owner. Commands are imperative, events in the past tense.
 
-Commands and events are dataclasses whose JSON is the contract between the services. A field may be added with a
+Commands and events are structs whose JSON is the contract between the services. A field may be added with a
 default; none is renamed or removed without a new version of the type (the golden files in tests/contracts guard it).
 """
 

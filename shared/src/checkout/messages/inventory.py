@@ -1,51 +1,43 @@
 """The commands and events of the inventory service."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from checkout.messages.shared import AboutOrder, Checkout
 from sagakit.message import Command, Event
 
 
-@dataclass(frozen=True, slots=True)
-class ReserveStock(AboutOrder, Command):
+class ReserveStock(AboutOrder, Command, frozen=True):
     """Reserve the stock for all lines of the order, or for none."""
 
     checkout: Checkout
 
 
-@dataclass(frozen=True, slots=True)
-class CommitStock(AboutOrder, Command):
+class CommitStock(AboutOrder, Command, frozen=True):
     """Commit the reserved stock, for the order is confirmed."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseStock(AboutOrder, Command):
+class ReleaseStock(AboutOrder, Command, frozen=True):
     """Release the reserved stock, for the order is cancelled; refuse a reservation that comes later."""
 
 
-@dataclass(frozen=True, slots=True)
-class StockReserved(AboutOrder, Event):
+class StockReserved(AboutOrder, Event, frozen=True):
     """The stock for all lines is reserved."""
 
     checkout: Checkout
 
 
-@dataclass(frozen=True, slots=True)
-class StockRejected(AboutOrder, Event):
+class StockRejected(AboutOrder, Event, frozen=True):
     """Nothing is reserved. `missing` are the SKUs that are short; none if the order had been cancelled before."""
 
     missing: tuple[str, ...]
     customer: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StockCommitted(AboutOrder, Event):
+class StockCommitted(AboutOrder, Event, frozen=True):
     """The reserved stock is committed, and will not be available again."""
 
 
-@dataclass(frozen=True, slots=True)
-class StockReleased(AboutOrder, Event):
+class StockReleased(AboutOrder, Event, frozen=True):
     """The reservation is released: no stock is held for the order, and none will be committed."""
 
 

@@ -1,14 +1,12 @@
 """The commands and events of the order service, the owner of the saga."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from checkout.messages.shared import AboutOrder, Checkout
 from sagakit.message import Command, Event
 
 
-@dataclass(frozen=True, slots=True)
-class PlaceOrder(AboutOrder, Command):
+class PlaceOrder(AboutOrder, Command, frozen=True):
     """Place an order, once per customer and idempotency key; `fingerprint` is a digest of the validated request."""
 
     idempotency_key: str
@@ -16,13 +14,11 @@ class PlaceOrder(AboutOrder, Command):
     checkout: Checkout
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmOrder(AboutOrder, Command):
+class ConfirmOrder(AboutOrder, Command, frozen=True):
     """Confirm the order, for all holds succeeded. Of this and CancelOrder, the first one decides."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelOrder(AboutOrder, Command):
+class CancelOrder(AboutOrder, Command, frozen=True):
     """Cancel the order unless it is confirmed.
 
     `reason`: OUT_OF_STOCK, PAYMENT_DECLINED, SHIPPING_UNAVAILABLE, TIMED_OUT or CUSTOMER_REQUESTED.
@@ -31,23 +27,19 @@ class CancelOrder(AboutOrder, Command):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class RecordStockSettled(AboutOrder, Command):
+class RecordStockSettled(AboutOrder, Command, frozen=True):
     """Record that inventory has carried out the decision."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordPaymentSettled(AboutOrder, Command):
+class RecordPaymentSettled(AboutOrder, Command, frozen=True):
     """Record that payment has carried out the decision."""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordShipmentSettled(AboutOrder, Command):
+class RecordShipmentSettled(AboutOrder, Command, frozen=True):
     """Record that shipping has carried out the decision."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrderPlaced(AboutOrder, Event):
+class OrderPlaced(AboutOrder, Event, frozen=True):
     """An order is placed.
 
     `idempotency_key` is the customer's, `fingerprint` a digest of the validated request under that key.
@@ -58,25 +50,21 @@ class OrderPlaced(AboutOrder, Event):
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderConfirmed(AboutOrder, Event):
+class OrderConfirmed(AboutOrder, Event, frozen=True):
     """The order is confirmed: the participants settle their holds."""
 
 
-@dataclass(frozen=True, slots=True)
-class OrderCancelled(AboutOrder, Event):
+class OrderCancelled(AboutOrder, Event, frozen=True):
     """The order is cancelled: the participants undo their holds. Reasons as in CancelOrder, or UNKNOWN_ORDER."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class OrderCompleted(AboutOrder, Event):
+class OrderCompleted(AboutOrder, Event, frozen=True):
     """All participants have settled a confirmed order, which ends it."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancellationSettled(AboutOrder, Event):
+class CancellationSettled(AboutOrder, Event, frozen=True):
     """All participants have undone their part of a cancelled order, which ends it."""
 
 

@@ -1,50 +1,42 @@
 """The commands and events of the payment service."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from checkout.messages.shared import AboutOrder, Checkout
 from sagakit.message import Command, Event
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorizePayment(AboutOrder, Command):
+class AuthorizePayment(AboutOrder, Command, frozen=True):
     """Authorize the order's total at the payment provider."""
 
     checkout: Checkout
 
 
-@dataclass(frozen=True, slots=True)
-class CapturePayment(AboutOrder, Command):
+class CapturePayment(AboutOrder, Command, frozen=True):
     """Capture the authorized amount, for the order is confirmed."""
 
 
-@dataclass(frozen=True, slots=True)
-class VoidPayment(AboutOrder, Command):
+class VoidPayment(AboutOrder, Command, frozen=True):
     """Void the payment, for the order is cancelled; refuse an authorization that comes later."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentAuthorized(AboutOrder, Event):
+class PaymentAuthorized(AboutOrder, Event, frozen=True):
     """The provider holds the order's total for us."""
 
     checkout: Checkout
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentDeclined(AboutOrder, Event):
+class PaymentDeclined(AboutOrder, Event, frozen=True):
     """The payment is declined; `code` is the provider's, or ended_by_operator, or order_cancelled."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentCaptured(AboutOrder, Event):
+class PaymentCaptured(AboutOrder, Event, frozen=True):
     """The provider has captured the order's total."""
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentVoided(AboutOrder, Event):
+class PaymentVoided(AboutOrder, Event, frozen=True):
     """The payment is void: no money is held for the order, and none will be captured."""
 
 

@@ -1,6 +1,13 @@
-"""The parts that several messages carry, and the base of all messages about an order."""
+"""The parts that several messages carry, and the base of all messages about an order.
+
+Money and Line are dataclasses, since the documents of the HTTP interfaces name them too.
+"""
 
 from dataclasses import dataclass
+
+import msgspec
+
+from sagakit.message import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +27,7 @@ class Line:
     unit_price: Money
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """Where the parcel goes; `country` is an ISO 3166-1 alpha-2 code."""
 
     name: str
@@ -31,8 +37,7 @@ class Address:
     country: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checkout:
+class Checkout(msgspec.Struct, frozen=True):
     """Everything about the order that a participant needs, so that none has to join two events.
 
     The order service seals `payment_token` for payment and `address` for shipping (`checkout.sealing`), and the others
@@ -46,8 +51,7 @@ class Checkout:
     address: Address | str
 
 
-@dataclass(frozen=True, slots=True)
-class AboutOrder:
+class AboutOrder(Message, frozen=True):
     """A message about one order; `order_id` is a UUID."""
 
     order_id: str

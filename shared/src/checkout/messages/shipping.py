@@ -1,48 +1,40 @@
 """The commands and events of the shipping service."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from checkout.messages.shared import AboutOrder, Checkout
 from sagakit.message import Command, Event
 
 
-@dataclass(frozen=True, slots=True)
-class BookShipment(AboutOrder, Command):
+class BookShipment(AboutOrder, Command, frozen=True):
     """Book the shipment at the carrier."""
 
     checkout: Checkout
 
 
-@dataclass(frozen=True, slots=True)
-class DispatchShipment(AboutOrder, Command):
+class DispatchShipment(AboutOrder, Command, frozen=True):
     """Dispatch the parcel, for the order is confirmed."""
 
 
-@dataclass(frozen=True, slots=True)
-class CancelShipment(AboutOrder, Command):
+class CancelShipment(AboutOrder, Command, frozen=True):
     """Cancel the shipment, for the order is cancelled; refuse a booking that comes later."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentBooked(AboutOrder, Event):
+class ShipmentBooked(AboutOrder, Event, frozen=True):
     """The carrier has booked the shipment."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentRefused(AboutOrder, Event):
+class ShipmentRefused(AboutOrder, Event, frozen=True):
     """The shipment is refused; `code` is the carrier's, or ended_by_operator, or order_cancelled."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentDispatched(AboutOrder, Event):
+class ShipmentDispatched(AboutOrder, Event, frozen=True):
     """The carrier has dispatched the parcel."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShipmentCancelled(AboutOrder, Event):
+class ShipmentCancelled(AboutOrder, Event, frozen=True):
     """The shipment is cancelled: no parcel will be dispatched for the order."""
 
 

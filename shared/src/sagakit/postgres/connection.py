@@ -30,6 +30,10 @@ REJECTED = ("21", "22", "23", "54")
 STALE = ("25006", "57P")
 RECYCLE = 1800.0  # seconds after which a session is replaced
 
+# Of each element of an array, asyncpg asks two abstract base classes whether it is an array itself, which takes longer
+# than to encode it. The arrays of our statements are lists and tuples.
+asyncpg.protocol.protocol.IterableABC = (list, tuple)
+
 # asyncpg raises InternalClientError for a connection that is cut off while it is being opened.
 DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 

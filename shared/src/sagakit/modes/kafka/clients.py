@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -24,6 +25,8 @@ def new_producer(bootstrap: str) -> AIOKafkaProducer:
         max_batch_size=1 << 18,
         retry_backoff_ms=20,
         request_timeout_ms=REQUEST_MS,
+        # the key chooses the partition; the client's own hash of it is computed in Python, byte by byte
+        partitioner=lambda key, every, available: every[zlib.crc32(key or b"") % len(every)],
     )
 
 

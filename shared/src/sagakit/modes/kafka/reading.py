@@ -11,6 +11,7 @@ import json
 import logging
 import zlib
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any, Final
 
 import cramjam
@@ -113,12 +114,11 @@ class Reader:
 
     def _take(self, fetched: Mapping[TopicPartition, list[Record]]) -> list[Delivery]:
         deliveries: list[Delivery] = []
-        for records in fetched.values():
-            for record in records:
-                if self._wants(record):
-                    deliveries.append(self._progress.take(record))
-                else:
-                    self._progress.skip(record)
+        for record in chain.from_iterable(fetched.values()):
+            if self._wants(record):
+                deliveries.append(self._progress.take(record))
+            else:
+                self._progress.skip(record)
         return self._progress.hand_out(deliveries)
 
     def _wants(self, record: Record) -> bool:

@@ -45,8 +45,7 @@ async def ensure(bootstrap: str, partitions: Mapping[str, int], timeout_ms: int)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=timeout_ms)
     try:
         await admin.start()
-        missing = partitions.keys() - set(await admin.list_topics())
-        if not missing:
+        if not (missing := partitions.keys() - set(await admin.list_topics())):
             return
         replicas = min(_REPLICAS, len((await admin.describe_cluster())["brokers"]))
         answer = await admin.create_topics([NewTopic(name, partitions[name], replicas) for name in sorted(missing)])

@@ -47,12 +47,11 @@ class KafkaTransport:
         self._dead_letters, self.group = dead_letters_of(consumer), group_of(consumer, topology.style)
         self._progress, self._sending = Progress(), asyncio.Lock()
         self._reader = Reader(self._progress, self._types, self._batch)
-        self._ensured = False
+        self._ensured, self._stopping = False, set[asyncio.Task[None]]()
         self._producer: AIOKafkaProducer | None = None
         self._consumer: AIOKafkaConsumer | None = None
         self._listener: Listener | None = None
         self._committing: asyncio.Task[None] | None = None
-        self._stopping: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Wait for the broker as long as it takes, and create all topics that are missing."""
@@ -171,8 +170,7 @@ class KafkaTransport:
             raise
 
     async def _connected(self) -> AIOKafkaProducer:
-        if not self._ensured:
-            await self._ensure()
+        await self._ensure()
         if self._producer is None:
             self._producer = new_producer(self._bootstrap)
             await self._producer.start()
