@@ -14,6 +14,7 @@ import random
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean
@@ -72,9 +73,9 @@ def measured(stack: dict[str, str], watcher: Watcher, stopwatch: Stopwatch, look
     return {"orders": count, "cpu": sum(used.values()) / count, "console": used["console"] / count}
 
 
-def pairs(stack: dict[str, str], count: int) -> list[dict[str, Window]]:
+def pairs(stack: dict[str, str], count: int) -> Iterator[dict[str, Window]]:
     """So many pairs of windows, each with and without a page."""
-    chance, found = random.Random(os.environ.get("SEED", "1")), []
+    chance = random.Random(os.environ.get("SEED", "1"))
     watcher, stopwatch = Watcher(stack), Stopwatch(stack["STACK_DIR"])
     seconds = float(os.environ.get("WINDOW", "25"))
     with load(stack, os.environ.get("RATE", "20"), seconds + REST):
@@ -87,18 +88,18 @@ def pairs(stack: dict[str, str], count: int) -> list[dict[str, Window]]:
                 time.sleep(max(0.0, end + REST - time.monotonic()))
                 end += REST + seconds
                 pair[name] = measured(stack, watcher, stopwatch, name == "page", end)
-            found.append(pair)
             page, none = pair["page"]["cpu"], pair["none"]["cpu"]
             print(f"pair {number + 1}: {page:.1f} ms an order with a page, {none:.1f} without", flush=True)
-    return found
+            yield pair
 
 
 def main() -> int:
     """Measure and print; the exit status says whether the interval ends below 5 %."""
     stack, file = stack_environment(), Path(os.environ.get("FILE") or os.devnull)
     found = json.loads(file.read_text() or "[]") if file.exists() else []
-    found += pairs(stack, int(os.environ.get("PAIRS", "7")))
-    file.write_text(json.dumps(found))
+    for pair in pairs(stack, int(os.environ.get("PAIRS", "7"))):
+        found.append(pair)
+        file.write_text(json.dumps(found))
     more = [100 * (pair["page"]["cpu"] / pair["none"]["cpu"] - 1) for pair in found]
     if len(more) < 2:
         print("an interval needs two pairs or more")
