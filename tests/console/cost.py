@@ -1,7 +1,7 @@
 """`python -m tests.console.cost` measures what an open page costs, while the running stack is busy.
 
 The load is that of `make load RATE=20`, except that the same orders arrive in all windows, so that these differ only in
-what is measured. In it PAIRS=7 pairs of windows of WINDOW=25 seconds follow each other, in random order within a pair
+what is measured. In it PAIRS=7 pairs of windows of WINDOW=20 seconds follow each other, in random order within a pair
 (SEED=1): in one of them the page of an order is open, in the other none is. In both, orders with a slow card are placed
 one after another; where a page is open it is that of the order in flight, from its first step to its last. Printed is
 the CPU time of all programs of the stack per order, and by how much it is higher with a page: the mean of the pairs
@@ -77,7 +77,7 @@ def pairs(stack: dict[str, str], count: int) -> Iterator[dict[str, Window]]:
     """So many pairs of windows, each with and without a page."""
     chance = random.Random(os.environ.get("SEED", "1"))
     watcher, stopwatch = Watcher(stack), Stopwatch(stack["STACK_DIR"])
-    seconds = float(os.environ.get("WINDOW", "25"))
+    seconds = float(os.environ.get("WINDOW", "20"))
     with load(stack, os.environ.get("RATE", "20"), seconds + REST):
         end = time.monotonic() - REST
         for number in range(count):
