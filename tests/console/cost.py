@@ -1,7 +1,7 @@
 """`python -m tests.console.cost` measures what an open page costs, while the running stack is busy.
 
 The load is that of `make load RATE=20`, except that the same orders arrive in all windows, so that these differ only in
-what is measured. In it PAIRS=7 pairs of windows of WINDOW=25 seconds follow each other, in random order within a pair
+what is measured. In it PAIRS=7 pairs of windows of WINDOW=20 seconds follow each other, in random order within a pair
 (SEED=1): in one of them the page of an order is open, in the other none is. In both, orders with a slow card are placed
 one after another; where a page is open it is that of the order in flight, from its first step to its last. Printed is
 the CPU time of all programs of the stack per order, and by how much it is higher with a page: the mean of the pairs
@@ -14,6 +14,7 @@ import random
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean
@@ -72,11 +73,11 @@ def measured(stack: dict[str, str], watcher: Watcher, stopwatch: Stopwatch, look
     return {"orders": count, "cpu": sum(used.values()) / count, "console": used["console"] / count}
 
 
-def pairs(stack: dict[str, str], count: int) -> list[dict[str, Window]]:
+def pairs(stack: dict[str, str], count: int) -> Iterator[dict[str, Window]]:
     """So many pairs of windows, each with and without a page."""
-    chance, found = random.Random(os.environ.get("SEED", "1")), []
+    chance = random.Random(os.environ.get("SEED", "1"))
     watcher, stopwatch = Watcher(stack), Stopwatch(stack["STACK_DIR"])
-    seconds = float(os.environ.get("WINDOW", "25"))
+    seconds = float(os.environ.get("WINDOW", "20"))
     with load(stack, os.environ.get("RATE", "20"), seconds + REST):
         end = time.monotonic() - REST
         for number in range(count):
@@ -87,18 +88,18 @@ def pairs(stack: dict[str, str], count: int) -> list[dict[str, Window]]:
                 time.sleep(max(0.0, end + REST - time.monotonic()))
                 end += REST + seconds
                 pair[name] = measured(stack, watcher, stopwatch, name == "page", end)
-            found.append(pair)
             page, none = pair["page"]["cpu"], pair["none"]["cpu"]
             print(f"pair {number + 1}: {page:.1f} ms an order with a page, {none:.1f} without", flush=True)
-    return found
+            yield pair
 
 
 def main() -> int:
     """Measure and print; the exit status says whether the interval ends below 5 %."""
     stack, file = stack_environment(), Path(os.environ.get("FILE") or os.devnull)
     found = json.loads(file.read_text() or "[]") if file.exists() else []
-    found += pairs(stack, int(os.environ.get("PAIRS", "7")))
-    file.write_text(json.dumps(found))
+    for pair in pairs(stack, int(os.environ.get("PAIRS", "7"))):
+        found.append(pair)
+        file.write_text(json.dumps(found))
     more = [100 * (pair["page"]["cpu"] / pair["none"]["cpu"] - 1) for pair in found]
     if len(more) < 2:
         print("an interval needs two pairs or more")

@@ -75,7 +75,8 @@ class Played:
         if service == "auditor":
             return httpx.Response(200, json=AUDIT if path == "/audit" else VERDICT)
         if path == f"/timeline/{order_id}":
-            return httpx.Response(200, json=self.example["timelines"][service])
+            timeline = self.example["timelines"][service]
+            return httpx.Response(200, json=timeline, headers={"ETag": f'"{len(timeline["items"])}"'})
         if path == "/orders" and method == "POST":
             return httpx.Response(202, json=self.order)
         if path == "/orders":

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -241,6 +242,26 @@ async def test_a_saga_that_ends_while_its_page_is_opened_is_shown_as_ended(servi
     assert "event: done" in answer.text
     assert "the payment was declined" in answer.text
     assert "Nothing is held any more" in answer.text
+
+
+async def test_the_live_part_of_a_page_goes_on_from_what_the_page_shows(services: Played) -> None:
+    """The end comes after the page was loaded: that is all that its live part asks for and sends."""
+    path, ended = f"/orders/{services.order['order_id']}", services.example
+    before = {name: {**body, "items": body["items"][:-1]} for name, body in ended["timelines"].items()}
+    services.order |= {"status": "CANCELLED", "settled": False}
+    async with browser(services) as client:
+        await sign_in(client)
+        services.example = {**ended, "timelines": before}
+        assert "What was held is being given back" in (await client.get(path)).text
+        services.example = ended
+        services.asked.clear()
+        live = await client.get(f"{path}/live")
+        assert "Nothing is held any more" in live.text.split("\n\n")[-3]
+        asked = Counter((service, address) for service, _, address in services.asked)
+        again = await client.get(f"{path}/live")
+    assert asked["order", path] == 0
+    assert max(asked.values()) <= 2
+    assert "Nothing is held any more" in again.text, "a page that comes back is shown all that is known"
 
 
 async def test_a_live_saga_sends_the_page_part_and_says_when_it_is_done(

@@ -8,8 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from console_service.diagram import SERVICES
-from console_service.upstream import Timeline, Timelines, Upstream
+from console_service.upstream import Tagged, Timelines, Upstream
 
 RETRY: Final = 0.5
 """Seconds until a service that could not be asked is asked again."""
@@ -20,31 +19,29 @@ AGAIN: Final = 0.1
 when the next change is told."""
 
 
-async def follow(upstream: Upstream, order_id: str, token: str) -> AsyncGenerator[Timelines, None]:
-    """Yield all timelines, and again whenever one of them has changed, until closed."""
-    found: dict[str, Timeline] = {}
+async def follow(upstream: Upstream, order_id: str, token: str, known: Tagged) -> AsyncGenerator[Timelines, None]:
+    """Yield all timelines whenever one of them is another than before, first than those `known`, until closed."""
+    found = {service: timeline for service, (_, timeline) in known.items()}
     news = asyncio.Event()
 
-    async def keep(service: str) -> None:
-        known = ""
+    async def keep(service: str, known: str) -> None:
         while True:
             tag, timeline = await upstream.timeline(service, order_id, token, known)
-            if tag != known or service not in found:
+            if tag != known:
                 found[service] = timeline
                 news.set()
             known = tag
             await asyncio.sleep(AGAIN if tag else RETRY)
 
-    tasks = [asyncio.create_task(keep(service), name=f"follow {service}") for service in SERVICES]
+    tasks = [asyncio.create_task(keep(name, tag), name=f"follow {name}") for name, (tag, _) in known.items()]
     clock, next_at = asyncio.get_running_loop().time, 0.0
     try:
         while True:
             await news.wait()
             await asyncio.sleep(next_at - clock())
             news.clear()
-            if len(found) == len(SERVICES):
-                next_at = clock() + GAP
-                yield dict(found)
+            next_at = clock() + GAP
+            yield dict(found)
     finally:
         for task in tasks:
             task.cancel()

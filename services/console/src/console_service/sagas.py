@@ -13,9 +13,9 @@ from console_service.owed import CANCELLED
 from console_service.protocol import ENDS, STATUS_AFTER, ModeView, mode_view
 from console_service.session import Session
 from console_service.site import Site
-from console_service.upstream import PROVIDER, Timeline, Timelines
+from console_service.upstream import PROVIDER, Tagged, Timeline, Timelines
 
-RARELY: Final = 1.0
+RARELY: Final = 3.0
 """Seconds between two requests for what participants and providers say besides, while an order is in flight."""
 
 
@@ -65,25 +65,37 @@ class SagaView:
 
 async def load(site: Site, session: Session, order_id: str, mode: ModeView | None = None) -> SagaView:
     """Ask everybody about an order of that mode, or else of the one that runs; Refused if the viewer may not see it."""
+    return (await observe(site, session, order_id, mode)).view
+
+
+async def observe(site: Site, session: Session, order_id: str, mode: ModeView | None = None) -> Observed:
+    """The same, as the beginning of an observation."""
     order = await site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
-    observed = Observed(site, session, order, mode or site.mode)
-    observed.after(await site.upstream.timelines(order_id, session.token))
-    return await observed.besides()
+    known = await site.upstream.timelines(order_id, session.token)
+    observed = Observed(site, session, order, mode or site.mode, known)
+    await observed.besides()
+    return observed
 
 
 class Observed:
     """One order under observation: what its timelines tell at once, and what others say besides when it is asked for.
 
     While it is in flight nobody asks for the order again: its timeline tells what becomes of it.
+
+    Attributes:
+        view: All that is known.
+        known: The timelines at the beginning, with their tags.
+        since: When that was, by the clock of the event loop.
     """
 
-    def __init__(self, site: Site, session: Session, order: Mapping[str, Any], mode: ModeView) -> None:
+    def __init__(self, site: Site, session: Session, order: Mapping[str, Any], mode: ModeView, known: Tagged) -> None:
         self._site, self._session, self._order, self._mode = site, session, order, mode
         self._id, self._token = str(order["order_id"]), session.token
         self._timelines: Timelines = {}
         self._stale: set[str] = set()
         self._asked = float("-inf")
-        self._view: SagaView | None = None
+        self.known, self.since = known, asyncio.get_running_loop().time()
+        self.view = self.after({service: timeline for service, (_, timeline) in known.items()})
 
     def after(self, timelines: Timelines) -> SagaView:
         """The view when the timelines tell this."""
@@ -93,17 +105,16 @@ class Observed:
         if diagram.started_at is not None:
             diagram = replace(diagram, acts=self._site.acts.concerning(diagram.started_at, diagram.ended_at))
         order, pruned = as_told(self._order, timelines["order"]), bool((timelines["order"] or {}).get("pruned"))
-        known = self._view or SagaView(order, diagram)
-        self._view = replace(known, order=order, diagram=diagram, pruned=pruned)
-        return self._view
+        known = self.view if before else SagaView(order, diagram)
+        self.view = replace(known, order=order, diagram=diagram, pruned=pruned)
+        return self.view
 
     async def besides(self) -> SagaView:
         """The view with what participants and providers say besides.
 
         Those whose timeline has changed are asked, every RARELY seconds, and once nothing is owed any more.
         """
-        view, now = self._view, asyncio.get_running_loop().time()
-        assert view is not None
+        view, now = self.view, asyncio.get_running_loop().time()
         if not view.diagram.ended and now < self._asked + RARELY:
             return view
         stale, self._stale, self._asked = self._stale, set(), now
@@ -113,8 +124,8 @@ class Observed:
             "ledger": self._ledger() if stale & {"payment", "shipping"} and self._session.is_operator else None,
         }
         due = {name: ask for name, ask in asks.items() if ask is not None}
-        self._view = replace(view, **dict(zip(due, await asyncio.gather(*due.values()), strict=True)))
-        return self._view
+        self.view = replace(view, **dict(zip(due, await asyncio.gather(*due.values()), strict=True)))
+        return self.view
 
     async def _part(self, service: str, path: str) -> Any:
         """What a participant has about the order; not asked before it has recorded anything."""

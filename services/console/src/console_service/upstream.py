@@ -27,6 +27,8 @@ AUDITOR: Final = "auditor"
 Timeline = Mapping[str, Any] | None
 Timelines = Mapping[str, Timeline]
 """Service -> its timeline of an order: no items if it knows nothing of the order, None if it could not be asked."""
+Tagged = Mapping[str, tuple[str, Timeline]]
+"""The same, each with its tag: empty where the service could not be asked."""
 
 
 class Refused(Exception):
@@ -121,13 +123,10 @@ class Upstream:
                 raise
             return await self._client.send(request)
 
-    async def timelines(self, order_id: str, token: str) -> Timelines:
-        """Each service's timeline of an order: no items if it knows nothing of it, None if it could not be asked."""
-
-        async def one(service: str) -> Mapping[str, Any] | None:
-            return (await self.timeline(service, order_id, token))[1]
-
-        return dict(zip(SERVICES, await asyncio.gather(*map(one, SERVICES)), strict=True))
+    async def timelines(self, order_id: str, token: str) -> Tagged:
+        """Each service's timeline of an order, with its tag."""
+        asked = (self.timeline(service, order_id, token) for service in SERVICES)
+        return dict(zip(SERVICES, await asyncio.gather(*asked), strict=True))
 
     async def timeline(self, service: str, order_id: str, token: str, known: str = "") -> tuple[str, Timeline]:
         """A service's timeline of an order, and its tag; where the tag would be `known`, when there is another.

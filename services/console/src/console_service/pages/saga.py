@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
@@ -16,13 +16,18 @@ from console_service.drawing import Options
 from console_service.exports import as_json, as_mermaid
 from console_service.following import follow
 from console_service.live import Fragment
-from console_service.sagas import Observed, SagaView, load
+from console_service.sagas import Observed, SagaView, load, observe
 from console_service.session import Session, form_of
 from console_service.site import Site, go, sign_in_needed
 from console_service.standalone import standalone
 from console_service.upstream import Refused
 from console_service.waterfall import MOST, bars, draw_waterfall, read
 from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
+
+SOON: Final = 5.0
+"""Seconds in which the live part of a page goes on from what the page has shown."""
+OPENED: Final = 100
+"""So many pages are remembered until their live part begins."""
 
 OrderId = Annotated[str, Path(max_length=limits.ORDER_ID), PRINTABLE]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
@@ -50,6 +55,7 @@ class Sagas:
 
     def __init__(self, site: Site) -> None:
         self._site = site
+        self._opened: dict[tuple[str, str], Observed] = {}
 
     async def listing(self, request: Request, status: Status = "", cursor: str = "") -> Response:
         """The viewer's orders, newest first; the operator's are all orders."""
@@ -63,14 +69,26 @@ class Sagas:
     async def show(self, request: Request, order_id: OrderId, detail: Detail = "main") -> Response:
         """The saga of one order."""
         session = self._signed_in(request)
-        view = await self._load(session, order_id)
-        return self._site.page(request, "saga.html", session=session, view=view, quiet=detail != "all", problem="")
+        observed = await observe(self._site, session, order_id)
+        if not observed.view.ended:
+            self._opened[session.token, order_id] = observed
+            while len(self._opened) > OPENED:
+                del self._opened[next(iter(self._opened))]
+        return self._site.page(
+            request, "saga.html", session=session, view=observed.view, quiet=detail != "all", problem=""
+        )
 
     async def live(self, request: Request, order_id: OrderId, drain: Draining, detail: Detail = "main") -> Response:
-        """The same, as server-sent events: the changed part of the page, until the order is settled."""
+        """The same, as server-sent events: the changed part of the page, until the order is settled.
+
+        It goes on from what the page has just shown. Where that was long ago, or was not here, it asks everybody again.
+        """
         session = self._signed_in(request)
-        order = await self._site.upstream.ask("order", "GET", f"/orders/{order_id}", session.token)
-        return EventStream(self._changes(session, order, quiet=detail != "all"), drain)
+        observed = self._opened.pop((session.token, order_id), None)
+        goes_on = observed is not None and observed.since + SOON > asyncio.get_running_loop().time()
+        if observed is None or not goes_on:
+            observed = await observe(self._site, session, order_id)
+        return EventStream(self._changes(session, observed, quiet=detail != "all", goes_on=goes_on), drain)
 
     async def cancel(self, request: Request, order_id: OrderId) -> Response:
         """Ask the order service to cancel the order."""  # noqa: DOC501
@@ -129,26 +147,24 @@ class Sagas:
     async def _load(self, session: Session, order_id: str) -> SagaView:
         return await load(self._site, session, order_id)
 
-    async def _changes(self, session: Session, order: Mapping[str, Any], quiet: bool) -> AsyncIterator[Any]:
+    async def _changes(
+        self, session: Session, observed: Observed, *, quiet: bool, goes_on: bool
+    ) -> AsyncIterator[Fragment]:
         """The page after each change: what happened is shown at once, and what others say about it as soon as known."""
 
         def shown(view: SagaView) -> Fragment:
             return Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
 
-        observed = Observed(self._site, session, order, self._site.mode)
-        async with aclosing(follow(self._site.upstream, order["order_id"], session.token)) as changes:
-            told: SagaView | None = None
-            async for timelines in changes:
-                view = observed.after(timelines)
-                if told is not None:
-                    yield shown(view)
-                    told = view
-                if (more := await observed.besides()) != told:
-                    yield shown(more)
-                    told = more
-                if view.ended:
-                    yield Fragment("", event="done")
-                    return
+        order_id = str(observed.view.order["order_id"])
+        async with aclosing(follow(self._site.upstream, order_id, session.token, observed.known)) as changes:
+            if not goes_on:
+                yield shown(observed.view)
+            while not observed.view.ended:
+                view = observed.after(await anext(changes))
+                yield shown(view)
+                if await observed.besides() != view:
+                    yield shown(observed.view)
+        yield Fragment("", event="done")
 
 
 def _download(text: str, media_type: str, order_id: str, suffix: str) -> Response:
