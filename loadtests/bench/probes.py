@@ -123,7 +123,7 @@ def saturation(bench: Bench, turn: Turn, target: Path) -> Run:
 def holds(run: Run, plan: BenchPlan) -> bool:
     """Whether the system kept up with the rate of a step. Pure."""
     expected = run.offered * plan.step
-    arrived = run.seen.placed >= expected - CHANCE * expected**0.5
+    arrived = run.seen.placed >= max(expected - CHANCE * expected**0.5, 1)
     return arrived and run.drained and not run.seen.failed and not run.seen.timed_out and run.seen.p99 <= plan.objective
 
 
