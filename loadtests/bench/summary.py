@@ -19,7 +19,7 @@ from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES
 
 DATABASES: Final = tuple(f"{name}-db" for name in SERVICES)
-OURS_BESIDES: Final = ("provider", "console")
+OURS_BESIDES: Final = ("provider", "console", "auditor")
 """Programs of the stack that are neither service nor database nor carrier."""
 CONFIDENCE: Final = 0.95
 """Of the intervals around medians."""

@@ -43,6 +43,11 @@ def test_a_rate_holds_if_it_arrived_in_time_whole_and_drained(seen: Seen, draine
     assert holds(run(seen=seen, drained=drained), STEP) is held
 
 
+def test_a_rate_at_which_nothing_arrived_does_not_hold() -> None:
+    nothing = run(offered=1.0, seen=Seen(0, 0, 0, 0.0, 0.0, 0.0, 0.0))
+    assert not holds(nothing, replace(STEP, step=2.0))
+
+
 def test_recovery_ends_with_the_last_order_that_the_fault_slowed() -> None:
     before = [(float(second), 50.0) for second in range(10)]
     during = [(10.5, 12_000.0), (15.0, 9_000.0), (21.0, 120.0), (22.0, 1_000.0), (30.0, 60.0)]

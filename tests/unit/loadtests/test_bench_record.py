@@ -83,7 +83,7 @@ def test_the_headline_has_every_figure_with_its_interval() -> None:
     late = run(number=2, seen=Seen(100, 2, 1, 4.85, 22.0, 40.0, LATE))
     (row,) = headline(summarize(record(run(), late, run(number=3)))).rows
     assert row[:6] == ["`kafka-choreography`", "3", "0", "300", "2", "1"]
-    assert row[6:9] == ["5.00 (4.85–5.00)", "20.0 (20.0–22.0)", "60.0 (60.0–late)"]
+    assert row[6:9] == ["100 (97.0–100)", "20.0 (20.0–22.0)", "60.0 (60.0–late)"]
 
 
 def test_the_report_shows_findings_settings_and_discarded_runs_with_their_reason() -> None:
