@@ -57,7 +57,13 @@ async def test_a_short_run_loses_nothing_and_shows_that_each_fault_was_felt(chao
 
 
 @pytest.mark.timeout(420)
-@pytest.mark.parametrize(("plant", "faults"), [("no-inbox", "duplicated"), ("missing-compensation", "kill")])
+@pytest.mark.parametrize(
+    ("plant", "faults"),
+    [
+        ("no-inbox", "duplicated"),
+        pytest.param("missing-compensation", "kill", marks=pytest.mark.nightly),
+    ],
+)
 def test_the_same_run_finds_a_known_bug(chaos_stack: None, tmp_path: Path, plant: str, faults: str) -> None:
     run_settings = {"MODES": MODE, "FAULTS": faults, "DURATION": "30", "SEED": "7", "PORT_OFFSET": str(OFFSET)}
     environ = {name: value for name, value in os.environ.items() if name not in ("EXPERIMENT", "REPLICAS")}

@@ -33,7 +33,7 @@ BUDGETS: Final[dict[str, Budget]] = {
     "architecture": Budget(5),
     "agreement, simulated": Budget(10),
     "simulation": Budget(140, nightly=450),
-    "conformance: in memory": Budget(110),
+    "conformance: in memory": Budget(70),
     "conformance: kafka": Budget(170),
     "conformance: sns_sqs": Budget(260),
     "conformance: pubsub": Budget(220),
@@ -48,7 +48,7 @@ BUDGETS: Final[dict[str, Budget]] = {
     "end to end: temporal-choreography": Budget(130, nightly=180),
     "end to end: a standby is promoted": Budget(35, nightly=90),
     "end to end: switching modes": Budget(120, nightly=350),
-    "end to end: chaos": Budget(339, nightly=340),
+    "end to end: chaos": Budget(240, nightly=340),
     "end to end: alerts": Budget(1, nightly=600),
     "the whole run": Budget(18 * 60, nightly=35 * 60, fast=90),
 }
