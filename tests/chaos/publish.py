@@ -85,7 +85,7 @@ def sections(runs: Sequence[Run], findings: Sequence[Finding]) -> dict[str, str]
 
 
 def by_mode(runs: Sequence[Run]) -> Table:
-    """A row for each mode, natively and in containers: runs, orders, violations, and other checks that were not true."""
+    """A row for each mode, natively and in containers: runs, orders, violations, other checks that were not true."""
     head = ("mode", "runs", "seeds", "faults", "orders", "violations", "below, of all orders", "checks not true")
     rows = []
     for where in _wheres(runs):
