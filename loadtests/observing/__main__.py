@@ -13,9 +13,9 @@ and disks (`shop`), and get as many orders a second in groups of that size, in e
 A round has each way once, in an order of its own. At the end it prints what each costs in microseconds per order, with
 intervals of 95 % over the rounds, and the share of it in the CPU time of an order of the whole stack.
 
-Settings: COORDINATION_MODE (or MODE), PROVIDERS (`instant`; with `sandbox`, each order has four calls, which the memory
-keeps), CLIENTS, DURATION of the load (s), STACK_OF=ms,rate,group to leave out the load, PORT_OFFSET, STACK_DIR. Exit
-status 0, or 2 if it could not run.
+Settings: COORDINATION_MODE (or MODE; one over a broker), PROVIDERS (`instant`; `sandbox`: each order has four calls,
+which the memory keeps), CLIENTS, DURATION of the load (s), STACK_OF=ms,rate,group to leave out the load, PORT_OFFSET,
+STACK_DIR. Exit status 0, or 2 if it could not run.
 """
 
 import asyncio
@@ -116,9 +116,24 @@ async def measure(shop: Shop, stack: Saturated, count: int) -> list[Round]:
     return rounds
 
 
-def _told(figures: str) -> Saturated:
-    ms, rate, group = map(float, figures.split(","))
-    return Saturated(ms, rate, group, 0.0)
+def _asked(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple[str, int, Saturated | None]:
+    """The mode, the number of rounds, and the figures of the stack if they are given.
+
+    Raises:
+        ValueError: One of them is not valid; the message says which.
+    """
+    mode = resolve(environ.get("COORDINATION_MODE") or environ.get("MODE") or "kafka")
+    if MODES[mode].substrate == "temporal":
+        raise ValueError(f"COORDINATION_MODE={mode}: only the modes over a broker can be measured in one process")
+    if arguments and not (arguments[0].isdecimal() and int(arguments[0]) > 1):
+        raise ValueError(f"{arguments[0]!r} rounds: give a whole number from 2")
+    try:
+        given = [float(one) for one in environ.get("STACK_OF", "").split(",") if one]
+    except ValueError:
+        given = [0.0]
+    if given and (len(given) != 3 or min(given) <= 0):
+        raise ValueError("STACK_OF: give three numbers above 0, ms,rate,group, such as 1.8,800,190")
+    return mode, int(arguments[0]) if arguments else ROUNDS, Saturated(*given) if given else None
 
 
 def _busy(mode: str, environ: Mapping[str, str]) -> Saturated:
@@ -134,18 +149,17 @@ def _busy(mode: str, environ: Mapping[str, str]) -> Saturated:
 def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Measure the stack and the ways, and print the table."""
     environ = {"PROVIDERS": "instant", **environ}
-    mode = resolve(environ.get("COORDINATION_MODE") or environ.get("MODE") or "kafka")
     try:
-        known = environ.get("STACK_OF")
-        stack = _told(known) if known else _busy(mode, environ)
-    except StackError as error:
+        mode, count, stack = _asked(arguments, environ)
+        stack = stack or _busy(mode, environ)
+    except (ValueError, StackError) as error:
         console.print(str(error), style="red")
         return 2
     console.print(
         f"{mode}, {environ['PROVIDERS']} providers: {stack.ms:.2f} ms of CPU per order at {stack.rate:.0f} orders/s, "
         f"{stack.group:.0f} commands in a transaction of the order service, {stack.repeated:.3f} repeated per order"
     )
-    rounds = uvloop.run(_alone(environ["PROVIDERS"], mode, stack, int(arguments[0]) if arguments else ROUNDS))
+    rounds = uvloop.run(_alone(environ["PROVIDERS"], mode, stack, count))
     console.print(report(rounds, stack))
     return 0
 

@@ -33,7 +33,7 @@ class Saturated:
     ms: float
     rate: float
     group: float
-    repeated: float
+    repeated: float = 0.0
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ BUDGETS: Final[dict[str, Budget]] = {
     "architecture": Budget(5),
     "agreement, simulated": Budget(10),
     "simulation": Budget(140, nightly=450),
-    "conformance: in memory": Budget(110),
+    "conformance: in memory": Budget(70),
     "conformance: kafka": Budget(170),
     "conformance: sns_sqs": Budget(260),
     "conformance: pubsub": Budget(220),

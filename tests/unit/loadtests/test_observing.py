@@ -24,6 +24,24 @@ def test_the_ways_of_a_round_are_compared_with_each_other_alone() -> None:
     assert "| telemetry off | 4 | +24.0 (+21.4 to +26.6) | +1.20% (+1.07% to +1.33%) |" in told
 
 
+@pytest.mark.parametrize(
+    ("arguments", "given", "told"),
+    [
+        (["1"], {}, "rounds"),
+        (["many"], {}, "rounds"),
+        ([], {"STACK_OF": "2.1,730"}, "STACK_OF"),
+        ([], {"STACK_OF": "2.1,x,1"}, "STACK_OF"),
+        ([], {"MODE": "pigeons"}, "COORDINATION_MODE"),
+        ([], {"MODE": "temporal"}, "COORDINATION_MODE"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_anything_runs(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], given: dict[str, str], told: str
+) -> None:
+    assert observing.main(arguments, given) == 2
+    assert told in capsys.readouterr().out
+
+
 def test_a_piece_is_taken_away_and_put_back() -> None:
     usual = {function: function.__code__ for those in FUNCTIONS.values() for function in those}
 
