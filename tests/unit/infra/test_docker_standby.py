@@ -53,8 +53,9 @@ def test_both_servers_differ_only_in_port_volume_and_profile(service: str) -> No
     assert first["entrypoint"] == second["entrypoint"] == ["bash", "/quartet/standby.sh"]
     for name in first["volumes"]:
         assert (REPOSITORY / name.split(":")[0]).is_file()
-    for process in (service, f"{service}-worker", f"{service}-migrate"):
-        assert f"${{{service.upper()}_DATABASE_URL:?" in MODEL["services"][process]["environment"]["DATABASE_URL"]
+    urls = {service: "DATABASE", f"{service}-worker": "DATABASE", f"{service}-migrate": "MIGRATION"}
+    for process, url in urls.items():
+        assert f"${{{service.upper()}_{url}_URL:?" in MODEL["services"][process]["environment"]["DATABASE_URL"]
 
 
 def test_no_secret_has_a_default() -> None:
@@ -83,6 +84,11 @@ def test_with_a_standby_its_users_know_both_servers(tmp_path: Path) -> None:
     assert (given["ORDER_STANDBY_TIMEOUT"], given["PAYMENT_STANDBY_TIMEOUT"]) == ("3", "")
     assert "?host=order-db,order-standby&port=5432,5432&target_session_attrs=read-write" in given["ORDER_DATABASE_URL"]
     assert given["PAYMENT_DATABASE_URL"].endswith("@payment-db:5432/payment_service")
+    proxied = environment(settings(tmp_path, DB_STANDBY="order", TOXICS="on"))
+    assert "?host=toxiproxy,order-standby&port=15441,5432&" in proxied["ORDER_DATABASE_URL"]
+    assert proxied["PAYMENT_DATABASE_URL"].endswith("@toxiproxy:15442/payment_service")
+    for service in ("order", "payment"):
+        assert proxied[f"{service.upper()}_MIGRATION_URL"] == given[f"{service.upper()}_DATABASE_URL"]
     for service in SERVICES:
         ServiceSettings.from_env(
             {

@@ -53,6 +53,7 @@ def variables(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
     role = settings.passed_on.get("SERVICE_ROLE", "all")
     if role not in ROLES:
         raise UsageError(f"SERVICE_ROLE={role} is not known; valid: {', '.join(ROLES)}")
+    detours = routes() if settings["TOXICS"] == "on" else {}
     return {
         "COMPOSE_PROJECT_NAME": f"quartet-{sha256(str(place.root).encode()).hexdigest()[:6]}",
         "COMPOSE_PROFILES": ",".join(_profiles(settings)),
@@ -63,9 +64,9 @@ def variables(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
         "POSTGRES_PASSWORD": secrets["postgres"],
         **{f"{name.upper()}_DB_PASSWORD": secrets[name] for name in SERVICES},
         **seal_keys(secrets, "order"),  # docker-compose.yml gives each service its own key only
-        **standby.variables(settings, secrets),
+        **standby.variables(settings, secrets, detours),
         **provider_keys(secrets, "provider"),
-        **({**routes(), "TOXIPROXY_PORT": settings["TOXIPROXY_PORT"]} if settings["TOXICS"] == "on" else {}),
+        **({**detours, "TOXIPROXY_PORT": settings["TOXIPROXY_PORT"]} if detours else {}),
         **({"OTEL_EXPORTER_OTLP_ENDPOINT": COLLECTOR} if settings["OBSERVABILITY"] == "1" else {}),
     }
 

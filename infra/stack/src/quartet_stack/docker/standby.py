@@ -70,8 +70,11 @@ class Containers:
             raise StackError(f"docker compose {words[0]} failed:\n  " + "\n  ".join(tail))
 
 
-def variables(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
+def variables(settings: Settings, secrets: Mapping[str, str], detours: Mapping[str, str]) -> dict[str, str]:
     """The variables of docker-compose.standby.yml.
+
+    `detours`: `<SERVICE>_DB_AT`, the address of the proxy before the server `db`, if there is one. Migrations take the
+    direct way.
 
     Raises:
         UsageError: `DB_STANDBY` leaves out a database whose standby was promoted: it would lose its primary.
@@ -84,14 +87,23 @@ def variables(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
         return {"DB_STANDBY": "off"}
     values = {"DB_STANDBY": settings["DB_STANDBY"], "REPLICATION_PASSWORD": secrets["replication"]}
     for service in SERVICES:
-        has_standby, name = service in settings.standbys, role(service)
-        both = f"?host={service}-db,{service}-standby&port=5432,5432&target_session_attrs=read-write"
-        at, query = ("", both) if has_standby else (f"{service}-db:5432", "")
-        url = f"postgresql+asyncpg://{name}:{secrets[service]}@{at}/{name}{query}"
-        values[f"{service.upper()}_DATABASE_URL"] = url
+        has_standby, direct = service in settings.standbys, f"{service}-db:5432"
+        ways = {"DATABASE_URL": detours.get(f"{service.upper()}_DB_AT", direct), "MIGRATION_URL": direct}
+        for variable, address in ways.items():
+            values[f"{service.upper()}_{variable}"] = _url(secrets, service, address, has_standby)
         values[f"{service.upper()}_STANDBY_TIMEOUT"] = settings["STANDBY_TIMEOUT"] if has_standby else ""
         values |= _follows(place, service) if has_standby else {}
     return values
+
+
+def _url(secrets: Mapping[str, str], service: str, address: str, has_standby: bool) -> str:
+    """The URL of a database: of the server at `address`, or of both, of which it asks for the one that takes writes."""
+    name = role(service)
+    login, (host, _, port) = f"{name}:{secrets[service]}", address.partition(":")
+    if not has_standby:
+        return f"postgresql+asyncpg://{login}@{address}/{name}"
+    both = f"host={host},{service}-standby&port={port},5432"
+    return f"postgresql+asyncpg://{login}@/{name}?{both}&target_session_attrs=read-write"
 
 
 def _follows(place: Layout, service: str) -> dict[str, str]:
