@@ -28,6 +28,7 @@ from tests.chaos.checks import CALM, CHECKS, ENOUGH
 from tests.chaos.evidence import Evidence, OrderRow, Phases, orders_since, slowest
 from tests.chaos.experiment import Experiment
 from tests.chaos.faults import load as load_fault
+from tests.chaos.faults.messages import account_for_poison
 from tests.chaos.load import shopping
 from tests.chaos.model import Check, Fault
 from tests.chaos.nemesis import Nemesis
@@ -52,6 +53,7 @@ LIMIT: Final = 420.0
 AUDIT_WITHIN: Final = 240.0
 DRAINS_WITHIN: Final = 60.0
 PROBLEM: Final = "problem.txt"
+POISONED: Final = "poisoned"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ async def _examined(
         ):
             phases = await _load(trial, stack, nemesis, view)
             view.enter("load has ended: drain and audit")
+            if POISONED in faults:
+                await account_for_poison(stack, phases.load_began)
             audit, error = await _audit(trial, stack)
             before = usage.last(one for one in samples if one.at <= phases.faults_began)
             samples += await usage.calm(stack, before)

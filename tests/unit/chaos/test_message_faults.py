@@ -147,9 +147,13 @@ def test_poison_is_recognized_and_nothing_else_is() -> None:
 
 
 async def test_poison_is_felt_by_its_dead_letters_and_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    away = ["shipping"]
+
     async def query(stack: Any, service: str, statement: str, *arguments: Any) -> list[Any]:
-        if service == "shipping":
+        if service in away:
             raise asyncpg.TooManyConnectionsError("another fault is in force there")
+        if service == "shipping":
+            return [{"id": "late", "body": b"\xff\xfe\x00broken"}]
         theirs = {"id": "real", "body": b'{"type": "quartet.OrderPlaced.v1"}'}
         return [{"id": "ours", "body": b"{not json"}, theirs]
 
@@ -165,6 +169,9 @@ async def test_poison_is_felt_by_its_dead_letters_and_accounted_for(monkeypatch:
     assert injection.felt is True
     assert injection.ended is not None
     assert system.accounted == {"ours"}, "a dead letter that nobody meant is still held against the run"
+    away.clear()
+    await messages.account_for_poison(system, injection.began)
+    assert system.accounted == {"ours", "late"}, "what was written after the fault had healed"
 
 
 async def test_poison_that_vanishes_without_a_dead_letter_has_not_healed(monkeypatch: pytest.MonkeyPatch) -> None:
