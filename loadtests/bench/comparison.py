@@ -35,6 +35,8 @@ THREATS: Final = """
 - **One machine.** Load generator, services, databases and carrier share its cores. Ratios carry over, figures do not.
 - **Emulators.** Temporal's development server, MiniStack and Google's emulator are not what runs in production. Their
   modes are marked; compare what the services and databases use, not rates.
+- **Messages are not all that travels.** Under orchestration over Temporal, commands and their outcomes are activities
+  of the server, which the columns of messages leave out.
 - **Durability differs by carrier** (the table of carriers says how), though no order depends on it: the outboxes do.
 - **Our own code.** The modes were tuned for longer than the peers, which are written as their documentation advises and
   no further. They do the least database work of a checkout; the modes also keep a journal and an outbox. A peer that

@@ -114,16 +114,15 @@ def saturation(record: Record) -> str:
 def cost(modes: Sequence[Summary], peers: Sequence[Summary]) -> str:
     """CPU of a checkout by who uses it."""
     rows = [
-        Bar(
-            _starred(one.mode),
-            [*(one.parts[name].cpu for name in SERVICES), one.databases.median, one.carrier.median],
-            one.cpu.low,
-            one.cpu.high,
-            muted=one in peers,
-        )
-        for one in (*modes, *peers)
+        Bar(_starred(one.mode), _shares(one), one.cpu.low, one.cpu.high, muted=one in peers) for one in (*modes, *peers)
     ]
     return charts.bars("CPU of a checkout, ms", rows, "ms", STACK) if rows else ""
+
+
+def _shares(one: Summary) -> list[float]:
+    """What each part uses of the median of all: the medians of the parts do not add up to it."""
+    medians = [*(one.parts[name].cpu for name in SERVICES), one.databases.median, one.carrier.median]
+    return [each * one.cpu.median / (sum(medians) or 1.0) for each in medians]
 
 
 def recovery(record: Record) -> str:

@@ -29,19 +29,26 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Belief:
-    """What many believe of two styles over one transport: that the figure of `better` is lower."""
+    """What many believe of two styles over one transport: that the figure of `better` is lower.
+
+    `not_over`: the transport over which the figure does not mean the same in both styles.
+    """
 
     text: str
     better: str
     value: Callable[[Summary], Spread]
+    not_over: str = ""
 
+
+ACTIVITIES: Final = "temporal-orchestration"
+"""Its commands and their outcomes are activities of the server, so most of what it sends counts as no message."""
 
 BELIEFS: Final = (
     Belief("Choreography answers sooner", "choreography", lambda one: one.p50),
     Belief("Choreography has the shorter tail", "choreography", lambda one: one.p99),
     Belief("Choreography costs less CPU in the services", "choreography", lambda one: one.services),
     Belief("Choreography writes less", "choreography", lambda one: one.writes),
-    Belief("Choreography sends fewer messages", "choreography", lambda one: one.messages),
+    Belief("Choreography sends fewer messages", "choreography", lambda one: one.messages, not_over="temporal"),
 )
 
 
@@ -52,7 +59,12 @@ def rules(record: Record) -> list[str]:
     found = [
         _rule("For the lowest CPU of your own services", middle, lambda one: one.services, f"CPU ms, {rate}"),
         _rule("For the fewest writes to the databases", middle, lambda one: one.writes, f"per order, {rate}"),
-        _rule("For the fewest messages", middle, lambda one: one.messages, f"per order, {rate}"),
+        _rule(
+            f"For the fewest messages (`{ACTIVITIES}` apart, whose commands are activities of its server)",
+            [one for one in middle if one.mode != ACTIVITIES],
+            lambda one: one.messages,
+            f"per order, {rate}",
+        ),
     ]
     found += [_between_styles(middle, substrate, rate) for substrate in _substrates(record)]
     found += [_saturation(record), _recovery(record)]
@@ -67,7 +79,7 @@ def beliefs(record: Record) -> list[str]:
         said = []
         for substrate in _substrates(record):
             pair = {mode.rpartition("-")[2]: one for mode, one in middle.items() if one.substrate == substrate}
-            if len(pair) == 2:
+            if len(pair) == 2 and substrate != belief.not_over:
                 said.append(_verdict(belief, substrate, pair))
         if said:
             found.append(f"*{belief.text} than orchestration.* {'; '.join(said)}.")

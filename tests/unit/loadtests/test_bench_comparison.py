@@ -83,7 +83,9 @@ def test_a_rule_names_the_figures_it_rests_on_and_none_where_intervals_overlap()
         one.startswith("For the lowest CPU of your own services choose `temporal-orchestration`") for one in found
     )
     assert any("choose `kafka-orchestration` 200" in one and "no emulators" in one for one in found)
-    assert any(one.startswith("For the fewest messages the figures prefer none") for one in found)
+    (fewest,) = [one for one in found if one.startswith("For the fewest messages (`temporal-orchestration` apart, ")]
+    assert "the figures prefer none" in fewest
+    assert fewest.count("`temporal-orchestration`") == 1, "its activities count as no messages"
     assert all("pubsub" not in one for one in found if one.startswith("For the highest rate"))
 
 
@@ -92,6 +94,7 @@ def test_a_belief_is_judged_by_intervals_and_not_by_medians() -> None:
     assert "temporal: **no**" in sooner
     assert "kafka: yes" in sooner
     assert "not told apart" in messages
+    assert "temporal" not in messages, "activities count as no messages"
 
 
 def test_the_best_figure_comes_with_those_that_cannot_be_told_from_it() -> None:

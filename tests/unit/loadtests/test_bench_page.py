@@ -14,6 +14,7 @@ from loadtests.bench.peers.names import FLOORS, PEERS
 from loadtests.bench.questions import TABLES, peer_summaries
 from loadtests.bench.record import Seen
 from loadtests.bench.summary import Spread, summarize
+from loadtests.bench.tables import figure
 from sagakit.modes import MODES
 from tests.unit.loadtests.benches import bench, every_part, mode, record
 
@@ -95,6 +96,12 @@ def test_a_chart_for_a_file_of_its_own_has_fixed_colours() -> None:
         fixed = charts.themed(svg, dark)
         assert "var(" not in fixed
         assert charts.COLOURS["ground"][dark] in fixed
+
+
+def test_the_bar_of_a_mode_ends_at_the_median_of_all_its_cpu() -> None:
+    first = summarize(WHOLE)[0]
+    uneven = replace(first, databases=Spread(first.databases.median + 5, 0, 9))
+    assert f"{figure(first.cpu.median)} ms" in cost([uneven], [])
 
 
 def test_orders_that_did_not_complete_are_not_drawn_as_fast() -> None:
