@@ -123,12 +123,7 @@ async def _pubsub(stack: Mapping[str, str], style: str, poisons: Sequence[bytes]
 
 
 async def to_pubsub(stack: Mapping[str, str], messages: Sequence[tuple[str, bytes]], pause: float = 0.0) -> None:
-    """Send each body to the topic of its channel; `pause`: seconds after each.
-
-    An emulator that was killed has forgotten its topics: the services create them again, which is waited for.
-    """
-    from google.api_core.exceptions import NotFound
-
+    """Send each body to the topic of its channel; `pause`: seconds after each."""
     from sagakit.modes.pubsub.client import Client
     from sagakit.modes.pubsub.topology import Names, topic_of
     from sagakit.modes.pubsub.wire import new_message
@@ -139,15 +134,21 @@ async def to_pubsub(stack: Mapping[str, str], messages: Sequence[tuple[str, byte
     try:
         for channel, body in messages:
             message = new_message(data=body, attributes={} if body else {"empty": "yes"})
-            async with asyncio.timeout(TOPICS_WITHIN):
-                while True:
-                    with suppress(NotFound):
-                        await client.publish(names.topic(topic_of(channel)), [message])
-                        break
-                    await asyncio.sleep(LOOK_EVERY)
+            await _publish(client, names.topic(topic_of(channel)), message)
             await asyncio.sleep(pause)
     finally:
         await client.close()
+
+
+async def _publish(client: Any, topic: str, message: Any) -> None:
+    """Publish once the topic is there: an emulator that was killed has none until the services create them again."""
+    from google.api_core.exceptions import NotFound
+
+    async with asyncio.timeout(TOPICS_WITHIN):
+        while True:
+            with suppress(NotFound):
+                return await client.publish(topic, [message])  # type: ignore[no-any-return]
+            await asyncio.sleep(LOOK_EVERY)
 
 
 async def _temporal(stack: Mapping[str, str], style: str, poisons: Sequence[bytes], pause: float) -> None:

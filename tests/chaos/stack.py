@@ -56,10 +56,10 @@ class StackUnderTest(Stack):
         """Whether the processes run in containers: their network and files are not those of this process."""
         return self.environment.get("STACK") == "docker"
 
-    async def named(self, name: str) -> dict[str, int]:
-        """The running processes of that name, or the replicas of the service of that name, with their ids."""
+    async def named(self, *names: str) -> dict[str, int]:
+        """The running processes of these names, and the replicas of services of these names, with their ids."""
         running = await self.processes()
-        return {one: pid for one, pid in running.items() if one == name or re.fullmatch(rf"{name}-\d+", one)}
+        return {one: pid for one, pid in running.items() if one in names or re.sub(r"-\d+$", "", one) in names}
 
     async def successor(self, name: str, before: int) -> int:
         """Wait until another process has taken the place of `before`; returns its id. Callers set the deadline."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -55,9 +54,7 @@ async def watch(stack: StackUnderTest, samples: list[Sample], every: float = EVE
 
 async def look(stack: StackUnderTest) -> list[Sample]:
     """Take a sample of each watched process; those that have just ended are left out."""
-    every = await stack.processes()
-    watched = {name: pid for name, pid in every.items() if re.sub(r"-\d+$", "", name) in WATCHED}
-    return await asyncio.to_thread(_samples, watched)
+    return await asyncio.to_thread(_samples, await stack.named(*WATCHED))
 
 
 async def calm(stack: StackUnderTest, before: Mapping[str, Sample], seconds: float = LETS_GO) -> list[Sample]:

@@ -99,7 +99,7 @@ async def _changed(stack: StackUnderTest, there: Mapping[str, str], back: Mappin
 
 
 async def _services(stack: StackUnderTest) -> dict[str, int]:
-    return {name: pid for service in SERVICES for name, pid in (await stack.named(service)).items()}
+    return await stack.named(*SERVICES)
 
 
 FAULTS: Final[Mapping[str, Fault]] = {fault.name: fault for fault in (RollingRestart(), Scale(), Switch())}

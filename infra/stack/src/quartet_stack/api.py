@@ -44,6 +44,12 @@ __all__ = [
 ]
 
 StackDir = str | Path | None
+Report = Callable[[str], None]
+"""Gets a line for each step."""
+
+
+def _unheard(line: str) -> None:
+    pass
 
 
 def up(
@@ -73,7 +79,7 @@ def up(
     return stack_environment(environ.get("STACK_DIR"))
 
 
-def fetch(mode: str, report: Callable[[str], None]) -> None:
+def fetch(mode: str, report: Report) -> None:
     """Fetch what a mode needs and this machine lacks, without starting anything; `report` is called with each step.
 
     Raises:
@@ -131,23 +137,23 @@ def restart(name: str, stack_dir: StackDir = None) -> None:
     _programs(stack_dir).restart(name)
 
 
-def roll(*services: str, stack_dir: StackDir = None) -> None:
+def roll(*services: str, stack_dir: StackDir = None, report: Report = _unheard) -> None:
     """Restart the replicas of these services one at a time per service, each once the previous one is ready."""
     place = _place(stack_dir)
     restart_each = containers.restart if runs_in_containers(place) else rolling.restart
-    restart_each(place, services, lambda line: None)
+    restart_each(place, services, report)
 
 
-def promote(service: str, stack_dir: StackDir = None) -> None:
+def promote(service: str, stack_dir: StackDir = None, report: Report = _unheard) -> None:
     """Let the standby of a service's database take over, fence the old primary, and make it the new standby.
 
     `StackError`, before anything is changed, unless there is a standby that has every answered commit.
     """
     place = _place(stack_dir)
     if runs_in_containers(place):
-        docker_standby.promote(docker_standby.ContainerLayout(place.root), service, lambda line: None)
+        docker_standby.promote(docker_standby.ContainerLayout(place.root), service, report)
     else:
-        promotion.promote(place, service)
+        promotion.promote(place, service, report)
 
 
 def log(name: str, stack_dir: StackDir = None) -> Path:

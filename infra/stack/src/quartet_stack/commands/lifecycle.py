@@ -8,16 +8,14 @@ from typing import TypeVar
 
 from rich.console import Console
 
-from quartet_stack import services, stack
+from quartet_stack import api, services, stack
 from quartet_stack.commands.console import link
 from quartet_stack.docker import choice, containers
-from quartet_stack.docker import standby as docker_standby
 from quartet_stack.docker.choice import Choice
 from quartet_stack.docker.compose import runs_in_containers
 from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import layout
 from quartet_stack.processes.supervisor import Supervisor
-from quartet_stack.servers import promotion
 from quartet_stack.settings import SERVICES, Settings, resolve, stack_environment
 from quartet_stack.stack import Step
 
@@ -125,7 +123,7 @@ def promote(environ: Mapping[str, str]) -> None:
     Raises:
         UsageError: `SERVICE` names no service.
     """
-    service, place = environ.get("SERVICE", ""), layout(environ)
+    service = environ.get("SERVICE", "")
     if service not in SERVICES:
         raise UsageError(f"SERVICE={service} has no database to promote; valid: {', '.join(SERVICES)}")
     started = time.monotonic()
@@ -133,10 +131,7 @@ def promote(environ: Mapping[str, str]) -> None:
     def report(line: str) -> None:
         print(f"  {time.monotonic() - started:4.1f} s  {line}", flush=True)
 
-    if runs_in_containers(place):
-        docker_standby.promote(docker_standby.ContainerLayout(place.root), service, report)
-    else:
-        promotion.promote(place, service, report)
+    api.promote(service, layout(environ).root, report)
 
 
 def _print_usage(settings: Settings, console: Console) -> None:
