@@ -7,6 +7,7 @@ import pytest
 
 from loadtests.bench import comparison
 from loadtests.bench.comparison import DATA, PAGE, PICTURES, README, files, headline, notice, text
+from loadtests.bench.ease import published
 from loadtests.bench.money import read_prices
 from loadtests.bench.record import Disturbance
 from loadtests.bench.rules import Figure as Of
@@ -26,7 +27,7 @@ def test_what_is_published_is_what_the_command_makes_of_the_data() -> None:
         assert not any(path.exists() for path in PICTURES.values())
         assert "comparison-light.svg" not in README.read_text()
         return
-    for path, content in files(read(DATA), read_prices(), README.read_text()).items():
+    for path, content in files(read(DATA), read_prices(), published(), README.read_text()).items():
         assert path.read_text() == content, "publish it again"
 
 
@@ -74,7 +75,7 @@ def test_a_bench_with_few_runs_or_on_a_busy_machine_says_so_first() -> None:
     assert "confidence of 75% only" in notice(WHOLE)
     assert headline(WHOLE).startswith("**A short look")
     busy = replace(quiet, runs=tuple(replace(one, disturbance=Disturbance(0.0, 70.0)) for one in quiet.runs))
-    assert "other programs used 70 % of its CPU" in text(busy, read_prices())
+    assert "other programs used 70 % of its CPU" in text(busy, read_prices(), published())
 
 
 def test_a_rule_names_the_figures_it_rests_on_and_none_where_intervals_overlap() -> None:
