@@ -131,6 +131,8 @@ def text(record: Record, prices: Prices) -> str:
         f"[the raw data]({DATA.relative_to(PAGE.parent)}).",
         f"![CPU of a checkout in each mode and by other means]({light})",
         "## Which should I choose?",
+        f"Each rule rests on the figures that it names, and holds for this load on this machine; `{record.command}` "
+        "shows whether it holds on yours." + ("" if len(record.plan.rates) > 1 else " No other rate was measured."),
         _list(rules.rules(record)),
         "## What is commonly believed, and what was measured",
         _list(rules.beliefs(record)),
