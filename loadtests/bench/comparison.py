@@ -32,6 +32,8 @@ README: Final = REPOSITORY / "README.md"
 PICTURES: Final = {theme: DATA.with_name(f"comparison-{theme}.svg") for theme in ("light", "dark")}
 MARK: Final = "comparison"
 FOREIGN_MAX: Final = float(DEFAULTS["FOREIGN_MAX"])
+NOTE: Final = f"\\{page.STAR}"
+"""What the star in the picture means; escaped, for it begins a line."""
 THREATS: Final = """
 - **One machine.** Load generator, services, databases and carrier share its cores. Ratios carry over, figures do not.
 - **Emulators.** Temporal's development server, MiniStack and Google's emulator are not what runs in production. Their
@@ -77,6 +79,8 @@ def headline(record: Record) -> str:
             f'  <source media="(prefers-color-scheme: dark)" srcset="{dark}">',
             f'  <img alt="CPU of a checkout in each mode and by other means" src="{light}">',
             "</picture>",
+            "",
+            NOTE,
             "",
             short(record).markdown(),
         ]
@@ -132,7 +136,10 @@ def text(record: Record, prices: Prices, ease: Ease) -> str:
         f"Made by `{record.command}`; `python -m loadtests.bench.comparison` wrote this page from "
         f"[the raw data]({DATA.relative_to(PAGE.parent)}).",
         f"![CPU of a checkout in each mode and by other means]({light})",
+        NOTE,
         "## Which should I choose?",
+        f"Each rule rests on the figures that it names, and holds for this load on this machine; `{record.command}` "
+        "shows whether it holds on yours." + ("" if len(record.plan.rates) > 1 else " No other rate was measured."),
         _list(rules.rules(record)),
         "## What is commonly believed, and what was measured",
         _list(rules.beliefs(record)),
