@@ -56,7 +56,8 @@ class Ease:
             "taken from the client library, when its command is known and handed to the one door, and when the "
             "handler decides, for the message that asks the payment service for an authorization. Neither what sent "
             "that message counts, which under orchestration is one more place to look at, nor what a client library "
-            "does itself, which is more in Temporal's than in a broker's. What a change touches: lines of code that name what an existing reason, step or participant is named."
+            "does itself, which is more in Temporal's than in a broker's. What a change touches: lines of code that "
+            "name what an existing reason, step or participant is named."
         )
 
     @property
