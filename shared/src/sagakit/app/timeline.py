@@ -5,7 +5,8 @@ are masked, whether their texts are sealed or in clear.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -18,12 +19,15 @@ from sagakit.activity import Activity, Observation
 from sagakit.app import documents
 from sagakit.engine.engine import ServiceEngine
 from sagakit.message import id_of
+from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import connected
 from sagakit.postgres.entities import EntityRows
 from sagakit.provider import ProviderOutcome
 from sagakit.sealing import masked
 from sagakit.service import Service
-from sagakit.web.app import EventGroup, ServerSentEvent, ShutdownSignal, iso
+from sagakit.web.app import EventGroup, ServerSentEvent, iso
+
+log = logging.getLogger(__name__)
 
 _RECORDED: Final = text(
     "SELECT id, 'command' AS kind, cause, claimed_at AS at, NULL AS name, NULL AS data, NULL AS traceparent "
@@ -37,6 +41,10 @@ POLL: Final = 5.0
 """Seconds between two looks for what no commit of this process tells, such as another attempt at a call."""
 POLL_OF_REPLICAS: Final = 0.25
 """The same where other processes commit too."""
+PACE: Final = 0.1
+"""Seconds from one event to a follower to the next look."""
+LONGEST: Final = 60.0
+"""Seconds after which a follower has to come again, and its token is checked again."""
 _OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND id < :high AND is_call")
 
 
@@ -81,24 +89,26 @@ class Timelines:
             "trace_ids": list(traces),
         }
 
-    async def other_than(
-        self,
-        known: str,
-        order_id: str,
-        look: Callable[[], Awaitable[documents.Timeline | None]],
-        seconds: float,
-        drain: ShutdownSignal,
-    ) -> documents.Timeline | None:
-        """What `look` finds as soon as its tag is not `known`; after `seconds`, or when the process stops, anything."""
+    async def follow(
+        self, order_id: str, known: str, look: Callable[[], Awaitable[documents.Timeline | None]]
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        """Yield what `look` finds when its tag is another than before, first than `known`; for LONGEST seconds.
+
+        What happens within PACE seconds is found by one look. The events end early if the database does not answer.
+        """
         clock = asyncio.get_running_loop().time
-        until, changed = clock() + seconds, self._watcher.subscribe(order_id)
+        until, changed = clock() + LONGEST, self._watcher.subscribe(order_id)
         try:
-            while True:
+            while (left := until - clock()) > 0:
                 changed.clear()
-                found, left = await look(), until - clock()
-                if tag_of(found) != known or left <= 0 or drain.started:
-                    return found
-                await drain.race(self._watcher.wait_changed(changed, self._poll), left)
+                found = await look()
+                if (tag := tag_of(found)) != known:
+                    known = tag
+                    yield ServerSentEvent(found, event="timeline", id=tag)
+                    await asyncio.sleep(PACE)
+                await self._watcher.wait_changed(changed, min(self._poll, left))
+        except (StoreUnavailable, RowsLocked) as error:
+            log.warning("a timeline is not followed any more: %s", error)
         finally:
             self._watcher.unsubscribe(order_id, changed)
 
