@@ -18,6 +18,7 @@ from checkout.messages import (
 )
 from sagakit.app import timeline as timelines
 from sagakit.message import id_of
+from sagakit.ports import StoreUnavailable
 from sagakit.provider import OutcomeUnknown
 from sagakit.sealing import masked
 from sagakit.work import Nudge
@@ -190,6 +191,22 @@ async def test_a_stream_ends_after_a_while_and_when_the_process_stops(
         await until(lambda: order.service_process.engine.watcher.subscribed(order_id))
         order.app.state.drain.start()
         await asyncio.wait_for(stopping, 10)
+        assert not order.service_process.engine.watcher.subscribed(order_id)
+
+
+async def test_a_stream_ends_when_the_database_does_not_answer(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(self: timelines.Timelines, order_id: str) -> None:
+        raise StoreUnavailable("away")
+
+    async with served("order", postgres.database("order")) as order:
+        order_id = (await order.place()).json()["order_id"]
+        stream = asyncio.create_task(order.get(f"/timeline/{order_id}/events"))
+        await until(lambda: order.service_process.engine.watcher.subscribed(order_id))
+        monkeypatch.setattr(timelines.Timelines, "of", away)
+        await order.do(CancelOrder(order_id, "CUSTOMER_REQUESTED"))
+        assert (await asyncio.wait_for(stream, 10)).status_code == 200
         assert not order.service_process.engine.watcher.subscribed(order_id)
 
 
