@@ -29,11 +29,15 @@ from sagakit.web.app import EventGroup, ServerSentEvent, iso
 
 log = logging.getLogger(__name__)
 
-_RECORDED: Final = text(
-    "SELECT id, 'command' AS kind, cause, claimed_at AS at, NULL AS name, NULL AS data, NULL AS traceparent "
-    "FROM inbox WHERE id >= :low AND id < :high UNION ALL "
-    "SELECT id, 'event', command, recorded_at, name, data, traceparent "
-    "FROM journal WHERE id >= :low AND id < :high ORDER BY at"
+_RECORDED: Final = (
+    "SELECT id, 'command' AS kind, cause, claimed_at AS at, NULL AS name, NULL AS data, NULL AS traceparent, "
+    "0 AS attempts FROM inbox WHERE id >= :low AND id < :high UNION ALL "
+    "SELECT id, 'event', command, recorded_at, name, data, traceparent, 0 "
+    "FROM journal WHERE id >= :low AND id < :high"
+)
+_OPEN_CALLS: Final = (
+    " UNION ALL SELECT id, 'call', NULL, NULL, NULL, NULL, NULL, attempts "
+    "FROM outbox WHERE id >= :low AND id < :high AND is_call"
 )
 NOTHING: Final = '"0"'
 """The tag of a timeline that does not exist yet."""
@@ -45,16 +49,17 @@ PACE: Final = 0.1
 """Seconds from one event to a follower to the next look."""
 LONGEST: Final = 60.0
 """Seconds after which a follower has to come again, and its token is checked again."""
-_OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND id < :high AND is_call")
 
 
 class Timelines:
-    """Reads timelines from the service's own database, each with two queries."""
+    """Reads timelines from the service's own database, each with one query."""
 
     def __init__(self, database: AsyncEngine, engine: ServiceEngine, entities: EntityRows, replicas: int = 1) -> None:
         self._single = database.execution_options(isolation_level="AUTOCOMMIT")
         self._watcher, self._poll = engine.watcher, POLL if replicas == 1 else POLL_OF_REPLICAS
         self._service, self._activity = engine.service, engine.activity
+        calls = _OPEN_CALLS if engine.service.provider is not None else ""
+        self._recorded = text(f"{_RECORDED}{calls} ORDER BY at")
         final = f"SELECT count(*) FROM {entities.table} WHERE {entities.key} = :id AND pruned"
         self._final = text(final)
 
@@ -62,13 +67,12 @@ class Timelines:
         """The timeline of an order; None if nothing is known about it."""
         around = {"low": f"{order_id}/", "high": f"{order_id}0"}
         async with connected(self._single) as connection:
-            rows = (await connection.execute(_RECORDED, around)).all()
-            pruned = bool(await connection.scalar(self._final, {"id": order_id})) if not rows else False
-            if not (rows or pruned):
-                return None
-            calls_somebody = self._service.provider is not None
-            waiting = await connection.execute(_OPEN_CALLS, around) if calls_somebody else ()
-            attempts = {row.id: row.attempts for row in waiting}
+            found = (await connection.execute(self._recorded, around)).all()
+            pruned = bool(await connection.scalar(self._final, {"id": order_id})) if not found else False
+        if not (found or pruned):
+            return None
+        rows = [row for row in found if row.kind != "call"]
+        attempts = {row.id: row.attempts for row in found if row.kind == "call"}
         observed = self._activity.of(order_id)
         for seen in observed:
             if seen.kind == "call":
