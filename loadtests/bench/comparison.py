@@ -14,6 +14,7 @@ from typing import Final
 
 from loadtests.bench import charts, page, questions, report, rules
 from loadtests.bench.checks import findings
+from loadtests.bench.ease import Ease, published
 from loadtests.bench.money import Prices, read_prices, sources
 from loadtests.bench.money import table as money
 from loadtests.bench.plan import DEFAULTS, LEAST_RUNS
@@ -31,10 +32,13 @@ README: Final = REPOSITORY / "README.md"
 PICTURES: Final = {theme: DATA.with_name(f"comparison-{theme}.svg") for theme in ("light", "dark")}
 MARK: Final = "comparison"
 FOREIGN_MAX: Final = float(DEFAULTS["FOREIGN_MAX"])
+NOTE: Final = f"\\{page.STAR}"
+"""What the star in the picture means; escaped, for it begins a line."""
 THREATS: Final = """
 - **One machine.** Load generator, services, databases and carrier share its cores. Ratios carry over, figures do not.
 - **Emulators.** Temporal's development server, MiniStack and Google's emulator are not what runs in production. Their
-  modes are marked; compare what the services and databases use, not rates.
+  modes are marked; compare what the services and databases use, not rates. A full bench also has
+  `temporal-orchestration` over Temporal's server on PostgreSQL, among the peers.
 - **Messages are not all that travels.** Under orchestration over Temporal, commands and their outcomes are activities
   of the server, which the columns of messages leave out.
 - **Durability differs by carrier** (the table of carriers says how), though no order depends on it: the outboxes do.
@@ -48,11 +52,11 @@ THREATS: Final = """
 """
 
 
-def files(record: Record, prices: Prices, readme: str) -> dict[Path, str]:
+def files(record: Record, prices: Prices, ease: Ease, readme: str) -> dict[Path, str]:
     """Everything that is generated from a record, by path. Pure."""
     picture = overview(record)
     return {
-        PAGE: text(record, prices),
+        PAGE: text(record, prices, ease),
         README: rewritten(readme, {"figures": headline(record)}, MARK),
         **{path: charts.themed(picture, theme == "dark") + "\n" for theme, path in PICTURES.items()},
     }
@@ -75,6 +79,8 @@ def headline(record: Record) -> str:
             f'  <source media="(prefers-color-scheme: dark)" srcset="{dark}">',
             f'  <img alt="CPU of a checkout in each mode and by other means" src="{light}">',
             "</picture>",
+            "",
+            NOTE,
             "",
             short(record).markdown(),
         ]
@@ -118,7 +124,7 @@ def short(record: Record) -> Table:
     return Table(f"At {record.plan.middle:g} orders/s", head, rows)
 
 
-def text(record: Record, prices: Prices) -> str:
+def text(record: Record, prices: Prices, ease: Ease) -> str:
     """The page."""
     summaries = summarize(record)
     middle = [one for one in summaries if one.offered == record.plan.middle]
@@ -130,7 +136,10 @@ def text(record: Record, prices: Prices) -> str:
         f"Made by `{record.command}`; `python -m loadtests.bench.comparison` wrote this page from "
         f"[the raw data]({DATA.relative_to(PAGE.parent)}).",
         f"![CPU of a checkout in each mode and by other means]({light})",
+        NOTE,
         "## Which should I choose?",
+        f"Each rule rests on the figures that it names, and holds for this load on this machine; `{record.command}` "
+        "shows whether it holds on yours." + ("" if len(record.plan.rates) > 1 else " No other rate was measured."),
         _list(rules.rules(record)),
         "## What is commonly believed, and what was measured",
         _list(rules.beliefs(record)),
@@ -149,6 +158,9 @@ def text(record: Record, prices: Prices) -> str:
     ]
     for table in tables:
         parts += [f"## {table.title}", table.markdown() if table.rows else "None."]
+    parts += ["## Ease of change", ease.about]
+    for table in ease.tables:
+        parts += [f"### {table.title}", table.markdown()]
     parts += ["## The method", report.method(record), "## Threats to validity", THREATS.strip()]
     return "\n\n".join(parts) + "\n"
 
@@ -177,7 +189,7 @@ def main(arguments: Sequence[str]) -> int:
     source = Path(arguments[0])
     try:
         record = sound(source)
-        made = files(record, read_prices(), README.read_text())
+        made = files(record, read_prices(), published(), README.read_text())
         raw = source.read_bytes()
     except ValueError as error:
         print(error, file=sys.stderr)

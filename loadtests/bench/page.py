@@ -13,7 +13,7 @@ from loadtests.bench.record import LATE, Record
 from loadtests.bench.summary import Spread, Summary, of_values, spread, summarize
 from loadtests.bench.tables import Table
 from quartet_stack.settings import SERVICES
-from sagakit.modes import MODES
+from sagakit.modes import MODES, SUBSTRATE_NAMES
 
 FILE: Final = "report.html"
 COLOURS: Final = {"choreography": "c1", "orchestration": "c2"}
@@ -97,7 +97,10 @@ def latency(record: Record, summaries: Sequence[Summary]) -> list[tuple[str, str
                 found.setdefault(MODES[mode].substrate, []).append(line)
     every = [line for series in found.values() for line in series]
     return [
-        (report.CARRIERS[substrate], charts.lines(f"Latency over rate, {substrate}", series, "orders/s", "ms", every))
+        (
+            report.CARRIERS[substrate],
+            charts.lines(f"Latency over rate, {SUBSTRATE_NAMES[substrate]}", series, "orders/s", "ms", every),
+        )
         for substrate, series in found.items()
     ]
 

@@ -165,7 +165,7 @@ def command(environ: Mapping[str, str], also: Sequence[str] = ()) -> str:
 def stack_settings(chosen: BenchPlan, environ: Mapping[str, str]) -> dict[str, str]:
     """The settings of the bench's own stack: one process for each service, and ports of its own."""
     return {
-        **dict.fromkeys(PORTS, ""),
+        **dict.fromkeys((*PORTS, "TEMPORAL_STORE"), ""),
         "COORDINATION_MODE": chosen.modes[0],
         "STACK_DIR": environ.get("BENCH_STACK_DIR") or STACK_DIR,
         "PORT_OFFSET": environ.get("BENCH_PORT_OFFSET") or PORT_OFFSET,

@@ -4,7 +4,7 @@ A mode counts as better only where its interval does not overlap the other's. Ra
 only between carriers that are no emulators; latency is not compared across transports either where one is emulated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from loadtests.bench.questions import EMULATED, highest, of_part
 from loadtests.bench.record import Record
 from loadtests.bench.summary import Spread, Summary, spread, summarize
 from loadtests.bench.tables import ranged
-from sagakit.modes import MODES
+from sagakit.modes import MODES, SUBSTRATE_NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +53,15 @@ BELIEFS: Final = (
 
 
 def rules(record: Record) -> list[str]:
-    """The rules, each a sentence with its figures and where it stops holding."""
-    middle = [one for one in summarize(record) if one.offered == record.plan.middle]
-    rate = f"at {record.plan.middle:g} orders/s on {record.machine.name}"
+    """The rules, each a sentence with its figures, and whether it holds at the other rates too."""
+    others = [mode for mode in record.plan.modes if mode != ACTIVITIES]
+    apart = f" (`{ACTIVITIES}` apart, whose commands are activities of its server)" if len(others) > 1 else ""
     found = [
-        _rule("For the lowest CPU of your own services", middle, lambda one: one.services, f"CPU ms, {rate}"),
-        _rule("For the fewest writes to the databases", middle, lambda one: one.writes, f"per order, {rate}"),
-        _rule(
-            f"For the fewest messages (`{ACTIVITIES}` apart, whose commands are activities of its server)",
-            [one for one in middle if one.mode != ACTIVITIES],
-            lambda one: one.messages,
-            f"per order, {rate}",
-        ),
+        _rule("For the lowest CPU of your own services", record, lambda one: one.services, " CPU ms an order"),
+        _rule("For the fewest writes to the databases", record, lambda one: one.writes, " writes an order"),
+        _rule(f"For the fewest messages{apart}", record, lambda one: one.messages, " messages an order", others),
     ]
-    found += [_between_styles(middle, substrate, rate) for substrate in _substrates(record)]
+    found += [_between_styles(record, substrate) for substrate in _substrates(record)]
     found += [_saturation(record), _recovery(record)]
     return [one for one in found if one]
 
@@ -98,37 +93,57 @@ def overlap(one: Spread, other: Spread) -> bool:
     return one.low <= other.high and other.low <= one.high
 
 
-def _rule(what: str, summaries: Sequence[Summary], value: Callable[[Summary], Spread], unit: str) -> str:
-    figures = [Figure(one.mode, value(one)) for one in summaries]
-    return _sentence(what, figures, unit) if len(figures) > 1 else ""
+def _rule(
+    what: str, record: Record, value: Callable[[Summary], Spread], unit: str, modes: Sequence[str] | None = None
+) -> str:
+    """The rule at the middle rate, and what the other rates say to it; empty if it would compare fewer than two."""
+    at: dict[float, list[Figure]] = {}
+    for one in summarize(record):
+        if modes is None or one.mode in modes:
+            at.setdefault(one.offered, []).append(Figure(one.mode, value(one)))
+    middle = at.pop(record.plan.middle, [])
+    if len(middle) < 2:
+        return ""
+    sentence = _sentence(what, middle, f"{unit} at {record.plan.middle:g} orders/s")
+    return " ".join([sentence, *_elsewhere(best(middle)[0].mode, at)])
+
+
+def _elsewhere(chosen: str, at: Mapping[float, Sequence[Figure]]) -> list[str]:
+    """What the figures at the other rates say to that choice, in sentences."""
+    firsts = {f"{rate:g}": best(figures) for rate, figures in at.items()}
+    holds = [rate for rate, (first, alike) in firsts.items() if chosen in (first.mode, *(one.mode for one in alike))]
+    return [
+        *([f"It holds at {' and '.join(holds)} orders/s too."] if holds else []),
+        *(f"At {rate} orders/s it is {first}." for rate, (first, _) in firsts.items() if rate not in holds),
+    ]
 
 
 def _sentence(what: str, figures: Sequence[Figure], unit: str, highest_is_best: bool = False) -> str:
     first, alike = best(figures, highest_is_best)
-    others = [one for one in figures if one is not first and one not in alike]
-    if not others:
-        return f"{what} the figures prefer none: all intervals overlap ({unit})."
+    if len(alike) == len(figures) - 1:
+        return f"{what} the figures prefer none: all intervals overlap, from {first}{unit}."
     also = f"; {', '.join(map(str, alike))} cannot be told from it" if alike else ""
-    return f"{what} choose {first}{also} ({unit}). It stops holding where the load, the machine or batches differ."
+    return f"{what} choose {first}{unit}{also}."
 
 
-def _between_styles(summaries: Sequence[Summary], substrate: str, rate: str) -> str:
-    figures = [Figure(one.mode, one.p50) for one in summaries if one.substrate == substrate]
-    flag = f"; the carrier is {EMULATED[substrate]}" if substrate in EMULATED else ""
-    return _sentence(f"Over {substrate}, for the lowest latency", figures, f"p50 ms, {rate}{flag}") if figures else ""
+def _between_styles(record: Record, substrate: str) -> str:
+    modes = [mode for mode in record.plan.modes if MODES[mode].substrate == substrate]
+    flag = f", over {EMULATED[substrate]}," if substrate in EMULATED else ""
+    what = f"Over {SUBSTRATE_NAMES[substrate]}, for the lowest median latency"
+    return _rule(what, record, lambda one: one.p50, f" ms{flag}", modes)
 
 
 def _saturation(record: Record) -> str:
     found = of_part(record, SATURATION)
     figures = [Figure(mode, highest(runs)) for mode, runs in found.items() if MODES[mode].substrate not in EMULATED]
-    unit = f"orders/s with p99 under {record.plan.objective:g} ms, only over carriers that are no emulators"
+    unit = f" orders/s with p99 under {record.plan.objective:g} ms, only over carriers that are no emulators"
     return _sentence("For the highest rate", figures, unit, highest_is_best=True) if len(figures) > 1 else ""
 
 
 def _recovery(record: Record) -> str:
     found = of_part(record, DEAD_SERVICE)
     figures = [Figure(mode, spread(runs, lambda run: run.figures["recovery_seconds"])) for mode, runs in found.items()]
-    return _sentence("For the soonest recovery from a dead service", figures, "s") if len(figures) > 1 else ""
+    return _sentence("For the soonest recovery from a dead service", figures, " s") if len(figures) > 1 else ""
 
 
 def _verdict(belief: Belief, substrate: str, pair: dict[str, Summary]) -> str:
@@ -137,8 +152,8 @@ def _verdict(belief: Belief, substrate: str, pair: dict[str, Summary]) -> str:
     worse = belief.value(other)
     figures = f"{ranged(better)} against {ranged(worse)}"
     if overlap(better, worse):
-        return f"{substrate}: not told apart ({figures})"
-    return f"{substrate}: {'yes' if better.median < worse.median else '**no**'} ({figures})"
+        return f"{SUBSTRATE_NAMES[substrate]}: not told apart ({figures})"
+    return f"{SUBSTRATE_NAMES[substrate]}: {'yes' if better.median < worse.median else '**no**'} ({figures})"
 
 
 def _substrates(record: Record) -> list[str]:

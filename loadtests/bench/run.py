@@ -101,12 +101,13 @@ class Bench:
         """Stop the bench's own stack and delete its data."""
         api.down(self.stack_dir, delete_data=True)
 
-    def begin(self, turn: Turn, target: Path, warm: bool = True) -> None:
+    def begin(self, turn: Turn, target: Path, warm: bool = True, more: Mapping[str, str] | None = None) -> None:
         """Have the stack run as this run needs it, warmed up if wanted; nothing happens if it does already.
 
-        Each round begins with empty databases, so that no round has more stored orders than another.
+        Each round begins with empty databases, so that no round has more stored orders than another. `more` are
+        settings of the stack beside those of the part.
         """
-        visit, given = self.visit, part(turn.part).settings
+        visit, given = self.visit, {**part(turn.part).settings, **(more or {})}
         if (visit.number, visit.mode, visit.given) == (turn.number, turn.mode, given):
             return
         if visit.number != turn.number:

@@ -14,7 +14,7 @@ import httpx
 
 from tests.e2e.stack import ENDED, SERVICES, Stack, basket
 
-CALM: Final = 5.0  # seconds in which orders are counted, before a kill and after all is settled
+CALM: Final = 5.0  # seconds before a kill, and after all is settled, in which orders are counted
 PATIENCE: Final = 60.0  # seconds after which a kill has failed
 
 
@@ -22,7 +22,8 @@ PATIENCE: Final = 60.0  # seconds after which a kill has failed
 class Kill:
     """One kill: seconds until the first accepted request, until the first order completed, from then to all settled.
 
-    `before` and `after`: orders completed in CALM seconds; `wrong`: orders that did not complete.
+    `before` and `after`: orders placed and completed in CALM seconds, so that what had waited since the kill does not
+    count; `wrong`: orders that did not complete.
     """
 
     mode: str
@@ -84,6 +85,10 @@ class Shopper:
             await self.another.wait()
         return times[0]
 
+    def calm(self, since: float) -> int:
+        """How many orders were placed and completed in CALM seconds from then."""
+        return len(self.completed(since, since + CALM, placed_after=since))
+
     def completed(self, since: float, until: float, placed_after: float = 0.0) -> list[float]:
         """The times, sorted, at which orders placed after `placed_after` completed in that interval."""
         return sorted(
@@ -114,7 +119,7 @@ async def _kill(stack: Stack, client: httpx.AsyncClient, shopper: Shopper, servi
     """Kill a service once and measure; afterwards nothing is broken for CALM seconds, which precede the next kill."""
     some_order = next(iter(shopper.ended))
     at = time.monotonic()
-    before = len(shopper.completed(at - CALM, at))
+    before = shopper.calm(at - CALM)
     await asyncio.to_thread(stack.kill, service, signal.SIGKILL)
     async with asyncio.timeout(PATIENCE):
         await _accepts(stack, client, service, some_order)
@@ -132,7 +137,7 @@ async def _kill(stack: Stack, client: httpx.AsyncClient, shopper: Shopper, servi
         completed=round(first - at, 3),
         settled=round(settled - accepted, 3),
         before=before,
-        after=len(shopper.completed(began, began + CALM)),
+        after=shopper.calm(began),
         wrong=wrong,
     )
 

@@ -1,9 +1,10 @@
 """`python -m tests.chaos.publish FOLDER...`: publish runs of `make chaos` on the page docs/reliability.md.
 
-Each FOLDER is that of a run, with one mode or several, or that of `python -m tests.chaos.controls`. The command adds
-the runs to the data of the tables, docs/results/chaos.json (`--anew`: replaces them), takes the controls as those in
-docs/results/controls.json, and rewrites the page's marked sections. A run without an audit is not published, and the
-command says so. A test compares the page with the data.
+Each FOLDER is that of a run, with one mode or several, that of `python -m tests.chaos.controls`, or that of
+`python -m tests.chaos.recovery`. The command adds the runs to the data of the tables, docs/results/chaos.json
+(`--anew`: replaces them), and the controls, the last of each, to docs/results/controls.json; it takes the kills as
+those in docs/results/recovery.json, and rewrites the page's marked sections. A run without an audit is not published,
+and the command says so. A test compares the page with the data.
 """
 
 from __future__ import annotations
@@ -19,15 +20,18 @@ from typing import Any, Final
 from loadtests.bench.publish import rewritten
 from loadtests.bench.tables import Table
 from sagakit.modes import MODES
-from tests.chaos import controls
+from tests.chaos import controls, recovery
 from tests.chaos.control import Finding
 from tests.chaos.controls import by_plant
 from tests.chaos.journal import FILE
+from tests.chaos.kills import Kill
 from tests.chaos.model import Verdict
+from tests.chaos.recovery import by_service
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 DATA: Final = REPOSITORY / "docs" / "results" / "chaos.json"
 CONTROLS: Final = DATA.with_name("controls.json")
+KILLS: Final = DATA.with_name("recovery.json")
 PAGE: Final = REPOSITORY / "docs" / "reliability.md"
 MARK: Final = "chaos"
 USAGE: Final = (
@@ -78,9 +82,14 @@ def run_of(journal: Mapping[str, Any]) -> Run | None:
     )
 
 
-def sections(runs: Sequence[Run], findings: Sequence[Finding]) -> dict[str, str]:
-    """Write the text of every section that shows these runs and controls, by section name. Pure."""
-    tables = {"modes": by_mode(runs), "faults": by_fault(runs), "plants": by_plant(findings)}
+def sections(runs: Sequence[Run], findings: Sequence[Finding], kills: Sequence[Kill]) -> dict[str, str]:
+    """Write the text of every section that shows these runs, controls and kills, by section name. Pure."""
+    tables = {
+        "modes": by_mode(runs),
+        "faults": by_fault(runs),
+        "plants": by_plant(findings),
+        "recovery": by_service(kills),
+    }
     return {name: table.markdown() for name, table in tables.items()}
 
 
@@ -130,20 +139,29 @@ def read(data: Path) -> list[Run]:
 
 def read_controls(data: Path) -> list[Finding]:
     """The controls that are published."""
-    return [Finding(**{**one, "verdict": Verdict(one["verdict"])}) for one in json.loads(data.read_text())]
+    found = json.loads(data.read_text()) if data.exists() else []
+    return [Finding(**{**one, "verdict": Verdict(one["verdict"])}) for one in found]
+
+
+def read_kills(data: Path) -> list[Kill]:
+    """The kills that are published."""
+    return [Kill(**one) for one in json.loads(data.read_text())] if data.exists() else []
 
 
 def main(arguments: Sequence[str]) -> int:
     """Publish; exit status 2 if a folder holds no journal or the page lacks a section, and then nothing has changed."""
     folders = [Path(one) for one in arguments if one != "--anew"]
     runs = {(run.start, run.mode): run for run in ([] if "--anew" in arguments else read(DATA))}
-    findings = read_controls(CONTROLS) if CONTROLS.exists() else []
+    findings, kills = read_controls(CONTROLS), read_kills(KILLS)
     try:
         if not folders:
             raise ValueError(USAGE)
         for folder in folders:
             if (folder / controls.FILE).exists():
-                findings = list({(one.plant, one.mode): one for one in controls.read(folder / controls.FILE)}.values())
+                findings += controls.read(folder / controls.FILE)
+                continue
+            if (folder / recovery.FILE).exists():
+                kills = recovery.read(folder / recovery.FILE)
                 continue
             journals = sorted(folder.glob(f"**/{FILE}"))
             if not journals:
@@ -155,12 +173,14 @@ def main(arguments: Sequence[str]) -> int:
                 else:
                     runs[run.start, run.mode] = run
         published = sorted(runs.values(), key=lambda run: run.start)
-        page = rewritten(PAGE.read_text(), sections(published, findings), MARK)
+        findings = list({(one.plant, one.mode): one for one in findings}.values())
+        page = rewritten(PAGE.read_text(), sections(published, findings, kills), MARK)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     DATA.write_text(json.dumps([asdict(run) for run in published], indent=1) + "\n")
     CONTROLS.write_text(json.dumps([asdict(one) for one in findings], indent=1) + "\n")
+    KILLS.write_text(json.dumps([asdict(one) for one in kills]).replace("}, ", "},\n ") + "\n")
     PAGE.write_text(page)
     return 0
 

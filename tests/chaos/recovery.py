@@ -21,10 +21,10 @@ from typing import Final
 
 from rich.console import Console
 from rich.progress import Progress, TaskID
-from rich.table import Table
 
 from checkout_audit.audit import audit
 from checkout_audit.target import Target
+from loadtests.bench.tables import Table
 from loadtests.outcomes import share
 from quartet_stack import api
 from sagakit.modes import resolve
@@ -33,6 +33,8 @@ from tests.e2e.stack import SERVICES, Stack
 
 BOUNDS: Final = {"accepted": 2.0, "completed": 8.0, "settled": 15.0}
 THROUGHPUT: Final = 0.95
+HOLDS: Final = "yes"
+FILE: Final = "kills.jsonl"
 STACK: Final = {"STACK_DIR": ".stack/recovery", "PORT_OFFSET": "17000", "STACK": "native", "FAULT_INJECTION": "off"}
 
 
@@ -46,7 +48,7 @@ def main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2
-    record = Path(os.environ.get("FOLDER", "reports/recovery")) / "kills.jsonl"
+    record = Path(os.environ.get("FOLDER", "reports/recovery")) / FILE
     record.parent.mkdir(parents=True, exist_ok=True)
     known, consistent = read(record), True
     with Progress(console=console, disable=not console.is_terminal) as progress:
@@ -100,18 +102,21 @@ def _in_mode(
 
 def judge(kills: Sequence[Kill], console: Console) -> bool:
     """Print the figures by mode and service; returns whether all bounds hold."""
-    table = Table(
-        "mode", "service", "kills", "accepted p95", "completed p95", "settled max", "before", "after", "wrong", "holds",
-        title="after a SIGKILL, in seconds; orders completed in the calm before and after",
-    )  # fmt: skip
-    fine = bool(kills)
-    for mode, service in sorted({(kill.mode, kill.service) for kill in kills}):
-        these = [kill for kill in kills if (kill.mode, kill.service) == (mode, service)]
-        holds, figures = judged(these)
-        fine = fine and holds
-        table.add_row(mode, service, str(len(these)), *figures, "yes" if holds else "NO")
-    console.print(table)
-    return fine
+    table = by_service(kills)
+    console.print(table.drawn())
+    return bool(kills) and all(row[-1] == HOLDS for row in table.rows)
+
+
+def by_service(kills: Sequence[Kill]) -> Table:
+    """A row for each mode and service: seconds after a SIGKILL, and orders completed in the calm before and after."""
+    head = ("mode", "service", "kills", "accepted p95", "completed p95", "settled max", "before", "after", "wrong")
+    rows = []
+    for mode in dict.fromkeys(kill.mode for kill in kills):
+        for service in SERVICES:
+            if these := [kill for kill in kills if (kill.mode, kill.service) == (mode, service)]:
+                holds, figures = judged(these)
+                rows.append([f"`{mode}`", service, str(len(these)), *figures, HOLDS if holds else "NO"])
+    return Table("after a SIGKILL, in seconds; orders completed in the calm before and after", (*head, "holds"), rows)
 
 
 def judged(kills: Sequence[Kill]) -> tuple[bool, Sequence[str]]:

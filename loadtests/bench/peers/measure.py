@@ -18,6 +18,7 @@ from loadtests.bench import processes
 from loadtests.bench.disturbance import MachineTime
 from loadtests.bench.measure import Reading, logs
 from loadtests.bench.measure import addresses as addresses_of
+from loadtests.bench.peers import temporal_postgresql
 from loadtests.bench.peers.choreography import TOPICS
 from loadtests.bench.peers.names import FLOORS
 from loadtests.bench.peers.running import Running
@@ -35,6 +36,8 @@ MODE: Final = "kafka-choreography"
 """The mode in which the stack is started: only its databases are kept running, and Kafka for the peers that use it."""
 ON_KAFKA: Final = ("aiokafka", "faststream")
 ONE_PROCESS: Final = ("handlers", "alone", "dbos")
+POSTGRESQL: Final = "temporal_postgresql"
+"""It is a mode, in a stack with another setting."""
 OURS: Final = "handlers"
 """It works in the tables of our services, with their code."""
 WORKER: Final = "worker"
@@ -54,6 +57,9 @@ def fetch(name: str, report: Report) -> None:
     Raises:
         StackError: It cannot be fetched.
     """
+    if name == POSTGRESQL:
+        temporal_postgresql.fetch(report)
+        return
     place = layout({})
     api.fetch(MODE, report)
     if name not in NO_PACKAGES:
@@ -64,6 +70,8 @@ def fetch(name: str, report: Report) -> None:
 
 def measured(bench: Bench, turn: Turn, target: Path) -> Run:
     """Measure a peer at one rate."""
+    if turn.mode == POSTGRESQL:
+        return temporal_postgresql.measured(bench, turn, target)
     plan, name = bench.plan, turn.mode
     kept = [*(f"{service}-db" for service in SERVICES), *(["kafka"] if name in ON_KAFKA else [])]
     stack = servers(bench, kept)

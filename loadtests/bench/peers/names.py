@@ -12,6 +12,7 @@ PEERS: Final[Mapping[str, str]] = {
     "celery": "Celery chains over RabbitMQ (durable queues, acknowledged late)",
     "dbos": "DBOS Transact, a workflow with a datasource per database",
     "restate": "Restate, a service per database",
+    "temporal_postgresql": "`temporal-orchestration` over Temporal's server on PostgreSQL, not its development server",
 }
 FLOORS: Final = ("pgbench",)
 """Those that are no system: they do as many checkouts as they can, and have no rate."""

@@ -1,6 +1,7 @@
 """docs/reliability.md shows what is in docs/results/chaos.json, and nothing else."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import pytest
 
 from loadtests.bench.publish import rewritten
 from tests.chaos import publish
+from tests.chaos.kills import Kill
 from tests.chaos.publish import (
     CONTROLS,
     DATA,
+    KILLS,
     MARK,
     PAGE,
     Run,
@@ -19,11 +22,13 @@ from tests.chaos.publish import (
     main,
     read,
     read_controls,
+    read_kills,
     run_of,
     sections,
 )
 
-TEXT = "\n".join(f"<!-- chaos:begin {name} -->\n<!-- chaos:end {name} -->" for name in ("modes", "faults", "plants"))
+NAMES = ("modes", "faults", "plants", "recovery")
+TEXT = "\n".join(f"<!-- chaos:begin {name} -->\n<!-- chaos:end {name} -->" for name in NAMES)
 
 
 def run(mode: str = "kafka-choreography", orders: int = 300, **more: Any) -> Run:
@@ -44,7 +49,9 @@ def journal(audit: Any = None) -> dict[str, Any]:
 
 def test_the_page_is_what_the_command_makes_of_the_data() -> None:
     page = PAGE.read_text()
-    assert page == rewritten(page, sections(read(DATA), read_controls(CONTROLS)), MARK), "publish it again"
+    assert page == rewritten(page, sections(read(DATA), read_controls(CONTROLS), read_kills(KILLS)), MARK), (
+        "publish it again"
+    )
 
 
 def test_a_mode_has_its_orders_its_violations_and_the_bound_of_what_was_not_seen() -> None:
@@ -90,18 +97,26 @@ def test_runs_are_added_once_and_a_broken_one_is_named(
     monkeypatch.setattr(publish, "PAGE", page)
     monkeypatch.setattr(publish, "DATA", data)
     monkeypatch.setattr(publish, "CONTROLS", tmp_path / "controls.json")
+    monkeypatch.setattr(publish, "KILLS", tmp_path / "recovery.json")
     found = {"plant": "no-inbox", "mode": "kafka-choreography", "verdict": "true", "detail": "found by ends: 3 orders"}
     (tmp_path / "controls").mkdir()
     (tmp_path / "controls" / "controls.jsonl").write_text(json.dumps(found) + "\n")
+    kill = Kill("kafka-choreography", "order", 1, accepted=1, completed=3, settled=2, before=20, after=20, wrong=0)
+    (tmp_path / "recovery").mkdir()
+    (tmp_path / "recovery" / "kills.jsonl").write_text(json.dumps(asdict(kill)) + "\n")
     for name, audit in (("whole", {"orders": 10, "violations": {}}), ("broken", None)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "journal.json").write_text(json.dumps(journal(audit)))
     for _ in range(2):
-        assert main([str(tmp_path / name) for name in ("whole", "broken", "controls")]) == 0
+        assert main([str(tmp_path / name) for name in ("whole", "broken", "controls", "recovery")]) == 0
         assert [one.orders for one in read(data)] == [10]
     assert "broke off" in capsys.readouterr().err
     assert "kafka-choreography" in page.read_text()
     assert "| `no-inbox` | ends |" in page.read_text()
+    assert "| `kafka-choreography` | order | 1 | 1.00 | 3.00 | 2.00 | 20 | 20 | 0 | yes |" in page.read_text()
+    assert main([str(tmp_path / "whole")]) == 0
+    assert "| `no-inbox` | ends |" in page.read_text(), "controls and kills stay"
+    assert "| order | 1 | 1.00 |" in page.read_text()
 
 
 @pytest.mark.parametrize("arguments", [[], ["nowhere"]])

@@ -3,11 +3,14 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 from rich.console import Console
 
+from tests.chaos.kills import Shopper
 from tests.chaos.recovery import Kill, judge, judged, main, missing, p95, read
+from tests.e2e.stack import Stack
 
 KILL = Kill("kafka-choreography", "order", 1, accepted=1.0, completed=3.0, settled=2.0, before=20, after=20, wrong=0)
 
@@ -45,6 +48,14 @@ def test_each_bound_is_held(changed: dict[str, float], holds: bool) -> None:
 def test_one_slow_start_in_twenty_is_within_the_percentile_and_two_are_not() -> None:
     assert p95([1.0] * 19 + [9.0]) == 1.0
     assert p95([1.0] * 18 + [9.0] * 2) == 9.0
+
+
+def test_in_the_calm_only_orders_count_that_were_placed_in_it() -> None:
+    shopper = Shopper(cast(Stack, None), rate=1)
+    shopper.placed = {"waited since the kill": 9.9, "calm": 10.0, "cancelled": 11.0, "in flight": 14.9}
+    shopper.ended = {"waited since the kill": (10.1, "COMPLETED"), "calm": (10.2, "COMPLETED")}
+    shopper.ended |= {"cancelled": (11.5, "CANCELLED"), "in flight": (15.1, "COMPLETED")}
+    assert shopper.calm(10.0) == 1
 
 
 def test_no_kills_prove_nothing() -> None:

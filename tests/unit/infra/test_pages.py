@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from quartet_stack.layout import REPOSITORY
-from quartet_stack.settings import PORTS, TOXIC_PORTS
+from quartet_stack.settings import PORTS, TEMPORAL_STORE_PORTS, TOXIC_PORTS
 from tests.chaos.faults import MODULES
 
 FOLDERS = ("docs", "infra", "loadtests", "services", "shared", "tests")
@@ -56,7 +56,7 @@ def words() -> frozenset[str]:
     text = [path.read_text(errors="ignore") for path in FILES if path.suffix != ".md" and path != Path(__file__)]
     found = frozenset(re.findall(r"[A-Za-z_][A-Za-z0-9_]*", "\n".join(text)))
     settings = {name.upper() for name in found}  # of services: fields in small letters
-    return found | settings | PORTS.keys() | TOXIC_PORTS.keys()
+    return found | settings | PORTS.keys() | TOXIC_PORTS.keys() | TEMPORAL_STORE_PORTS.keys()
 
 
 def code(page: Path) -> Iterator[str]:

@@ -7,12 +7,14 @@ import pytest
 
 from loadtests.bench import comparison
 from loadtests.bench.comparison import DATA, PAGE, PICTURES, README, files, headline, notice, text
+from loadtests.bench.ease import published
 from loadtests.bench.money import read_prices
-from loadtests.bench.record import Disturbance
+from loadtests.bench.record import Disturbance, Run, Usage
 from loadtests.bench.rules import Figure as Of
 from loadtests.bench.rules import beliefs, best, overlap, rules
 from loadtests.bench.storage import read, write
 from loadtests.bench.summary import Spread
+from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES
 from tests.unit.loadtests.benches import every_part, run
 
@@ -26,7 +28,7 @@ def test_what_is_published_is_what_the_command_makes_of_the_data() -> None:
         assert not any(path.exists() for path in PICTURES.values())
         assert "comparison-light.svg" not in README.read_text()
         return
-    for path, content in files(read(DATA), read_prices(), README.read_text()).items():
+    for path, content in files(read(DATA), read_prices(), published(), README.read_text()).items():
         assert path.read_text() == content, "publish it again"
 
 
@@ -74,7 +76,7 @@ def test_a_bench_with_few_runs_or_on_a_busy_machine_says_so_first() -> None:
     assert "confidence of 75% only" in notice(WHOLE)
     assert headline(WHOLE).startswith("**A short look")
     busy = replace(quiet, runs=tuple(replace(one, disturbance=Disturbance(0.0, 70.0)) for one in quiet.runs))
-    assert "other programs used 70 % of its CPU" in text(busy, read_prices())
+    assert "other programs used 70 % of its CPU" in text(busy, read_prices(), published())
 
 
 def test_a_rule_names_the_figures_it_rests_on_and_none_where_intervals_overlap() -> None:
@@ -89,12 +91,34 @@ def test_a_rule_names_the_figures_it_rests_on_and_none_where_intervals_overlap()
     assert all("pubsub" not in one for one in found if one.startswith("For the highest rate"))
 
 
+def test_a_rule_says_at_which_other_rates_it_holds_and_what_is_best_where_it_does_not() -> None:
+    def at(rate: float, **cpu: float) -> list[Run]:
+        return [
+            run(
+                mode=f"kafka-{style}",
+                offered=rate,
+                load=Usage(20.0, {**run().load.cpu, **dict.fromkeys(SERVICES, used)}),
+            )
+            for style, used in cpu.items()
+        ]
+
+    runs = (
+        *at(5, orchestration=200, choreography=300),
+        *at(2, orchestration=200, choreography=300),
+        *at(8, orchestration=300, choreography=200),
+    )
+    plan = replace(WHOLE.plan, modes=("kafka-orchestration", "kafka-choreography"), rates=(2.0, 5.0, 8.0))
+    (cheapest,) = [one for one in rules(replace(WHOLE, plan=plan, runs=runs)) if "lowest CPU" in one]
+    assert "choose `kafka-orchestration`" in cheapest
+    assert "It holds at 2 orders/s too. At 8 orders/s it is `kafka-choreography`" in cheapest
+
+
 def test_a_belief_is_judged_by_intervals_and_not_by_medians() -> None:
     (sooner, *_, messages) = beliefs(WHOLE)
-    assert "temporal: **no**" in sooner
-    assert "kafka: yes" in sooner
+    assert "Temporal: **no**" in sooner
+    assert "Kafka: yes" in sooner
     assert "not told apart" in messages
-    assert "temporal" not in messages, "activities count as no messages"
+    assert "Temporal" not in messages, "activities count as no messages"
 
 
 def test_the_best_figure_comes_with_those_that_cannot_be_told_from_it() -> None:

@@ -49,7 +49,7 @@ def test_cpu_costs_its_hours_at_sixty_percent_use() -> None:
 def test_a_cloud_carrier_costs_what_it_meters() -> None:
     assert money(mode("sns-sqs-choreography"), ALL).carrier == pytest.approx(9 * 0.5 + 2 * 10 * 0.4)
     assert money(mode("pubsub-choreography"), ALL).carrier == pytest.approx(5400e6 * (1 + 10 / 9) * 40 / 2**40)
-    assert money(mode("temporal-orchestration"), ALL).carrier == pytest.approx(11 * 50)
+    assert money(mode("temporal-orchestration"), ALL).carrier == pytest.approx(12 * 50)
     assert all(money(mode(name), ALL).carrier for name in MODES)
 
 

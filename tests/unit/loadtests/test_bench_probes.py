@@ -12,6 +12,7 @@ from rich.console import Console
 from loadtests.bench import probes as module
 from loadtests.bench.measure import Reading
 from loadtests.bench.parts import FLOOR, PARTS, PEER, REFUSED, part
+from loadtests.bench.peers.measure import fetch
 from loadtests.bench.probes import PROBES, holds, recovered
 from loadtests.bench.record import LATE, Run, Seen
 from loadtests.bench.run import Bench, Load
@@ -77,8 +78,8 @@ def test_the_failing_mixes_refuse_the_share_that_their_name_says(name: str, shar
 class Stub(Bench):
     """A bench whose stack carries 40 orders/s, and whose programs are only stopped and started by name."""
 
-    def begin(self, turn: Turn, target: Path, warm: bool = True) -> None:
-        self.visit.mode = turn.mode
+    def begin(self, turn: Turn, target: Path, warm: bool = True, more: Mapping[str, str] | None = None) -> None:
+        self.visit.mode, self.visit.given = turn.mode, more or {}
 
     def up(self, mode: str, given: Mapping[str, str] | None = None) -> dict[str, str]:
         return {}
@@ -168,3 +169,18 @@ def test_a_backlog_is_placed_while_no_participant_runs(
     assert made.figures["drained_per_second"] == pytest.approx(700 / made.figures["drain_seconds"], rel=0.05)
     probed("backlog", tmp_path, backlog=700, holds=8.0)
     assert "place 480" in did, "what a slow mode needs a minute for"
+
+
+def test_the_mode_over_postgresql_is_measured_with_that_setting_and_goes_by_a_name_of_its_own(tmp_path: Path) -> None:
+    bench = Stub(PLAN, {}, Console(quiet=True))
+    measured = PROBES[PEER](bench, Turn(1, "temporal_postgresql", 5.0, PEER), tmp_path)
+    assert (measured.mode, measured.part, measured.offered) == ("temporal_postgresql", PEER, 5.0)
+    assert bench.visit.given == {"TEMPORAL_STORE": "postgresql"}
+    assert bench.visit.mode == "", "whatever comes next starts the stack again"
+
+
+def test_its_server_is_fetched_and_no_package_of_other_peers(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[tuple[str, Mapping[str, str]]] = []
+    monkeypatch.setattr(api, "fetch", lambda mode, report, env: fetched.append((mode, env)))
+    fetch("temporal_postgresql", lambda text: None)
+    assert fetched == [("temporal-orchestration", {"TEMPORAL_STORE": "postgresql"})]

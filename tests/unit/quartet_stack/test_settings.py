@@ -34,6 +34,7 @@ def test_an_alias_becomes_the_canonical_name_and_keeps_its_source() -> None:
         ("STACK", "podman", "auto, docker, native"),
         ("PROVIDERS", "paypal", "sandbox, instant"),
         ("TEMPORAL_UI", "yes", "on, off"),
+        ("TEMPORAL_STORE", "mysql", "sqlite, postgresql"),
         ("REPLICAS", "0", "1 to 64"),
         ("ORDER_PORT", "http", "1 to 65535"),
         ("PORT_OFFSET", "70000", "65535"),

@@ -41,7 +41,7 @@ def made(real: str) -> Iterator[list[str]]:
 def test_every_program_of_every_mode_has_a_user() -> None:
     carriers = {"ministack" if name == "sns_sqs" else name for name in SUBSTRATES}
     databases = {f"{name}-{server}" for name in SERVICES for server in ("db", "standby")}
-    others = {"provider", "console", "auditor", "toxiproxy"}
+    others = {"provider", "console", "auditor", "toxiproxy", "temporal-db"}
     assert {*users.PROGRAMS} == {*SERVICES, *databases, *carriers, *others}
     assert all(len(users.name_of(program)) <= 32 for program in users.PROGRAMS), "longer names are refused"
 

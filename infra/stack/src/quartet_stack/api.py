@@ -79,13 +79,15 @@ def up(
     return stack_environment(environ.get("STACK_DIR"))
 
 
-def fetch(mode: str, report: Report) -> None:
+def fetch(mode: str, report: Report, env: Mapping[str, str] | None = None) -> None:
     """Fetch what a mode needs and this machine lacks, without starting anything; `report` is called with each step.
+
+    `env` are settings of the stack in addition to those of the environment.
 
     Raises:
         StackError: It cannot be fetched; the message says what to install.
     """
-    settings = resolve({**os.environ, "COORDINATION_MODE": mode})
+    settings = resolve({**os.environ, **(env or {}), "COORDINATION_MODE": mode})
     postgres.binaries(settings.layout, report)
     importlib.import_module(f"quartet_stack.servers.{stack.SUBSTRATES[settings.substrate]}").fetch(settings, report)
 

@@ -37,8 +37,8 @@ def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
     Only the owner can read the file. Existing values never change: data and secrets belong together.
 
     Returns:
-        Name -> value. Passwords: `postgres` (the superuser), `replication` (standbys), `auditor` (may read), and one of
-        each service.
+        Name -> value. Passwords: `postgres` (the superuser), `replication` (standbys), `auditor` (may read), `temporal`
+        (its server, in a database of its own), and one of each service.
         `kafka_cluster` is an id. Keys: `tokens` signs access tokens of people, and no process of the stack gets it;
         `seal_payment`, `seal_shipping`; `provider_payment`, `provider_shipping`. A key may be several keys, separated
         by commas: the first is used, all are accepted; to rotate, put a new one in front.
@@ -51,6 +51,7 @@ def load_or_create(layout: Layout, services: Iterable[str]) -> dict[str, str]:
         "postgres": secrets.token_urlsafe(24),
         "auditor": secrets.token_urlsafe(24),
         "replication": secrets.token_urlsafe(24),
+        "temporal": secrets.token_urlsafe(24),
         "kafka_cluster": _cluster_id(),
         **{f"seal_{name}": _key() for name in SEALED_FOR},
         **{f"provider_{name}": secrets.token_urlsafe(32) for name in PROVIDER_CALLERS},

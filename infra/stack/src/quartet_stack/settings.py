@@ -52,11 +52,23 @@ TOXIC_PORTS = {
     **{f"KAFKA_{name.upper()}_PORT": 9094 + number for number, name in enumerate(SERVICES)},
 }
 
+# Used with TEMPORAL_STORE=postgresql only: the database of Temporal's server, and its services; the frontend's own port
+# is TEMPORAL_PORT. The same holds for their offsets
+TEMPORAL_STORE_PORTS = {
+    "TEMPORAL_DB_PORT": 5445,
+    **{f"TEMPORAL_{name}_PORT": 7234 + number for number, name in enumerate(("HISTORY", "MATCHING", "WORKER"))},
+    **{
+        f"TEMPORAL_{name}_MEMBERSHIP_PORT": 6937 + number
+        for number, name in enumerate(("FRONTEND", "HISTORY", "MATCHING", "WORKER"))
+    },
+}
+
 CHOICES = {
     "STACK": ("auto", "docker", "native"),
     "PROVIDERS": ("sandbox", "instant"),
     "FAULT_INJECTION": ("off", "on"),
     "TEMPORAL_UI": ("on", "off"),
+    "TEMPORAL_STORE": ("sqlite", "postgresql"),
     "TOXICS": ("off", "on"),
     "OBSERVABILITY": ("0", "1"),
 }
@@ -69,6 +81,7 @@ DEFAULTS = {
     "FAULT_INJECTION": "off",
     "LOG_LEVEL": "INFO",
     "TEMPORAL_UI": "on",
+    "TEMPORAL_STORE": "sqlite",
     "TOXICS": "off",
     "OBSERVABILITY": "0",
     "READY_TIMEOUT": "90",
@@ -134,7 +147,7 @@ def resolve(environ: Mapping[str, str]) -> Settings:
             raise UsageError(f"{name}={values[name].value} is not known; valid: {', '.join(valid)}")
     values["COORDINATION_MODE"] = _mode(values["COORDINATION_MODE"])
     offset = _number(values["PORT_OFFSET"].value, "PORT_OFFSET", -65535, 65535)
-    ports = PORTS if values["TOXICS"].value == "off" else PORTS | TOXIC_PORTS
+    ports = _ports(values)
     for name, default in ports.items():
         source = "computed" if offset else "default"
         values[name] = _chosen(environ, name, str(default + offset), source)
@@ -194,6 +207,13 @@ def _mode(given: Setting) -> Setting:
     except ValueError as error:
         raise UsageError(str(error)) from None
     return Setting(name, given.source)
+
+
+def _ports(values: Mapping[str, Setting]) -> dict[str, int]:
+    """The ports that a stack with these settings has, with their defaults."""
+    toxics = TOXIC_PORTS if values["TOXICS"].value == "on" else {}
+    store = TEMPORAL_STORE_PORTS if values["TEMPORAL_STORE"].value == "postgresql" else {}
+    return PORTS | toxics | store
 
 
 def _standbys(given: Setting) -> Setting:

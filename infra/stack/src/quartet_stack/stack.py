@@ -22,7 +22,7 @@ from quartet_stack.processes.programs import DATABASE, PROXY, SERVICE, SUBSTRATE
 from quartet_stack.processes.readiness import wait_for
 from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.secrets_store import given_secrets, load_or_create, write_private
-from quartet_stack.servers import postgres, promotion, replication, sessions, standby, toxiproxy
+from quartet_stack.servers import postgres, promotion, replication, sessions, standby, temporal_server, toxiproxy
 from quartet_stack.settings import SERVICES, Settings
 
 # what carries the messages -> the module of `servers` that prepares it
@@ -146,7 +146,8 @@ def _databases(settings: Settings, secrets: Mapping[str, str], pool: ThreadPoolE
         standby.admit(settings, name)
 
     list(pool.map(create, SERVICES))
-    return [program for name in SERVICES for program in standby.programs(settings, binaries, name)]
+    ours = [program for name in SERVICES for program in standby.programs(settings, binaries, name)]
+    return [*ours, *temporal_server.databases(settings, secrets, binaries)]
 
 
 def _start_servers(supervisor: Supervisor, programs: Sequence[Program], settings: Settings, step: Step) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Final
 from checkout import messages as m
 from checkout.saga import CHECKOUT
 from checkout.topology import SUBSCRIPTIONS
-from sagakit.modes import MODES, resolve
+from sagakit.modes import MODES, SUBSTRATE_NAMES, resolve
 from sagakit.saga import Step
 from sagakit.topology import CHOREOGRAPHY
 
@@ -146,15 +146,7 @@ class ModeView:
         return "choreography" if self.choreography else "orchestration"
 
 
-TRANSPORTS: Final[Mapping[str, str]] = {
-    "temporal": "Temporal",
-    "kafka": "Kafka",
-    "sns_sqs": "SNS/SQS",
-    "pubsub": "Pub/Sub",
-}
-
-
 def mode_view(name: str) -> ModeView:
     """The mode of that name or alias; ValueError if there is none."""
     spec = MODES[resolve(name)]
-    return ModeView(spec.name, spec.style == CHOREOGRAPHY, TRANSPORTS[spec.substrate])
+    return ModeView(spec.name, spec.style == CHOREOGRAPHY, SUBSTRATE_NAMES[spec.substrate])

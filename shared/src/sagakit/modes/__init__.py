@@ -43,6 +43,8 @@ ALIASES: Final[dict[str, str]] = {
     "pubsub": "pubsub-choreography",
 }
 DEFAULT: Final = "temporal-orchestration"
+SUBSTRATE_NAMES: Final = {"temporal": "Temporal", "kafka": "Kafka", "sns_sqs": "SNS/SQS", "pubsub": "Pub/Sub"}
+"""What people call each substrate."""
 
 
 def resolve(name: str) -> str:

@@ -16,6 +16,7 @@ from quartet_stack.docker.compose import runs_in_containers
 from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import layout
 from quartet_stack.processes.supervisor import Supervisor
+from quartet_stack.servers import temporal_server
 from quartet_stack.settings import SERVICES, Settings, resolve, stack_environment
 from quartet_stack.stack import Step
 
@@ -141,7 +142,7 @@ def _print_usage(settings: Settings, console: Console) -> None:
         console.print(f"  {name:<10} {services.url(settings, name)}/docs")
     if settings["PROVIDERS"] == "sandbox":
         console.print(f"  {'provider':<10} {services.url(settings, services.SANDBOX)}/docs")
-    if settings.substrate == "temporal" and settings["TEMPORAL_UI"] == "on":
+    if settings.substrate == "temporal" and settings["TEMPORAL_UI"] == "on" and not temporal_server.used(settings):
         console.print(f"  {'temporal':<10} http://127.0.0.1:{settings['TEMPORAL_UI_PORT']}")
     console.print("\nplace an order:")
     prefix = "" if settings.values["STACK_DIR"].source == "default" else f"STACK_DIR={settings['STACK_DIR']} "

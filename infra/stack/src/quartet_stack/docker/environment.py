@@ -47,8 +47,10 @@ def variables(settings: Settings, secrets: Mapping[str, str]) -> dict[str, str]:
     """The variables of docker-compose.yml. Each stack is a Compose project of its own.
 
     Raises:
-        UsageError: `SERVICE_ROLE` is not a role.
+        UsageError: `SERVICE_ROLE` is not a role, or `TEMPORAL_STORE` not possible in containers.
     """
+    if settings["TEMPORAL_STORE"] != "sqlite":
+        raise UsageError(f"TEMPORAL_STORE={settings['TEMPORAL_STORE']} runs only natively; set STACK=native")
     place = settings.layout
     role = settings.passed_on.get("SERVICE_ROLE", "all")
     if role not in ROLES:

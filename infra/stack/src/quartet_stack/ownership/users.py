@@ -22,7 +22,7 @@ PREFIX = "quartet"
 PROGRAMS = (
     *SERVICES,
     *(f"{name}-{server}" for server in ("db", "standby") for name in SERVICES),
-    *("provider", "console", "auditor", "kafka", "temporal", "ministack", "pubsub", "toxiproxy"),
+    *("provider", "console", "auditor", "kafka", "temporal", "temporal-db", "ministack", "pubsub", "toxiproxy"),
 )
 COMMENT = "Quartet's"  # the start of the comment field of users that we created and may remove
 ETC = Path("/etc")

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quartet_stack.errors import StackError
@@ -117,8 +117,18 @@ def binaries(layout: Layout, report: Report) -> Path:
     return readable(fetched, report) / BIN
 
 
-def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, str], server: str = "db") -> bool:
-    """Create the cluster with role and database, completely or not at all; False if it existed already."""
+def create(
+    layout: Layout,
+    binaries: Path,
+    service: str,
+    secrets: Mapping[str, str],
+    server: str = "db",
+    more: Sequence[str] = (),
+) -> bool:
+    """Create the cluster with role and database, completely or not at all; False if it existed already.
+
+    `more`: further databases of that role.
+    """
     data, user = data_folder(layout, service, server), run_user(f"{service}-{server}")
     if os.path.lexists(data):
         user.own(data)
@@ -143,8 +153,8 @@ def create(layout: Layout, binaries: Path, service: str, secrets: Mapping[str, s
     name = role(service)
     statements = [
         f"CREATE ROLE {name} LOGIN PASSWORD '{secrets[service]}'",
-        f"CREATE DATABASE {name} OWNER {name}",
-        f"REVOKE ALL ON DATABASE {name} FROM PUBLIC",
+        *(f"CREATE DATABASE {database} OWNER {name}" for database in (name, *more)),
+        *(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC" for database in (name, *more)),
         "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC",
         "REVOKE CONNECT ON DATABASE template1 FROM PUBLIC",
     ]

@@ -1,4 +1,4 @@
-"""Temporal: the development server, with its state in a SQLite file."""
+"""Temporal: the development server, with its state in a SQLite file; with TEMPORAL_STORE=postgresql its own server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from quartet_stack.ownership.folders import home
 from quartet_stack.ownership.readable import readable
 from quartet_stack.processes.programs import SUBSTRATE, Program
 from quartet_stack.processes.readiness import HOST, Check
+from quartet_stack.servers import temporal_server
 from quartet_stack.servers.components import PINS, Component, Report, pip_target
 from quartet_stack.settings import Settings
 
@@ -16,18 +17,16 @@ LOCK = PINS / "temporal" / "requirements.lock"
 COMPONENT = Component("temporal", LOCK, pip_target("Temporal", LOCK))
 # The same as in docker-compose.yml; what each of them bought is in docs/performance.md
 FLAGS = (
-    # the default limits a history shard to 20 tasks a second, which delays each step by 50 ms
-    ("--dynamic-config-value", "history.transferProcessorMaxPollRPS=2000"),
-    # one partition for each task queue: of four, three only pass tasks and polls on to the first
-    ("--dynamic-config-value", "matching.numTaskqueueReadPartitions=1"),
-    ("--dynamic-config-value", "matching.numTaskqueueWritePartitions=1"),
+    *(("--dynamic-config-value", f"{name}={value}") for name, value in temporal_server.DYNAMIC.items()),
     ("--sqlite-pragma", "journal_mode=WAL"),
     ("--sqlite-pragma", "synchronous=NORMAL"),
 )
 
 
 def fetch(settings: Settings, report: Report) -> Path:
-    """The server's program: the installed `temporal`, else the pinned one."""
+    """The development server: the installed `temporal`, else the pinned one; or the folder of Temporal's own server."""
+    if temporal_server.used(settings):
+        return temporal_server.fetch(settings, report)
     installed = shutil.which("temporal")
     binary = Path(installed) if installed else COMPONENT.ensure(settings.layout, report) / "bin" / "temporal"
     return readable(binary, report)
@@ -35,6 +34,8 @@ def fetch(settings: Settings, report: Report) -> Path:
 
 def prepare(settings: Settings, report: Report) -> Program:
     """The server."""
+    if temporal_server.used(settings):
+        return temporal_server.prepare(settings, report)
     binary = fetch(settings, report)
     data, _ = home(settings.layout, "temporal")
     port, ui_port = settings.port("TEMPORAL_PORT"), settings.port("TEMPORAL_UI_PORT")
