@@ -112,6 +112,7 @@ async def test_without_its_database_a_service_says_so_and_keeps_nothing(postgres
         ("POST", f"/orders/{order_id}/cancel", None),
         ("GET", f"/orders/{order_id}/events", None),
         ("GET", f"/timeline/{order_id}", None),
+        ("GET", f"/timeline/{order_id}/events", None),
     ]
     for method, path, body in waits:
         answer = await order.client.request(method, path, json=body, headers=headers(Idempotency_Key="new"))

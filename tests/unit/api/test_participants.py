@@ -154,7 +154,7 @@ async def test_a_shipment_from_booked_to_dispatched_or_cancelled(postgres: Serve
     ("service", "paths"),
     [
         ("inventory", ["/stock", "/stock/tea-pot", "/timeline/o1"]),
-        ("payment", ["/payments/o1", "/timeline/o1"]),
+        ("payment", ["/payments/o1", "/timeline/o1", "/timeline/o1/events"]),
         ("shipping", ["/shipments/o1", "/timeline/o1"]),
     ],
 )

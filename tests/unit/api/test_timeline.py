@@ -16,13 +16,16 @@ from checkout.messages import (
     ReserveStock,
     VoidPayment,
 )
+from sagakit.app import timeline as timelines
 from sagakit.message import id_of
+from sagakit.ports import StoreUnavailable
 from sagakit.provider import OutcomeUnknown
 from sagakit.sealing import masked
 from sagakit.work import Nudge
 from tests.postgres import Server
 from tests.service_process import basket, reserve
 from tests.unit.api.served import ADMIN, Served, headers, problem, served
+from tests.unit.api.streams import following
 from tests.unit.sagakit_sql.test_caller import Scripted
 from tests.waits import until
 
@@ -134,41 +137,77 @@ async def test_a_call_that_is_still_open_shows_how_often_it_was_tried(postgres: 
         assert (call["answer"], call["answered_at"], call["attempts"]) == (None, None, 1)
 
 
-async def test_who_waits_for_another_timeline_gets_it_with_the_commit(postgres: Server) -> None:
+async def test_who_follows_a_timeline_gets_it_and_each_change_with_its_commit(postgres: Server) -> None:
     async with served("order", postgres.database("order")) as order:
         order_id = (await order.place()).json()["order_id"]
         first = await order.get(f"/timeline/{order_id}")
-        waiting = {**headers(), "If-None-Match": first.headers["etag"], "Prefer": "wait=30"}
-        later = asyncio.create_task(order.get(f"/timeline/{order_id}", waiting))
-        await until(lambda: order.service_process.engine.watcher.subscribed(order_id))
-        began = time.monotonic()
-        await order.do(CancelOrder(order_id, "CUSTOMER_REQUESTED"))
-        answer = await later
-        assert time.monotonic() - began < 1.5, "a poll told it, and not the commit"
-        assert answer.headers["etag"] != first.headers["etag"]
-        assert ("OrderCancelled", "event") in told(answer.json(), "kind")
-
-
-async def test_a_timeline_that_stays_as_it_is_is_not_sent_again(postgres: Server) -> None:
-    async with served("order", postgres.database("order")) as order:
-        order_id = (await order.place()).json()["order_id"]
-        known = {"If-None-Match": (await order.get(f"/timeline/{order_id}")).headers["etag"]}
-        for more in ({}, {"Prefer": "wait=1"}):
-            same = await order.get(f"/timeline/{order_id}", {**headers(), **known, **more})
-            assert (same.status_code, same.content) == (304, b"")
+        async with following(order, order_id) as news:
+            assert await news() == (first.headers["etag"], first.json())
+            began = time.monotonic()
+            await order.do(CancelOrder(order_id, "CUSTOMER_REQUESTED"))
+            tag, body = await news()
+            assert time.monotonic() - began < 1.5, "a poll told it, and not the commit"
+        assert ("OrderCancelled",) in told(body)
+        async with following(order, order_id, {**headers(), "Last-Event-ID": first.headers["etag"]}) as news:
+            assert (await news())[0] == tag, "what is known is not sent again, and what came since is"
         assert not order.service_process.engine.watcher.subscribed(order_id)
 
 
-async def test_who_waits_for_an_order_that_comes_gets_it_and_nobody_elses(postgres: Server) -> None:
+async def test_changes_that_come_together_are_one_event(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timelines, "PACE", 1.0)
+    async with served("order", postgres.database("order")) as order:
+        order_id = (await order.place()).json()["order_id"]
+        async with following(order, order_id) as news:
+            await news()
+            await order.do(CancelOrder(order_id, "OUT_OF_STOCK"))
+            await order.do(RecordStockSettled(order_id), f"{order_id}/StockReleased")
+            _, body = await news()
+        assert ("StockSettled",) in told(body)
+
+
+async def test_who_follows_an_order_that_comes_is_told_and_nobody_else(postgres: Server) -> None:
     async with served("payment", postgres.database("payment"), streams_per_customer=1) as payment:
-        waits = {"If-None-Match": '"0"', "Prefer": "wait=30"}
-        later = asyncio.create_task(payment.get("/timeline/o1", {**ADMIN, **waits}))
-        await until(lambda: payment.service_process.engine.watcher.subscribed("o1"))
-        problem(await payment.get("/timeline/o1", {**ADMIN, **waits}), 429, "too_many_streams")
-        await payment.do(AuthorizePayment("o1", basket()))
-        assert (await later).status_code == 200
-        stranger = {**headers("mallory"), **waits, "Prefer": "wait=1"}
-        problem(await payment.get("/timeline/o1", stranger), 404, "not_found")
+        async with following(payment, "o1", ADMIN) as news, following(payment, "o1", headers("mallory")) as strange:
+            assert await news() == await strange() == ('"0"', None)
+            problem(await payment.get("/timeline/o1/events", ADMIN), 429, "too_many_streams")
+            await payment.do(AuthorizePayment("o1", basket()))
+            assert ("AuthorizePayment",) in told((await news())[1])
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(strange(), 0.3)
+        async with following(payment, "o1", ADMIN) as news:
+            assert (await news())[1], "a stream that was closed does not count"
+
+
+async def test_a_stream_ends_after_a_while_and_when_the_process_stops(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served("order", postgres.database("order")) as order:
+        order_id = (await order.place()).json()["order_id"]
+        with monkeypatch.context() as short:
+            short.setattr(timelines, "LONGEST", 0.2)
+            ended = await asyncio.wait_for(order.get(f"/timeline/{order_id}/events"), 10)
+            assert [one["order_id"] for one in _events(ended)] == [order_id]
+        stopping = asyncio.create_task(order.get(f"/timeline/{order_id}/events"))
+        await until(lambda: order.service_process.engine.watcher.subscribed(order_id))
+        order.app.state.drain.start()
+        await asyncio.wait_for(stopping, 10)
+        assert not order.service_process.engine.watcher.subscribed(order_id)
+
+
+async def test_a_stream_ends_when_the_database_does_not_answer(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(self: timelines.Timelines, order_id: str) -> None:
+        raise StoreUnavailable("away")
+
+    async with served("order", postgres.database("order")) as order:
+        order_id = (await order.place()).json()["order_id"]
+        stream = asyncio.create_task(order.get(f"/timeline/{order_id}/events"))
+        await until(lambda: order.service_process.engine.watcher.subscribed(order_id))
+        monkeypatch.setattr(timelines.Timelines, "of", away)
+        await order.do(CancelOrder(order_id, "CUSTOMER_REQUESTED"))
+        assert (await asyncio.wait_for(stream, 10)).status_code == 200
+        assert not order.service_process.engine.watcher.subscribed(order_id)
 
 
 async def test_activity_is_the_operators(postgres: Server) -> None:

@@ -1,7 +1,8 @@
 """The console with services that are played by a function."""
 
+import json
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from html.parser import HTMLParser
 from typing import Any
@@ -68,15 +69,19 @@ class Played:
             return self._proxy(request.method, path)
         if "authorization" not in request.headers:
             return refusal(401, "unauthenticated")
-        return self._answer(service, request.method, path)
+        return self._answer(service, request.method, path, request.headers.get("last-event-id"))
 
-    def _answer(self, service: str, method: str, path: str) -> httpx.Response:
+    def _answer(self, service: str, method: str, path: str, known: str | None) -> httpx.Response:
         order_id = self.order["order_id"]
         if service == "auditor":
             return httpx.Response(200, json=AUDIT if path == "/audit" else VERDICT)
         if path == f"/timeline/{order_id}":
             timeline = self.example["timelines"][service]
-            return httpx.Response(200, json=timeline, headers={"ETag": f'"{len(timeline["items"])}"'})
+            return httpx.Response(200, json=timeline, headers={"ETag": tag_of(timeline)})
+        if path == f"/timeline/{order_id}/events":
+            timeline = self.example["timelines"][service]
+            event = f"id: {tag_of(timeline)}\nevent: timeline\ndata: {json.dumps(timeline)}\n\n"
+            return httpx.Response(200, text=f": open\n\n{event if tag_of(timeline) != known else ''}")
         if path == "/orders" and method == "POST":
             return httpx.Response(202, json=self.order)
         if path == "/orders":
@@ -120,6 +125,10 @@ class Links(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._script and data.strip():
             self.inline.append("script")
+
+
+def tag_of(timeline: Mapping[str, Any]) -> str:
+    return f'"{len(timeline["items"])}"'
 
 
 def refusal(status: int, code: str) -> httpx.Response:

@@ -1,8 +1,10 @@
 """Following an order: a change of any service is told once, and a service that does not answer is asked again."""
 
 import asyncio
+import json
 from collections import Counter
-from contextlib import aclosing
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -17,30 +19,47 @@ from tests.unit.console.site import PORTS
 
 
 class Scripted:
-    """Services whose timeline has so many entries; who knows as many waits until there are more."""
+    """Services whose timeline has so many entries, and which tell those who follow it when there are more."""
 
     def __init__(self) -> None:
         self.entries: Counter[str] = Counter()
         self.silent: set[str] = set()
         self.asked: Counter[str] = Counter()
-        self.answered: Counter[str] = Counter()
+        self.told: Counter[str] = Counter()
+        self.ends: set[str] = set()
         self.changed = asyncio.Condition()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
-        service, known = PORTS[request.url.port or 0], request.headers.get("if-none-match")
+        service = PORTS[request.url.port or 0]
         self.asked[service] += 1
         if service in self.silent:
             raise httpx.ConnectError("nobody")
-        async with self.changed:
-            if known is not None:
-                assert request.headers["prefer"].startswith("wait=")
-                await self.changed.wait_for(lambda: self.tag(service) != known)
-            self.answered[service] += 1
-            self.changed.notify_all()
+        if request.url.path.endswith("/events"):
+            return httpx.Response(200, content=self.events(service, request.headers.get("last-event-id")))
         if not self.entries[service]:
             return httpx.Response(404, json={})
+        return httpx.Response(200, json=self.timeline(service), headers={"ETag": self.tag(service)})
+
+    async def events(self, service: str, sent: str | None) -> AsyncIterator[bytes]:
+        yield b": open\n\n"
+        while (tag := await self._next(service, sent)) != sent:
+            sent = tag
+            yield f"id: {tag}\nevent: timeline\ndata: {json.dumps(self.timeline(service))}\n\n".encode()
+        self.ends.remove(service)
+        await self.tell()
+
+    async def _next(self, service: str, sent: str | None) -> str:
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.tag(service) != sent or service in self.silent | self.ends)
+            if service in self.silent:
+                raise httpx.ReadError("broken")
+            self.told[service] += self.tag(service) != sent
+            self.changed.notify_all()
+        return self.tag(service)
+
+    def timeline(self, service: str) -> dict[str, Any] | None:
         items = [{"message": str(number)} for number in range(self.entries[service])]
-        return httpx.Response(200, json={"items": items}, headers={"ETag": self.tag(service)})
+        return {"items": items} if items else None
 
     def tag(self, service: str) -> str:
         return f'"{self.entries[service]}"' if self.entries[service] else NOTHING
@@ -50,6 +69,10 @@ class Scripted:
             self.entries[service] += 1
             self.changed.notify_all()
 
+    async def tell(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
 
 def counts(timelines: Any) -> dict[str, int | None]:
     return {
@@ -57,33 +80,33 @@ def counts(timelines: Any) -> dict[str, int | None]:
     }
 
 
-async def test_each_change_is_told_and_nothing_else_is_asked() -> None:
-    services = Scripted()
-    async with Upstream(Settings(token_public_keys=PUBLIC_KEY), httpx.MockTransport(services)) as upstream:
+@asynccontextmanager
+async def followed(services: Scripted) -> AsyncIterator[AsyncIterator[Any]]:
+    settings = Settings(token_public_keys=PUBLIC_KEY)
+    async with Upstream(settings, httpx.MockTransport(services)) as upstream, asyncio.timeout(20):
         known = await upstream.timelines("o1", "t")
-        async with aclosing(follow(upstream, "o1", "t", known)) as changes, asyncio.timeout(20):
-            for service, expected in (("order", {"order": 1}), ("payment", {"order": 1, "payment": 1})):
-                await services.record(service)
-                assert counts(await anext(changes)) == expected
-        asked = dict(services.asked)
-    assert max(asked["inventory"], asked["shipping"]) <= 2, "once at first, and a request that waits"
-    assert max(asked["order"], asked["payment"]) <= 3
+        async with aclosing(follow(upstream, "o1", "t", known)) as changes:
+            yield changes
+
+
+async def test_each_change_is_told_and_each_service_asked_for_one_stream() -> None:
+    services = Scripted()
+    async with followed(services) as changes:
+        for service, expected in (("order", {"order": 1}), ("payment", {"order": 1, "payment": 1})):
+            await services.record(service)
+            assert counts(await anext(changes)) == expected
+    assert set(services.asked.values()) == {2}, "its timeline at first, and then the stream"
 
 
 async def test_what_has_happened_since_the_last_change_is_told_at_once() -> None:
-    """Order has answered, and is asked again a little later; payment's answer, which is there, must not go ahead."""
     services = Scripted()
-    async with (
-        Upstream(Settings(token_public_keys=PUBLIC_KEY), httpx.MockTransport(services)) as upstream,
-        aclosing(follow(upstream, "o1", "t", await upstream.timelines("o1", "t"))) as changes,
-        asyncio.timeout(20),
-    ):
+    async with followed(services) as changes:
         await services.record("order")
         assert counts(await anext(changes)) == {"order": 1}
         await services.record("order")
         await services.record("payment")
         async with services.changed:
-            await services.changed.wait_for(lambda: services.answered["payment"] == 2)
+            await services.changed.wait_for(lambda: (services.told["order"], services.told["payment"]) == (2, 1))
         assert counts(await anext(changes)) == {"order": 2, "payment": 1}
 
 
@@ -91,11 +114,37 @@ async def test_a_service_that_does_not_answer_is_asked_until_it_does(monkeypatch
     monkeypatch.setattr(following, "RETRY", 0.01)
     services = Scripted()
     services.silent.add("shipping")
-    settings = Settings(token_public_keys=PUBLIC_KEY)
-    async with Upstream(settings, httpx.MockTransport(services)) as upstream, asyncio.timeout(20):
-        known = await upstream.timelines("o1", "t")
-        assert known["shipping"] == ("", None)
+    async with followed(services) as changes:
         services.entries["shipping"] = 2
         services.silent.clear()
-        async with aclosing(follow(upstream, "o1", "t", known)) as changes:
-            assert counts(await anext(changes)) == {"shipping": 2}
+        assert counts(await anext(changes)) == {"shipping": 2}
+
+
+async def test_a_service_that_breaks_off_is_unknown_until_it_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says then is told, though it is what it said before, and though that is nothing."""
+    monkeypatch.setattr(following, "RETRY", 0.01)
+    services = Scripted()
+    async with followed(services) as changes:
+        await services.record("order")
+        assert counts(await anext(changes)) == {"order": 1}
+        services.silent |= {"order", "payment"}
+        await services.tell()
+        assert counts(await anext(changes)) == {"order": None, "payment": None}
+        services.silent.clear()
+        while (told := counts(await anext(changes))) != {"order": 1}:
+            assert None in told.values()
+
+
+async def test_a_stream_that_ends_goes_on_with_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "RETRY", 0.01)
+    services = Scripted()
+    async with followed(services) as changes:
+        await services.record("order")
+        assert counts(await anext(changes)) == {"order": 1}
+        services.ends.add("order")
+        await services.tell()
+        async with services.changed:
+            await services.changed.wait_for(lambda: not services.ends)
+        await services.record("order")
+        assert counts(await anext(changes)) == {"order": 2}
+    assert (services.asked["order"], services.told["order"]) == (3, 2)

@@ -1,9 +1,10 @@
 """Numbers, times and codes as people read them. Pure."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
+
+import msgspec
 
 REASONS: Final[Mapping[str, str]] = {
     "OUT_OF_STOCK": "something in the basket is sold out",
@@ -56,4 +57,4 @@ def short(order_id: str) -> str:
 
 def pretty(value: Any) -> str:
     """JSON over several lines."""
-    return json.dumps(value, indent=2, ensure_ascii=False)
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

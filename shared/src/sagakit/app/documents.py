@@ -92,12 +92,24 @@ TIMELINE: Final[dict[str, Any]] = {
     "model": Timeline,
     "headers": _TAG,
 }
-UNCHANGED: Final[dict[str, Any]] = {
-    "description": "It is still the timeline of the tag in `If-None-Match`",
-    "headers": _TAG,
+FOLLOWED: Final[dict[str, Any]] = {
+    "description": (
+        "Server-sent events called `timeline`. Each has the whole timeline, or `null`, as its `data`, and its ETag as "
+        "its `id`. A comment comes every 15 seconds. The stream ends after a minute, when the process stops, and when "
+        "the database does not answer."
+    ),
+    "model": Timeline,
+    "content": {
+        "text/event-stream": {
+            "schema": {"type": "string"},
+            "example": (
+                'id: "0-0-0"\nevent: timeline\ndata: {"order_id":"0f0f4a5c-0510-5a4f-8752-14a9d0032637",'
+                '"service":"payment","pruned":true,"items":[],"calls":[],"observed":[],'
+                '"observed_since":"2026-01-02T03:04:05.678901Z","trace_ids":[]}\n\n'
+            ),
+        }
+    },
 }
-
-
 ACTIVITY: Final[dict[str, Any]] = {
     "description": (
         "Server-sent events, from now on. Each has the kind of an observation as its `event`, and the observation as "

@@ -1,25 +1,22 @@
 """What every service's HTTP interface has in common: timelines, `/activity`, `/attention`, and faults."""
 
 import os
-from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from sagakit.app import documents
 from sagakit.app.attention_api import routes
-from sagakit.app.documents import ACTIVITY, ORDER_EXAMPLE, TIMELINE, UNCHANGED, Faults
+from sagakit.app.documents import ACTIVITY, Faults
 from sagakit.app.host import ServiceContext
-from sagakit.app.timeline import Timelines, events, tag_of
+from sagakit.app.timeline import events
+from sagakit.app.timeline_api import OwnerOf, timeline_routes
 from sagakit.faults import POINTS, Action, Failpoint, failpoints
 from sagakit.modes.unreliable import Kind, MessageFault, message_faults
 from sagakit.web.app import (
     EventStream,
     JsonResponse,
-    NotFound,
-    PreferWait,
     Principal,
     ShutdownSignal,
     drain_of,
@@ -32,16 +29,6 @@ from sagakit.web.feeds import StreamLimit
 Admin = Annotated[Principal, Depends(require_admin)]
 Anyone = Annotated[Principal, Depends(require_caller)]
 Draining = Annotated[ShutdownSignal, Depends(drain_of)]
-OwnerOf = Callable[[str], Awaitable[str | None]]
-Known = Annotated[
-    str | None,
-    Header(
-        alias="If-None-Match",
-        max_length=100,
-        description='The `ETag` of the timeline that is known; `"0"` if none is. With `Prefer: wait=N` it waits '
-        "until there is another.",
-    ),
-]
 
 
 class FaultIn(BaseModel):
@@ -77,32 +64,7 @@ class FaultsIn(BaseModel):
 def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
     """What all services have; `/faults` only with FAULT_INJECTION on. `owner_of` tells an order's customer."""
     router = APIRouter()
-    timelines = Timelines(context.database, context.engine, context.final_rows.entities, context.settings.replicas)
     streams = StreamLimit(context.settings.streams_per_customer)
-
-    async def timeline(
-        order_id: str, caller: Anyone, wait: PreferWait, drain: Draining, known: Known = None
-    ) -> Response:
-        """What this service has done about an order: its journal, its calls, and what the process observed besides."""  # noqa: DOC501
-        visible = caller.is_admin
-
-        async def look() -> documents.Timeline | None:
-            nonlocal visible
-            visible = visible or await owner_of(order_id) == caller.subject
-            return await timelines.of(order_id) if visible else None
-
-        if wait and known:
-            leave = streams.admit(caller.subject)
-            try:
-                found = await timelines.other_than(known, order_id, look, wait, drain)
-            finally:
-                leave()
-        else:
-            found = await look()
-        if found is None:
-            raise NotFound("No such order here.")
-        headers = {"ETag": tag_of(found)}
-        return Response(None, 304, headers) if headers["ETag"] == known else JsonResponse(found, headers=headers)
 
     async def activity(caller: Admin, drain: Draining) -> Response:
         """Stream what this process does from now on: commands, calls, retries, failures; `skipped` counts the rest."""
@@ -133,16 +95,9 @@ def operations_router(context: ServiceContext, owner_of: OwnerOf) -> APIRouter:
             about = described(name, {200: Faults}, FORBIDDEN, tag="faults", uses_store=False)
             router.add_api_route("/faults", handler, methods=[verb], **about)
     about = described(
-        "get_timeline",
-        {200: TIMELINE, 304: UNCHANGED},
-        TOO_MANY_STREAMS,
-        tag="operations",
-        examples=ORDER_EXAMPLE,
-    )
-    router.add_api_route("/timeline/{order_id}", timeline, methods=["GET"], **about)
-    about = described(
         "follow_activity", {200: ACTIVITY}, FORBIDDEN, TOO_MANY_STREAMS, tag="operations", uses_store=False
     )
     router.add_api_route("/activity", activity, methods=["GET"], **about)
+    router.include_router(timeline_routes(context, owner_of, streams))
     router.include_router(routes(context.attention))
     return router

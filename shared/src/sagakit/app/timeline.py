@@ -5,7 +5,8 @@ are masked, whether their texts are sealed or in clear.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
@@ -18,18 +19,25 @@ from sagakit.activity import Activity, Observation
 from sagakit.app import documents
 from sagakit.engine.engine import ServiceEngine
 from sagakit.message import id_of
+from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import connected
 from sagakit.postgres.entities import EntityRows
 from sagakit.provider import ProviderOutcome
 from sagakit.sealing import masked
 from sagakit.service import Service
-from sagakit.web.app import EventGroup, ServerSentEvent, ShutdownSignal, iso
+from sagakit.web.app import EventGroup, ServerSentEvent, iso
 
-_RECORDED: Final = text(
-    "SELECT id, 'command' AS kind, cause, claimed_at AS at, NULL AS name, NULL AS data, NULL AS traceparent "
-    "FROM inbox WHERE id >= :low AND id < :high UNION ALL "
-    "SELECT id, 'event', command, recorded_at, name, data, traceparent "
-    "FROM journal WHERE id >= :low AND id < :high ORDER BY at"
+log = logging.getLogger(__name__)
+
+_RECORDED: Final = (
+    "SELECT id, 'command' AS kind, cause, claimed_at AS at, NULL AS name, NULL AS data, NULL AS traceparent, "
+    "0 AS attempts FROM inbox WHERE id >= :low AND id < :high UNION ALL "
+    "SELECT id, 'event', command, recorded_at, name, data, traceparent, 0 "
+    "FROM journal WHERE id >= :low AND id < :high"
+)
+_OPEN_CALLS: Final = (
+    " UNION ALL SELECT id, 'call', NULL, NULL, NULL, NULL, NULL, attempts "
+    "FROM outbox WHERE id >= :low AND id < :high AND is_call"
 )
 NOTHING: Final = '"0"'
 """The tag of a timeline that does not exist yet."""
@@ -37,16 +45,21 @@ POLL: Final = 5.0
 """Seconds between two looks for what no commit of this process tells, such as another attempt at a call."""
 POLL_OF_REPLICAS: Final = 0.25
 """The same where other processes commit too."""
-_OPEN_CALLS: Final = text("SELECT id, attempts FROM outbox WHERE id >= :low AND id < :high AND is_call")
+PACE: Final = 0.1
+"""Seconds from one event to a follower to the next look."""
+LONGEST: Final = 60.0
+"""Seconds after which a follower has to come again, and its token is checked again."""
 
 
 class Timelines:
-    """Reads timelines from the service's own database, each with two queries."""
+    """Reads timelines from the service's own database, each with one query."""
 
     def __init__(self, database: AsyncEngine, engine: ServiceEngine, entities: EntityRows, replicas: int = 1) -> None:
         self._single = database.execution_options(isolation_level="AUTOCOMMIT")
         self._watcher, self._poll = engine.watcher, POLL if replicas == 1 else POLL_OF_REPLICAS
         self._service, self._activity = engine.service, engine.activity
+        calls = _OPEN_CALLS if engine.service.provider is not None else ""
+        self._recorded = text(f"{_RECORDED}{calls} ORDER BY at")
         final = f"SELECT count(*) FROM {entities.table} WHERE {entities.key} = :id AND pruned"
         self._final = text(final)
 
@@ -54,13 +67,12 @@ class Timelines:
         """The timeline of an order; None if nothing is known about it."""
         around = {"low": f"{order_id}/", "high": f"{order_id}0"}
         async with connected(self._single) as connection:
-            rows = (await connection.execute(_RECORDED, around)).all()
-            pruned = bool(await connection.scalar(self._final, {"id": order_id})) if not rows else False
-            if not (rows or pruned):
-                return None
-            calls_somebody = self._service.provider is not None
-            waiting = await connection.execute(_OPEN_CALLS, around) if calls_somebody else ()
-            attempts = {row.id: row.attempts for row in waiting}
+            found = (await connection.execute(self._recorded, around)).all()
+            pruned = bool(await connection.scalar(self._final, {"id": order_id})) if not found else False
+        if not (found or pruned):
+            return None
+        rows = [row for row in found if row.kind != "call"]
+        attempts = {row.id: row.attempts for row in found if row.kind == "call"}
         observed = self._activity.of(order_id)
         for seen in observed:
             if seen.kind == "call":
@@ -81,24 +93,26 @@ class Timelines:
             "trace_ids": list(traces),
         }
 
-    async def other_than(
-        self,
-        known: str,
-        order_id: str,
-        look: Callable[[], Awaitable[documents.Timeline | None]],
-        seconds: float,
-        drain: ShutdownSignal,
-    ) -> documents.Timeline | None:
-        """What `look` finds as soon as its tag is not `known`; after `seconds`, or when the process stops, anything."""
+    async def follow(
+        self, order_id: str, known: str, look: Callable[[], Awaitable[documents.Timeline | None]]
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        """Yield what `look` finds when its tag is another than before, first than `known`; for LONGEST seconds.
+
+        What happens within PACE seconds is found by one look. The events end early if the database does not answer.
+        """
         clock = asyncio.get_running_loop().time
-        until, changed = clock() + seconds, self._watcher.subscribe(order_id)
+        until, changed = clock() + LONGEST, self._watcher.subscribe(order_id)
         try:
-            while True:
+            while (left := until - clock()) > 0:
                 changed.clear()
-                found, left = await look(), until - clock()
-                if tag_of(found) != known or left <= 0 or drain.started:
-                    return found
-                await drain.race(self._watcher.wait_changed(changed, self._poll), left)
+                found = await look()
+                if (tag := tag_of(found)) != known:
+                    known = tag
+                    yield ServerSentEvent(found, event="timeline", id=tag)
+                    await asyncio.sleep(PACE)
+                await self._watcher.wait_changed(changed, min(self._poll, left))
+        except (StoreUnavailable, RowsLocked) as error:
+            log.warning("a timeline is not followed any more: %s", error)
         finally:
             self._watcher.unsubscribe(order_id, changed)
 

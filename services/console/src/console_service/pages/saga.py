@@ -150,7 +150,10 @@ class Sagas:
     async def _changes(
         self, session: Session, observed: Observed, *, quiet: bool, goes_on: bool
     ) -> AsyncIterator[Fragment]:
-        """The page after each change: what happened is shown at once, and what others say about it as soon as known."""
+        """The page after each change: what happened is shown at once, and what others say about it as soon as known.
+
+        The end is shown together with what they say: it is soon known, and the page then is at its largest.
+        """
 
         def shown(view: SagaView) -> Fragment:
             return Fragment(self._site.fragment("saga_part.html", view=view, quiet=quiet, session=session))
@@ -161,8 +164,9 @@ class Sagas:
                 yield shown(observed.view)
             while not observed.view.ended:
                 view = observed.after(await anext(changes))
-                yield shown(view)
-                if await observed.besides() != view:
+                if not view.ended:
+                    yield shown(view)
+                if await observed.besides() != view or view.ended:
                     yield shown(observed.view)
         yield Fragment("", event="done")
 
