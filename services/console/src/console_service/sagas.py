@@ -15,7 +15,7 @@ from console_service.session import Session
 from console_service.site import Site
 from console_service.upstream import PROVIDER, Tagged, Timeline, Timelines
 
-RARELY: Final = 5.0
+RARELY: Final = 3.0
 """Seconds between two requests for what participants and providers say besides, while an order is in flight."""
 
 
