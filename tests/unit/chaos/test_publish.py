@@ -1,6 +1,7 @@
 """docs/reliability.md shows what is in docs/results/chaos.json, and nothing else."""
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from loadtests.bench.publish import rewritten
 from tests.chaos import publish
 from tests.chaos.kills import Kill
+from tests.chaos.model import Verdict
+from tests.chaos.plants import plants
 from tests.chaos.publish import (
     CONTROLS,
     DATA,
@@ -52,6 +55,11 @@ def test_the_page_is_what_the_command_makes_of_the_data() -> None:
     assert page == rewritten(page, sections(read(DATA), read_controls(CONTROLS), read_kills(KILLS)), MARK), (
         "publish it again"
     )
+
+
+def test_every_plant_was_found_in_two_modes() -> None:
+    found = Counter(one.plant for one in read_controls(CONTROLS) if one.verdict is Verdict.TRUE)
+    assert {name for name in plants() if found[name] < 2} == set()
 
 
 def test_a_mode_has_its_orders_its_violations_and_the_bound_of_what_was_not_seen() -> None:
