@@ -137,7 +137,7 @@ def test_the_last_step_of_the_tour_switches_the_mode(visit: Visit, stack: Stack,
         api.up(mode, stack_dir=stack.folder, port_offset=OFFSET, env=SETTINGS)
 
     try:
-        Tour(visit).switch(up)
+        Tour(visit).switch(lambda command: up(command.split()[2].removeprefix("MODE=")))
     finally:
         up(stack.mode)
     visit.errors = []  # while the console was started again it did not answer

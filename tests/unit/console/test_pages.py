@@ -167,6 +167,16 @@ async def test_a_form_from_elsewhere_is_refused(
     assert ("order", "POST", "/orders") not in services.asked
 
 
+@pytest.mark.parametrize(("on", "command"), [(True, " FAULT_INJECTION=on</pre>"), (False, "</pre>")])
+async def test_after_the_switch_that_the_tour_asks_for_its_faults_can_be_set_again(
+    services: Played, on: bool, command: str
+) -> None:
+    async with browser(services, fault_injection=on) as client:
+        await sign_in(client)
+        page = (await client.get("/learn")).text
+    assert re.search(rf"make up MODE=[a-z-]+{command}", page)
+
+
 async def test_an_origin_counts_where_a_browser_sends_nothing_better(services: Played) -> None:
     async with browser(services) as client:
         del client.headers["sec-fetch-site"]
