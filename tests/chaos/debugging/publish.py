@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         rows = [json.loads(line) for line in (Path(arguments[0]) / RECORD).read_text().splitlines()]
         found = diagnoses(rows)
-        about = f"{datetime.now(UTC):%Y-%m-%d}, commit `{commit()}`: {machine(UNKNOWN).name}, with other work on it."
+        about = f"{datetime.now(UTC):%Y-%m-%d}, commit `{commit()}`: {machine(UNKNOWN).name}."
         page = rewritten(PAGE.read_text(), sections(about, found), MARK)
     except (OSError, ValueError, TypeError) as error:
         print(error, file=sys.stderr)

@@ -16,6 +16,7 @@ from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY, Layout, locked
 
 PINS = REPOSITORY / "infra" / "stack"  # the pinned descriptions of the components
+GO = {"GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "CGO_ENABLED": "0"}
 Report = Callable[[str], None]
 
 
@@ -88,6 +89,22 @@ def pip_venv(name: str, lock: Path) -> Callable[[Path, Report], None]:
         run([python, "-m", "compileall", "-q", "-j", "0", str(target / "lib")], name, report)
 
     return install
+
+
+def build_with_go(
+    packages: Mapping[Path, str], name: str, module: Path, absent: str, report: Report, flags: Sequence[str] = ()
+) -> None:
+    """Build programs (where each goes -> its package) from a Go module whose versions are locked, without changing it.
+
+    Raises:
+        StackError: There is no go in PATH, which `absent` explains; or it failed.
+    """
+    go = shutil.which("go")
+    if not go:
+        raise StackError(absent)
+    report("building it from its Go module, which can take some minutes")
+    for target, package in packages.items():
+        run([go, "build", *flags, "-o", str(target), package], name, report, GO, module)
 
 
 def run(

@@ -7,19 +7,17 @@ commits are as durable as those of the services' databases. There is no user int
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from quartet_stack.errors import StackError
 from quartet_stack.ownership.folders import home
 from quartet_stack.ownership.readable import readable
 from quartet_stack.processes.programs import SUBSTRATE, Program
 from quartet_stack.processes.readiness import HOST, Check
 from quartet_stack.secrets_store import read
 from quartet_stack.servers import postgres
-from quartet_stack.servers.components import PINS, Component, Report, run
+from quartet_stack.servers.components import PINS, Component, Report, build_with_go
 from quartet_stack.settings import TEMPORAL_STORE_PORTS, Settings
 
 MODULE: Final = PINS / "temporal-server"
@@ -29,7 +27,6 @@ PACKAGES: Final = {
     "temporal-sql-tool": "go.temporal.io/server/cmd/tools/sql",
 }
 """The programs, and the packages that they are built from."""
-BUILD: Final = {"GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "CGO_ENABLED": "0"}
 SERVICES: Final = ("FRONTEND", "HISTORY", "MATCHING", "WORKER")
 """Those of the server, which are all in its one process."""
 DATABASE: Final = "temporal"
@@ -158,16 +155,12 @@ def configuration(settings: Settings, data: Path) -> dict[str, object]:
 
 
 def _install(target: Path, report: Report) -> None:
-    go = shutil.which("go")
-    if not go:
-        raise StackError(
-            "TEMPORAL_STORE=postgresql builds Temporal's server from its Go module, and there is no go in PATH;"
-            " install Go 1.26 or newer, or set TEMPORAL_STORE=sqlite"
-        )
-    report("building it from its Go module, which takes some minutes")
-    for name, package in PACKAGES.items():
-        command = [go, "build", "-ldflags=-s -w", "-o", str(target / name), package]
-        run(command, "Temporal's server", report, BUILD, MODULE)
+    absent = (
+        "TEMPORAL_STORE=postgresql builds Temporal's server from its Go module, and there is no go in PATH;"
+        " install Go 1.26 or newer, or set TEMPORAL_STORE=sqlite"
+    )
+    programs = {target / name: package for name, package in PACKAGES.items()}
+    build_with_go(programs, "Temporal's server", MODULE, absent, report, ["-ldflags=-s -w"])
 
 
 COMPONENT: Final = Component("temporal-server", MODULE / "go.mod", _install, checked_by=MODULE / "go.sum")

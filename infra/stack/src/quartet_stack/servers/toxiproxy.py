@@ -19,12 +19,11 @@ from quartet_stack.ownership.folders import home
 from quartet_stack.ownership.readable import readable
 from quartet_stack.processes.programs import PROXY, Program
 from quartet_stack.processes.readiness import HOST, Check
-from quartet_stack.servers.components import PINS, Component, Report, run
+from quartet_stack.servers.components import PINS, Component, Report, build_with_go
 from quartet_stack.settings import SERVICES, Settings
 
 MODULE = PINS / "toxiproxy"
 PACKAGE = "github.com/Shopify/toxiproxy/v2/cmd/server"
-BUILD = {"GOFLAGS": "-mod=readonly -trimpath -buildvcs=false", "CGO_ENABLED": "0"}
 BINARY = "toxiproxy-server"
 OLDEST = (2, 5)  # the first version with metrics for each proxy
 CALL_PROVIDERS = ("payment", "shipping")
@@ -155,14 +154,11 @@ def _installed() -> Path | None:
 
 
 def _install(target: Path, report: Report) -> None:
-    go = shutil.which("go")
-    if not go:
-        raise StackError(
-            f"TOXICS=on needs Toxiproxy, and there is neither {BINARY} nor go in PATH; install Go 1.23 or newer, which"
-            f" builds it, or {BINARY} {OLDEST[0]}.{OLDEST[1]} or newer; or set TOXICS=off"
-        )
-    report("building it from its Go module")
-    run([go, "build", "-o", str(target / BINARY), PACKAGE], "Toxiproxy", report, BUILD, MODULE)
+    absent = (
+        f"TOXICS=on needs Toxiproxy, and there is neither {BINARY} nor go in PATH; install Go 1.23 or newer, which"
+        f" builds it, or {BINARY} {OLDEST[0]}.{OLDEST[1]} or newer; or set TOXICS=off"
+    )
+    build_with_go({target / BINARY: PACKAGE}, "Toxiproxy", MODULE, absent, report)
 
 
 COMPONENT = Component("toxiproxy", MODULE / "go.mod", _install, checked_by=MODULE / "go.sum")
