@@ -82,7 +82,7 @@ def test_what_the_stack_decides_itself_is_not_shown_as_if_the_environment_had(
 ) -> None:
     settings = resolve({"STACK_DIR": str(tmp_path)})
     decided = services.common_environment(settings, load_or_create(settings.layout, SERVICES))
-    given = {name: "x" for name in decided.keys() - settings.values.keys() - {"KAFKA_SESSION_TIMEOUT"}}
+    given = dict.fromkeys(decided.keys() - settings.values.keys() - {"KAFKA_SESSION_TIMEOUT"}, "x")
     assert {"KAFKA_BOOTSTRAP", "PROVIDER_URL", "TEMPORAL_ADDRESS"} <= given.keys()
     assert resolve(given).passed_on == {}
     config.main({"STACK_DIR": str(tmp_path), **given})
