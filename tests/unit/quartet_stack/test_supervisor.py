@@ -41,6 +41,51 @@ def test_a_supervisord_that_does_not_answer_is_not_waited_for_without_end(
         assert not Supervisor(place).alive()
 
 
+class Told:
+    """What supervisord is told, where nothing in its configuration has changed."""
+
+    def __init__(self, **states: str) -> None:
+        self.states, self.started = states, list[str]()
+
+    def getState(self) -> object:
+        return {"statename": "RUNNING"}
+
+    def reloadConfig(self) -> object:
+        return [[[], [], []]]
+
+    def getAllProcessInfo(self) -> object:
+        return [
+            {"name": f"{name}-1", "group": name, "statename": state, "pid": 0, "start": 0}
+            for name, state in self.states.items()
+        ]
+
+    def startProcessGroup(self, name: str, wait: bool) -> None:
+        self.started.append(name)
+
+
+def test_a_program_that_somebody_has_stopped_is_started_by_the_next_up(place: Layout) -> None:
+    for folder in (place.scripts, place.program_secrets):
+        folder.mkdir()
+    client = Supervisor(place)
+    told = client._server = Told(
+        order="STOPPED", payment="RUNNING", shipping="BACKOFF", kafka="FATAL", console="STARTING"
+    )
+    assert client.apply([]) == told.started == ["kafka", "order"]
+
+
+@pytest.mark.parametrize(("name", "shown"), [("order", "its own"), ("kafka", "of a replica"), ("nothing", "")])
+def test_the_log_that_is_shown_is_the_programs_own(place: Layout, name: str, shown: str) -> None:
+    place.logs.mkdir()
+    for file, text in (
+        ("order-db", "of its database"),
+        ("order", "its own"),
+        ("kafka-exporter-1", "of another"),
+        ("kafka-1", "of a replica"),
+    ):
+        (place.logs / f"{file}.log").write_text(text)
+    assert stack._log_tail(place, name).strip() == shown
+
+
 def test_a_stack_whose_supervisord_does_not_answer_is_neither_called_stopped_nor_deleted(
     place: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:

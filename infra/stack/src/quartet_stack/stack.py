@@ -239,7 +239,8 @@ def _wait(supervisor: Supervisor, programs: Sequence[Program], seconds: float) -
 
 
 def _log_tail(place: Layout, name: str, count: int = 8) -> str:
-    files = sorted(place.logs.glob(f"{name}*.log"))
+    named = place.logs.glob(f"{name}*.log")  # also those of `order-db`, and of the replica `order-1`
+    files = sorted(file for file in named if file.stem == name or file.stem.removeprefix(f"{name}-").isdigit())
     lines = files[0].read_text(errors="replace").splitlines()[-count:] if files else []
     return "\n".join(f"    {line[:200]}" for line in lines)
 

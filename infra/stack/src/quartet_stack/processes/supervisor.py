@@ -26,6 +26,7 @@ BAD_NAME = 10  # these two are faults of supervisord's interface
 NOT_RUNNING = 70
 ANSWER_SECONDS = STOP_SECONDS * 2
 RUNNING = ("STARTING", "RUNNING")
+ENDED = ("STOPPED", "EXITED", "FATAL")  # supervisord does not start these again by itself
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ class Supervisor:
     def apply(self, programs: Sequence[Program]) -> list[str]:
         """Make exactly these programs run.
 
-        Programs that already run as described are left alone; all others are stopped gracefully at the same time.
+        Programs that already run as described are left alone; all others are stopped gracefully at the same time. One
+        that somebody has stopped is started: a `make restart` may have been interrupted.
 
         Returns:
             The names of the programs that were started or restarted.
@@ -90,7 +92,11 @@ class Supervisor:
         self._remove([*removed, *changed])
         for name in changed:
             self._server.addProcessGroup(name)
-        return [*added, *changed]
+        new = [*added, *changed]
+        ended = {process.program for process in self.processes() if process.state in ENDED}.difference(new)
+        for name in sorted(ended):
+            _call(name, self._server.startProcessGroup, name, False)
+        return [*new, *sorted(ended)]
 
     def add(self, programs: Sequence[Program]) -> bool:
         """Start these programs beside the others, which are left alone; False if any of them is known already."""
