@@ -4,8 +4,10 @@ Each has connections of its own, and sees the moment that the caller's transacti
 """
 
 import asyncio
+import ctypes
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import AsyncExitStack
@@ -20,6 +22,7 @@ from checkout_audit.tables import Among
 
 PIECE: Final = 4
 """Slices that a process is given at a time."""
+_PR_SET_PDEATHSIG: Final = 1  # of Linux
 
 
 def processes_for(slices: int) -> int:
@@ -39,7 +42,18 @@ class _Worker:
 _worker: list[_Worker] = []  # of this process: one, once `_start` has run
 
 
+def end_with_parent() -> None:
+    """Let this process be killed when the one that has forked it ends, however that ends, where the system can do so.
+
+    Otherwise it would wait for work for ever, with its transactions open and with the port of the parent.
+    """
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _start(databases: Mapping[str, str], ledger: Ledger | None, moment: Mapping[str, str]) -> None:
+    end_with_parent()
     loop = asyncio.new_event_loop()
     stack = AsyncExitStack()
     at = loop.run_until_complete(stack.enter_async_context(connections(databases, moment)))
