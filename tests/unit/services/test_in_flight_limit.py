@@ -202,6 +202,14 @@ def test_refused_clients_come_back_one_by_one_and_nobody_waits_too_long() -> Non
     assert limit.retry_after(2000.0) == 1
 
 
+def test_who_was_refused_in_an_outage_comes_back_soon_after_it() -> None:
+    limit = new_limit()
+    for ended in (0, 0, 0, 0, 1, 0, 1, 0):
+        limit.observe(ended, TICK, 10.0)
+    assert 0 < limit.rate < 1
+    assert max(limit.retry_after(1000.0) for _ in range(100)) <= 11
+
+
 def test_one_order_that_hangs_does_not_count_as_a_slow_system() -> None:
     limit = new_limit()
     for _ in range(100):
