@@ -174,6 +174,15 @@ def test_a_pause_of_ten_seconds_refuses_nobody_and_the_backlog_is_served() -> No
     assert max(system.took) < 12
 
 
+def test_an_outage_as_long_as_the_deadline_refuses_nobody_in_a_small_shop() -> None:
+    down = False
+    system = System(lambda in_flight: 0 if down else 100)
+    system.open_arrivals(5, 30)
+    down = True
+    system.open_arrivals(5, DEADLINE)
+    assert system.refused == 0
+
+
 def test_while_nothing_ends_no_more_is_admitted_than_a_slow_system_could_end() -> None:
     system = System(steady(0))
     system.open_arrivals(20, 60)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 TICK: Final = 0.5  # seconds between two observations
-LEAST: Final = 100  # orders: the limit while nothing ends at all, as in an outage
+LEAST: Final = 200  # orders: the limit while hardly anything ends, as in an outage; 30 s at 6 orders a second
 RATE_OVER: Final = 8  # ticks over which the rate is measured
 REMEMBERED: Final = 60  # ticks for which the highest rate counts; a pause shorter than this changes no limit
 PART_OF_DEADLINE: Final = 0.5
