@@ -73,6 +73,16 @@ def by_kind(measured: Measured) -> Mapping[str, Mapping[str, float]]:
     return spent
 
 
+def samples(measured: Measured, service: str) -> int:
+    """How many samples say what a service does; those in which it waits are left out."""
+    return sum(
+        sum(thread.working.values())
+        for program, inside in measured.inside.items()
+        if process_of(program) == service
+        for thread in inside.threads
+    )
+
+
 def together(measured: Measured) -> Mapping[str, float]:
     """Kind -> CPU milliseconds for an order in all four services."""
     spent: defaultdict[str, float] = defaultdict(float)

@@ -7,7 +7,7 @@ from loadtests.bench.tables import Table, figure
 from loadtests.breakdown import groups
 from loadtests.breakdown.kinds import KINDS
 from loadtests.breakdown.record import Floor, Measured, Record
-from loadtests.breakdown.shares import PROCESSES, by_kind, by_process, by_statement, together
+from loadtests.breakdown.shares import PROCESSES, by_kind, by_process, by_statement, samples, together
 from quartet_stack.settings import SERVICES
 from sagakit.modes import MODES
 
@@ -46,7 +46,8 @@ def tables(record: Record) -> Sequence[Table]:
 def inside(name: str, measured: Measured) -> Table:
     """The kinds of work in each service of one mode."""
     kinds = by_kind(measured)
-    rows = [(kind, *(figure(round(kinds[service].get(kind, 0.0), 4)) for service in SERVICES)) for kind in KINDS]
+    rows = [(kind, *(_milliseconds(kinds[service].get(kind, 0.0)) for service in SERVICES)) for kind in KINDS]
+    rows.append(("samples", *(str(samples(measured, service)) for service in SERVICES)))
     return Table(f"{name}: CPU for an order by kind of work, ms", ("kind", *SERVICES), rows)
 
 

@@ -7,6 +7,7 @@ import pytest
 from loadtests.bench.publish import rewritten
 from loadtests.bench.record import Disturbance, Machine, Usage
 from loadtests.breakdown import __main__ as command
+from loadtests.breakdown import summary
 from loadtests.breakdown.groups import GROUPS, group_of, grouped
 from loadtests.breakdown.groups import OTHER as OTHER_STATEMENTS
 from loadtests.breakdown.kinds import CARRIER, KINDS, LOOP, OTHER, Samples, counted, kind_of, native_kind
@@ -221,6 +222,12 @@ def test_the_tables_have_a_row_for_each_mode() -> None:
     assert "| `kafka-choreography` | 400 | 50.0 | 400 | 500 | 0.5 of 100 at 0.500 ms | – | 45.0 |" in text
     assert "| `kafka-choreography` | 1.00 | 0.40 | 0.00 | 0.00 | 0.40 | 0.20 | 0.10 | 0.01 | 2.11 |" in text
     assert "other programs used 1 % of the CPU at most" in text
+
+
+def test_each_service_of_a_mode_has_its_kinds_and_the_number_of_its_samples() -> None:
+    rows = {row[0]: row[1:] for row in summary.inside("kafka-choreography", measured()).rows}
+    assert rows["HTTP"] == ("0.60", "0.40", "0.00", "0.00")
+    assert rows["samples"] == ("80", "10", "0", "0")
 
 
 def test_what_was_measured_is_kept_and_only_goes_on_with_the_same_settings(tmp_path: Path) -> None:
