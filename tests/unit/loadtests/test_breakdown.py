@@ -1,5 +1,8 @@
 """The breakdown of CPU time: each sample has one kind, times add up, and what has no kind cannot grow unseen."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from loadtests.buyers import Purchase
 from loadtests.overload import Phase
 from loadtests.statements import Statement
 from quartet_stack.errors import StackError
+from sagakit.modes import MODES
 
 STACKS = Path(__file__).parent / "stacks"
 MAIN = ["main (app/__main__.py:7)", "Runner.run (asyncio/runners.py:118)", "Handle__run (loop.c:70959)"]
@@ -184,8 +188,6 @@ def test_a_new_thread_has_done_its_work_since() -> None:
 
 
 def test_the_threads_of_this_process_can_be_read() -> None:
-    import os
-
     found = Threads.read(os.getpid())
     assert found.by_id[os.getpid()].cpu > 0
     assert os.getpid() in found.python()
@@ -241,6 +243,30 @@ def test_what_was_measured_is_kept_and_only_goes_on_with_the_same_settings(tmp_p
     with pytest.raises(ValueError, match="was made with clients 9, not None"):
         command.resumed(path, command.plan({})[0])
     assert command.run(chosen, path, ["kafka-choreography"]) == 0  # without any stack
+
+
+def test_a_mode_that_breaks_is_left_for_the_next_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = ["sns-sqs-choreography"]
+    monkeypatch.setattr(command, "postgresql", lambda stack: "15.1")
+
+    @contextmanager
+    def own_stack(mode: str) -> Iterator[command.Up]:
+        yield {"COORDINATION_MODE": mode}, lambda: None
+
+    def measure(stack: dict[str, str], clients: int, *_: object) -> Measured:
+        if stack["COORDINATION_MODE"] in broken:
+            raise StackError("no queue")
+        assert clients == command.CLIENTS[MODES[stack["COORDINATION_MODE"]].substrate]
+        return measured()
+
+    monkeypatch.setattr(command, "_own_stack", own_stack)
+    monkeypatch.setattr(command, "measured", measure)
+    path, modes = tmp_path / "raw.json", ["kafka-choreography", "sns-sqs-choreography", "pubsub-orchestration"]
+    assert command.run(record(), path, modes) == 1
+    assert read(path).modes.keys() == {"kafka-choreography", "pubsub-orchestration"}
+    broken[:] = ["kafka-choreography", "pubsub-orchestration"]  # they are not measured again
+    assert command.run(read(path), path, modes) == 0
+    assert read(path).modes.keys() == set(modes)
 
 
 @pytest.mark.parametrize("setting", ["MODES=pigeon", "CLIENTS=0", "CLIENTS=many", "DURATION=0.5"])
