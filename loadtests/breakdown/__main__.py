@@ -10,8 +10,8 @@ docs/results and rewrites the section of docs/performance.md.
 
 Settings: MODES, CLIENTS (400 over Kafka and Pub/Sub, 200 over SNS/SQS, 50 over Temporal), DURATION (15 s), REPORT
 (reports/breakdown); of the stack of its own STACK_DIR (.stack/breakdown) and PORT_OFFSET (19000).
-Exit status 0 done; 1 a mode could not be measured, or orders of it did not complete, or more than 15 % of its services'
-CPU has no kind; 2 it could not run.
+Exit status 0 done; 1 a mode or its floor could not be measured, or orders of it did not complete, or more than 15 % of
+its services' CPU has no kind; 2 it could not run.
 """
 
 import os
@@ -109,7 +109,7 @@ def run(record: Record, path: Path, modes: Sequence[str]) -> int:
                 record.modes[mode] = one = measured(stack, clients, record.seconds, folder, ready, say)
                 record.machine = machine(postgresql(stack))
         except BROKEN as error:
-            console.print(f"{mode}: not measured: {' '.join(str(error).split())}", markup=False, soft_wrap=True)
+            console.print(f"{mode}: not measured: {error!r}", markup=False, soft_wrap=True)
             failed.append(mode)
             continue
         record.save(path)
@@ -124,7 +124,7 @@ def run(record: Record, path: Path, modes: Sequence[str]) -> int:
 
 
 def complained(mode: str, measured: Measured) -> list[str]:
-    """What is wrong with a measurement: too much CPU without a kind, or orders that did not complete. Pure."""
+    """What is wrong with a measurement: too much CPU without a kind, no floor, orders that did not complete. Pure."""
     found = []
     if (part := other_part(measured)) > MOST_OTHER:
         named = ", ".join(_unnamed(measured)) or "threads without samples"
@@ -132,6 +132,10 @@ def complained(mode: str, measured: Measured) -> list[str]:
             f"{mode}: {part:.0%} of the services' CPU has no kind, more than {MOST_OTHER:.0%}: name these in "
             f"loadtests/breakdown/kinds.py: {named}"
         )
+    floors = {"pgbench": measured.database_floor}
+    if MODES[mode].substrate != "kafka":
+        floors["its carrier"] = measured.carrier_floor
+    found += [f"{mode}: the floor of {name} could not be measured" for name, floor in floors.items() if floor is None]
     if wrong := measured.plain.wrong:
         found.append(f"{mode}: orders that did not complete: {wrong}")
     return found

@@ -17,7 +17,7 @@ from loadtests.bench.record import Disturbance
 from loadtests.breakdown.floors import carrier_floor, database_floor
 from loadtests.breakdown.groups import grouped
 from loadtests.breakdown.kinds import OTHER, Samples, counted, native_kind
-from loadtests.breakdown.record import GENERATOR, Inside, Load, Measured, SampledThread
+from loadtests.breakdown.record import GENERATOR, Floor, Inside, Load, Measured, SampledThread
 from loadtests.breakdown.threads import Thread, Threads
 from loadtests.buyers import Buyers
 from loadtests.overload import Overload, Phase
@@ -75,9 +75,18 @@ def measured(
             for name in threads
         },
         statements={name: round(spent, 4) for name, spent in statements.items()},
-        carrier_floor=carrier_floor(stack, clients, FLOOR_SECONDS),
-        database_floor=database_floor(stack, FLOOR_SECONDS, folder),
+        carrier_floor=_floor(lambda: carrier_floor(stack, clients, FLOOR_SECONDS), say),
+        database_floor=_floor(lambda: database_floor(stack, FLOOR_SECONDS, folder), say),
     )
+
+
+def _floor(measure: Callable[[], Floor | None], say: Say) -> Floor | None:
+    """A floor, or None if it broke: what was measured of the mode counts without it."""
+    try:
+        return measure()
+    except Exception as error:  # whatever the carrier's client raises
+        say(f"no floor: {error!r}")
+        return None
 
 
 def load(

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from loadtests.statements import Statement
 from quartet_stack.errors import StackError
 from sagakit.modes import MODES
 
+KAFKA = "kafka-choreography"
 STACKS = Path(__file__).parent / "stacks"
 MAIN = ["main (app/__main__.py:7)", "Runner.run (asyncio/runners.py:118)", "Handle__run (loop.c:70959)"]
 
@@ -162,14 +164,20 @@ def test_programs_belong_to_processes() -> None:
 
 
 def test_too_much_without_a_kind_is_a_failure() -> None:
-    assert command.complained("kafka", measured(other=10)) == []
+    assert command.complained(KAFKA, measured(other=10)) == []
     wrong = measured(other=40)
     assert other_part(wrong) > 0.15
-    (line,) = command.complained("kafka", wrong)
-    assert "kafka: 19% of the services' CPU has no kind" in line
+    (line,) = command.complained(KAFKA, wrong)
+    assert "kafka-choreography: 19% of the services' CPU has no kind" in line
     assert "odd/x.py" in line
-    assert command.complained("kafka", measured(wrong={"TIMED_OUT": 2})) == [
-        "kafka: orders that did not complete: {'TIMED_OUT': 2}"
+    assert command.complained(KAFKA, measured(wrong={"TIMED_OUT": 2})) == [
+        "kafka-choreography: orders that did not complete: {'TIMED_OUT': 2}"
+    ]
+
+
+def test_a_floor_that_is_missing_is_told_unless_the_carrier_has_none() -> None:
+    assert command.complained("pubsub-orchestration", measured()) == [
+        "pubsub-orchestration: the floor of its carrier could not be measured"
     ]
 
 
@@ -257,14 +265,14 @@ def test_a_mode_that_breaks_is_left_for_the_next_run(monkeypatch: pytest.MonkeyP
         if stack["COORDINATION_MODE"] in broken:
             raise StackError("no queue")
         assert clients == command.CLIENTS[MODES[stack["COORDINATION_MODE"]].substrate]
-        return measured()
+        return replace(measured(), carrier_floor=Floor(60.0, 2.0))
 
     monkeypatch.setattr(command, "_own_stack", own_stack)
     monkeypatch.setattr(command, "measured", measure)
-    path, modes = tmp_path / "raw.json", ["kafka-choreography", "sns-sqs-choreography", "pubsub-orchestration"]
+    path, modes = tmp_path / "raw.json", [KAFKA, "sns-sqs-choreography", "kafka-orchestration"]
     assert command.run(record(), path, modes) == 1
-    assert read(path).modes.keys() == {"kafka-choreography", "pubsub-orchestration"}
-    broken[:] = ["kafka-choreography", "pubsub-orchestration"]  # they are not measured again
+    assert read(path).modes.keys() == {"kafka-choreography", "kafka-orchestration"}
+    broken[:] = [KAFKA, "kafka-orchestration"]  # they are not measured again
     assert command.run(read(path), path, modes) == 0
     assert read(path).modes.keys() == set(modes)
 
