@@ -49,6 +49,7 @@ def database_floor(stack: Mapping[str, str], seconds: float, folder: Path) -> Fl
     pgbench.check()
     found, stack_dir = addresses(stack), stack["STACK_DIR"]
     databases = {name for name in api.processes(stack_dir) if name.endswith("-db")}
+    folder.mkdir(exist_ok=True)
     asyncio.run(prepared(found))
     try:
         trial, _ = pgbench.checkouts(pgbench.TRIAL, found, folder)

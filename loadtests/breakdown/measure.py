@@ -61,6 +61,10 @@ def measured(
     sampled, while_sampled = load(stack, clients, seconds, begin)
     if failed := failures(folder, sampling):
         raise StackError(f"py-spy failed: {failed}")
+    found = {
+        name: inside(threads[name], while_sampled[name], counted((folder / f"{name}.txt").read_text().splitlines()))
+        for name in threads
+    }
     statements = grouped(one for database in databases for one in asyncio.run(database.counted()))
     say(f"{sampled.rate:.1f} orders/s; the audit")
     if not audited(stack):
@@ -70,13 +74,10 @@ def measured(
         clients=clients,
         plain=plain,
         sampled=sampled,
-        inside={
-            name: inside(threads[name], while_sampled[name], counted((folder / f"{name}.txt").read_text().splitlines()))
-            for name in threads
-        },
+        inside=found,
         statements={name: round(spent, 4) for name, spent in statements.items()},
         carrier_floor=_floor(lambda: carrier_floor(stack, clients, FLOOR_SECONDS), say),
-        database_floor=_floor(lambda: database_floor(stack, FLOOR_SECONDS, folder), say),
+        database_floor=_floor(lambda: database_floor(stack, FLOOR_SECONDS, folder / "pgbench"), say),
     )
 
 
@@ -136,7 +137,12 @@ def inside(plain: Threads, sampled: Threads, samples: Mapping[int, Samples]) -> 
 
     py-spy stops all threads for each sample, which costs those that have little to do more than their work: so CPU is
     that of the load without it. Samples of threads that run no Python are left out.
+
+    Raises:
+        StackError: The two are not the same process.
     """
+    if plain.main != sampled.main:
+        raise StackError(f"process {plain.main} was restarted between the two loads; has its code changed?")
     python, nothing = plain.python(), Thread("", 0.0, 0.0)
     threads, unnamed = [], Counter[str]()
     for number, thread in python.items():

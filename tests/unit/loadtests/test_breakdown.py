@@ -189,6 +189,11 @@ def test_samples_go_with_the_times_of_the_load_without_samplers() -> None:
     assert found == Inside([SampledThread(80, 200, 50, {OTHER: 6}, {})], {CARRIER: 15, OTHER: 25}, {"odd/x.py": 6})
 
 
+def test_a_service_that_was_restarted_between_the_loads_is_told() -> None:
+    with pytest.raises(StackError, match="process 1 was restarted"):
+        inside(Threads(1, 0, {1: Thread("python", 1, 1)}), Threads(2, 0, {2: Thread("python", 1, 1)}), {})
+
+
 def test_a_new_thread_has_done_its_work_since() -> None:
     before = Threads(1, 10, {1: Thread("python", 10, 1)})
     after = Threads(1, 40, {1: Thread("python", 30, 2), 5: Thread("python", 7, 3)})
