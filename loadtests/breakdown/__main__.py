@@ -17,7 +17,7 @@ its services' CPU has no kind; 2 it could not run.
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -100,13 +100,13 @@ def run(record: Record, path: Path, modes: Sequence[str]) -> int:
             console.print(f"{mode}: was measured before")
             continue
         try:
-            with _own_stack(mode) if mode else _running_stack() as (stack, ready):
+            with _own_stack(mode) if mode else _running_stack() as stack:
                 mode = stack["COORDINATION_MODE"]
                 folder = path.parent / mode
                 folder.mkdir(parents=True, exist_ok=True)
                 clients = record.clients or CLIENTS[MODES[mode].substrate]
                 say = partial(_say, mode)
-                record.modes[mode] = one = measured(stack, clients, record.seconds, folder, ready, say)
+                record.modes[mode] = one = measured(stack, clients, record.seconds, folder, say)
                 record.machine = machine(postgresql(stack))
         except BROKEN as error:
             console.print(f"{mode}: not measured: {error!r}", markup=False, soft_wrap=True)
@@ -145,27 +145,21 @@ def _unnamed(measured: Measured) -> list[str]:
     return sorted({name for inside in measured.inside.values() for name in inside.unnamed})
 
 
-Up = tuple[Mapping[str, str], Callable[[], object]]
-"""The environment of a stack, and what brings it up again."""
-
-
 @contextmanager
-def _own_stack(mode: str) -> Iterator[Up]:
+def _own_stack(mode: str) -> Iterator[Mapping[str, str]]:
     """A new stack in this mode, which is deleted afterwards."""
     settings = {**dict.fromkeys(PORTS, ""), **OWN, "STACK": "native"}
     settings |= {name: os.environ[name] for name in ("STACK_DIR", "PORT_OFFSET") if os.environ.get(name)}
     _say(mode, "starting")
-    up = partial(api.up, mode, env=settings)
     try:
-        yield up(), up
+        yield api.up(mode, env=settings)
     finally:
         api.down(settings["STACK_DIR"], delete_data=True)
 
 
 @contextmanager
-def _running_stack() -> Iterator[Up]:
-    stack = api.stack_environment(os.environ.get("STACK_DIR"))
-    yield stack, partial(api.up, stack["COORDINATION_MODE"], stack["STACK_DIR"])
+def _running_stack() -> Iterator[Mapping[str, str]]:
+    yield api.stack_environment(os.environ.get("STACK_DIR"))
 
 
 def _say(mode: str, line: str) -> None:

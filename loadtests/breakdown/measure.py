@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Final
 
+import httpx
 import uvloop
 
 from loadtests.auditing import audited
@@ -21,11 +22,13 @@ from loadtests.breakdown.record import GENERATOR, Floor, Inside, Load, Measured,
 from loadtests.breakdown.threads import Thread, Threads
 from loadtests.buyers import Buyers
 from loadtests.overload import Overload, Phase
+from loadtests.readiness import EVERY, TIMEOUT, urls
 from loadtests.sampling import PY_SPY, Sampler, failures, samplers, services
 from loadtests.statements import Database, counting
 from quartet_stack.errors import StackError
 
 WARM_UP: Final = 4.0
+READY: Final = 60.0
 FLOOR_SECONDS: Final = 6.0
 SAMPLES: Final = "50"  # a second of each service: twice as many would take much of a core
 OPTIONS: Final = ("--native", "--threads", "-r", SAMPLES, "-f", "raw")
@@ -35,10 +38,8 @@ Say = Callable[[str], None]
 """Gets a line for each step."""
 
 
-def measured(
-    stack: Mapping[str, str], clients: int, seconds: float, folder: Path, ready: Callable[[], object], say: Say
-) -> Measured:
-    """Measure the running stack with this environment; `ready` brings it up after its databases were restarted.
+def measured(stack: Mapping[str, str], clients: int, seconds: float, folder: Path, say: Say) -> Measured:
+    """Measure the running stack with this environment. Its databases are restarted, its services are not.
 
     Raises:
         StackError: Something is missing, or the audit is not clean.
@@ -52,7 +53,7 @@ def measured(
     databases, unable = counting(stack, stack_dir)
     if unable:
         raise StackError(f"the PostgreSQL of {', '.join(unable)} lacks pg_stat_statements (postgresql-contrib)")
-    ready()
+    asyncio.run(ready(urls(stack)))
 
     def begin() -> None:
         asyncio.run(_reset(databases))
@@ -156,6 +157,29 @@ def inside(plain: Threads, sampled: Threads, samples: Mapping[int, Samples]) -> 
             native[native_kind(thread.name)] += thread.cpu
     native[OTHER] += max(plain.cpu - sum(thread.cpu for thread in plain.by_id.values()), 0.0)  # of threads that ended
     return Inside(threads, {kind: round(cpu, 2) for kind, cpu in native.items()}, dict(unnamed.most_common(5)))
+
+
+async def ready(services: Mapping[str, str]) -> None:
+    """Wait until the services with these addresses are ready: they notice that their databases are back.
+
+    Raises:
+        StackError: One of them is not within READY seconds; the message names it.
+    """
+    until = time.monotonic() + READY
+    async with httpx.AsyncClient(timeout=TIMEOUT) as client:
+        for name, url in services.items():
+            while not await _is_ready(client, url):
+                if time.monotonic() > until:
+                    raise StackError(f"{name} is not ready {READY:g} s after the databases were restarted")
+                await asyncio.sleep(EVERY)
+
+
+async def _is_ready(client: httpx.AsyncClient, url: str) -> bool:
+    try:
+        answer = await client.get(f"{url}/health/ready")
+    except httpx.TransportError:
+        return False
+    return answer.is_success and answer.json()["status"] == "ready"
 
 
 async def _reset(databases: list[Database]) -> None:

@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from loadtests.bench.publish import rewritten
 from loadtests.bench.record import Disturbance, Machine, Usage
 from loadtests.breakdown import __main__ as command
-from loadtests.breakdown import summary
+from loadtests.breakdown import measure, summary
 from loadtests.breakdown.groups import GROUPS, group_of, grouped
 from loadtests.breakdown.groups import OTHER as OTHER_STATEMENTS
 from loadtests.breakdown.kinds import CARRIER, KINDS, LOOP, OTHER, Samples, counted, kind_of, native_kind
@@ -194,6 +195,29 @@ def test_a_service_that_was_restarted_between_the_loads_is_told() -> None:
         inside(Threads(1, 0, {1: Thread("python", 1, 1)}), Threads(2, 0, {2: Thread("python", 1, 1)}), {})
 
 
+async def test_services_are_waited_for_until_they_are_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[httpx.Response | Exception] = [
+        *(httpx.ConnectError("away"), httpx.Response(503, json={"status": "not ready"})),
+        *(httpx.Response(200, json={"status": "degraded"}), httpx.Response(200, json={"status": "ready"})),
+    ]
+
+    async def get(client: httpx.AsyncClient, url: str) -> httpx.Response:
+        assert url == "http://order/health/ready"
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(httpx.AsyncClient, "get", get)
+    monkeypatch.setattr(measure, "EVERY", 0)
+    await measure.ready({"order": "http://order"})
+    assert not answers
+    answers.append(httpx.Response(503, json={"status": "not ready"}))
+    monkeypatch.setattr(measure, "READY", -1)
+    with pytest.raises(StackError, match="order is not ready"):
+        await measure.ready({"order": "http://order"})
+
+
 def test_a_new_thread_has_done_its_work_since() -> None:
     before = Threads(1, 10, {1: Thread("python", 10, 1)})
     after = Threads(1, 40, {1: Thread("python", 30, 2), 5: Thread("python", 7, 3)})
@@ -263,17 +287,17 @@ def test_a_mode_that_breaks_is_left_for_the_next_run(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(command, "postgresql", lambda stack: "15.1")
 
     @contextmanager
-    def own_stack(mode: str) -> Iterator[command.Up]:
-        yield {"COORDINATION_MODE": mode}, lambda: None
+    def own_stack(mode: str) -> Iterator[dict[str, str]]:
+        yield {"COORDINATION_MODE": mode}
 
-    def measure(stack: dict[str, str], clients: int, *_: object) -> Measured:
+    def measure_it(stack: dict[str, str], clients: int, *_: object) -> Measured:
         if stack["COORDINATION_MODE"] in broken:
             raise StackError("no queue")
         assert clients == command.CLIENTS[MODES[stack["COORDINATION_MODE"]].substrate]
         return replace(measured(), carrier_floor=Floor(60.0, 2.0))
 
     monkeypatch.setattr(command, "_own_stack", own_stack)
-    monkeypatch.setattr(command, "measured", measure)
+    monkeypatch.setattr(command, "measured", measure_it)
     path, modes = tmp_path / "raw.json", [KAFKA, "sns-sqs-choreography", "kafka-orchestration"]
     assert command.run(record(), path, modes) == 1
     assert read(path).modes.keys() == {"kafka-choreography", "kafka-orchestration"}
