@@ -26,12 +26,13 @@ from loadtests.readiness import EVERY, TIMEOUT, urls
 from loadtests.sampling import PY_SPY, Sampler, failures, samplers, services
 from loadtests.statements import Database, counting
 from quartet_stack.errors import StackError
+from sagakit.modes import MODES
 
 WARM_UP: Final = 4.0
 READY: Final = 60.0
 FLOOR_SECONDS: Final = 6.0
-SAMPLES: Final = "50"  # a second of each service: twice as many would take much of a core
-OPTIONS: Final = ("--native", "--threads", "-r", SAMPLES, "-f", "raw")
+SAMPLES: Final = {"kafka": 50, "pubsub": 50, "sns_sqs": 50, "temporal": 25}
+"""How many a second, of each service. py-spy stops every thread for each sample, and Temporal's client has forty."""
 SEED: Final = 1
 
 Say = Callable[[str], None]
@@ -57,7 +58,9 @@ def measured(stack: Mapping[str, str], clients: int, seconds: float, folder: Pat
 
     def begin() -> None:
         asyncio.run(_reset(databases))
-        sampling.extend(samplers(folder, seconds, OPTIONS, ".txt", stack_dir))
+        rate = SAMPLES[MODES[stack["COORDINATION_MODE"]].substrate]
+        options = ("--native", "--threads", "-r", str(rate), "-f", "raw")
+        sampling.extend(samplers(folder, seconds, options, ".txt", stack_dir))
 
     sampled, while_sampled = load(stack, clients, seconds, begin)
     if failed := failures(folder, sampling):
