@@ -166,12 +166,23 @@ def _say(mode: str, line: str) -> None:
     console.print(f"{mode}: {line}", markup=False)
 
 
+def _publishable(path: Path) -> Record:
+    """The record of stacks of their own.
+
+    Raises:
+        ValueError: It was made on a running stack, which may have any settings.
+    """
+    if "MODES=" not in (record := read(path)).command:
+        raise ValueError(f"{path} was made on a running stack; what is published is made with MODES=all")
+    return record
+
+
 def main(environ: Mapping[str, str], words: Sequence[str]) -> int:
     """Measure or publish; the exit status."""
     path = Path(environ.get("REPORT") or REPORT) / "raw.json"
     try:
         if words == ["publish"]:
-            page = rewritten(PAGE.read_text(), {"tables": markdown(read(path))}, "breakdown")
+            page = rewritten(PAGE.read_text(), {"tables": markdown(_publishable(path))}, "breakdown")
             DATA.write_bytes(path.read_bytes())
             PAGE.write_text(page)
             return 0

@@ -313,6 +313,14 @@ def test_a_wrong_setting_is_named(setting: str, capsys: pytest.CaptureFixture[st
     assert value in capsys.readouterr().err
 
 
+def test_what_a_running_stack_did_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    record(kafka_choreography=measured()).save(tmp_path / "raw.json")
+    before = command.PAGE.read_text()
+    assert command.main({"REPORT": str(tmp_path)}, ["publish"]) == 2
+    assert "was made on a running stack" in capsys.readouterr().err
+    assert command.PAGE.read_text() == before
+
+
 def test_the_page_is_what_the_command_makes_of_the_data() -> None:
     page = command.PAGE.read_text()
     text = markdown(read(command.DATA)) if command.DATA.exists() else NONE_YET
