@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from sagakit.telemetry import Metrics
+from sagakit.wording import stated
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +39,17 @@ async def finish_then_cancel(work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which runs to its end even if this task is cancelled.
 
     Raises:
-        CancelledError: This task was cancelled, and `work` has ended. A second cancellation ends `work` too.
+        CancelledError: This task was cancelled, and `work` has ended, even if with an error, which must not take the
+            place of the cancellation: the caller would go on. A second cancellation ends `work` too.
     """
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await task
+        try:
+            await task
+        except Exception as error:
+            log.warning("what was in hand at the stop has failed: %s", stated(error))
         raise
 
 
@@ -162,6 +167,7 @@ class Background:
         self._metrics, self._backoff, self._excused = metrics, backoff, excused
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._failures: dict[str, _Failures] = {}
+        self._stopping = False
         self.failed = asyncio.Event()
 
     def start(self, name: str, work: Work, *, restart: bool = True) -> None:
@@ -189,13 +195,15 @@ class Background:
         }
 
     async def stop(self) -> None:
-        """Cancel all tasks, and return when the last one has ended."""
-        tasks = list(self._tasks.values())
+        """Cancel all tasks, and return when the last one has ended, in whatever way."""
+        tasks, self._stopping = list(self._tasks.values()), True
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._tasks.clear()
-        self._failures.clear()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                log.warning("a background task failed while it was being stopped: %s", stated(ended))
+        self._stopping = False
+        self._tasks, self._failures = {}, {}
 
     def _failing(self) -> dict[str, _Failures]:
         now = time.monotonic()
@@ -215,7 +223,7 @@ class Background:
             except (KeyboardInterrupt, SystemExit):
                 raise
             except BaseException as error:  # also a cancellation or a panic from inside a library
-                if isinstance(error, asyncio.CancelledError) and _cancelled():
+                if self._stopping or (isinstance(error, asyncio.CancelledError) and _cancelled()):
                     raise
                 self._record(name, error, time.monotonic() - began > self._backoff.most)
                 log.exception("background task failed", extra={"task": name, "restarts": restart})

@@ -95,6 +95,10 @@ def test_a_taken_port_is_named_with_its_variable() -> None:
         ):
             refuse_taken_ports([program], ours=set())
         refuse_taken_ports([program], ours={port})
+        refuse_taken_ports([program], ours=set(), daemon=os.getpid())
+        refuse_taken_ports([program], ours=set(), daemon=os.getppid())
+        with pytest.raises(StackError, match="is in use"):
+            refuse_taken_ports([program], ours=set(), daemon=2**22 + 1)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from sagakit.tasks import Background, Backoff
 from sagakit.telemetry import Metrics
-from tests.waits import until
+from tests.waits import ENDS, until
 
 
 async def test_background_restarts_with_backoff_and_counts() -> None:
@@ -116,3 +116,22 @@ async def test_only_stop_ends_a_task(error: BaseException) -> None:
     await work.running.wait()
     await background.stop()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_task_that_fails_while_it_is_stopped_is_not_started_again() -> None:
+    background, runs = Background(Metrics(), Backoff(0.01, 0.01)), 0
+
+    async def fails_at_the_stop() -> None:
+        nonlocal runs
+        runs += 1
+        try:
+            await asyncio.Event().wait()
+        finally:
+            if runs == 1:
+                raise OSError("the store is away")
+
+    background.start("fails", fails_at_the_stop)
+    await until(lambda: runs == 1)
+    async with asyncio.timeout(ENDS):
+        await background.stop()
+    assert runs == 1

@@ -14,9 +14,10 @@ import pytest
 from msgspec.structs import replace
 
 from sagakit.engine.relay import HOLD_MAX, Relay
-from sagakit.ports import Mode, OutboxRow, Store
+from sagakit.ports import Mode, OutboxRow, RowsLocked, Store, StoreUnavailable
 from sagakit.tasks import USUAL, Backoff
 from sagakit.telemetry import Metrics
+from tests.waits import ENDS
 
 
 @dataclass
@@ -223,3 +224,26 @@ async def test_what_was_published_is_deleted_together_at_the_latest_when_the_rel
         assert len(store.rows) == 5
         assert len(broker.tries) == 5
     assert store.rows == {}
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), RowsLocked()])
+async def test_a_store_that_fails_at_the_stop_does_not_keep_the_relay_from_stopping(error: Exception) -> None:
+    class Away(Rows):
+        async def delete(self, rows: Sequence[OutboxRow]) -> None:
+            if not self.changed.is_set():
+                self.changed.set()
+                await goes.wait()
+            raise error
+
+    store, broker, goes = Away(), Broker(), asyncio.Event()
+    made = Relay(cast(Store, store), cast(Mode, broker), Metrics(), lease=60)
+    task = asyncio.create_task(made.run())
+    made.offer(store.add("row"))
+    async with asyncio.timeout(ENDS):
+        await store.changed.wait()
+    task.cancel()
+    asyncio.get_running_loop().call_soon(goes.set)
+    done, _ = await asyncio.wait({task}, timeout=ENDS)
+    task.cancel()
+    assert done, "the cancellation was lost"
+    assert task.cancelled()

@@ -50,7 +50,8 @@ def up(settings: Settings, step: Step) -> list[str]:
             brokers = [*substrate.result(), *proxies.result()]
         ours = services.programs(settings, secrets, python.result())
         programs = [*databases, *brokers, *ours]
-        refuse_taken_ports(programs, _ports_in_use(place) if supervisor.alive() else set())
+        daemon = supervisor.pid() if supervisor.alive() else 0
+        refuse_taken_ports(programs, _ports_in_use(place) if daemon else set(), daemon)
         changed = _start_servers(supervisor, programs, settings, step)
         replication.set_up(settings, secrets, supervisor, programs, step)
         _migrate(settings, secrets, python.result(), step)
