@@ -196,6 +196,9 @@ async def _load(trial: Trial, stack: StackUnderTest, nemesis: Nemesis, view: Vie
         faults_began = time.time()
         view.enter("load and faults")
         await nemesis.run(planned)
+        if trial.experiment.drawn and (again := nemesis.unfelt(planned)):
+            view.say(f"once more, since nobody felt it: {', '.join(one.fault for one in again)}")
+            await nemesis.run(again)
         await nemesis.run(schedule.follow(trial.experiment.rollbacks, nemesis.choices(), random.Random(0)))
         healed = time.time()
         view.enter("load, all is healed")

@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from tests.chaos.model import Fault, Injection, NotAvailable
@@ -17,6 +17,9 @@ HEALS_WITHIN: Final = 90.0
 """Seconds beyond its planned end after which a fault that has not healed is given up."""
 
 LOOK_EVERY: Final = 0.1
+
+SETTLES: Final = 2.0
+"""Seconds between two injections of faults that nobody felt the first time."""
 
 
 class Witness(Protocol):
@@ -59,6 +62,17 @@ class Nemesis:
                     pending.remove(one)
                     running[group.create_task(self.inject(one))] = one
                 await asyncio.sleep(LOOK_EVERY)
+
+    def unfelt(self, planned: Sequence[Planned]) -> list[Planned]:
+        """One more injection, one after another, of each of these faults that fired, and that nobody has felt."""
+        felt = {one.fault for one in self.injections if one.felt}
+        fired = {one.fault for one in self.injections if one.felt is not None}
+        first = {one.fault: one for one in reversed(planned) if one.fault in fired - felt - self.missing.keys()}
+        again, at = list[Planned](), 0.0
+        for one in first.values():
+            again.append(replace(one, at=at))
+            at += one.seconds + SETTLES
+        return again
 
     async def inject(self, planned: Planned) -> None:
         """Inject one fault, from start to end. An error of the fault is recorded, and does not stop the run."""

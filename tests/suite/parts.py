@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from sagakit.modes import MODES
-from tests.suite.choice import ALL, Needs
+from tests.suite.choice import Needs
 
 SERVERS: Final = frozenset({"postgres_server", "standby_stack", "switching_stack", "chaos_stack", "alerting_stack"})
 """The fixtures that start servers, besides `stack` with a mode. The mark `carrier` says what a broker's test starts."""
@@ -83,8 +83,3 @@ def conformance(substrate: str) -> str:
 
 def end_to_end(mode: str) -> str:
     return f"end to end: {mode}"
-
-
-def is_stack(part: str) -> bool:
-    """Whether a part keeps a core busy all the time; tests of brokers mostly wait for restarts."""
-    return part in (STANDBY, SWITCHING, CHAOS, ALERTS) or part in map(end_to_end, ALL)

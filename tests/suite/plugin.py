@@ -7,18 +7,17 @@ import os
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping
-from pathlib import PurePath
 from typing import Any, Final
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
-from sagakit.modes import MODES
 from tests.suite.budgets import BUDGETS, Budget
 from tests.suite.choice import Choice, chosen
-from tests.suite.parts import is_stack, needs_of, part_of
+from tests.suite.parts import needs_of, part_of
 from tests.suite.report import Ledger
-from tests.suite.turns import turns
+from tests.suite.turns import group, next_group
 
 STATIC_SECONDS: Final = "TEST_STATIC_SECONDS"
 """The variable in which tests/run passes the seconds of the static checks; without it there is no report."""
@@ -29,19 +28,20 @@ CHOICE: Final = pytest.StashKey[Choice]()
 
 
 class Groups(LoadScopeScheduling):
-    """Schedules whole groups, in the order of the collection, each on the first idle worker."""
+    """Gives whole groups to workers that are idle; see tests/suite/turns.py."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group(nodeid)
 
-
-def group(nodeid: str) -> str:
-    """The group of a test: the running stack of a mode, a file, or a folder of unit tests."""
-    path, _, parameters = nodeid.partition("[")
-    file = path.partition("::")[0]
-    if file.startswith("tests/e2e/"):
-        return next((mode for mode in MODES if mode in parameters), file)
-    return str(PurePath(file).parent) if file.startswith("tests/unit/") else file
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        others = [groups for other, groups in self.assigned_work.items() if other is not node]
+        beside = [[name for name, tests in groups.items() if not all(tests.values())] for groups in others]
+        name = next_group(self.workqueue, beside)
+        if name is None:
+            node.shutdown()  # when it has finished what it has
+            return
+        self.workqueue.move_to_end(name, last=False)
+        super()._assign_work_unit(node)
 
 
 class Report:
@@ -93,7 +93,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Select and sort, after the hooks of the folders, which choose tests and their order within a group."""
     select(config, items)
     if hasattr(config, "workerinput"):
-        in_turn(items, config.workerinput["workercount"])
+        longest_first(items)
 
 
 def select(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -111,15 +111,13 @@ def select(config: pytest.Config, items: list[pytest.Item]) -> None:
         report.left_out(reasons)
 
 
-def in_turn(items: list[pytest.Item], workers: int) -> None:
+def longest_first(items: list[pytest.Item]) -> None:
     """Sort whole groups by expected duration: a group's share of the budget of its part."""
     parts = [(group(item.nodeid), part_of(item)) for item in items]
     tests, seconds = Counter(part for _, part in parts), Counter[str]()
     for name, part in parts:
         seconds[name] += BUDGETS.get(part, UNKNOWN).of(chosen()) / tests[part]  # type: ignore[assignment]
-    stacks = {name for name, part in parts if is_stack(part)}
-    places = {name: place for place, name in enumerate(turns(seconds, stacks.__contains__, workers))}
-    items.sort(key=lambda item: places[group(item.nodeid)])
+    items.sort(key=lambda item: (-seconds[group(item.nodeid)], group(item.nodeid)))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,29 +1,49 @@
-"""The order in which workers get groups of tests: all cores are busy to the end, and no long group begins last."""
+"""Which group of tests a worker takes next: two or three stacks at a time, beside them what computes or waits."""
 
-import heapq
-from collections.abc import Callable, Mapping
-from itertools import count
+from collections import Counter
+from collections.abc import Collection, Iterable
+from pathlib import PurePath
 from typing import Final
 
+from sagakit.modes import MODES
+
+STACK: Final = "stack"
+"""A running stack wants a core all the time."""
+WAITING: Final = "waiting"
+"""Tests of a broker, which mostly wait for its restarts and for messages that must not come."""
+COMPUTING: Final = "computing"
 STACKS_AT_A_TIME: Final = 2
-"""A running stack needs a core or more; more of them at once slow each other, and orders meet deadlines."""
+"""So many beside a group that computes: more of them slow each other on two cores, and orders meet deadlines."""
+STACKS_ALONE: Final = 3
+"""So many when nothing is left to compute."""
 
 
-def turns(seconds: Mapping[str, float], is_stack: Callable[[str], bool], workers: int) -> list[str]:
-    """Order the groups, by a simulation of `workers`, each of which takes the next group when it is idle.
+def group(nodeid: str) -> str:
+    """The group of a test: the running stack of a mode, a file, or a folder of unit tests."""
+    path, _, parameters = nodeid.partition("[")
+    file = path.partition("::")[0]
+    if file.startswith("tests/e2e/"):
+        return next((mode for mode in MODES if mode in parameters), file)
+    return str(PurePath(file).parent) if file.startswith("tests/unit/") else file
 
-    Longest first, with at most STACKS_AT_A_TIME stacks while there are other groups, which mostly wait for restarts.
+
+def kind(group: str) -> str:
+    """The kind of a group: STACK, WAITING or COMPUTING."""
+    if group in MODES or group.startswith("tests/e2e/"):
+        return STACK
+    return WAITING if group.startswith("tests/modes/") else COMPUTING
+
+
+def next_group(left: Iterable[str], beside: Iterable[Collection[str]]) -> str | None:
+    """The first of the groups that are left whose kind suits what runs beside it.
+
+    `left`: in the order in which they are to begin; `beside`: for each other worker the groups that it has not
+    finished. None: only stacks are left, and the workers that run stacks do the rest.
     """
-    left = sorted(seconds, key=lambda group: -seconds[group])
-    numbers = count()
-    busy = [(0.0, next(numbers), "")] * max(workers, 1)
-    order: list[str] = []
-    while left:
-        now, _, _ = heapq.heappop(busy)
-        running = sum(1 for end, _, group in busy if end > now and group and is_stack(group))
-        wants_stack = running < STACKS_AT_A_TIME
-        group = next((one for one in left if is_stack(one) == wants_stack), left[0])
-        left.remove(group)
-        order.append(group)
-        heapq.heappush(busy, (now + seconds[group], next(numbers), group))
-    return order
+    kinds = Counter(one for groups in beside for one in set(map(kind, groups)))
+    first = {kind(one): one for one in reversed(list(left))}
+    wanted = [COMPUTING, WAITING] if not kinds[COMPUTING] else [WAITING, COMPUTING]
+    computes = kinds[COMPUTING] or COMPUTING in first
+    if kinds[STACK] < (STACKS_AT_A_TIME if computes else STACKS_ALONE):
+        wanted.insert(0, STACK)
+    return next((first[one] for one in wanted if one in first), None)

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from order_service.placing import order_id_of
+from sagakit.app import timeline
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.web.documents import EXAMPLE_KEY
 from tests.contracts.http_documents import document
@@ -31,7 +32,8 @@ def test_the_example_is_the_order_that_alice_places() -> None:
 
 
 @pytest.mark.parametrize("name", ["order", "payment", "inventory", "shipping"])
-async def test_every_example_works_when_pasted(name: str, postgres: Server) -> None:
+async def test_every_example_works_when_pasted(name: str, postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline, "LONGEST", 0.1)  # the client in this process waits for the end of a stream
     whole, tried = document(name), set()
     async with served(name, postgres.database(name), fault_injection=True) as this:
         await FILLED[name](this)
@@ -42,10 +44,20 @@ async def test_every_example_works_when_pasted(name: str, postgres: Server) -> N
                 answer = await _pasted(this.client, whole, path, verb, operation)
                 shown = operation["responses"][str(answer.status_code)]
                 assert answer.status_code in (200, 202, 204), (path, answer.text)
-                if "application/json" in shown.get("content", {}):
-                    fits(whole, shown["content"]["application/json"]["schema"], answer.json())
+                _is_as_shown(whole, shown.get("content", {}), answer)
                 tried.add(operation["operationId"])
     assert len(tried) >= 6
+
+
+def _is_as_shown(whole: Any, contents: Mapping[str, Any], answer: httpx.Response) -> None:
+    """The body, or each event of a stream, has the schema that the document shows for it."""
+    if "application/json" in contents:
+        fits(whole, contents["application/json"]["schema"], answer.json())
+    if "text/event-stream" in contents:
+        events = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+        assert events
+        for event in events:
+            fits(whole, contents["text/event-stream"]["x-event-data"], json.loads(event))
 
 
 async def _pasted(client: httpx.AsyncClient, whole: Any, path: str, verb: str, operation: Any) -> httpx.Response:

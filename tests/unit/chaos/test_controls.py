@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from tests.chaos.control import Finding
-from tests.chaos.controls import by_plant, judge, main, missing, read
+from tests.chaos.controls import by_plant, judge, missing, read
 from tests.chaos.model import Verdict
 from tests.chaos.plants import plants
 from tests.chaos.settings import read as settings
@@ -60,15 +60,6 @@ def test_the_table_says_what_has_found_a_bug(verdict: Verdict, detail: str, cell
     table = by_plant([UNSEEN, Finding("no-inbox", OTHER, verdict, detail), FOUND])
     assert table.head == ("plant", f"`{OTHER}`", f"`{MODE}`")
     assert table.rows == [("`no-inbox`", cell, "audit")]
-
-
-@pytest.mark.parametrize(("name", "value"), [("MODES", "kafkaa"), ("PLANTS", "no-bug")])
-def test_bad_input_is_one_line_and_status_2(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(name, value)
-    assert main() == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", plants())

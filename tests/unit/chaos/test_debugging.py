@@ -11,7 +11,7 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 
 from loadtests.bench.publish import rewritten
-from tests.chaos.debugging.__main__ import CONTROLS, faults_of, main, planned
+from tests.chaos.debugging.__main__ import CONTROLS, faults_of, planned
 from tests.chaos.debugging.alerts import RULES, samples, sights
 from tests.chaos.debugging.diagnosis import SHARED, diagnose, home, lacking, symptoms
 from tests.chaos.debugging.model import NONE, Seen, Sight, Source, read, write
@@ -290,15 +290,6 @@ def test_tables_tell_by_plant_by_source_and_by_style() -> None:
     row = dict(zip(by_source(found).head, by_source(found).rows[1], strict=True))
     assert (row["audit"], row["timeline"], row["log"]) == ("32.0", "2.0", "–")
     assert by_style(found).rows == [("choreography", "2", "1", "1", "32.0", "6.0")]
-
-
-@pytest.mark.parametrize(("name", "value"), [("MODES", "kafkaa"), ("PLANTS", "no-bug")])
-def test_bad_input_is_one_line_and_status_2(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(name, value)
-    assert main() == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1
 
 
 def test_a_folder_without_a_study_is_not_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

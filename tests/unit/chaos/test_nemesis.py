@@ -59,6 +59,17 @@ async def test_witnesses_are_told_of_the_start_and_of_the_end_with_what_was_felt
     assert told.lines == [("start", "fake", "order", None), ("end", "fake", "order", False)]
 
 
+async def test_a_fault_that_nobody_felt_is_to_be_injected_once_more() -> None:
+    silent, loud, gone = Fake(name="silent", felt=False), Fake(name="loud"), Fake(name="gone", error=NotAvailable("no"))
+    nemesis = Nemesis(STACK, {one.name: one for one in (silent, loud, gone)}, 1)
+    planned = [Planned(name, part, 0, 0.01) for name in nemesis.faults for part in ("order", "payment")]
+    await nemesis.run(planned)
+    assert nemesis.unfelt(planned) == [Planned("silent", "order", 0.0, 0.01)]
+    silent.felt = True
+    await nemesis.run(nemesis.unfelt(planned))
+    assert nemesis.unfelt(planned) == []
+
+
 async def test_a_fault_that_turns_out_to_be_unavailable_is_missing() -> None:
     nemesis, _ = await run(Fake(error=NotAvailable("no emulator")), Planned("fake", "order", 0, 0))
     assert nemesis.missing == {"fake": "no emulator"}

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.chaos.kills import Shopper
-from tests.chaos.recovery import Kill, judge, judged, main, missing, p95, read
+from tests.chaos.recovery import Kill, judge, judged, missing, p95, read
 from tests.e2e.stack import Stack
 
 KILL = Kill("kafka-choreography", "order", 1, accepted=1.0, completed=3.0, settled=2.0, before=20, after=20, wrong=0)
@@ -60,12 +60,3 @@ def test_in_the_calm_only_orders_count_that_were_placed_in_it() -> None:
 
 def test_no_kills_prove_nothing() -> None:
     assert not judge([], Console(quiet=True))
-
-
-@pytest.mark.parametrize(("name", "value"), [("MODES", "kafkaa"), ("KILLS", "0"), ("KILLS", "x"), ("RATE", "-1")])
-def test_bad_input_is_one_line_and_status_2(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(name, value)
-    assert main() == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -6,7 +6,7 @@ from math import inf
 import pytest
 from rich.console import Console
 
-from tests.chaos.switching import Switch, judge, longest_pause, main
+from tests.chaos.switching import Switch, judge, longest_pause
 
 SWITCH = Switch("kafka-choreography", "temporal-orchestration", seconds=8.0, pause=6.0, orders=40, wrong=0)
 
@@ -33,12 +33,3 @@ def test_each_bound_is_held(changed: dict[str, float], holds: bool) -> None:
 
 def test_no_switch_proves_nothing() -> None:
     assert not judge([], Console(quiet=True))
-
-
-@pytest.mark.parametrize(("name", "value"), [("MODES", "kafkaa"), ("MODES", "kafka"), ("RATE", "0"), ("ROUNDS", "x")])
-def test_bad_input_is_one_line_and_status_2(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv(name, value)
-    assert main() == 2
-    assert len(capsys.readouterr().err.splitlines()) == 1

@@ -36,6 +36,18 @@ def strangers(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
+def go_notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The notes of a `go` in PATH that does nothing else: a line for each call, with folder, GOFLAGS and arguments."""
+    tool, notes = tmp_path / "bin" / "go", tmp_path / "notes"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\necho "$PWD $GOFLAGS $*" >>{notes}\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
+    monkeypatch.setenv("GOFLAGS", "-mod=mod")
+    return notes
+
+
+@pytest.fixture
 def open_tmp_path(tmp_path: Path) -> Path:
     """A temporary folder that every user can enter."""
     for parent in [tmp_path, *tmp_path.parents]:

@@ -1,7 +1,6 @@
 """TEMPORAL_STORE=postgresql: Temporal's own server, over a database of its own, instead of its development server."""
 
 import json
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -146,16 +145,10 @@ def test_without_go_the_error_says_what_to_do(tmp_path: Path, monkeypatch: pytes
 
 
 def test_it_is_built_from_locked_modules_only_in_the_version_of_the_development_server(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, go_notes: Path
 ) -> None:
-    tool = tmp_path / "bin" / "go"
-    tool.parent.mkdir()
-    tool.write_text(f'#!/bin/sh\necho "$PWD $GOFLAGS $*" >>{tmp_path}/said\n')
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
-    monkeypatch.setenv("GOFLAGS", "-mod=mod")
     temporal_server._install(tmp_path, lambda text: None)
-    said = (tmp_path / "said").read_text().splitlines()
+    said = go_notes.read_text().splitlines()
     assert [line.split()[-1] for line in said] == list(temporal_server.PACKAGES.values())
     assert all(line.startswith(f"{temporal_server.MODULE} -mod=readonly ") for line in said)
     required = dict(re.findall(r"^\t(\S+) (v\S+)", (temporal_server.MODULE / "go.mod").read_text(), flags=re.MULTILINE))

@@ -124,15 +124,9 @@ def test_an_installed_toxiproxy_is_used_if_it_is_new_enough(
             toxiproxy.prepare(settings, lambda text: None)
 
 
-def test_the_proxy_is_built_from_locked_modules_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tool = tmp_path / "bin" / "go"
-    tool.parent.mkdir()
-    tool.write_text(f'#!/bin/sh\necho "$PWD $GOFLAGS $*" >{tmp_path}/said\n')
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tool.parent), prepend=os.pathsep)
-    monkeypatch.setenv("GOFLAGS", "-mod=mod")
+def test_the_proxy_is_built_from_locked_modules_only(tmp_path: Path, go_notes: Path) -> None:
     toxiproxy._install(tmp_path, lambda text: None)
-    folder, flags, *words = (tmp_path / "said").read_text().split(" ", 2)
+    folder, flags, *words = go_notes.read_text().split(" ", 2)
     assert (folder, flags) == (str(toxiproxy.MODULE), "-mod=readonly")
     assert toxiproxy.PACKAGE in words[0]
     locked = (toxiproxy.MODULE / "go.sum").read_text()

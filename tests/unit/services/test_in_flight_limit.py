@@ -174,6 +174,15 @@ def test_a_pause_of_ten_seconds_refuses_nobody_and_the_backlog_is_served() -> No
     assert max(system.took) < 12
 
 
+def test_an_outage_as_long_as_the_deadline_refuses_nobody_in_a_small_shop() -> None:
+    down = False
+    system = System(lambda in_flight: 0 if down else 100)
+    system.open_arrivals(5, 30)
+    down = True
+    system.open_arrivals(5, DEADLINE)
+    assert system.refused == 0
+
+
 def test_while_nothing_ends_no_more_is_admitted_than_a_slow_system_could_end() -> None:
     system = System(steady(0))
     system.open_arrivals(20, 60)
@@ -200,6 +209,14 @@ def test_refused_clients_come_back_one_by_one_and_nobody_waits_too_long() -> Non
     assert waits[-1] == 20
     assert [limit.retry_after(1000.0) for _ in range(5000)][-1] == RETRY_MOST
     assert limit.retry_after(2000.0) == 1
+
+
+def test_who_was_refused_in_an_outage_comes_back_soon_after_it() -> None:
+    limit = new_limit()
+    for ended in (0, 0, 0, 0, 1, 0, 1, 0):
+        limit.observe(ended, TICK, 10.0)
+    assert 0 < limit.rate < 1
+    assert max(limit.retry_after(1000.0) for _ in range(100)) <= 11
 
 
 def test_one_order_that_hangs_does_not_count_as_a_slow_system() -> None:

@@ -1,52 +1,94 @@
-"""Groups of tests are ordered so that two stacks run at a time, with brokers beside them, and no long group is last."""
+"""Groups of tests take turns: two stacks run beside what computes, three when that is done; no long group is last."""
 
-from tests.suite.turns import STACKS_AT_A_TIME, turns
+from collections.abc import Mapping
 
-STACKS = {f"stack {number}": 100.0 + number for number in range(9)}
-BROKERS = {f"broker {number}": 60.0 + number for number in range(7)}
-SMALL = {f"unit {number}": 5.0 for number in range(10)}
+import pytest
+
+from sagakit.modes import MODES
+from tests.suite.turns import COMPUTING, STACK, STACKS_ALONE, STACKS_AT_A_TIME, WAITING, group, kind, next_group
+
+STACKS = {mode: 100.0 + number for number, mode in enumerate(MODES)} | {"tests/e2e/test_chaos.py": 250.0}
+BROKERS = {f"tests/modes/test_{number}.py": 60.0 + number for number in range(7)}
+UNITS = {f"tests/unit/{number}": 5.0 * number for number in range(10)}
+Spans = list[tuple[float, float, str]]
 
 
-def _is_stack(group: str) -> bool:
-    return group in STACKS
-
-
-def _played(order: list[str], seconds: dict[str, float], workers: int) -> tuple[float, list[tuple[float, float, str]]]:
+def played(seconds: Mapping[str, float], workers: int) -> tuple[float, Spans]:
     """The end, and begin and end of each group, when each worker takes the next as soon as it is done."""
-    free, spans = [0.0] * workers, []
-    for group in order:
-        begin = min(free)
-        free[free.index(begin)] = begin + seconds[group]
-        spans.append((begin, begin + seconds[group], group))
-    return max(free), spans
+    left = sorted(seconds, key=lambda name: -seconds[name])
+    free, spans = dict.fromkeys(range(workers), 0.0), Spans()
+    has = dict[int, str]()
+    while free:
+        worker = min(free, key=lambda one: free[one])
+        now = free.pop(worker)
+        has.pop(worker, None)
+        name = next_group(left, [[one] for one in has.values()])
+        if name is not None:
+            left.remove(name)
+            free[worker], has[worker] = now + seconds[name], name
+            spans.append((now, free[worker], name))
+    return max((end for _, end, _ in spans), default=0.0), spans
 
 
-def test_every_group_gets_one_turn() -> None:
-    seconds = STACKS | BROKERS | SMALL
-    assert sorted(turns(seconds, _is_stack, 3)) == sorted(seconds)
-    assert turns({}, _is_stack, 3) == []
+def running(spans: Spans, at: float, wanted: str) -> int:
+    return sum(1 for begin, end, name in spans if begin <= at < end and kind(name) == wanted)
 
 
-def test_the_longest_stack_begins() -> None:
-    assert turns(STACKS | BROKERS, _is_stack, 3)[0] == "stack 8"
+@pytest.mark.parametrize(
+    ("nodeid", "name", "what"),
+    [
+        ("tests/e2e/test_checkout.py::test_it[kafka-choreography-good]", "kafka-choreography", STACK),
+        ("tests/e2e/test_chaos.py::test_it[no-inbox]", "tests/e2e/test_chaos.py", STACK),
+        ("tests/modes/test_kafka.py::TestKafka::test_it", "tests/modes/test_kafka.py", WAITING),
+        ("tests/unit/api/test_orders.py::test_it[a::b]", "tests/unit/api", COMPUTING),
+        ("tests/simulation/test_plants.py::test_it", "tests/simulation/test_plants.py", COMPUTING),
+    ],
+)
+def test_a_group_and_its_kind_follow_from_the_test(nodeid: str, name: str, what: str) -> None:
+    assert group(nodeid) == name
+    assert kind(name) == what
 
 
-def test_two_stacks_run_at_a_time_while_there_is_something_else() -> None:
-    seconds = STACKS | BROKERS
-    _, spans = _played(turns(seconds, _is_stack, 3), seconds, 3)
-    last_broker = max(begin for begin, _, group in spans if group in BROKERS)
+@pytest.mark.parametrize("workers", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("seconds", [STACKS | BROKERS | UNITS, STACKS, BROKERS | UNITS, {}])
+def test_every_group_gets_one_turn_and_stacks_are_few_above_all_beside_what_computes(
+    seconds: dict[str, float], workers: int
+) -> None:
+    _, spans = played(seconds, workers)
+    assert sorted(name for _, _, name in spans) == sorted(seconds)
     for begin, _, _ in spans:
-        running = [group for start, end, group in spans if start <= begin < end and group in STACKS]
-        assert len(running) <= STACKS_AT_A_TIME or begin > last_broker
+        computes = running(spans, begin, COMPUTING)
+        assert running(spans, begin, STACK) <= (STACKS_AT_A_TIME if computes else STACKS_ALONE)
+
+
+def test_the_longest_stacks_begin() -> None:
+    _, spans = played(STACKS | BROKERS | UNITS, 4)
+    assert {name for begin, _, name in spans if begin == 0} >= {"tests/e2e/test_chaos.py", list(MODES)[-1]}
+
+
+def test_beside_two_stacks_one_computes_while_there_is_something_to_wait_for() -> None:
+    _, spans = played(STACKS | BROKERS | UNITS, 4)
+    last_broker = max(begin for begin, _, name in spans if name in BROKERS)
+    assert all(running(spans, begin, COMPUTING) <= 1 for begin, _, _ in spans if begin < last_broker)
 
 
 def test_no_worker_waits_for_long_for_another_to_end() -> None:
-    seconds = STACKS | BROKERS | SMALL
+    seconds = STACKS | BROKERS | UNITS
     for workers in (2, 3, 4):
-        end, _ = _played(turns(seconds, _is_stack, workers), seconds, workers)
-        stacks_alone = sum(STACKS.values()) / STACKS_AT_A_TIME
+        end, _ = played(seconds, workers)
+        stacks_alone = sum(STACKS.values()) / STACKS_ALONE
         assert end <= 1.1 * max(sum(seconds.values()) / workers, stacks_alone)
 
 
-def test_one_worker_does_all() -> None:
-    assert len(turns(STACKS | BROKERS, _is_stack, 1)) == len(STACKS | BROKERS)
+def test_a_worker_that_has_the_next_stack_already_counts_once() -> None:
+    left = ["kafka-choreography", "tests/unit/api"]
+    both, other = ["pubsub-choreography", "tests/e2e/test_chaos.py"], ["temporal-choreography"]
+    assert next_group(left, [both]) == "kafka-choreography"
+    assert next_group(left, [both, other]) == "tests/unit/api"
+
+
+def test_a_third_stack_waits_until_nothing_computes_and_a_fourth_for_ever() -> None:
+    left, stacks = ["kafka-choreography"], [["pubsub-choreography"], ["temporal-choreography"]]
+    assert next_group(left, [*stacks, ["tests/unit/api"]]) is None
+    assert next_group(left, [*stacks, ["tests/modes/test_kafka.py"]]) == "kafka-choreography"
+    assert next_group(left, [*stacks, ["tests/e2e/test_chaos.py"]]) is None

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, FastAPI, Path, Query
+from fastapi import APIRouter, FastAPI, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -28,12 +28,11 @@ from sagakit.app.server import run, serve
 from sagakit.logs import configure_logging
 from sagakit.settings import Settings, SettingsError
 from sagakit.telemetry import Metrics
-from sagakit.web.app import PRINTABLE, JsonResponse, NotFound, Principal, Problem, create_app, require_admin
+from sagakit.web.app import PRINTABLE, Admin, JsonResponse, NotFound, Problem, create_app
 
 DEFAULTS: Final = {"SERVICE": "auditor", "HTTP_PORT": "8006"}
 WAIT: Final = 3.0
 """Seconds that an audit of all orders waits until nothing is in flight."""
-Operator = Annotated[Principal, Depends(require_admin)]
 OrderId = Annotated[str, Path(min_length=1, max_length=limits.ORDER_ID), PRINTABLE]
 Since = Annotated[int | None, Query(ge=1, le=31_536_000)]
 
@@ -70,7 +69,7 @@ def audit_routes(target: Target) -> APIRouter:
         """The stack, whose ledger is read as whoever asks."""
         return replace(target, token=request.headers["authorization"].partition(" ")[2].strip())
 
-    async def one(request: Request, order_id: OrderId, caller: Operator) -> Response:
+    async def one(request: Request, order_id: OrderId, caller: Admin) -> Response:
         """Which invariants the order violates, if any."""  # noqa: DOC501
         report = await _answered(verdict(of(request), order_id))
         if report is None:
@@ -89,7 +88,7 @@ def audit_routes(target: Target) -> APIRouter:
             }
         )
 
-    async def everything(request: Request, caller: Operator, since: Since = None) -> Response:
+    async def everything(request: Request, caller: Admin, since: Since = None) -> Response:
         """The whole audit, or only of what changed in the last `since` seconds; one at a time."""
         moment = datetime.now(UTC) - timedelta(seconds=since) if since else None
         async with alone:

@@ -27,6 +27,7 @@ from sagakit.web.app import (
     PRINTABLE,
     VISIBLE,
     Cursor,
+    Draining,
     IdempotencyKey,
     Invalid,
     JsonResponse,
@@ -35,7 +36,6 @@ from sagakit.web.app import (
     Problem,
     ShutdownSignal,
     decode_cursor,
-    drain_of,
     encode_cursor,
     page,
     require_admin,
@@ -47,7 +47,6 @@ HOLD: Final = 3.0  # seconds for which a lost answer keeps the connection
 
 Payments = Annotated[str, Path(json_schema_extra={"enum": list(OPERATIONS[PAYMENT])})]
 Carriage = Annotated[str, Path(json_schema_extra={"enum": list(OPERATIONS[CARRIER])})]
-Draining = Annotated[ShutdownSignal, Depends(drain_of)]
 
 
 def calls(provider: SandboxProvider, faults: Faults, metrics: Metrics, keys: Keys, hold: float = HOLD) -> APIRouter:

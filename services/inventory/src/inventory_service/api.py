@@ -13,9 +13,10 @@ from inventory_service.domain import Restock, StockReceived
 from inventory_service.queries import StockQueries
 from sagakit import telemetry
 from sagakit.app.host import ServiceContext
-from sagakit.app.operations import Admin, operations_router
+from sagakit.app.operations import operations_router
 from sagakit.web.app import (
     DEFAULT_LIMIT,
+    Admin,
     Cursor,
     IdempotencyKey,
     JsonResponse,

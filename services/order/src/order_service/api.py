@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Final, NoReturn
 
-from fastapi import Depends, Header, Query
+from fastapi import Header, Query
 from starlette.responses import Response
 
 from checkout.messages import CancelOrder, OrderCancelled, OrderCompleted
@@ -29,12 +29,15 @@ from order_service.sign_in import sign_in_routes
 from sagakit import modes
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
-from sagakit.app.operations import Anyone, operations_router
+from sagakit.app.operations import operations_router
 from sagakit.message import Event, id_of
 from sagakit.web.app import (
     DEFAULT_LIMIT,
+    Anyone,
     Conflict,
     Cursor,
+    Customer,
+    Draining,
     EventStream,
     IdempotencyKey,
     Invalid,
@@ -48,21 +51,17 @@ from sagakit.web.app import (
     ShutdownSignal,
     decode_cursor,
     decode_instant,
-    drain_of,
     encode_cursor,
     iso,
     page,
     plain_idempotency_key,
     plain_prefer_wait,
-    require_customer,
 )
 from sagakit.web.documents import FORBIDDEN, KEY_REUSED, TOO_MANY_STREAMS, described
 from sagakit.web.feeds import Feeds, StreamLimit
 
 STREAM_POLL: Final = 0.5  # seconds
 
-Customer = Annotated[Principal, Depends(require_customer)]
-Draining = Annotated[ShutdownSignal, Depends(drain_of)]
 StatusFilter = Annotated[str | None, Query(json_schema_extra={"enum": list(STATUSES)})]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID")]
 

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 TICK: Final = 0.5  # seconds between two observations
-LEAST: Final = 100  # orders: the limit while nothing ends at all, as in an outage
+LEAST: Final = 200  # orders: the limit while hardly anything ends, as in an outage; 30 s at 6 orders a second
 RATE_OVER: Final = 8  # ticks over which the rate is measured
 REMEMBERED: Final = 60  # ticks for which the highest rate counts; a pause shorter than this changes no limit
 PART_OF_DEADLINE: Final = 0.5
 RETRY_MOST: Final = 60  # seconds
 RETURNING: Final = 0.5  # of the rate; the rest is for clients who are new
+RETURNING_LEAST: Final = 10.0  # clients a second, even after an outage, when the rate says nothing
 
 
 @dataclass(slots=True)
@@ -69,8 +70,8 @@ class InFlightLimit:
         """The number of seconds after which one more refused client should come again.
 
         Each gets the next turn, and there are half as many turns a second as orders end, so that clients come back
-        spread out, and more slowly than they can be served: a refusal costs too.
+        spread out, and more slowly than they can be served: a refusal costs too. Ten refusals a second cost little.
         """
-        turns = RETURNING * (self.rate or self.free / self.latency)
+        turns = max(RETURNING * (self.rate or self.free / self.latency), RETURNING_LEAST)
         self._next_turn = min(max(self._next_turn, now) + 1 / turns, now + RETRY_MOST)
         return min(max(math.ceil(self._next_turn - now), 1), RETRY_MOST)

@@ -14,11 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.responses import Response
 from typing_extensions import TypedDict
 
-from sagakit.app.operations import Admin
 from sagakit.postgres.connection import connected
 from sagakit.sealing import CannotOpen
 from sagakit.sign_in import CODE_LENGTH, digest_of, unseal
-from sagakit.web.app import JsonResponse, Problem
+from sagakit.web.app import Admin, JsonResponse, Problem
 from sagakit.web.documents import FORBIDDEN, Code, described
 
 FORGET: Final = text("DELETE FROM sign_in_code WHERE expires_at <= clock_timestamp()")

@@ -8,9 +8,9 @@ from payment_service.documents import Payment
 from payment_service.queries import BY_ORDER
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
-from sagakit.app.operations import Anyone, operations_router
+from sagakit.app.operations import operations_router
 from sagakit.app.queries import DataLoader
-from sagakit.web.app import JsonResponse
+from sagakit.web.app import Anyone, JsonResponse
 from sagakit.web.documents import described
 
 

@@ -5,9 +5,9 @@ from starlette.responses import Response
 
 from sagakit.app.documents import ORDER_EXAMPLE
 from sagakit.app.host import ServiceContext
-from sagakit.app.operations import Anyone, operations_router
+from sagakit.app.operations import operations_router
 from sagakit.app.queries import DataLoader
-from sagakit.web.app import JsonResponse, Problem
+from sagakit.web.app import Anyone, JsonResponse, Problem
 from sagakit.web.documents import described
 from shipping_service.documents import PENDING, Shipment
 from shipping_service.domain import BOOKING

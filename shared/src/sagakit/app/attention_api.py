@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.responses import Response
 
@@ -21,25 +21,23 @@ from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
     VISIBLE,
+    Admin,
     Conflict,
     Cursor,
     Invalid,
     JsonResponse,
     Limit,
     NotFound,
-    Principal,
     Problem,
     decode_cursor,
     decode_instant,
     encode_cursor,
     iso,
     page,
-    require_admin,
 )
 from sagakit.web.documents import FORBIDDEN, described
 from sagakit.work import HandlerFailed
 
-Admin = Annotated[Principal, Depends(require_admin)]
 DismissedOnly = Annotated[bool, Query(description="what was dismissed, the latest first, instead of what is open")]
 
 

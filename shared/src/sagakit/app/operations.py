@@ -3,7 +3,7 @@
 import os
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -14,21 +14,9 @@ from sagakit.app.timeline import events
 from sagakit.app.timeline_api import OwnerOf, timeline_routes
 from sagakit.faults import POINTS, Action, Failpoint, failpoints
 from sagakit.modes.unreliable import Kind, MessageFault, message_faults
-from sagakit.web.app import (
-    EventStream,
-    JsonResponse,
-    Principal,
-    ShutdownSignal,
-    drain_of,
-    require_admin,
-    require_caller,
-)
+from sagakit.web.app import Admin, Draining, EventStream, JsonResponse
 from sagakit.web.documents import FORBIDDEN, TOO_MANY_STREAMS, described
 from sagakit.web.feeds import StreamLimit
-
-Admin = Annotated[Principal, Depends(require_admin)]
-Anyone = Annotated[Principal, Depends(require_caller)]
-Draining = Annotated[ShutdownSignal, Depends(drain_of)]
 
 
 class FaultIn(BaseModel):

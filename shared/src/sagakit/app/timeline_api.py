@@ -3,27 +3,17 @@
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Header
 from starlette.responses import Response
 
 from sagakit.app import documents
 from sagakit.app.documents import FOLLOWED, ORDER_EXAMPLE, TIMELINE
 from sagakit.app.host import ServiceContext
 from sagakit.app.timeline import Timelines, tag_of
-from sagakit.web.app import (
-    EventStream,
-    JsonResponse,
-    NotFound,
-    Principal,
-    ShutdownSignal,
-    drain_of,
-    require_caller,
-)
+from sagakit.web.app import Anyone, Draining, EventStream, JsonResponse, NotFound, Principal
 from sagakit.web.documents import TOO_MANY_STREAMS, described
 from sagakit.web.feeds import StreamLimit
 
-Anyone = Annotated[Principal, Depends(require_caller)]
-Draining = Annotated[ShutdownSignal, Depends(drain_of)]
 OwnerOf = Callable[[str], Awaitable[str | None]]
 Known = Annotated[
     str | None,

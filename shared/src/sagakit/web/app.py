@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -22,6 +22,9 @@ from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 from sagakit.texts import PRINTABLE, VISIBLE
 from sagakit.web.auth import (
+    Admin,
+    Anyone,
+    Customer,
     Principal,
     Verifier,
     issue_token,
@@ -65,9 +68,13 @@ __all__ = [
     "DEFAULT_LIMIT",
     "PRINTABLE",
     "VISIBLE",
+    "Admin",
+    "Anyone",
     "Application",
     "Conflict",
     "Cursor",
+    "Customer",
+    "Draining",
     "EventGroup",
     "EventStream",
     "IdempotencyKey",
@@ -177,6 +184,10 @@ async def drain_of(request: Request) -> ShutdownSignal:
     """Dependency: the process's `ShutdownSignal`, for handlers that wait."""
     drain: ShutdownSignal = request.app.state.drain
     return drain
+
+
+Draining = Annotated[ShutdownSignal, Depends(drain_of)]
+"""A handler's parameter of this type is the process's `ShutdownSignal`."""
 
 
 def _operations(settings: Settings, readiness: Readiness, metrics: Metrics, drain: ShutdownSignal) -> APIRouter:

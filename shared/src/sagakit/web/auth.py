@@ -219,3 +219,9 @@ def _guards(dependant: Dependant) -> Iterator[Callable[..., Awaitable[Principal]
 require_customer = require("customer")
 require_admin = require("admin")
 require_caller = require("customer", "admin")
+Customer = Annotated[Principal, Depends(require_customer)]
+"""A handler's parameter of this type is the caller, a customer."""
+Admin = Annotated[Principal, Depends(require_admin)]
+"""The same for an operator."""
+Anyone = Annotated[Principal, Depends(require_caller)]
+"""The same for either of them."""

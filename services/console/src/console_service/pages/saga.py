@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,7 +22,7 @@ from console_service.site import Site, go, sign_in_needed
 from console_service.standalone import standalone
 from console_service.upstream import Refused
 from console_service.waterfall import MOST, bars, draw_waterfall, read
-from sagakit.web.app import PRINTABLE, EventStream, ShutdownSignal, drain_of
+from sagakit.web.app import PRINTABLE, Draining, EventStream
 
 SOON: Final = 5.0
 """Seconds in which the live part of a page goes on from what the page has shown."""
@@ -30,7 +30,6 @@ OPENED: Final = 100
 """So many pages are remembered until their live part begins."""
 
 OrderId = Annotated[str, Path(max_length=limits.ORDER_ID), PRINTABLE]
-Draining = Annotated[ShutdownSignal, Depends(drain_of)]
 Status = Annotated[str, Query(max_length=20)]
 Detail = Annotated[str, Query(max_length=10)]
 
