@@ -156,11 +156,11 @@ class Orders:
     async def events(self, order_id: str, caller: Anyone, drain: Draining, last: LastEventId = None) -> Response:
         """Stream each transition as it happens, from the first one or after Last-Event-ID, until the order has ended.
 
-        204 if it has ended, and nothing came after Last-Event-ID.
+        204 if it has ended, and nothing is known that came after Last-Event-ID.
         """
         order = await self._visible(order_id, caller)
         after = int(last) if last and last.isdecimal() and len(last) < 19 else 0
-        if after and order.settled and not await self.queries.transitions(order_id, after):
+        if order.settled and not await self.queries.transitions(order_id, after):  # the record of an old one is deleted
             return Response(status_code=204)  # tells an EventSource not to reconnect
         leave = self._streams.admit(caller.subject)
         return EventStream(self._transitions(order_id, after), drain, closed=leave)
