@@ -62,12 +62,12 @@ def measured(bench: Bench, turn: Turn, target: Path) -> Run:
     asyncio.run(measure.prepared(addresses))
     target.mkdir(parents=True, exist_ok=True)
     bench.say(f"{TRIAL} checkouts to see how fast it is")
-    seconds, _ = _checkouts(TRIAL, addresses, target)
-    orders = CLIENTS * max(round(TRIAL / seconds * bench.plan.duration / CLIENTS), 1)
+    seconds, _ = checkouts(TRIAL, addresses, target)
+    orders = fitting(seconds, bench.plan.duration)
     roots = {name: api.processes(bench.stack_dir)[name] for name in kept}
     before, machine, began = asyncio.run(logs(addresses)), MachineTime.read(roots), measure.reading(roots)
     bench.say(f"{orders} checkouts")
-    seconds, own = _checkouts(orders, addresses, target)
+    seconds, own = checkouts(orders, addresses, target)
     used = measure.reading(roots) - began
     disturbance, after = MachineTime.read(roots).since(machine), asyncio.run(logs(addresses))
     idle = Usage(0.0, {})
@@ -90,6 +90,11 @@ def measured(bench: Bench, turn: Turn, target: Path) -> Run:
     )
 
 
+def fitting(trial: float, duration: float) -> int:
+    """How many checkouts take that long, if TRIAL of them took `trial` seconds: as many for each client. Pure."""
+    return CLIENTS * max(round(TRIAL / trial * duration / CLIENTS), 1)
+
+
 def _statement(step: str) -> str:
     """A step as one statement: all but its last one as common table expressions."""
     *first, last = [
@@ -102,7 +107,7 @@ def _statement(step: str) -> str:
     return f"WITH {before} {last}" if before else last
 
 
-def _checkouts(orders: int, addresses: Mapping[str, str], target: Path) -> tuple[float, float]:
+def checkouts(orders: int, addresses: Mapping[str, str], target: Path) -> tuple[float, float]:
     """Do that many; returns the seconds until the slowest database has done its part, and pgbench's own CPU in ms.
 
     Raises:

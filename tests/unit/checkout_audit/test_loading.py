@@ -114,6 +114,24 @@ async def test_defects_in_the_databases_are_found(urls: Mapping[str, str], clean
     ]
 
 
+async def test_a_row_that_cannot_be_read_is_a_violation_that_names_it(urls: Mapping[str, str], clean: Snapshot) -> None:
+    await fill(urls, clean)
+    broken = (
+        ("order", "orders", "checkout = '{'"),
+        ("inventory", "reservations", "lines = '[]'"),
+        ("payment", "payments", "checkout = ''"),
+        ("shipping", "shipments", "checkout = '[7]'"),
+    )
+    for service, table, change in broken:
+        await run_sql(urls[service], f"UPDATE {table} SET {change} WHERE order_id = 'completed'")
+    for options in (AuditOptions(), AuditOptions(slice_size=1, processes=2)):
+        report = await examine(Instant(urls, clean), options, wait=5)
+        unreadable = [one for one in report.findings[8].violations if "cannot be read" in one.what]
+        assert {(one.subject, one.what.partition(":")[0]) for one in unreadable} == {
+            ("completed", service) for service in SERVICES
+        }
+
+
 async def test_a_process_that_cannot_read_leaves_no_verdict(urls: Mapping[str, str], clean: Snapshot) -> None:
     await fill(urls, clean)
     async with connections(urls) as at:

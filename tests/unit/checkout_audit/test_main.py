@@ -66,6 +66,17 @@ def test_without_a_verdict_it_ends_with_one_line_and_status_2(
     assert "hidden" not in err
 
 
+def test_a_failure_of_the_audit_itself_is_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def failing(*_: Any) -> Report:
+        raise KeyError("items")
+
+    monkeypatch.setattr(command, "examine", failing)
+    assert command.main(NOWHERE) == 2
+    assert "the audit itself failed (KeyError): no verdict" in capsys.readouterr().err
+
+
 def test_json_is_all_that_is_printed(
     clean: Snapshot, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -198,6 +198,16 @@ async def test_a_checkout_places_the_order_and_shows_its_saga(client: httpx.Asyn
     assert "It is empty." in (await client.get("/basket")).text
 
 
+@pytest.mark.parametrize(
+    "basket", ['{"tea-pot": 1e999}', '{"tea-pot": NaN}', "[1]", "7", '{"tea-pot": "x"}', "[" * 9999]
+)
+async def test_an_odd_basket_in_a_cookie_is_an_empty_one(client: httpx.AsyncClient, basket: str) -> None:
+    client.cookies.set("quartet-8000-basket", basket.encode().hex())
+    shown = await client.get("/basket")
+    assert shown.status_code == 200
+    assert "It is empty." in shown.text
+
+
 async def test_the_console_holds_no_secret(client: httpx.AsyncClient) -> None:
     """A setting that is a secret of a service is not known to it: it is built from a public key alone."""
     transport: Any = client._transport

@@ -77,6 +77,19 @@ def test_settings_of_the_services_are_passed_on_and_ours_are_not() -> None:
     assert resolve(given).passed_on == {"SAGA_DEADLINE": "30", "TEMPORAL_ACTIVITIES": "local"}
 
 
+def test_what_the_stack_decides_itself_is_not_shown_as_if_the_environment_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = resolve({"STACK_DIR": str(tmp_path)})
+    decided = services.common_environment(settings, load_or_create(settings.layout, SERVICES))
+    given = dict.fromkeys(decided.keys() - settings.values.keys() - {"KAFKA_SESSION_TIMEOUT"}, "x")
+    assert {"KAFKA_BOOTSTRAP", "PROVIDER_URL", "TEMPORAL_ADDRESS"} <= given.keys()
+    assert resolve(given).passed_on == {}
+    config.main({"STACK_DIR": str(tmp_path), **given})
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["KAFKA_BOOTSTRAP"] == ["127.0.0.1:9092", "computed"]
+
+
 def test_every_setting_that_the_stack_does_not_decide_itself_reaches_the_services(tmp_path: Path) -> None:
     def environment(**given: str) -> dict[str, str]:
         settings = resolve({"STACK_DIR": str(tmp_path), "DB_STANDBY": "order", **given})

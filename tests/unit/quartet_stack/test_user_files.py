@@ -149,7 +149,6 @@ def migrated(place: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     for service in SERVICES:
         run_user(f"{service}-db").own(postgres.data_folder(place, service))
     monkeypatch.setattr(services, "service", lambda *_: PROGRAM)
-    monkeypatch.setattr(stack, "_plain_environment", lambda settings: {"PATH": "/usr/bin:/bin"})
     stack._migrate(resolve({"STACK_DIR": str(place.root)}), {}, Path("/bin/sh"), lambda what, how_far: None)
 
 

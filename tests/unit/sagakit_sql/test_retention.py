@@ -1,6 +1,9 @@
 """What has ended is pruned, and nothing else; its final row answers for ever."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 
@@ -17,6 +20,7 @@ from checkout.messages import (
     VoidPayment,
 )
 from sagakit.message import Command
+from sagakit.ports import RowsLocked, StoreUnavailable
 from sagakit.postgres import retention
 from sagakit.postgres.retention import Pruner
 from sagakit.work import Execute, Nudge
@@ -152,3 +156,28 @@ async def test_a_row_that_a_command_holds_is_left_to_the_next_round(database: Da
             await other.exec_driver_sql("SELECT 1 FROM payments WHERE order_id = 'o1' FOR UPDATE")
             assert await pruner(payment).prune() == 1
         assert await pruner(payment).prune() == 1
+
+
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), RowsLocked()])
+async def test_a_store_that_is_away_in_the_middle_of_a_round_is_asked_at_ease(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    pauses, looks = list[float](), 0
+
+    async def prune(self: Pruner) -> int:
+        nonlocal looks
+        looks += 1
+        raise error
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if looks == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(Pruner, "prune", prune)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    one = Pruner(cast(Any, None), cast(Any, None), 3600)
+    one.progress = datetime.now(UTC), "o1"
+    with pytest.raises(asyncio.CancelledError):
+        await one.run()
+    assert pauses == [retention.IDLE] * 3

@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -34,15 +35,26 @@ def main(environ: Mapping[str, str]) -> int:
         as_json = _format(environ) == "json"
         history = read_history(Path(environ["HISTORY"])) if environ.get("HISTORY") else None
         options = AuditOptions(history, since=_since(environ))
-        report = asyncio.run(_with_progress(Target.from_environment(environ), options, _wait(environ)))
+        target, wait = Target.from_environment(environ), _wait(environ)
     except (Unreachable, BadHistory, ValueError) as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return 2
+        return _without_verdict(str(error))
+    try:
+        report = asyncio.run(_with_progress(target, options, wait))
+    except Unreachable as error:
+        return _without_verdict(str(error))
+    except Exception as error:
+        traceback.print_exc()
+        return _without_verdict(f"the audit itself failed ({type(error).__name__}): no verdict; please report this")
     if as_json:
         print(json.dumps(report.document(), indent=1))
     else:
         show(report, Console(width=None if sys.stdout.isatty() else 140))
     return 0 if report.consistent else 1
+
+
+def _without_verdict(reason: str) -> int:
+    print(" ".join(reason.split()), file=sys.stderr)
+    return 2
 
 
 async def _with_progress(target: Target, options: AuditOptions, wait: float) -> Report:

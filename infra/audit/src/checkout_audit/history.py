@@ -25,6 +25,11 @@ def history_is_a_path(snapshot: Snapshot) -> list[Violation]:
         for service in SERVICES:
             rows = evidence.journal.get(service, [])
             problems = [*_malformed(rows), *_path(service, rows)] or [*_row(service, evidence, rows)]
+            problems += [
+                f"the row cannot be read, and counts as absent: {odd.why}"
+                for odd in evidence.odd
+                if odd.service == service
+            ]
             problems += _steps(service, evidence, rows, snapshot.late)
             for claim in evidence.inbox.get(service, ()):
                 problems += _claim(service, claim, evidence, snapshot.late)

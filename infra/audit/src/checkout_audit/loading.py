@@ -19,7 +19,7 @@ from checkout_audit import tables
 from checkout_audit.conservation import StockTotals
 from checkout_audit.errors import DatabaseUnreachable, Unreachable
 from checkout_audit.ledger import Ledger
-from checkout_audit.rows import OrderRow, Records, subject_of
+from checkout_audit.rows import OrderRow, Records, UnreadableRow, subject_of
 from checkout_audit.snapshot import ClientObservation, Snapshot
 from checkout_audit.sources import Bundle, bundles, subjects_since
 from checkout_audit.tables import ALL, Among, Exactly, Range, Subjects
@@ -142,7 +142,8 @@ class Reader:
         table = tables.ENTITIES["order"].c
         shared = select(table.idempotency_key).group_by(table.customer, table.idempotency_key).having(func.count() > 1)
         keys = [str(key) for (key,) in await self.at["order"].execute(shared) if key is not None]
-        return Snapshot(orders=await tables.orders(self.at["order"], Exactly(tuple(keys)), True, "idempotency_key"))
+        same = Exactly(tuple(keys))
+        return Snapshot(orders=await tables.orders(self.at["order"], same, [], brief=True, by="idempotency_key"))
 
     def initial(self) -> Mapping[str, int]:
         """The stock at first, by SKU."""
@@ -173,7 +174,7 @@ class Reader:
         for column, values in (("order_id", ids), ("idempotency_key", keys)):
             for first in range(0, len(values), SLICE):
                 some = Exactly(tuple(values[first : first + SLICE]))
-                found = await tables.orders(self.at["order"], some, brief=True, by=column)
+                found = await tables.orders(self.at["order"], some, [], brief=True, by=column)
                 rows.update((row.order_id, row) for row in found)
         return Snapshot(orders=tuple(rows.values()), history=tuple(history))
 
@@ -187,11 +188,12 @@ class Reader:
         records = dict(
             zip(SERVICES, await asyncio.gather(*(self._records(service, among) for service in SERVICES)), strict=True)
         )
+        odd: list[UnreadableRow] = []
         orders, reservations, payments, shipments = await asyncio.gather(
-            tables.orders(at["order"], among),
-            tables.reservations(at["inventory"], among),
-            tables.payments(at["payment"], among),
-            tables.shipments(at["shipping"], among),
+            tables.orders(at["order"], among, odd),
+            tables.reservations(at["inventory"], among, odd),
+            tables.payments(at["payment"], among, odd),
+            tables.shipments(at["shipping"], among, odd),
         )
         instant = [await tables.ledger(at[service], service, among) for service in tables.WITH_LEDGER]
         sandbox = self.ledger.among(among) if self.ledger else ()
@@ -203,6 +205,7 @@ class Reader:
             services=records,
             ledger=(*sandbox, *(row for rows in instant for row in rows)),
             sandbox_read=self.ledger is not None,
+            unreadable=tuple(odd),
         )
 
     async def _records(self, service: str, among: Among) -> Records:

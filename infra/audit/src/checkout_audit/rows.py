@@ -38,6 +38,15 @@ class PaymentRow:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableRow:
+    """The row of an order in a service's own table, whose JSON cannot be read; `why` quotes no values."""
+
+    service: str
+    order_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class InboxRow:
     """The id of a claimed command, and the id of the message that caused it, if any."""
 

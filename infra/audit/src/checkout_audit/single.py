@@ -15,8 +15,9 @@ def split(snapshot: Snapshot) -> dict[str, Snapshot]:
     for name in ("orders", "reservations", "payments", "shipments"):
         for row in getattr(snapshot, name):
             parts[getattr(row, "state", row).order_id][name].append(row)
-    for entry in snapshot.ledger:
-        parts[entry.order_id]["ledger"].append(entry)
+    for name in ("ledger", "unreadable"):
+        for entry in getattr(snapshot, name):
+            parts[entry.order_id][name].append(entry)
     for service, records in snapshot.services.items():
         for kind, rows in (("inbox", records.inbox), ("journal", records.journal)):
             for row in rows:
@@ -26,7 +27,7 @@ def split(snapshot: Snapshot) -> dict[str, Snapshot]:
 
 def _of(snapshot: Snapshot, found: Mapping[Any, list[Any]]) -> Snapshot:
     own: dict[str, Any] = {
-        name: tuple(found[name]) for name in ("orders", "reservations", "payments", "shipments", "ledger")
+        name: tuple(found[name]) for name in ("orders", "reservations", "payments", "shipments", "ledger", "unreadable")
     }
     return replace(
         snapshot,

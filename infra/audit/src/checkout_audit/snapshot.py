@@ -11,7 +11,17 @@ from typing import Any, Final
 
 from checkout.messages import SERVICES
 from checkout_audit.commands import ANSWERED_CALL, PROVIDER_OF
-from checkout_audit.rows import InboxRow, JournalRow, LedgerRow, OrderRow, PaymentRow, Records, name_of, subject_of
+from checkout_audit.rows import (
+    InboxRow,
+    JournalRow,
+    LedgerRow,
+    OrderRow,
+    PaymentRow,
+    Records,
+    UnreadableRow,
+    name_of,
+    subject_of,
+)
 from inventory_service.domain import Reservation, StockItem
 from shipping_service.domain import Shipment
 
@@ -48,8 +58,8 @@ class ClientObservation:
 class OrderEvidence:
     """All that is known about one subject, an order or a restock.
 
-    `placeholders` are the services with an empty row for it; `unread` the providers that answered through a sandbox
-    whose ledger could not be read.
+    `placeholders` are the services with an empty row for it, `odd` the rows that cannot be read; `unread` the providers
+    that answered through a sandbox whose ledger could not be read.
     """
 
     subject: str
@@ -58,6 +68,7 @@ class OrderEvidence:
     payment: PaymentRow | None = None
     shipment: Shipment | None = None
     placeholders: list[str] = field(default_factory=list)
+    odd: list[UnreadableRow] = field(default_factory=list)
     ledger: list[LedgerRow] = field(default_factory=list)
     journal: dict[str, list[JournalRow]] = field(default_factory=dict)
     inbox: dict[str, list[InboxRow]] = field(default_factory=dict)
@@ -88,6 +99,7 @@ class Snapshot:
     `initial` is the stock at first, by SKU. `sandbox_read` says whether `ledger` holds the sandbox's entries; if not,
     their absence is no violation. `history` is what clients were told, None if nothing is known about it. `accounted`
     are the ids of dead letters that are expected. `tolerance` is by how much the clocks of two databases may differ.
+    `unreadable` are the rows of orders that cannot be read, and so are not among the others.
     """
 
     orders: tuple[OrderRow, ...] = ()
@@ -102,6 +114,7 @@ class Snapshot:
     history: tuple[ClientObservation, ...] | None = None
     accounted: frozenset[str] = frozenset()
     tolerance: timedelta = CLOCK_TOLERANCE
+    unreadable: tuple[UnreadableRow, ...] = ()
 
     def late(self, cause: datetime, effect: datetime) -> bool:
         """Whether a cause came after its effect, by more than two clocks may differ."""
@@ -118,6 +131,8 @@ class Snapshot:
                 evidence.placeholders.append(service)
             else:
                 setattr(evidence, part, row)
+        for odd in self.unreadable:
+            by_subject[odd.order_id].odd.append(odd)
         for entry in self.ledger:
             by_subject[entry.order_id].ledger.append(entry)
         for service, records in self.services.items():

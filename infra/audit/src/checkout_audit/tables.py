@@ -10,12 +10,21 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from checkout.messages import Money
 from checkout_audit.replay import SERVICES
-from checkout_audit.rows import DeadLetterRow, InboxRow, JournalRow, LedgerRow, OrderRow, OutboxRow, PaymentRow
+from checkout_audit.rows import (
+    DeadLetterRow,
+    InboxRow,
+    JournalRow,
+    LedgerRow,
+    OrderRow,
+    OutboxRow,
+    PaymentRow,
+    UnreadableRow,
+)
 from inventory_service import store as inventory
 from inventory_service.domain import Reservation, StockItem
 from order_service import store as order
 from payment_service import store as payment
-from sagakit.message import UnknownMessage, Vocabulary
+from sagakit.message import UNREADABLE, UnknownMessage, Vocabulary, unreadable
 from sagakit.postgres.tables import WAITING
 from shipping_service import store as shipping
 from shipping_service.domain import Shipment
@@ -88,6 +97,25 @@ async def rows(connection: AsyncConnection, statement: Select[Any], make: Callab
     return tuple([value async for value in _streamed(connection, statement, make)])
 
 
+async def _states(
+    connection: AsyncConnection,
+    service: str,
+    statement: Select[Any],
+    make: Callable[[Any], T],
+    odd: list[UnreadableRow],
+) -> tuple[T, ...]:
+    """As `rows`; rows that cannot be read are added to `odd`."""
+
+    def read(row: Any) -> T | None:
+        try:
+            return make(row)
+        except UNREADABLE as error:
+            odd.append(UnreadableRow(service, row.order_id, unreadable(error)))
+            return None
+
+    return tuple(row for row in await rows(connection, statement, read) if row is not None)
+
+
 async def _streamed(connection: AsyncConnection, statement: Select[Any], make: Callable[[Any], T]) -> AsyncIterator[T]:
     result = await connection.stream(statement)
     async for part in result.partitions(_CHUNK):
@@ -96,23 +124,28 @@ async def _streamed(connection: AsyncConnection, statement: Select[Any], make: C
 
 
 async def orders(
-    connection: AsyncConnection, among: Among | Exactly, brief: bool = False, by: str = "order_id"
+    connection: AsyncConnection,
+    among: Among | Exactly,
+    odd: list[UnreadableRow],
+    *,
+    brief: bool = False,
+    by: str = "order_id",
 ) -> tuple[OrderRow, ...]:
-    """Orders, found by one of their columns; `brief` leaves out what was ordered."""
+    """Orders by one of their columns; `brief` leaves out what was ordered. Unreadable ones are added to `odd`."""
     table = order.ORDERS
     left_out = ("checkout", "fingerprint") if brief else ()
     columns = [null().label(column.name) if column.name in left_out else column for column in table.columns]
-    return await rows(
-        connection,
-        select(*columns).where(*among.of(table.c[by])),
-        lambda row: OrderRow(order.read(row), row.settled, row.customer),
+    statement = select(*columns).where(*among.of(table.c[by]))
+    return await _states(
+        connection, "order", statement, lambda row: OrderRow(order.read(row), row.settled, row.customer), odd
     )
 
 
-async def reservations(connection: AsyncConnection, among: Among) -> tuple[Reservation, ...]:
-    """Reservations by order."""
+async def reservations(connection: AsyncConnection, among: Among, odd: list[UnreadableRow]) -> tuple[Reservation, ...]:
+    """Reservations by order. Unreadable ones are added to `odd`."""
     table = inventory.RESERVATIONS
-    return await rows(connection, select(table).where(*among.of(table.c.order_id)), inventory.RESERVATIONS_ROWS.read)
+    statement = select(table).where(*among.of(table.c.order_id))
+    return await _states(connection, "inventory", statement, inventory.RESERVATIONS_ROWS.read, odd)
 
 
 async def stock(connection: AsyncConnection) -> tuple[StockItem, ...]:
@@ -122,20 +155,20 @@ async def stock(connection: AsyncConnection) -> tuple[StockItem, ...]:
     return await rows(connection, select(*columns), lambda row: StockItem(*row))
 
 
-async def payments(connection: AsyncConnection, among: Among) -> tuple[PaymentRow, ...]:
-    """Payments by order."""
+async def payments(connection: AsyncConnection, among: Among, odd: list[UnreadableRow]) -> tuple[PaymentRow, ...]:
+    """Payments by order. Unreadable ones are added to `odd`."""
     table = payment.PAYMENTS
-    return await rows(
-        connection,
-        select(table).where(*among.of(table.c.order_id)),
-        lambda row: PaymentRow(payment.ROWS.read(row), row.amount, row.currency),
+    statement = select(table).where(*among.of(table.c.order_id))
+    return await _states(
+        connection, "payment", statement, lambda row: PaymentRow(payment.ROWS.read(row), row.amount, row.currency), odd
     )
 
 
-async def shipments(connection: AsyncConnection, among: Among) -> tuple[Shipment, ...]:
-    """Shipments by order."""
+async def shipments(connection: AsyncConnection, among: Among, odd: list[UnreadableRow]) -> tuple[Shipment, ...]:
+    """Shipments by order. Unreadable ones are added to `odd`."""
     table = shipping.SHIPMENTS
-    return await rows(connection, select(table).where(*among.of(table.c.order_id)), shipping.ROWS.read)
+    statement = select(table).where(*among.of(table.c.order_id))
+    return await _states(connection, "shipping", statement, shipping.ROWS.read, odd)
 
 
 async def ledger(connection: AsyncConnection, service: str, among: Among) -> tuple[LedgerRow, ...]:

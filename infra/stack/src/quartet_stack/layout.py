@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,3 +121,8 @@ def locked(path: Path, waiting_for: str) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def alone(place: Layout) -> AbstractContextManager[None]:
+    """Hold the lock of a stack: whatever changes it does."""
+    return locked(place.root / "stack.lock", "another make that is changing this stack")

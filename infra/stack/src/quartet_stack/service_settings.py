@@ -33,7 +33,17 @@ NAMES = (
     "TZ",
 )
 # what the stack decides for each program, and what is meant for clients
-EXCEPT = ("PROVIDER_KEY_", "HTTP_HOST", "HTTP_PORT", "HTTP_PROXY")
+EXCEPT = (
+    "PROVIDER_KEY_",
+    "PROVIDER_URL",
+    "KAFKA_BOOTSTRAP",
+    "PUBSUB_EMULATOR_HOST",
+    "PUBSUB_PROJECT",
+    "TEMPORAL_ADDRESS",
+    "HTTP_HOST",
+    "HTTP_PORT",
+    "HTTP_PROXY",
+)
 
 
 def service_settings(environ: Mapping[str, str], known: Collection[str]) -> dict[str, str]:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from quartet_stack import services
 from quartet_stack.errors import StackError
-from quartet_stack.layout import REPOSITORY, Layout, locked
+from quartet_stack.layout import REPOSITORY, Layout, alone
 from quartet_stack.ownership import folders, readable, users
 from quartet_stack.ownership.privileges import run_user
+from quartet_stack.processes import daemon
 from quartet_stack.processes.ports import refuse_taken_ports
 from quartet_stack.processes.programs import DATABASE, PROXY, SERVICE, SUBSTRATE, Program
 from quartet_stack.processes.readiness import wait_for
@@ -36,7 +37,7 @@ Step = Callable[[str, str], None]  # (what, how far)
 def up(settings: Settings, step: Step) -> list[str]:
     """Make the stack run as the settings say, and wait until it is ready; returns the (re)started programs."""
     place = settings.layout
-    with locked(place.root / "stack.lock", "another make that is changing this stack"):
+    with alone(place):
         _users(step)
         folders.prepare(place, lambda text: step("folders", text), lambda: _stop(place))
         _move_sandbox(place)
@@ -50,8 +51,8 @@ def up(settings: Settings, step: Step) -> list[str]:
             brokers = [*substrate.result(), *proxies.result()]
         ours = services.programs(settings, secrets, python.result())
         programs = [*databases, *brokers, *ours]
-        daemon = supervisor.pid() if supervisor.alive() else 0
-        refuse_taken_ports(programs, _ports_in_use(place) if daemon else set(), daemon)
+        running = supervisor.pid() if supervisor.alive() else 0
+        refuse_taken_ports(programs, _ports_in_use(place) if running else set(), running)
         changed = _start_servers(supervisor, programs, settings, step)
         replication.set_up(settings, secrets, supervisor, programs, step)
         _migrate(settings, secrets, python.result(), step)
@@ -73,21 +74,23 @@ def up(settings: Settings, step: Step) -> list[str]:
 
 def down(place: Layout) -> bool:
     """Stop all programs, services first, and keep the data; False if none was running."""
-    with locked(place.root / "stack.lock", "another make that is changing this stack"):
+    with alone(place):
         return _stop(place)
 
 
 def clean(place: Layout) -> None:
     """Stop all programs and delete the data and the run folder; downloads stay."""
-    down(place)
-    folders.delete(place)
+    with alone(place):
+        _stop(place)
+        folders.delete(place)
 
 
 def _stop(place: Layout) -> bool:
     supervisor = Supervisor(place)
-    running = {process.program for process in supervisor.processes()}
     if not supervisor.alive():
+        daemon.refuse_silent(place)
         return False
+    running = {process.program for process in supervisor.processes()}
     record = json.loads(place.record.read_text())["programs"] if place.record.exists() else {}
     databases = {name for name in running if record.get(name, {}).get("kind") == DATABASE}
     front = {name for name in running if record.get(name, {}).get("kind") == SERVICE}
@@ -185,10 +188,10 @@ def _migrate(settings: Settings, secrets: Mapping[str, str], python: Path, step:
         step("migrations", name)
         program = services.service(settings, secrets, name, python)
         words = run_user(name).command()
-        environment = {**_plain_environment(settings), **program.environment}
+        plain = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(settings.layout.run), "LANG": "C.UTF-8"}
         done = subprocess.run(
             [*words, *program.command, "migrate"],
-            env=environment,
+            env={**plain, **program.environment},
             cwd="/",
             capture_output=True,
             text=True,
@@ -243,7 +246,3 @@ def _log_tail(place: Layout, name: str, count: int = 8) -> str:
 
 def _ports_in_use(place: Layout) -> set[int]:
     return set(json.loads(place.record.read_text())["ports"]) if place.record.exists() else set()
-
-
-def _plain_environment(settings: Settings) -> dict[str, str]:
-    return {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(settings.layout.run), "LANG": "C.UTF-8"}

@@ -147,7 +147,7 @@ def _basket(text: str) -> dict[str, int]:
     try:
         lines = json.loads(bytes.fromhex(text)) if text else {}
         items = [(str(sku), int(quantity)) for sku, quantity in lines.items()][:BASKET_MAX]
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
         return {}
     return {sku: quantity for sku, quantity in items if len(sku) <= limits.SKU and 0 < quantity <= limits.QUANTITY}
 

@@ -18,7 +18,7 @@ REMEMBERED: Final = 60  # ticks for which the highest rate counts; a pause short
 PART_OF_DEADLINE: Final = 0.5
 RETRY_MOST: Final = 60  # seconds
 RETURNING: Final = 0.5  # of the rate; the rest is for clients who are new
-RETURNING_LEAST: Final = 10.0  # clients a second, however low the rate: after an outage it does not say what is possible
+RETURNING_LEAST: Final = 10.0  # clients a second, even after an outage, when the rate says nothing
 
 
 @dataclass(slots=True)

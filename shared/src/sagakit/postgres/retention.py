@@ -65,11 +65,12 @@ class Pruner:
             began = time.monotonic()
             try:
                 await self.prune()
+                goes_on = self.progress is not None
             except (StoreUnavailable, RowsLocked) as error:
                 log.info("pruning is postponed: %s", error)
+                goes_on = False  # a store that is away fails at once: it is not asked again at that pace
             taken = time.monotonic() - began
-            round_is_over = self.progress is None
-            await asyncio.sleep(min(IDLE, self.seconds) if round_is_over else taken * (1 - SHARE) / SHARE)
+            await asyncio.sleep(taken * (1 - SHARE) / SHARE if goes_on else min(IDLE, self.seconds))
 
     async def prune(self) -> int:
         """Look at the next rows, and prune those that are due; how many were pruned.

@@ -14,7 +14,7 @@ from quartet_stack.docker.environment import BROKERS, link_env_file, prepare, re
 from quartet_stack.docker.images import refuse_other_digest
 from quartet_stack.docker.programs import docker
 from quartet_stack.errors import StackError, UsageError
-from quartet_stack.layout import Layout, locked
+from quartet_stack.layout import Layout, alone
 from quartet_stack.processes import health
 from quartet_stack.processes.polling import until
 from quartet_stack.processes.programs import STOP_SECONDS
@@ -67,7 +67,7 @@ def up(settings: Settings, step: Step) -> list[str]:
         StackError: A container did not become healthy in time; the message has the end of its log.
     """
     place = settings.layout
-    with locked(place.root / "stack.lock", "another make that is changing this stack"):
+    with alone(place):
         compose = prepare(settings)
         link_env_file(place)
         previous_mode = _running_mode(place)

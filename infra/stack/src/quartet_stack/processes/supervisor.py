@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.ownership.user_files import UMASK
+from quartet_stack.processes.daemon import CONFIGURATION, runs
 from quartet_stack.processes.polling import until
 from quartet_stack.processes.programs import STOP_SECONDS, Program, configuration, sections, write_scripts
 from quartet_stack.secrets_store import write_private
 
-CONFIGURATION = "supervisord.conf"
 BAD_NAME = 10  # these two are faults of supervisord's interface
 NOT_RUNNING = 70
 ANSWER_SECONDS = STOP_SECONDS * 2
@@ -140,7 +139,7 @@ class Supervisor:
             return
         pid = self.pid()
         self._server.shutdown()
-        until(lambda: not _runs(pid), STOP_SECONDS * 2)
+        until(lambda: not runs(pid), STOP_SECONDS * 2)
 
     def _remove(self, names: list[str]) -> None:
         pending = set(names)
@@ -229,10 +228,3 @@ def _call(name: str, method: Any, *arguments: object) -> None:
             raise KeyError(name) from None
         if fault.faultCode != NOT_RUNNING:
             raise
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False

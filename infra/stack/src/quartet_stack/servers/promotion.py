@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from quartet_stack.errors import StackError
-from quartet_stack.layout import Layout, locked
+from quartet_stack.layout import Layout, alone
 from quartet_stack.processes.programs import STOP_SECONDS
 from quartet_stack.processes.supervisor import Supervisor
 from quartet_stack.secrets_store import read
@@ -69,7 +69,7 @@ def promote(place: Layout, service: str, report: Report = lambda line: None, ser
     """
     servers = servers or Native()
     settings, secrets = recorded_settings(place), read(place)
-    with locked(place.root / "stack.lock", "another make that is changing this stack"):
+    with alone(place):
         mark = standby.mark(place, service)
         check(settings, secrets, service, mark)
         old = f"{service}-{mark.primary}"
