@@ -82,6 +82,11 @@ class ProcessServer:
         assert self._process is not None
         self._process.wait(10)
 
+    def wait(self, seconds: float) -> int:
+        """The status with which it ends by itself; TimeoutExpired if it does not."""
+        assert self._process is not None
+        return self._process.wait(seconds)
+
     def freeze(self) -> None:
         """Stop the process with SIGSTOP; returns when its last thread has stopped.
 

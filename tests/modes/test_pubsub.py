@@ -7,9 +7,10 @@ from dataclasses import replace
 from unittest.mock import AsyncMock
 
 import pytest
-from google.api_core.exceptions import DeadlineExceeded
-from google.pubsub_v1.types import UpdateSubscriptionRequest
+from google.api_core.exceptions import DeadlineExceeded, GoogleAPIError
+from google.pubsub_v1.types import PubsubMessage, UpdateSubscriptionRequest
 
+from quartet_stack.servers import pubsub as emulator
 from sagakit.modes.pubsub.client import Client
 from sagakit.modes.pubsub.topology import (
     DEADLINE,
@@ -30,6 +31,7 @@ from tests.modes.faults import BackstopConformance
 from tests.modes.servers import ProcessServer, running
 
 LEAST_DELIVERIES = 5  # Pub/Sub allows no less
+OUT_OF_MEMORY = 3  # the status with which a JVM ends itself
 pytestmark = pytest.mark.carrier("pubsub")
 
 
@@ -167,6 +169,30 @@ class TestPubSub(BackstopConformance, TransportConformance):
         assert not await namespace.listen(second, DEADLINE + 3)
         await first.settle(held, [], [])
         assert not await namespace.listen(second, 2)
+
+
+async def test_an_emulator_whose_memory_is_full_ends_so_that_it_is_started_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(emulator, "JVM", ("-Xmx32m", *emulator.JVM[1:]))
+    with running("pubsub") as server:
+        client, names = Client(server.address), Names("quartet")
+        await client.open()
+        try:
+            topic = names.topic("full")
+            await client.publisher.create_topic(name=topic, timeout=10, retry=None)
+            await client.subscriber.create_subscription(name=names.subscription("full"), topic=topic, timeout=10)
+            with pytest.raises(GoogleAPIError):
+                await _publish_without_end(client, topic)
+        finally:
+            await client.close()
+        assert await asyncio.to_thread(server.wait, 60) == OUT_OF_MEMORY
+
+
+async def _publish_without_end(client: Client, topic: str) -> None:
+    while True:
+        messages = [PubsubMessage(data=bytes(1000)) for _ in range(500)]
+        await client.publisher.publish(topic=topic, messages=messages, timeout=60, retry=None)
 
 
 async def _give_up(client: Client, subscription: str, place: str, deliveries: int) -> None:

@@ -24,7 +24,10 @@ USUAL_PLACES = (
     "/opt/google-cloud-sdk",
     "~/google-cloud-sdk",
 )
-JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+# The emulator keeps every message that a subscription has had, also if it was acknowledged: 17 KB for each order. With
+# no memory left it would only collect garbage; so it ends, is started again, and has forgotten all messages.
+FULL = ("-XX:+UseParallelGC", "-XX:ParallelGCThreads=2", "-XX:+ExitOnOutOfMemoryError")
+JVM = ("-Xmx1g", *FULL, "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
 def fetch(settings: Settings, report: Report) -> tuple[Path, Path]:
