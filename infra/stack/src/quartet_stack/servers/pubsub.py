@@ -25,9 +25,10 @@ USUAL_PLACES = (
     "~/google-cloud-sdk",
 )
 # The emulator keeps every message that a subscription has had, also if it was acknowledged: 17 KB for each order. With
-# no memory left it would only collect garbage; so it ends, is started again, and has forgotten all messages.
-FULL = ("-XX:+UseParallelGC", "-XX:ParallelGCThreads=2", "-XX:+ExitOnOutOfMemoryError")
-JVM = ("-Xmx1g", *FULL, "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+# little memory left it would only collect garbage; so it ends when that takes 60 % of its time and frees less than half
+# of each part of its memory, is started again, and has forgotten all messages.
+GIVES_UP = ("-XX:+UseParallelGC", "-XX:ParallelGCThreads=2", "-XX:GCTimeLimit=60", "-XX:GCHeapFreeLimit=50")
+JVM = ("-Xmx1g", *GIVES_UP, "-XX:+ExitOnOutOfMemoryError", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
 def fetch(settings: Settings, report: Report) -> tuple[Path, Path]:
