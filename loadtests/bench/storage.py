@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from loadtests.bench.record import VERSION, Kill, Record, Run
+from loadtests.saved import save
 
 T = TypeVar("T")
 
@@ -24,9 +25,7 @@ class Versioned:
 
 def write(content: Record | tuple[Run, ...], path: Path) -> None:
     """Write a record, or the attempts at one run, to a file, which is replaced atomically."""
-    draft = path.with_suffix(".new")
-    draft.write_bytes(msgspec.json.format(msgspec.json.encode(content), indent=1) + b"\n")
-    draft.replace(path)
+    save(content, path)
 
 
 def read(path: Path) -> Record:

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from loadtests.bench.record import Machine
+from loadtests.saved import load, save
 
 VERSION: Final = 1
 
@@ -65,9 +64,7 @@ class Record:
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""
-        partial = path.with_suffix(".partial")
-        partial.write_bytes(msgspec.json.format(msgspec.json.encode(self)) + b"\n")
-        partial.replace(path)
+        save(self, path)
 
 
 def read(path: Path) -> Record:
@@ -76,7 +73,4 @@ def read(path: Path) -> Record:
     Raises:
         ValueError: The file is none; the message names it.
     """
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Record)
-    except (OSError, msgspec.MsgspecError) as error:
-        raise ValueError(f"{path} cannot be read as measurements over stored orders: {error}") from None
+    return load(path, Record, "measurements over stored orders")

@@ -9,7 +9,7 @@ import pytest
 from quartet_stack.docker.compose import COMPOSE_FILE
 from quartet_stack.docker.environment import BROKERS, routes
 from quartet_stack.layout import REPOSITORY
-from quartet_stack.servers import temporal, toxiproxy
+from quartet_stack.servers import pubsub, temporal, toxiproxy
 from quartet_stack.settings import PORTS, SERVICES, resolve
 from sagakit.modes import MODES
 
@@ -25,6 +25,13 @@ def test_every_mode_has_a_profile_that_starts_its_broker() -> None:
     for name, spec in MODES.items():
         if spec.substrate in BROKERS:
             assert re.search(rf"profiles: \[.*\b{name}\b", BLOCKS[BROKERS[spec.substrate]]), name
+
+
+def test_the_pubsub_emulator_gives_up_under_the_same_conditions_as_without_containers() -> None:
+    words = BLOCKS["pubsub"].split()
+    conditions = {*pubsub.GIVES_UP, "-XX:+ExitOnOutOfMemoryError"}
+    assert conditions <= set(words)
+    assert conditions <= set(pubsub.JVM)
 
 
 def test_every_image_is_pinned() -> None:

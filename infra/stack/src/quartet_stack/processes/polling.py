@@ -7,11 +7,11 @@ from collections.abc import Callable
 def until(condition: Callable[[], bool], seconds: float, every: float = 0.05) -> bool:
     """Ask every so many seconds until the condition holds, or for `seconds`; whether it held.
 
-    supervisord, a container and a process that is not our child announce no change, so they have to be asked.
+    supervisord, a container and a process that is not our child have to be asked.
     """
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(every)
+        time.sleep(every)  # none of them announces a change
     return True
