@@ -1,4 +1,4 @@
-"""Which group of tests a worker takes next: two or three stacks at a time, beside them what computes or waits."""
+"""Which group of tests a worker takes next: two stacks at a time, and beside them what computes and what waits."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -13,9 +13,7 @@ WAITING: Final = "waiting"
 """Tests of a broker, which mostly wait for its restarts and for messages that must not come."""
 COMPUTING: Final = "computing"
 STACKS_AT_A_TIME: Final = 2
-"""So many beside a group that computes: more of them slow each other on two cores, and orders meet deadlines."""
-STACKS_ALONE: Final = 3
-"""So many when nothing is left to compute."""
+"""More of them at once slow each other on two cores, and orders meet deadlines."""
 
 
 def group(nodeid: str) -> str:
@@ -41,9 +39,8 @@ def next_group(left: Iterable[str], beside: Iterable[Collection[str]]) -> str | 
     finished. None: only stacks are left, and the workers that run stacks do the rest.
     """
     kinds = Counter(one for groups in beside for one in set(map(kind, groups)))
-    first = {kind(one): one for one in reversed(list(left))}
     wanted = [COMPUTING, WAITING] if not kinds[COMPUTING] else [WAITING, COMPUTING]
-    computes = kinds[COMPUTING] or COMPUTING in first
-    if kinds[STACK] < (STACKS_AT_A_TIME if computes else STACKS_ALONE):
+    if kinds[STACK] < STACKS_AT_A_TIME:
         wanted.insert(0, STACK)
+    first = {kind(one): one for one in reversed(list(left))}
     return next((first[one] for one in wanted if one in first), None)

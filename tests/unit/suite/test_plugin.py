@@ -69,12 +69,12 @@ def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
 
 def run(suite: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     """Workers are processes; without them all happens in this one, which is quicker."""
-    how = suite.runpytest_subprocess if "-n4" in arguments else suite.runpytest_inprocess
+    how = suite.runpytest_subprocess if "-n3" in arguments else suite.runpytest_inprocess
     return how("-p", "tests.suite.plugin", "-p", "no:cacheprovider", "--import-mode=importlib", *arguments)
 
 
-# of four workers three run stacks in the end, and the fourth ends when only stacks are left
-ALONE, WORKERS = ("-n0",), ("-n4", "--dist", "loadscope", "--no-loadscope-reorder")
+# two of three workers run stacks, and the third ends when only stacks are left
+ALONE, WORKERS = ("-n0",), ("-n3", "--dist", "loadscope", "--no-loadscope-reorder")
 
 
 @pytest.mark.parametrize(
