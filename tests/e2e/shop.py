@@ -1,12 +1,13 @@
-"""A steady load of orders of every kind, each retried until accepted, while a test disturbs the stack."""
+"""A load of orders of every kind, each retried until accepted, while a test disturbs the stack."""
 
 import asyncio
+import contextlib
+import itertools
 import json
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,10 +24,19 @@ KINDS: Final = {
 }
 """Kind -> the order, and the reason for which it must be cancelled; None: it must complete."""
 
+IN_HAND: Final = 10
+"""Customers at a time: each waits until the order has settled. A stack that has little of the machine gets fewer orders.
+
+Without that bound a slow stack gets more orders than it ends, and from then on each good order meets its deadline.
+"""
+
 
 @dataclass
 class Shop:
-    """Places an order of some kind every `period` seconds, each retried until accepted; order id -> kind."""
+    """Places an order of some kind every `period` seconds while fewer than IN_HAND have not settled.
+
+    Each is retried until accepted; `accepted`: order id -> kind.
+    """
 
     stack: Stack
     period: float = 0.25
@@ -52,7 +62,7 @@ class Shop:
             while (await self.stack.settled((await self.buy("good"))["order_id"]))["status"] != "COMPLETED":
                 pass
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """Place orders while the block runs; all have their answer at its end."""
         closing = asyncio.Event()
@@ -64,11 +74,18 @@ class Shop:
                 closing.set()
 
     async def _serve(self, closing: asyncio.Event) -> None:
+        in_hand, kinds = asyncio.Semaphore(IN_HAND), itertools.cycle(KINDS)
         async with asyncio.TaskGroup() as customers:
             while not closing.is_set():
-                kinds = tuple(KINDS)
-                customers.create_task(self.buy(kinds[self.attempts % len(kinds)]))
+                if not in_hand.locked():
+                    customers.create_task(self._customer(next(kinds), in_hand))
                 await asyncio.sleep(self.period)
+
+    async def _customer(self, kind: str, in_hand: asyncio.Semaphore) -> None:
+        async with in_hand:
+            order = await self.buy(kind)
+            with contextlib.suppress(TimeoutError):  # `judge` says what has become of it
+                await self.stack.settled(order["order_id"], pause=0.5)
 
     async def judge(self, seconds: float, late: bool = False) -> None:
         """Assert that every accepted order settles as its kind must; `late`: or at its deadline."""

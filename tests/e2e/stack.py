@@ -91,14 +91,16 @@ class Stack:
         answer.raise_for_status()
         return answer.json()
 
-    async def settled(self, order_id: str, seconds: float = 60, customer: str = "alice") -> Any:
-        """Wait until the order has ended and settled; returns it."""
+    async def settled(
+        self, order_id: str, seconds: float = 60, customer: str = "alice", *, pause: float = 0.1
+    ) -> Any:
+        """Wait until the order has ended and settled; returns it. It is asked for every `pause` seconds."""
         async with asyncio.timeout(seconds):
             while True:
                 order = await self.get(f"/orders/{order_id}", customer=customer)
                 if order["status"] in ENDED and order["settled"]:
                     return order
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(pause)
 
     async def administer(self, service: str, statement: str) -> None:
         """Execute a statement in a service's database as the superuser."""

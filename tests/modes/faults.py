@@ -5,7 +5,7 @@ Part of `TransportConformance`, which provides the fixtures and the hooks.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from checkout import messages as m
@@ -79,22 +79,19 @@ class FaultConformance:
             for at, one in enumerate(bodies_)
         ]
 
-    async def _until(self, work: Callable[[], Awaitable[Any]], met: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + self.patience
-        while not met():
-            assert time.monotonic() < deadline, what
-            await work()
-
-    async def _consumed(self, transport: Transport, inlet: FakeInlet, met: Callable[[], bool]) -> None:
-        """Let a mode consume until `met`; its loop must not end by itself."""
+    async def _consumed(
+        self, transport: Transport, inlet: FakeInlet, met: Callable[[], bool], restarts: int = 0
+    ) -> None:
+        """Let a mode consume until `met`, while the broker is restarted so often; its loop must not end by itself."""
         mode = BrokerMode(Choreography(SERVICE), transport, frozenset(), ATTEMPTS)
         await mode.start(inlet)  # type: ignore[arg-type]
         loop = asyncio.create_task(mode.run())
+        deadline = time.monotonic() + self.patience * (1 + restarts)
         try:
-            await self._until(
-                lambda: asyncio.sleep(0.05), lambda: met() or loop.done(), f"{inlet.subjects} {inlet.dead_letters}"
-            )
-            assert not loop.done(), f"the consumer ended: {loop.exception()!r}"
+            while not met():
+                assert not loop.done(), f"the consumer ended: {loop.exception()!r}"
+                assert time.monotonic() < deadline, f"{inlet.subjects} {inlet.dead_letters}"
+                await asyncio.sleep(0.05)
         finally:
             loop.cancel()
             await asyncio.gather(loop, return_exceptions=True)

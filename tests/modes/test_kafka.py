@@ -192,8 +192,9 @@ class TestKafka(TransportConformance):
             for number in range(50):
                 await put(stranger, topic, 0, [envelope(str(number))])
         assert isinstance(alpha, KafkaTransport)
-        reading = asyncio.create_task(self._consumed(alpha, inlet, lambda: len(set(inlet.subjects)) == 50))
-        for _ in range(3):
+        all_read, restarts = (lambda: len(set(inlet.subjects)) == 50), 3
+        reading = asyncio.create_task(self._consumed(alpha, inlet, all_read, restarts))
+        for _ in range(restarts):
             await asyncio.to_thread(server.kill)
             await asyncio.to_thread(server.start)
         await reading
