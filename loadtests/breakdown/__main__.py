@@ -31,9 +31,10 @@ from loadtests.bench.machine import commit, machine
 from loadtests.bench.measure import postgresql
 from loadtests.bench.publish import rewritten
 from loadtests.breakdown.measure import measured
-from loadtests.breakdown.record import Measured, Record, read
+from loadtests.breakdown.record import CONTENT, SETTINGS, Measured, Record, read
 from loadtests.breakdown.shares import MOST_OTHER, other_part
 from loadtests.breakdown.summary import inside, markdown, tables
+from loadtests.saved import resume
 from quartet_stack import api
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY
@@ -71,24 +72,6 @@ def plan(environ: Mapping[str, str]) -> tuple[Record, list[str]]:
         raise ValueError(f"{settings}: expected a number of CLIENTS, and a DURATION of at least 1 s")
     words = " ".join((*(f"{name}={value}" for name, value in given.items()), COMMAND))
     return Record(float(seconds), int(clients) if clients else None, words, commit(), machine("")), modes
-
-
-def resumed(path: Path, chosen: Record) -> Record:
-    """What was measured before with the same settings, or the empty record.
-
-    Raises:
-        ValueError: The file was made with other settings.
-    """
-    if not path.exists():
-        return chosen
-    before = read(path)
-    for name in ("clients", "seconds"):
-        if getattr(before, name) != getattr(chosen, name):
-            raise ValueError(
-                f"{path} was made with {name} {getattr(before, name)}, not {getattr(chosen, name)}: "
-                "choose another REPORT, or delete it"
-            )
-    return before
 
 
 def run(record: Record, path: Path, modes: Sequence[str]) -> int:
@@ -188,7 +171,7 @@ def main(environ: Mapping[str, str], words: Sequence[str]) -> int:
             return 0
         chosen, modes = plan(environ)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return run(resumed(path, chosen), path, modes)
+        return run(resume(path, chosen, SETTINGS, CONTENT), path, modes)
     except (ValueError, StackError, OSError) as error:
         print(f"{' '.join(str(error).split())}; what was measured is kept", file=sys.stderr)
         return 2

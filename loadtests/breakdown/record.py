@@ -7,6 +7,9 @@ from typing import Final
 from loadtests.bench.record import Disturbance, Machine
 from loadtests.saved import load, save
 
+CONTENT: Final = "a breakdown of CPU time"
+SETTINGS: Final = ("clients", "seconds")
+"""Measurements go on only with the same."""
 VERSION: Final = 1
 GENERATOR: Final = "load generator"
 
@@ -103,4 +106,4 @@ def read(path: Path) -> Record:
     Raises:
         ValueError: The file is none; the message names it.
     """
-    return load(path, Record, "a breakdown of CPU time")
+    return load(path, Record, CONTENT)

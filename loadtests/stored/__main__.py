@@ -25,8 +25,9 @@ from loadtests.bench.machine import commit, machine
 from loadtests.bench.measure import postgresql
 from loadtests.bench.publish import rewritten
 from loadtests.fill.tables import Busy
+from loadtests.saved import resume
 from loadtests.stored.measure import Stored
-from loadtests.stored.record import Record, read
+from loadtests.stored.record import CONTENT, SETTINGS, Record, read
 from loadtests.stored.summary import markdown
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY
@@ -87,21 +88,6 @@ def missing(record: Record) -> list[Unit]:
     return [unit for unit in units(record) if unit not in done]
 
 
-def resumed(path: Path, chosen: Record) -> Record:
-    """What was measured before with the same settings, or the empty record.
-
-    Raises:
-        ValueError: The file was made with other settings.
-    """
-    if not path.exists():
-        return chosen
-    before = read(path)
-    for name in ("sizes", "pairs", "mode", "clients", "seconds"):
-        if getattr(before, name) != getattr(chosen, name):
-            raise ValueError(f"{path} was made with other {name}; choose another REPORT, or repeat: {before.command}")
-    return before
-
-
 def run(record: Record, path: Path, environ: Mapping[str, str]) -> int:
     """Measure what is missing; the exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # no stack is left behind
@@ -145,7 +131,7 @@ def main(environ: Mapping[str, str], words: Sequence[str]) -> int:
             Stored(chosen, environ.get("STORED_STACK_DIR") or ".stack/stored", environ).clean()
             return 0
         path.parent.mkdir(parents=True, exist_ok=True)
-        return run(resumed(path, chosen), path, environ)
+        return run(resume(path, chosen, SETTINGS, CONTENT), path, environ)
     except (ValueError, StackError, Busy, asyncpg.PostgresError, httpx.HTTPError, OSError) as error:
         print(f"{' '.join(str(error).split())}; what was measured is kept: the same command goes on", file=sys.stderr)
         return 2

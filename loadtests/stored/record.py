@@ -7,6 +7,9 @@ from typing import Final
 from loadtests.bench.record import Machine
 from loadtests.saved import load, save
 
+CONTENT: Final = "measurements over stored orders"
+SETTINGS: Final = ("sizes", "pairs", "mode", "clients", "seconds")
+"""Measurements go on only with the same."""
 VERSION: Final = 1
 
 
@@ -73,4 +76,4 @@ def read(path: Path) -> Record:
     Raises:
         ValueError: The file is none; the message names it.
     """
-    return load(path, Record, "measurements over stored orders")
+    return load(path, Record, CONTENT)

@@ -25,7 +25,7 @@ KINDS: Final = {
 """Kind -> the order, and the reason for which it must be cancelled; None: it must complete."""
 
 IN_HAND: Final = 10
-"""Customers at a time: each waits until the order has settled. A stack that has little of the machine gets fewer orders.
+"""Customers at a time: each waits until the order has settled. A stack with little of the machine gets fewer orders.
 
 Without that bound a slow stack gets more orders than it ends, and from then on each good order meets its deadline.
 """

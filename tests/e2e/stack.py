@@ -91,9 +91,7 @@ class Stack:
         answer.raise_for_status()
         return answer.json()
 
-    async def settled(
-        self, order_id: str, seconds: float = 60, customer: str = "alice", *, pause: float = 0.1
-    ) -> Any:
+    async def settled(self, order_id: str, seconds: float = 60, customer: str = "alice", *, pause: float = 0.1) -> Any:
         """Wait until the order has ended and settled; returns it. It is asked for every `pause` seconds."""
         async with asyncio.timeout(seconds):
             while True:

@@ -17,12 +17,24 @@ from loadtests.breakdown.groups import GROUPS, group_of, grouped
 from loadtests.breakdown.groups import OTHER as OTHER_STATEMENTS
 from loadtests.breakdown.kinds import CARRIER, KINDS, LOOP, OTHER, Samples, counted, kind_of, native_kind
 from loadtests.breakdown.measure import inside, loaded
-from loadtests.breakdown.record import GENERATOR, Floor, Inside, Load, Measured, Record, SampledThread, read
+from loadtests.breakdown.record import (
+    CONTENT,
+    GENERATOR,
+    SETTINGS,
+    Floor,
+    Inside,
+    Load,
+    Measured,
+    Record,
+    SampledThread,
+    read,
+)
 from loadtests.breakdown.shares import by_kind_of, by_process, by_statement, other_part, process_of, shares, together
 from loadtests.breakdown.summary import NONE_YET, markdown
 from loadtests.breakdown.threads import Thread, Threads
 from loadtests.buyers import Purchase
 from loadtests.overload import Phase
+from loadtests.saved import resume
 from loadtests.statements import Statement
 from quartet_stack.errors import StackError
 from sagakit.modes import MODES
@@ -273,12 +285,12 @@ def test_what_was_measured_is_kept_and_only_goes_on_with_the_same_settings(tmp_p
     path = tmp_path / "raw.json"
     chosen, modes = command.plan({"MODES": "kafka,temporal", "CLIENTS": "9"})
     assert (modes, chosen.clients) == (["kafka-choreography", "temporal-orchestration"], 9)
-    assert command.resumed(path, chosen) is chosen
+    assert resume(path, chosen, SETTINGS, CONTENT) is chosen
     chosen.modes["kafka-choreography"] = measured()
     chosen.save(path)
-    assert command.resumed(path, command.plan({"CLIENTS": "9"})[0]) == chosen == read(path)
+    assert resume(path, command.plan({"CLIENTS": "9"})[0], SETTINGS, CONTENT) == chosen == read(path)
     with pytest.raises(ValueError, match="was made with clients 9, not None"):
-        command.resumed(path, command.plan({})[0])
+        resume(path, command.plan({})[0], SETTINGS, CONTENT)
     assert command.run(chosen, path, ["kafka-choreography"]) == 0  # without any stack
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from loadtests.bench.publish import rewritten
 from loadtests.bench.record import Machine
+from loadtests.saved import resume
 from loadtests.stored import __main__ as command
-from loadtests.stored.record import Audit, Record, Sample, read
+from loadtests.stored.record import CONTENT, SETTINGS, Audit, Record, Sample, read
 from loadtests.stored.summary import FIGURES, markdown, pairs, ratio
 
 
@@ -38,14 +39,18 @@ def test_what_was_measured_is_not_measured_again() -> None:
 
 def test_it_goes_on_only_with_the_same_settings(tmp_path: Path) -> None:
     path = tmp_path / "raw.json"
-    assert command.resumed(path, record()).samples == []
+
+    def resumed(**settings: Any) -> Record:
+        return resume(path, record(**settings), SETTINGS, CONTENT)
+
+    assert resumed().samples == []
     record(samples=[sample(10, 0)]).save(path)
-    assert command.resumed(path, record()).samples == [sample(10, 0)]
-    with pytest.raises(ValueError, match="other clients"):
-        command.resumed(path, record(clients=5))
+    assert resumed().samples == [sample(10, 0)]
+    with pytest.raises(ValueError, match="was made with clients 4, not 5"):
+        resumed(clients=5)
     path.write_text("{")
     with pytest.raises(ValueError, match=r"raw\.json cannot be read"):
-        command.resumed(path, record())
+        resumed()
 
 
 def test_the_ratio_of_pairs_has_an_interval_of_students_t() -> None:
