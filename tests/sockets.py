@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 
 from sagakit.app.server import Server, listen
 from sagakit.settings import Settings
-from sagakit.web.app import JsonResponse, Principal, create_app, issue_token, require_customer
+from sagakit.web.app import Draining, JsonResponse, Principal, create_app, issue_token, require_customer
 from tests.keys import PUBLIC_KEY, SIGNING_KEY
 
 TOKEN = issue_token(SIGNING_KEY, "alice").encode()
@@ -79,6 +79,13 @@ async def serving(**settings: Any) -> AsyncIterator[Site]:
     async def wait() -> JsonResponse:
         executed.append("/wait")
         await site.gate.wait()
+        return JsonResponse("waited")
+
+    @router.get("/patient")
+    async def patient(request: Request, drain: Draining) -> JsonResponse:
+        executed.append("/patient")
+        await drain.race(site.gate.wait(), 3600, request.receive)
+        executed.append("its end")
         return JsonResponse("waited")
 
     @router.get("/big")

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from starlette.types import Message
 
 from checkout.messages import (
     CancelOrder,
@@ -17,6 +18,7 @@ from checkout.messages import (
 )
 from tests.postgres import Server
 from tests.unit.api.served import ADMIN, Served, headers, order_body, problem, served
+from tests.waits import ENDS
 
 
 @pytest.fixture
@@ -105,6 +107,41 @@ async def test_a_wait_that_runs_out_is_202(order: Served) -> None:
     await order.do(ConfirmOrder(confirmed.json()["order_id"]))
     answer = await order.place("k2", Prefer="wait=1")
     assert (answer.status_code, answer.json()["status"]) == (202, "CONFIRMED")
+
+
+@pytest.mark.parametrize("shortcut", [True, False])
+async def test_a_wait_ends_when_the_client_disconnects_and_the_order_goes_on(order: Served, shortcut: bool) -> None:
+    given = headers(Idempotency_Key="k1", Prefer="wait=60", Content_Type="application/json")
+    if shortcut:
+        await order.get("/orders", given)  # the shortcut knows only tokens that were verified before
+    body = json.dumps(order_body()).encode()
+    if shortcut:
+        given["Content-Length"] = str(len(body))
+    hangs_up, whole = asyncio.Event(), [{"type": "http.request", "body": body}]
+
+    async def receive() -> Message:
+        if whole:
+            return whole.pop()
+        await hangs_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        """Nobody reads it."""
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/orders",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in given.items()],
+        "query_string": b"",
+    }
+    serving = asyncio.create_task(order.app(scope, receive, send))
+    await order.service_process.until("SELECT count(*) FROM orders WHERE status = 'PENDING'", 1)
+    assert not serving.done()
+    hangs_up.set()
+    await asyncio.wait_for(serving, ENDS)
+    await _complete(order, (await order.service_process.rows("SELECT order_id FROM orders"))[0].order_id)
+    assert (await order.place()).json()["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize("prefer", ["wait=soon", "return=minimal", "wait"])

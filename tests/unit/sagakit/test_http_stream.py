@@ -113,6 +113,17 @@ async def test_a_race_gives_the_result_or_none_after_the_time_or_when_draining()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
+async def test_a_race_ends_when_the_client_disconnects() -> None:
+    client = Client()
+    waiting = asyncio.create_task(ShutdownSignal().race(asyncio.sleep(60, 1), 60, client.receive))
+    done = await ShutdownSignal().race(asyncio.sleep(0, 7), 60, client.receive)
+    assert (done, waiting.done()) == (7, False)
+    client.gone.set()
+    async with asyncio.timeout(ENDS):
+        assert await waiting is None
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
+
+
 async def test_a_race_leaves_the_callers_future_alone() -> None:
     future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     assert await ShutdownSignal().race(future, 0.01) is None

@@ -40,6 +40,7 @@ from sagakit.web.app import (
     page,
     require_admin,
 )
+from sagakit.web.streaming import disconnected
 
 log = logging.getLogger(__name__)
 
@@ -133,16 +134,9 @@ class Silence(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Wait, then leave the answer incomplete, which makes the server close the connection."""
-        disconnected = await self._drain.race(_disconnected(receive), self._seconds)
-        if not disconnected:
+        if not await self._drain.race(disconnected(receive), self._seconds):
             await send({"type": "http.response.start", "status": 504, "headers": [(b"content-length", b"1")]})
             await send({"type": "http.response.body", "body": b"", "more_body": True})
-
-
-async def _disconnected(receive: Receive) -> bool:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    return True
 
 
 class Calls:

@@ -5,7 +5,9 @@ from contextlib import aclosing
 from typing import Annotated, Any, Final, NoReturn
 
 from fastapi import Header, Query
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive
 
 from checkout.messages import CancelOrder, OrderCancelled, OrderCompleted
 from order_service.admission import Admission
@@ -100,10 +102,16 @@ class Orders:
         self._placing = Placing(self.queries, self._dispatcher, Admission.of(context), settings)
 
     async def place(
-        self, order: OrderBody, caller: Customer, key: IdempotencyKey, wait: PreferWait, drain: Draining
+        self,
+        order: OrderBody,
+        caller: Customer,
+        key: IdempotencyKey,
+        wait: PreferWait,
+        drain: Draining,
+        request: Request,
     ) -> Response:
         """Accept an order. The same key with the same body gives the same order, with another body 422."""
-        return await self._place(order, caller.subject, key, wait, drain)
+        return await self._place(order, caller.subject, key, wait, drain, request.receive)
 
     async def place_plain(self, request: PlainRequest) -> Response | None:
         """The shortcut of `place`."""
@@ -111,15 +119,21 @@ class Orders:
         if key is None or order is None or request.caller.role != "customer":
             return None
         wait = plain_prefer_wait(request.headers)
-        return await self._place(order, request.caller.subject, key, wait, request.drain)
+        return await self._place(order, request.caller.subject, key, wait, request.drain, request.receive)
 
     async def _place(
-        self, order: ReceivedOrder, customer: str, key: str, wait: int | None, drain: ShutdownSignal
+        self,
+        order: ReceivedOrder,
+        customer: str,
+        key: str,
+        wait: int | None,
+        drain: ShutdownSignal,
+        receive: Receive,
     ) -> Response:
         order_id, pruned = await self._placing.place(order, customer, key)
         if wait and not pruned:
             ends = [id_of(order_id, OrderCompleted), id_of(order_id, OrderCancelled)]
-            await drain.race(self._watcher.wait(ends, wait), wait)
+            await drain.race(self._watcher.wait(ends, wait), wait, receive)
         row = await self._existing(order_id)
         ended = wait is not None and row.status in (COMPLETED, CANCELLED)
         headers = {"Location": f"/orders/{order_id}"}

@@ -28,12 +28,16 @@ _BEARER: Final = b"Bearer "
 
 
 class PlainRequest(NamedTuple):
-    """A request that has nothing unusual about it; `headers` by their names in lower case."""
+    """A request that has nothing unusual about it; `headers` by their names in lower case.
+
+    `receive` tells, after the body, that the client has disconnected.
+    """
 
     headers: Mapping[bytes, bytes]
     body: bytes
     caller: Principal
     drain: ShutdownSignal
+    receive: Receive
 
 
 Shortcut = Callable[[PlainRequest], Awaitable[Response | None]]
@@ -77,7 +81,7 @@ class Shortcuts:
         if messages[-1]["type"] == "http.request" and not messages[-1].get("more_body"):
             body = b"".join(message.get("body", b"") for message in messages)
             telemetry.name_request("POST", scope["path"])
-            response = await _answer(shortcut, PlainRequest(headers, body, caller, self._drain))
+            response = await _answer(shortcut, PlainRequest(headers, body, caller, self._drain, receive))
             if response is not None:
                 await response(scope, receive, send)
                 return

@@ -1,7 +1,7 @@
 """Long-lived responses: server-sent events, and waits that end when the process stops.
 
 Guarantee: a stream ends, and its source is closed, when the source is exhausted, the client disconnects, or the
-process drains. A wait never exceeds its timeout and never delays a graceful stop.
+process drains. A wait never exceeds its timeout, never delays a graceful stop, and ends when its client disconnects.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ class ShutdownSignal:
         """Send the signal: release everything that waits for it."""
         self._event.set()
         for limit in self._limits:
-            if not limit.expired():
-                limit.reschedule(asyncio.get_running_loop().time())
+            _end(limit)
 
     async def wait(self) -> None:
         """Wait until the process is stopping."""
         await self._event.wait()
 
-    async def race(self, awaitable: Awaitable[T], seconds: float) -> T | None:
-        """Return the result, or None if `seconds` pass or the process stops first.
+    async def race(self, awaitable: Awaitable[T], seconds: float, receive: Receive | None = None) -> T | None:
+        """Return the result, or None if `seconds` pass, the process stops or the client disconnects first.
 
+        `receive` is that of a request whose body has been read; without it, a client that disconnects is not noticed.
         A coroutine that is not done by then is cancelled; a future or task belongs to the caller and goes on. What it
         raises is raised, TimeoutError too.
         """  # noqa: DOC501
         if not inspect.iscoroutine(awaitable):
             awaitable = asyncio.shield(awaitable)
         limit = asyncio.timeout(0 if self.started else seconds)
+        gone = asyncio.ensure_future(_end_when_gone(limit, receive)) if receive is not None else None
         try:
             async with limit:
                 self._limits.add(limit)
@@ -62,6 +63,8 @@ class ShutdownSignal:
             raise
         finally:
             self._limits.discard(limit)
+            if gone is not None:
+                gone.cancel()
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ class EventStream(Response):
     async def _stream(self, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": b": open\n\n", "more_body": True})
-        gone = asyncio.ensure_future(_disconnected(receive))
+        gone = asyncio.ensure_future(disconnected(receive))
         stopping = asyncio.ensure_future(self._drain.wait())
         upcoming = asyncio.ensure_future(_next(self._source))
         try:
@@ -149,9 +152,21 @@ async def _next(source: AsyncIterator[ServerSentEvent | EventGroup]) -> ServerSe
     return await anext(source, None)
 
 
-async def _disconnected(receive: Receive) -> None:
+async def disconnected(receive: Receive) -> bool:
+    """Wait until the client disconnects, and return True."""
     while (await receive())["type"] != "http.disconnect":
         pass
+    return True
+
+
+async def _end_when_gone(limit: asyncio.Timeout, receive: Receive) -> None:
+    await disconnected(receive)
+    _end(limit)
+
+
+def _end(limit: asyncio.Timeout) -> None:
+    if not limit.expired():
+        limit.reschedule(asyncio.get_running_loop().time())
 
 
 async def _cancel(task: asyncio.Future[Any]) -> None:

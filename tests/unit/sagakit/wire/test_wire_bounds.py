@@ -54,6 +54,14 @@ async def test_chunk_extensions_and_trailers_are_bounded(part: bytes) -> None:
         assert told.startswith(b"HTTP/1.1 431 "), told
 
 
+async def test_a_handler_that_waits_ends_with_its_connection() -> None:
+    async with serving() as site:
+        _, writer = await site.open(get("/patient"))
+        await eventually(lambda: site.executed == ["/patient"])
+        writer.close()
+        await eventually(lambda: site.executed == ["/patient", "its end"])
+
+
 async def test_a_pipeline_is_bounded_and_answered_in_order() -> None:
     async with serving(http_pipeline_max=4) as site:
         reader, _ = await site.open(get("/wait") * 2 + b"".join(post(b"%d" % n) for n in range(500)))
