@@ -203,3 +203,25 @@ async def test_an_answer_that_came_first_wins(payment: Served, provider: Silent)
     problem(await payment.post("/attention/o1/authorize/resolve", ADMIN, BECAUSE), 409, "answered")
     assert PaymentDeclined.__name__ not in await journal(payment)
     assert await pages(payment, "/attention?dismissed=true") == []
+
+
+async def test_a_call_that_was_answered_is_not_unknown(payment: Served, provider: Silent) -> None:
+    await asked(payment, AuthorizePayment("o1", basket()))
+    provider.silent.clear()
+    await payment.service_process.until("SELECT count(*) FROM journal WHERE name = 'PaymentAuthorized'", 1)
+    await payment.service_process.until("SELECT count(*) FROM outbox WHERE is_call", 0)
+    problem(await payment.post("/attention/o1/authorize/resolve", ADMIN, BECAUSE), 409, "answered")
+    for other in ("o1/capture", "o/authorize", "o10/authorize"):
+        problem(await payment.post(f"/attention/{other}/resolve", ADMIN, BECAUSE), 404, "not_found")
+
+
+async def test_repeating_it_after_the_provider_has_answered_gives_the_same_record(
+    payment: Served, provider: Silent
+) -> None:
+    await asked(payment, AuthorizePayment("o1", basket()))
+    first = (await payment.post("/attention/o1/authorize/resolve", ADMIN, BECAUSE)).json()
+    provider.silent.clear()
+    await payment.service_process.until("SELECT count(*) FROM journal WHERE name = 'LateAuthorizationVoided'", 1)
+    await payment.service_process.until("SELECT count(*) FROM outbox WHERE is_call", 0)
+    again = await payment.post("/attention/o1/authorize/resolve", ADMIN, BECAUSE)
+    assert (again.status_code, again.json()) == (200, first)

@@ -22,6 +22,7 @@ from sagakit.postgres.connection import connected
 from sagakit.provider import ProviderCall
 from sagakit.settings import Settings
 from sagakit.tasks import set_within
+from sagakit.work import HandlerFailed
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,8 @@ _ENDED: Final = text(
     "ON CONFLICT (id, mark) DO UPDATE SET detail = excluded.detail, reason = excluded.reason, "
     "dismissed_by = excluded.dismissed_by, at = excluded.at WHERE attention_dismissed.detail <> excluded.detail"
 )
+# A definitive answer is claimed under the key of its call. All ids of one subject form one range.
+_ANSWERED: Final = text("SELECT EXISTS (SELECT FROM inbox WHERE id > :first AND id < :beyond AND cause = :id)")
 _DUE_NOW: Final = text("UPDATE outbox SET leased_until = now() WHERE id = :id RETURNING id")
 
 
@@ -76,6 +79,10 @@ class NoSuchEnding(Exception):
     def __init__(self, operation: str, valid: tuple[str, ...]) -> None:
         super().__init__(operation)
         self.operation, self.valid = operation, valid
+
+
+class CallAnswered(Exception):
+    """The provider has answered the call in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,19 +193,28 @@ class Attention:
 
         Raises:
             NoSuchEnding: Only the provider may give this outcome.
-            HandlerFailed: The provider has answered in the meantime.
+            CallAnswered: The provider has answered in the meantime.
         """
+        detail, subject = f"ended as {outcome}", item_id.rpartition("/")[0]
         async with connected(self._single) as connection:
             body = await connection.scalar(_CALL, {"id": item_id})
-        if body is None:
-            return None
+            if body is None:
+                record = (await connection.execute(_LAST_DISMISSAL, {"id": item_id})).first()
+                if record is not None and record.detail == detail:
+                    return record
+                if await connection.scalar(_ANSWERED, {"id": item_id, "first": f"{subject}/", "beyond": f"{subject}0"}):
+                    raise CallAnswered
+                return None
         call, port = msgspec.json.decode(body, type=ProviderCall), self._engine.service.provider
         endings = port.endings(call) if port is not None else {}
         if outcome not in endings:
             raise NoSuchEnding(call.operation, tuple(endings))
         log.warning("call ended", extra={"item": item_id, "outcome": outcome, "by": by, "reason": reason})
-        await self._engine.dispatcher.do(endings[outcome])
-        values = {"id": item_id, "detail": f"ended as {outcome}", "reason": reason, "by": by}
+        try:
+            await self._engine.dispatcher.do(endings[outcome])
+        except HandlerFailed:
+            raise CallAnswered from None
+        values = {"id": item_id, "detail": detail, "reason": reason, "by": by}
         async with connected(self._single) as connection:
             await connection.execute(_ENDED, values)
             self._acted.set()

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.responses import Response
 
-from sagakit.app.attention import Attention, NoSuchEnding, Place
+from sagakit.app.attention import Attention, CallAnswered, NoSuchEnding, Place
 from sagakit.app.documents import (
     ANSWERED,
     NOT_RESOLVABLE,
@@ -36,7 +36,6 @@ from sagakit.web.app import (
     page,
 )
 from sagakit.web.documents import FORBIDDEN, described
-from sagakit.work import HandlerFailed
 
 DismissedOnly = Annotated[bool, Query(description="what was dismissed, the latest first, instead of what is open")]
 
@@ -133,7 +132,7 @@ class _Handlers:
             row = await self.attention.resolve(item_id, outcome, reason, by) if item_id.isprintable() else None
         except NoSuchEnding as error:
             raise _not_resolvable(error) from None
-        except HandlerFailed:
+        except CallAnswered:
             raise Conflict("answered", "The call has been answered in the meantime.") from None
         if row is None:
             raise NotFound("No call of that id is without an answer.")
