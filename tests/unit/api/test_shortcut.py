@@ -89,6 +89,7 @@ async def test_what_depends_on_stored_state_is_refused_alike(both: Both) -> None
         ({"Idempotency-Key": "k" * 256}, 422),
         ({"Idempotency-Key": "ключ".encode()}, 202),
         ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Encoding": "gzip"}, 415),
         ({"Content-Type": "application/json; charset=utf-8"}, 202),
     ],
 )

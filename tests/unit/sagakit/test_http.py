@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -144,6 +145,21 @@ async def test_another_format_than_json_is_refused(client: httpx.AsyncClient, ki
     headers = {"Content-Type": kind} if kind else {}
     answer = await client.post("/shop/baskets", content=b'{"lines": []}', headers=headers)
     assert_problem(answer, 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+async def test_an_encoded_body_is_refused_with_what_is_read(client: httpx.AsyncClient, coding: str) -> None:
+    content = gzip.compress(b'{"lines": []}')
+    given = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = await client.post("/shop/baskets", content=content, headers=given)
+    told = assert_problem(answer, 415, "unsupported_media_type")
+    assert told["detail"] == "Content-Encoding: send the body without it; it is read as it is."
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+async def test_the_content_encoding_identity_is_none(client: httpx.AsyncClient) -> None:
+    given = {"Content-Type": "application/json", "Content-Encoding": "Identity"}
+    assert (await client.post("/shop/baskets", content=b'{"lines": []}', headers=given)).status_code == 200
 
 
 async def test_a_missing_body_is_a_validation_error(client: httpx.AsyncClient) -> None:

@@ -45,7 +45,9 @@ UNAUTHENTICATED: Final = Code("unauthenticated", 401, "There is no valid token."
 FORBIDDEN: Final = Code("forbidden", 403, "The token is valid, but its role may not do this.")
 NOT_FOUND: Final = Code("not_found", 404, "There is nothing here, or nothing that the caller may see.")
 BODY_TOO_LARGE: Final = Code("body_too_large", 413, "The body has more than 65536 bytes.")
-UNSUPPORTED_MEDIA_TYPE: Final = Code("unsupported_media_type", 415, "The body is not declared as application/json.")
+UNSUPPORTED_MEDIA_TYPE: Final = Code(
+    "unsupported_media_type", 415, "The body is not declared as application/json, or has a Content-Encoding."
+)
 VALIDATION: Final = Code("validation", 422, "A field or parameter is not valid; `errors` names each.")
 KEY_INVALID: Final = Code(
     "idempotency_key_invalid", 422, "Idempotency-Key is given twice, has over 255 characters or one not printable."

@@ -31,6 +31,7 @@ log = logging.getLogger("sagakit.web.app")
 MAX_BODY: Final = 64 * 1024
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _REQUEST_ID: Final = re.compile(r"[\w.:-]{1,64}", re.ASCII)
+_ENCODED: Final = "Content-Encoding: send the body without it; it is read as it is."
 _QUIET: Final = ("/health", "/metrics")
 _SECURITY: Final = [
     (b"x-content-type-options", b"nosniff"),
@@ -110,7 +111,8 @@ class Observe:
 class LimitBody:
     """Refuses bodies over `limit` bytes with 413: by the declared length, or as the bytes arrive.
 
-    A JSON body with a duplicate key is refused too, once it has arrived: readers differ about which value counts.
+    A compressed body is refused with 415: its length would say nothing about what it becomes. A JSON body with a
+    duplicate key is refused too, once it has arrived: readers differ about which value counts.
     """
 
     def __init__(self, app: ASGIApp, limit: int = MAX_BODY) -> None:
@@ -132,6 +134,7 @@ class LimitBody:
             return
         parts: list[bytes] = []
         received, checked = 0, is_json(headers)
+        encoded = headers.get("content-encoding", "identity").strip().lower() != "identity"
 
         async def limited() -> Message:
             nonlocal received
@@ -140,6 +143,8 @@ class LimitBody:
             received += len(part)
             if received > self._limit:
                 raise HTTPException(413, detail, headers={"Connection": "close"})
+            if encoded and part:
+                raise HTTPException(415, _ENCODED, headers={"Accept-Encoding": "identity"})
             if checked and message["type"] == "http.request":
                 parts.append(part)
                 if not message.get("more_body", False) and (field := duplicate_key(b"".join(parts))):

@@ -96,6 +96,7 @@ class Shortcuts:
             and length.isdigit()
             and int(length[:9]) <= MAX_BODY
             and b"expect" not in headers
+            and b"content-encoding" not in headers
             and token.startswith(_BEARER)
         )
         return self._verifier.known(token[len(_BEARER) :]) if usual else None
