@@ -62,7 +62,10 @@ def _credentials(keys: str) -> str:
 
 Text = Annotated[str, Field(min_length=1), Valid("any text")]
 Switch = Annotated[bool, BeforeValidator(_switch), Valid("one of on, off")]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False), Valid("a number of seconds greater than 0")]
+# 30 years: much longer ones are beyond what timers and the database's intervals can hold
+Seconds = Annotated[float, Field(gt=0, le=1e9), Valid("a number of seconds greater than 0, at most 1000000000")]
+# Pub/Sub takes no longer pauses, and Temporal none beyond 1,000,000 s
+Pause = Annotated[float, Field(gt=0, le=600), Valid("a number of seconds greater than 0, at most 600")]
 Leeway = Annotated[float, Field(ge=0, le=60), Valid("a number of seconds from 0 to 60")]
 HttpUrl = Annotated[
     str, AfterValidator(_url("http", "https")), Valid("a URL such as http://host:port or https://host:port")
@@ -147,8 +150,8 @@ class Settings(BaseModel):
     retention: Seconds | None = Field(
         None, description="what is recorded of an order that has ended is deleted after it; unset: never"
     )
-    retry_initial: Seconds = Field(0.1, description="first pause before a retry")
-    retry_max: Seconds = Field(5.0, description="longest pause between retries")
+    retry_initial: Pause = Field(0.1, description="first pause before a retry")
+    retry_max: Pause = Field(5.0, description="longest pause between retries")
     delivery_attempts: int = Field(5, ge=1, le=1000, description="failures before a message is a dead letter")
     door_timeout: Seconds = Field(5.0, description="a request that waits longer for its row or its batch gets 503")
     batch_max: int = Field(500, ge=1, le=10_000, description="commands in one transaction at most")
