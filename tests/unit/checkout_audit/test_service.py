@@ -90,3 +90,4 @@ async def test_an_audit_of_what_changed_says_since_when(
     assert (await client.get("/audit", headers=bearer(OPERATOR))).status_code == 503
     assert (await client.get("/audit?since=x", headers=bearer(OPERATOR))).status_code == 422
     assert [options.since is None for options in given] == [False, True]
+    assert {options.processes for options in given} == {1}, "a fork copies connections and held locks"

@@ -91,8 +91,10 @@ def audit_routes(target: Target) -> APIRouter:
     async def everything(request: Request, caller: Admin, since: Since = None) -> Response:
         """The whole audit, or only of what changed in the last `since` seconds; one at a time."""
         moment = datetime.now(UTC) - timedelta(seconds=since) if since else None
+        # In this process: forked ones would have its connections, and the locks that its threads hold at that moment
+        options = AuditOptions(since=moment, processes=1)
         async with alone:
-            report = await _answered(examine(of(request), AuditOptions(since=moment), WAIT))
+            report = await _answered(examine(of(request), options, WAIT))
         return JsonResponse(report.document())
 
     router.add_api_route("/verdicts/{order_id}", one, methods=["GET"])
