@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
+from quartet_stack.saved import KEEP_DATA, parsed
 from quartet_stack.tokens import checked
 
 SEALED_FOR = ("payment", "shipping")
@@ -72,7 +73,7 @@ def read(layout: Layout) -> dict[str, str]:
     """The stored secrets; empty if there are none, or the caller may not read them.
 
     Raises:
-        StackError: The file is a link or has a second name: root would pass on the contents of another file.
+        StackError: The file is damaged, is a link or has a second name: root would pass on the contents of another one.
     """
     try:
         descriptor = os.open(layout.secrets, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -80,12 +81,11 @@ def read(layout: Layout) -> dict[str, str]:
         return {}
     except OSError as error:
         raise StackError(f"{layout.secrets} cannot be read: {error.strerror}") from None
-    with open(descriptor) as file:
+    with open(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             raise StackError(f"{layout.secrets} is a link, or another name of a file; remove it")
-        values: dict[str, str] = json.load(file)
-    return values
+        return parsed(file.read(), layout.secrets, KEEP_DATA)
 
 
 def write_private(

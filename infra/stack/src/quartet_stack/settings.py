@@ -5,12 +5,12 @@ Standard library only, so that an invalid value is reported before anything is i
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from quartet_stack import saved
 from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import Layout, layout
 from quartet_stack.service_settings import service_settings
@@ -174,15 +174,15 @@ def stack_environment(stack_dir: str | Path | None = None) -> dict[str, str]:
         and the like of the other services, and `TOKEN_SIGNING_KEY`, which signs tokens and which no service gets.
 
     Raises:
-        StackError: There is no stack in that folder, an older version started it, or another user owns it.
+        StackError: There is no stack in that folder, or it is an older version's, another user's, or damaged.
     """
     place = layout({"STACK_DIR": str(stack_dir)} if stack_dir else os.environ)
     try:
-        record = json.loads(place.record.read_text())
-    except FileNotFoundError:
-        raise StackError(f"there is no stack in {place.root} yet; start one with: make up") from None
+        record = saved.record(place)
     except PermissionError:
         raise StackError(f"{place.record} belongs to the user who started that stack; run this as that user") from None
+    if not record:
+        raise StackError(f"there is no stack in {place.root} yet; start one with: make up")
     environment = {str(name): str(value) for name, value in record["environment"].items()}
     if "TOKEN_SIGNING_KEY" not in environment:
         raise StackError(f"an older version started the stack in {place.root}; to update it: make up")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from quartet_stack import services
+from quartet_stack import saved, services
 from quartet_stack.errors import StackError
 from quartet_stack.layout import REPOSITORY, Layout, alone
 from quartet_stack.ownership import folders, readable, users
@@ -91,9 +91,9 @@ def _stop(place: Layout) -> bool:
         daemon.refuse_silent(place)
         return False
     running = {process.program for process in supervisor.processes()}
-    record = json.loads(place.record.read_text())["programs"] if place.record.exists() else {}
-    databases = {name for name in running if record.get(name, {}).get("kind") == DATABASE}
-    front = {name for name in running if record.get(name, {}).get("kind") == SERVICE}
+    programs = saved.record(place).get("programs", {})
+    databases = {name for name in running if programs.get(name, {}).get("kind") == DATABASE}
+    front = {name for name in running if programs.get(name, {}).get("kind") == SERVICE}
     for group in (front, running - front - databases, databases):
         supervisor.stop_groups(sorted(group))
     supervisor.shut_down()
@@ -246,4 +246,4 @@ def _log_tail(place: Layout, name: str, count: int = 8) -> str:
 
 
 def _ports_in_use(place: Layout) -> set[int]:
-    return set(json.loads(place.record.read_text())["ports"]) if place.record.exists() else set()
+    return set(saved.record(place).get("ports", ()))

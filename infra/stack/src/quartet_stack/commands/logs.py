@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TextIO
 
+from quartet_stack import saved
 from quartet_stack.docker import containers
 from quartet_stack.docker.compose import runs_in_containers
 from quartet_stack.errors import StackError, UsageError
@@ -60,8 +60,8 @@ def _belongs(log: str, programs: Iterable[str]) -> bool:
 def _last_started(place: Layout) -> list[str]:
     """The programs of the last `up`, without those of earlier modes."""
     try:
-        return list(json.loads(place.record.read_text())["programs"])
-    except (FileNotFoundError, PermissionError):
+        return list(saved.record(place).get("programs", ()))
+    except PermissionError:
         return []
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
-from quartet_stack import settings, tokens
+from quartet_stack import saved, settings, tokens
 from quartet_stack.docker import choice
 from quartet_stack.errors import StackError, UsageError
 from quartet_stack.layout import layout
@@ -44,7 +43,7 @@ def _signing_key(environ: Mapping[str, str]) -> str:
     try:
         if place.record.exists():
             return stack_environment(place.root)[tokens.SIGNING_KEY]
-        return str(json.loads(place.secrets.read_text())["tokens"])
+        return str(saved.parsed(place.secrets.read_bytes(), place.secrets, saved.KEEP_DATA)["tokens"])
     except FileNotFoundError:
         raise StackError(f"there is no stack in {place.root} yet; start one with: make up") from None
     except PermissionError:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from quartet_stack import saved
 from quartet_stack.docker import containers
 from quartet_stack.docker.compose import runs_in_containers
 from quartet_stack.layout import layout
@@ -37,7 +37,7 @@ def main(environ: Mapping[str, str]) -> None:
     if not processes:
         console.print("no stack is running; start one with: make up")
         return
-    record = json.loads(place.record.read_text()) if place.record.exists() else UNKNOWN
+    record = saved.record(place) or UNKNOWN
     console.print(_table(record, processes, supervisor.pid()))
     for line in (*promotion.describe(place), *health.describe(record["environment"])):
         console.print(line, soft_wrap=True, markup=False)

@@ -19,6 +19,7 @@ from quartet_stack.processes import health
 from quartet_stack.processes.polling import until
 from quartet_stack.processes.programs import STOP_SECONDS
 from quartet_stack.processes.readiness import INTERVAL
+from quartet_stack.saved import START_AGAIN, parsed
 from quartet_stack.secrets_store import write_private
 from quartet_stack.settings import SERVICES, Settings, stack_environment
 
@@ -193,4 +194,5 @@ def _volumes(place: Layout) -> Path:
 
 def _running_mode(place: Layout) -> str:
     """The mode of the last `up` in containers; empty if there was none."""
-    return str(json.loads((place.run / "docker.json").read_text())["mode"]) if runs_in_containers(place) else ""
+    path = place.run / "docker.json"
+    return str(parsed(path.read_bytes(), path, START_AGAIN)["mode"]) if runs_in_containers(place) else ""

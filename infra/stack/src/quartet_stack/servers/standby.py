@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from quartet_stack import saved
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.ownership.privileges import run_user
@@ -87,9 +88,10 @@ def write(place: Layout, service: str, changed: Mark) -> None:
 
 def _marks(place: Layout) -> dict[str, Mark]:
     try:
-        entries = json.loads(place.standbys.read_text())
+        content = place.standbys.read_bytes()
     except FileNotFoundError:
         return {}
+    entries = saved.parsed(content, place.standbys, saved.KEEP_DATA)
     return {name: Mark(**entry) for name, entry in entries.items()}
 
 
