@@ -182,3 +182,15 @@ async def test_draining_waits_for_orders_messages_and_calls(urls: Mapping[str, s
     assert {2, 8} <= report.violated
     await fill(urls, replace(clean))
     assert not await drain(urls, 5)
+
+
+@pytest.mark.parametrize("lines", ["{", "[]", '{"cup"\\:"two"}', '{"cup"\\:99999999999999999999}', ""])
+async def test_a_part_that_cannot_add_up_the_stock_says_which_audit_names_the_order(
+    lines: str, urls: Mapping[str, str], clean: Snapshot
+) -> None:
+    await fill(urls, clean)
+    await run_sql(urls["inventory"], f"UPDATE reservations SET lines = '{lines}' WHERE order_id = 'completed'")
+    with pytest.raises(Unreachable, match="cannot be added up; make audit without SINCE names the order"):
+        await examine(Instant(urls, clean), AuditOptions(since=NOW), wait=5)
+    whole = await examine(Instant(urls, clean), wait=5)
+    assert {one.subject for one in whole.findings[8].violations} == {"completed"}

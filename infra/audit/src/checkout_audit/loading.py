@@ -9,7 +9,7 @@ from math import ceil
 from typing import Final
 
 from sqlalchemy import func, make_url, select, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -31,6 +31,7 @@ HELD: Final = (
     "SELECT r.status, l.key, sum(CAST(l.value AS bigint)) FROM reservations AS r, "
     "json_each_text(CAST(r.lines AS json)) AS l WHERE r.lines IS NOT NULL GROUP BY r.status, l.key"
 )
+_DATA_EXCEPTION: Final = "22"  # the class of PostgreSQL's error codes
 _SERVER_SETTINGS: Final = {
     "application_name": "checkout_audit",
     "idle_in_transaction_session_timeout": "0",
@@ -129,9 +130,23 @@ class Reader:
         return sorted(set[str]().union(*await asyncio.gather(*map(of, SERVICES))))
 
     async def totals(self) -> StockTotals:
-        """What all reservations hold, and all that was received, added up by the database."""
+        """What all reservations hold, and all that was received, added up by the database.
+
+        Raises:
+            Unreachable: The lines of a reservation are no quantities by SKU.
+            DBAPIError: The database cannot be read: `connections` turns it into `DatabaseUnreachable`.
+        """
         totals = StockTotals()
-        for status, sku, quantity in await self.at["inventory"].execute(text(HELD)):
+        try:
+            held = await self.at["inventory"].execute(text(HELD))
+        except DBAPIError as error:
+            if not str(getattr(error.orig, "sqlstate", "")).startswith(_DATA_EXCEPTION):
+                raise
+            raise Unreachable(
+                "the lines of a reservation in the inventory database cannot be added up; "
+                "make audit without SINCE names the order"
+            ) from None
+        for status, sku, quantity in held:
             totals.hold(status, {sku: int(quantity)})
         received = await tables.journal(self.at["inventory"], "inventory", ALL, name="StockReceived")
         totals.add(Snapshot(services={"inventory": Records(journal=received)}))
