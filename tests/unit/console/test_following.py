@@ -27,6 +27,7 @@ class Scripted:
         self.asked: Counter[str] = Counter()
         self.told: Counter[str] = Counter()
         self.ends: set[str] = set()
+        self.nonsense: set[str] = set()
         self.changed = asyncio.Condition()
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -42,6 +43,8 @@ class Scripted:
 
     async def events(self, service: str, sent: str | None) -> AsyncIterator[bytes]:
         yield b": open\n\n"
+        if service in self.nonsense:
+            yield b"data: {\n\n"
         while (tag := await self._next(service, sent)) != sent:
             sent = tag
             yield f"id: {tag}\nevent: timeline\ndata: {json.dumps(self.timeline(service))}\n\n".encode()
@@ -133,6 +136,21 @@ async def test_a_service_that_breaks_off_is_unknown_until_it_answers(monkeypatch
         services.silent.clear()
         while (told := counts(await anext(changes))) != {"order": 1}:
             assert None in told.values()
+
+
+async def test_a_service_whose_stream_cannot_be_read_is_logged_and_asked_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(following, "RETRY", 0.01)
+    services = Scripted()
+    services.nonsense.add("payment")
+    async with followed(services) as changes:
+        assert counts(await anext(changes)) == {"payment": None}
+        services.nonsense.clear()
+        await services.record("payment")
+        while (told := counts(await anext(changes))) != {"payment": 1}:
+            assert told in ({"payment": None}, {})
+    assert "payment's timeline cannot be followed" in caplog.text
 
 
 async def test_a_stream_that_ends_goes_on_with_what_is_new(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,14 @@ Guarantee: a change is told GAP seconds after the one before it, or when it is k
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Final
 
 from console_service.upstream import Silent, Tagged, Timelines, Upstream
+
+log = logging.getLogger(__name__)
 
 RETRY: Final = 0.5
 """Seconds until a service is asked again: it did not answer, or has ended the stream."""
@@ -28,7 +31,9 @@ async def follow(upstream: Upstream, order_id: str, token: str, known: Tagged) -
                     async for change in changes:
                         tag, found[service] = change
                         news.set()
-            except Silent:
+            except Exception as error:
+                if not isinstance(error, Silent):
+                    log.exception("%s's timeline cannot be followed; it is asked again", service)
                 if found[service] is not None:
                     found[service] = None
                     news.set()
