@@ -26,10 +26,10 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from loadtests.bench.tables import Table
-from sagakit.modes import resolve
 from tests.chaos.control import Finding, controlled
 from tests.chaos.model import Verdict
-from tests.chaos.plants import PlantError, plant_of, plants
+from tests.chaos.plants import plants
+from tests.chaos.settings import chosen, modes_of, names_in
 
 USUAL: Final = "sns-sqs,pubsub-orchestration"
 ALL: Final = "all"
@@ -40,10 +40,10 @@ def main() -> int:
     """Run what is missing, and print all; returns the exit status."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     try:
-        modes = [resolve(one.strip()) for one in os.environ.get("MODES", USUAL).split(",")]
-        chosen = os.environ.get("PLANTS", ALL)
-        names = list(plants()) if chosen == ALL else [plant_of(one.strip()).name for one in chosen.split(",")]
-    except (ValueError, PlantError) as error:
+        modes = modes_of(os.environ.get("MODES") or USUAL)
+        wanted = os.environ.get("PLANTS") or ALL
+        names = tuple(plants()) if wanted == ALL else chosen("PLANTS", names_in(wanted), plants(), ALL)
+    except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     folder = Path(os.environ.get("FOLDER", "reports/controls")).resolve()

@@ -30,7 +30,8 @@ from fastapi import APIRouter, Depends, Request
 from sagakit.app.server import run, serve
 from sagakit.settings import Settings
 from sagakit.web.app import JsonResponse, Principal, create_app, require_customer
-from tests.chaos.hostile_clients import Others, attack
+from tests.chaos.hostile_clients import RATES, Others, attack
+from tests.chaos.settings import chosen, names_in, number, whole
 from tests.keys import PUBLIC_KEY
 
 MAY_COST: Final = 2.0
@@ -161,16 +162,21 @@ async def _compare(pairs: int, seconds: float, seed: int, port: int) -> int:
     return 1 if wrong else 0
 
 
-def _main(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     match arguments:
         case ["served"]:
             run(_served())
         case ["attack", port, seconds]:
             return asyncio.run(attack(int(port), float(seconds)))
-    pairs, seconds = int(os.environ.get("PAIRS", "7")), float(os.environ.get("SECONDS", "60"))
-    port = int(os.environ.get("HTTP_PORT", "18111"))
-    return asyncio.run(_compare(pairs, seconds, int(os.environ.get("SEED", "1")), port))
+    try:
+        pairs, seconds = whole(os.environ, "PAIRS", 7, 1, 1000), number(os.environ, "SECONDS", 60, 3600)
+        port, seed = whole(os.environ, "HTTP_PORT", 18111, 1, 65535), whole(os.environ, "SEED", 1, 0, 2**32)
+        chosen("KINDS", names_in(os.environ.get("KINDS", ",".join(RATES))), RATES)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return asyncio.run(_compare(pairs, seconds, seed, port))
 
 
 if __name__ == "__main__":
-    sys.exit(_main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))

@@ -24,8 +24,8 @@ from rich.table import Table
 from checkout import limits
 from loadtests.shoppers import KINDS, body, pick
 from quartet_stack import api
-from sagakit.modes import resolve
 from sagakit.web.app import issue_token
+from tests.chaos.settings import modes_of, number, whole
 
 SHARE: Final = 10  # one in so many orders is odd
 SETTLES: Final = 90.0
@@ -201,11 +201,9 @@ def run(mode: str, folder: Path, offset: int, rate: float, seconds: float, conso
 def main(environ: Mapping[str, str]) -> int:
     """Run the modes one after the other; returns the exit status."""
     try:
-        modes = [resolve(name.strip()) for name in environ.get("MODES", "kafka").split(",")]
-        rate, seconds = float(environ.get("RATE", "10")), float(environ.get("DURATION", "30"))
-        offset = int(environ.get("PORT_OFFSET", "21000"))
-        if not (0 < rate <= 1000 and 0 < seconds <= 3600):
-            raise ValueError("RATE has to be above 0 and at most 1000, DURATION above 0 and at most 3600")
+        modes = modes_of(environ.get("MODES") or "kafka")
+        rate, seconds = number(environ, "RATE", 10, 1000), number(environ, "DURATION", 30, 3600)
+        offset = whole(environ, "PORT_OFFSET", 21000, 0, 50000)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

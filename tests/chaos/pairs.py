@@ -38,6 +38,7 @@ from quartet_stack import api
 from sagakit.modes import MODES, resolve
 from tests.chaos.locks import Affected, hold
 from tests.chaos.poison import poison
+from tests.chaos.settings import ALL, modes_of, whole
 
 SECONDS: Final = {"quiet": 10, "poison": 10, "rows": 22}  # of load
 HELD: Final = 20.0
@@ -66,8 +67,12 @@ class Run:
 
 def main() -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
-    modes = [resolve(one) for one in os.environ.get("MODES", "").split(",") if one] or list(MODES)
-    rounds, seed = int(os.environ.get("PAIRS", "7")), int(os.environ.get("SEED", "1"))
+    try:
+        modes = modes_of(os.environ.get("MODES") or ALL)
+        rounds, seed = whole(os.environ, "PAIRS", 7, 1, 1000), whole(os.environ, "SEED", 1, 0, 2**32)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     folder = Path("reports") / f"pairs-{time.strftime('%Y%m%d-%H%M%S')}"
     folder.mkdir(parents=True)
     runs: list[Run] = []

@@ -27,8 +27,8 @@ from checkout_audit.target import Target
 from loadtests.bench.tables import Table
 from loadtests.outcomes import share
 from quartet_stack import api
-from sagakit.modes import resolve
 from tests.chaos.kills import Kill, kill_all
+from tests.chaos.settings import modes_of, number, whole
 from tests.e2e.stack import SERVICES, Stack
 
 BOUNDS: Final = {"accepted": 2.0, "completed": 8.0, "settled": 15.0}
@@ -41,10 +41,8 @@ STACK: Final = {"STACK_DIR": ".stack/recovery", "PORT_OFFSET": "17000", "STACK":
 def main() -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
     try:
-        modes = [resolve(one) for one in os.environ.get("MODES", "kafka,temporal,pubsub").split(",")]
-        kills, rate = int(os.environ.get("KILLS", "30")), float(os.environ.get("RATE", "4"))
-        if kills < 1 or rate <= 0:
-            raise ValueError(f"KILLS={kills} RATE={rate:g}: both must be greater than 0")
+        modes = modes_of(os.environ.get("MODES") or "kafka,temporal,pubsub")
+        kills, rate = whole(os.environ, "KILLS", 30, 1, 10_000), number(os.environ, "RATE", 4, 1000)
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

@@ -1,4 +1,6 @@
-"""The settings of `make chaos`, read from the environment here only. Standard library only.
+"""The settings of `make chaos`, read from the environment here only, and how the programs beside it read theirs.
+
+Standard library only.
 
 `make chaos` runs this module before anything is installed: a bad value ends with one line and exit status 2.
 """
@@ -121,13 +123,13 @@ def read(environ: Mapping[str, str]) -> Settings:
     modes = given.get("MODES") or ("" if running else given.get("COORDINATION_MODE", DEFAULT))
     return Settings(
         faults=_faults(given.get("FAULTS", USUAL)),
-        modes=_modes(modes),
-        duration=_number(given, "DURATION", 60.0, 3600),
-        rate=_number(given, "RATE", RATE, 1000) if "RATE" in given else None,
-        seed=_whole(given, "SEED", 1, 0, 2**32),
+        modes=modes_of(modes),
+        duration=number(given, "DURATION", 60.0, 3600),
+        rate=number(given, "RATE", RATE, 1000) if "RATE" in given else None,
+        seed=whole(given, "SEED", 1, 0, 2**32),
         mix=_mix(given.get("MIX", ALL)),
-        replicas=_whole(given, "REPLICAS", 1, 1, 4),
-        port_offset=_whole(given, "PORT_OFFSET", PORT_OFFSET, 0, 50000),
+        replicas=whole(given, "REPLICAS", 1, 1, 4),
+        port_offset=whole(given, "PORT_OFFSET", PORT_OFFSET, 0, 50000),
         experiment=_experiment(given.get("EXPERIMENT")),
         plant=_plant(given.get("PLANT")),
         running=running,
@@ -152,23 +154,26 @@ def experiments() -> tuple[str, ...]:
 
 
 def _faults(text: str) -> tuple[str, ...]:
-    return tuple(MODULES) if text == ALL else _chosen("FAULTS", _names(text), MODULES, ALL)
+    return tuple(MODULES) if text == ALL else chosen("FAULTS", names_in(text), MODULES, ALL)
 
 
-def _modes(text: str) -> tuple[str, ...]:
+def modes_of(text: str) -> tuple[str, ...]:
+    """The canonical names of the modes in the text, each once; ValueError names MODES and what is valid."""
     if text == ALL:
         return tuple(MODES)
     try:
-        return tuple(dict.fromkeys(resolve(name) for name in _names(text)))
+        return tuple(dict.fromkeys(resolve(name) for name in names_in(text)))
     except ValueError as error:
         raise ValueError(f"MODES: {str(error).replace('COORDINATION_MODE=', '')}; or all") from None
 
 
-def _names(text: str) -> list[str]:
+def names_in(text: str) -> list[str]:
+    """The names in the text, which are separated by commas."""
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _chosen(variable: str, names: Sequence[str], valid: Mapping[str, object], *more: str) -> tuple[str, ...]:
+def chosen(variable: str, names: Sequence[str], valid: Mapping[str, object], *more: str) -> tuple[str, ...]:
+    """The names, each once; ValueError if one is not valid, or there is none. `more`: what else may be written."""
     for name in names:
         if name not in valid:
             raise ValueError(f"{variable}={name} is unknown; valid are: {', '.join((*more, *valid))}")
@@ -182,19 +187,21 @@ def _mix(text: str) -> str:
     return text
 
 
-def _number(given: Mapping[str, str], name: str, default: float, most: float) -> float:
-    raw = given.get(name, str(default))
+def number(given: Mapping[str, str], name: str, default: float, most: float) -> float:
+    """The variable as a number above 0, at most `most`; ValueError with one line that names it."""
+    raw = given.get(name) or str(default)
     try:
-        number = float(raw)
+        value = float(raw)
     except ValueError:
-        number = math.nan
-    if not 0 < number <= most:
+        value = math.nan
+    if not 0 < value <= most:
         raise ValueError(f"{name}={raw} must be a number greater than 0, at most {most:g}")
-    return number
+    return value
 
 
-def _whole(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    raw = given.get(name, str(default))
+def whole(given: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    """The variable as a whole number from `least` to `most`; ValueError with one line that names it."""
+    raw = given.get(name) or str(default)
     if not raw.isdecimal() or not least <= int(raw) <= most:
         raise ValueError(f"{name}={raw} must be a whole number from {least} to {most}")
     return int(raw)

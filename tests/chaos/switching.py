@@ -23,8 +23,8 @@ from rich.table import Table
 from checkout_audit.audit import audit
 from checkout_audit.target import Target
 from quartet_stack import api
-from sagakit.modes import resolve
 from tests.chaos.kills import CALM, PATIENCE, Shopper
+from tests.chaos.settings import modes_of, number, whole
 from tests.e2e.stack import Stack
 
 PAUSE: Final = 10.0
@@ -54,10 +54,10 @@ def main() -> int:
     """Switch through the modes, and print what was measured; returns the exit status."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 140)
     try:
-        modes = [resolve(one.strip()) for one in os.environ.get("MODES", USUAL).split(",")]
-        rate, rounds = float(os.environ.get("RATE", "5")), int(os.environ.get("ROUNDS", "1"))
-        if rate <= 0 or rounds < 1 or len(modes) < 2:
-            raise ValueError(f"RATE={rate:g} ROUNDS={rounds}: both must be greater than 0; MODES: two or more")
+        modes = modes_of(os.environ.get("MODES") or USUAL)
+        rate, rounds = number(os.environ, "RATE", 5, 1000), whole(os.environ, "ROUNDS", 1, 1, 1000)
+        if len(modes) < 2:
+            raise ValueError(f"MODES={','.join(modes)}: name two or more to switch between")
     except ValueError as error:
         print(error, file=sys.stderr)
         return 2

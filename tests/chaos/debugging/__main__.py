@@ -25,13 +25,13 @@ from typing import Final
 
 from rich.console import Console
 
-from sagakit.modes import resolve
 from tests.chaos import experiment as experiments
 from tests.chaos.debugging.diagnosis import Diagnosis, diagnose
 from tests.chaos.debugging.model import NONE, RECORD, read
 from tests.chaos.debugging.tables import by_plant, by_source, by_style
-from tests.chaos.plants import Copy, Plant, PlantError, copied, plant_of, planted
+from tests.chaos.plants import Copy, Plant, copied, planted, plants
 from tests.chaos.settings import FOLDER as CHAOS
+from tests.chaos.settings import chosen, modes_of, names_in
 
 USUAL_PLANTS: Final = "hasty-completion,missing-compensation,no-inbox,stock-not-put-back,wrong-amount"
 USUAL_MODES: Final = "kafka-orchestration,kafka-choreography,temporal-orchestration,temporal-choreography"
@@ -66,14 +66,15 @@ def main() -> int:
     """Observe what is missing, judge all, and print the tables; returns the exit status."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     try:
-        modes = [resolve(one.strip()) for one in os.environ.get("MODES", USUAL_MODES).split(",")]
-        plants = [plant_of(one.strip()) for one in os.environ.get("PLANTS", USUAL_PLANTS).split(",")]
-    except (ValueError, PlantError) as error:
+        modes = modes_of(os.environ.get("MODES") or USUAL_MODES)
+        known = plants()
+        names = chosen("PLANTS", names_in(os.environ.get("PLANTS") or USUAL_PLANTS), known)
+    except ValueError as error:
         print(error, file=sys.stderr)
         return 2
     folder = Path(os.environ.get("FOLDER", "reports/debugging")).resolve()
     (folder / "seen").mkdir(parents=True, exist_ok=True)
-    judged = planned(plants, modes)
+    judged = planned([known[name] for name in names], modes)
     wanted = list(dict.fromkeys(one for run, controls in judged for one in (*controls, run)))
     todo = [run for run in wanted if not (folder / "seen" / run.file).exists()]
     for number, run in enumerate(todo, 1):
