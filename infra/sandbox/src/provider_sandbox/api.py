@@ -26,6 +26,7 @@ from sagakit.web.app import (
     DEFAULT_LIMIT,
     PRINTABLE,
     VISIBLE,
+    WHOLE,
     Cursor,
     Draining,
     IdempotencyKey,
@@ -110,7 +111,7 @@ class Amount(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    amount: int = Field(ge=0, le=limits.AMOUNT, strict=True)
+    amount: Annotated[int, Field(ge=0, le=limits.AMOUNT, strict=True), WHOLE]
     currency: str = Field(pattern=limits.CURRENCY)
 
 

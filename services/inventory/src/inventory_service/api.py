@@ -16,6 +16,7 @@ from sagakit.app.host import ServiceContext
 from sagakit.app.operations import operations_router
 from sagakit.web.app import (
     DEFAULT_LIMIT,
+    WHOLE,
     Admin,
     Cursor,
     IdempotencyKey,
@@ -53,7 +54,7 @@ class RestockIn(BaseModel):
         extra="forbid", strict=True, frozen=True, json_schema_extra={"examples": [{"quantity": 10}]}
     )
 
-    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+    quantity: Annotated[int, Field(ge=1, le=1_000_000), WHOLE]
 
 
 class Stock:

@@ -21,7 +21,7 @@ from checkout.messages import Address, Checkout
 from order_service.documents import EXAMPLE, Order
 from order_service.plain import PlainOrder
 from sagakit.sealing import MARK
-from sagakit.web.app import VISIBLE, iso
+from sagakit.web.app import VISIBLE, WHOLE, iso
 
 
 class _Strict(BaseModel):
@@ -32,7 +32,7 @@ class LineIn(_Strict):
     """How many pieces of one SKU."""
 
     sku: Annotated[str, Field(min_length=1, max_length=limits.SKU), VISIBLE]
-    quantity: Annotated[int, Field(ge=1, le=limits.QUANTITY)]
+    quantity: Annotated[int, Field(ge=1, le=limits.QUANTITY), WHOLE]
 
 
 def _unmarked(text: str) -> str:
@@ -82,7 +82,7 @@ class OrderIn(_Strict):
 
 class _Line(_Strict):
     sku: str
-    quantity: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    quantity: Annotated[int, Field(ge=-(2**63), lt=2**63), WHOLE]
 
 
 class _Payment(_Strict):

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 from sagakit.postgres.connection import connected
 from sagakit.sealing import CannotOpen
 from sagakit.sign_in import CODE_LENGTH, digest_of, unseal
-from sagakit.web.app import Admin, JsonResponse, Problem
+from sagakit.web.app import WHOLE, Admin, JsonResponse, Problem
 from sagakit.web.documents import FORBIDDEN, Code, described
 
 FORGET: Final = text("DELETE FROM sign_in_code WHERE expires_at <= clock_timestamp()")
@@ -47,7 +47,7 @@ class CodeOffer(BaseModel):
 
     digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
     sealed: Annotated[str, Field(pattern="^sealed:[A-Za-z0-9_=-]{1,8192}$")]
-    seconds: Annotated[int, Field(ge=1, le=3600)] = 900
+    seconds: Annotated[int, Field(ge=1, le=3600), WHOLE] = 900
 
 
 class CodeIn(BaseModel):

@@ -36,6 +36,7 @@ from sagakit.web.docs import add_docs
 from sagakit.web.documents import METRICS, Live, NotReady, Ready, described
 from sagakit.web.errors import on_http_exception, on_invalid, on_problem
 from sagakit.web.middleware import Head, LimitBody, Observe
+from sagakit.web.numbers import WHOLE
 from sagakit.web.openapi import document
 from sagakit.web.problems import (
     Conflict,
@@ -68,6 +69,7 @@ __all__ = [
     "DEFAULT_LIMIT",
     "PRINTABLE",
     "VISIBLE",
+    "WHOLE",
     "Admin",
     "Anyone",
     "Application",
