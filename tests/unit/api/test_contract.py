@@ -32,7 +32,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Do not use the `random` module:hypothesis.errors.HypothesisDeprecationWarning"
 )
 OF_THE_WIRE = frozenset({"content-length", "expect", "host", "transfer-encoding", "upgrade"})
-"""Headers by which HTTP itself works: what is wrong with them is refused before any operation (test_wire_requests.py)."""
+"""Headers of HTTP itself: what is wrong with them is refused before any operation (test_wire_requests.py)."""
 BY_SERVICE = [(name, caller) for name in NAMES for caller in ("nobody", "customer", "operator")]
 BY_KEY = [(SANDBOX, "payment"), (SANDBOX, "shipping")]
 
