@@ -89,9 +89,21 @@ class Server:
                 time.sleep(0.05)
 
     def kill(self) -> None:
-        """Kill all of its processes at once, as when the machine dies."""
-        self.signal(signal.SIGKILL)
+        """Kill all of its processes at once, as when the machine dies; returns when none is left.
+
+        It is frozen first: a process that it forked meanwhile would live on for a moment, and until its end the server
+        does not start again.
+        """
         assert self._process is not None
+        if self._process.poll() is None:
+            server = psutil.Process(self._process.pid)
+            server.suspend()
+            workers = server.children()
+            self.signal(signal.SIGKILL)
+            end = time.monotonic() + START_SECONDS
+            while any(map(_lives, workers)):
+                assert time.monotonic() < end, f"{workers} do not end"
+                time.sleep(0.005)
         self._process.wait(10)
 
     def signal(self, number: int) -> None:
@@ -175,6 +187,13 @@ class Server:
             return subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
             )
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _in_memory() -> Path | None:

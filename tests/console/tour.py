@@ -41,7 +41,7 @@ class Tour:
         """Buy with the good card, and see the order complete."""
         self._do("place")
         self._says("Completed.")
-        expect(self.page.get_by_role("link", name="OrderConfirmed, event of order")).to_be_visible()
+        expect(self.page.get_by_role("link", name="OrderConfirmed, event of order")).to_be_visible(timeout=LONG)
         expect(self.page.locator("svg.saga .owed")).to_have_count(0, timeout=LONG)
         self._is_done("place")
 
@@ -50,7 +50,7 @@ class Tour:
         self._do("refuse")
         self._says("the payment was declined")
         self._says("Nothing is held any more")
-        expect(self.page.locator("svg.saga .row.undo.event")).not_to_have_count(0)
+        expect(self.page.locator("svg.saga .row.undo.event")).not_to_have_count(0, timeout=LONG)
         self._is_done("refuse")
 
     def cancel(self) -> None:
@@ -74,11 +74,11 @@ class Tour:
         self._buy()
         saga = self.page.url
         self._says("it took too long")
-        expect(self._act()).to_contain_text("the providers: each fails every call")
+        expect(self._act()).to_contain_text("the providers: each fails every call", timeout=LONG)
         self._heal()
         self.page.goto(saga)
         self._says("Nothing is held any more")
-        expect(self._act()).to_contain_text("everything: healed")
+        expect(self._act()).to_contain_text("everything: healed", timeout=LONG)
         self._is_done("deadline")
 
     def kill(self) -> None:
@@ -86,7 +86,7 @@ class Tour:
         self._break("kill", "A service, in the middle of a step")
         self._buy()
         self._says("Completed.")
-        expect(self._act()).to_contain_text("payment: kill at after-commit")
+        expect(self._act()).to_contain_text("payment: kill at after-commit", timeout=LONG)
         self._is_done("kill")
         self._heal()
 
@@ -95,7 +95,7 @@ class Tour:
         self._break("duplicate", "The messages of a service")
         self._buy()
         self._says("Completed.")
-        expect(self._act()).to_contain_text("inventory: its messages are sent twice")
+        expect(self._act()).to_contain_text("inventory: its messages are sent twice", timeout=LONG)
         if self.page.locator(".mode").inner_text() != SENDS_NOTHING:
             self._is_marked("duplicate")
         self._is_done("duplicate")
@@ -161,7 +161,7 @@ class Tour:
                 break
             self.page.wait_for_timeout(500)
             self.page.reload()
-        expect(marks).not_to_have_count(0)
+        expect(marks).not_to_have_count(0, timeout=LONG)
 
     def _is_done(self, step: str) -> None:
         """The tour has noticed it."""

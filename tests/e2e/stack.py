@@ -4,6 +4,7 @@ import asyncio
 import json
 import signal
 import ssl
+import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -92,13 +93,19 @@ class Stack:
         return answer.json()
 
     async def settled(self, order_id: str, seconds: float = 60, customer: str = "alice", *, pause: float = 0.1) -> Any:
-        """Wait until the order has ended and settled; returns it. It is asked for every `pause` seconds."""
-        async with asyncio.timeout(seconds):
-            while True:
-                order = await self.get(f"/orders/{order_id}", customer=customer)
-                if order["status"] in ENDED and order["settled"]:
-                    return order
-                await asyncio.sleep(pause)
+        """Wait until the order has ended and settled; returns it. It is asked for every `pause` seconds.
+
+        Raises:
+            TimeoutError: It has not after so many seconds. No request is cut off: its connection would be left open.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            order = await self.get(f"/orders/{order_id}", customer=customer)
+            if order["status"] in ENDED and order["settled"]:
+                return order
+            if time.monotonic() > end:
+                raise TimeoutError(f"after {seconds} s: {order}")
+            await asyncio.sleep(pause)
 
     async def administer(self, service: str, statement: str) -> None:
         """Execute a statement in a service's database as the superuser."""

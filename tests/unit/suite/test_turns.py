@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from sagakit.modes import MODES
-from tests.suite.turns import COMPUTING, STACK, STACKS_AT_A_TIME, WAITING, group, kind, next_group
+from tests.suite.turns import COMPUTING, MEASURING, STACK, STACKS_AT_A_TIME, WAITING, group, kind, next_group
 
 STACKS = {mode: 100.0 + number for number, mode in enumerate(MODES)} | {"tests/e2e/test_chaos.py": 250.0}
 BROKERS = {f"tests/modes/test_{number}.py": 60.0 + number for number in range(7)}
@@ -39,6 +39,7 @@ def running(spans: Spans, at: float, wanted: str) -> int:
     [
         ("tests/e2e/test_checkout.py::test_it[kafka-choreography-good]", "kafka-choreography", STACK),
         ("tests/e2e/test_chaos.py::test_it[no-inbox]", "tests/e2e/test_chaos.py", STACK),
+        ("tests/e2e/test_bench.py::test_it", "tests/e2e/test_bench.py", MEASURING),
         ("tests/modes/test_kafka.py::TestKafka::test_it", "tests/modes/test_kafka.py", WAITING),
         ("tests/unit/api/test_orders.py::test_it[a::b]", "tests/unit/api", COMPUTING),
         ("tests/simulation/test_plants.py::test_it", "tests/simulation/test_plants.py", COMPUTING),
@@ -55,6 +56,14 @@ def test_every_group_gets_one_turn_and_never_more_than_two_stacks_run(seconds: d
     _, spans = played(seconds, workers)
     assert sorted(name for _, _, name in spans) == sorted(seconds)
     assert all(running(spans, begin, STACK) <= STACKS_AT_A_TIME for begin, _, _ in spans)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_benchmark_comes_last_with_nothing_beside_it(workers: int) -> None:
+    end, spans = played(STACKS | BROKERS | UNITS | {"tests/e2e/test_bench.py": 999.0}, workers)
+    (begin,) = (begin for begin, _, name in spans if name == "tests/e2e/test_bench.py")
+    assert all(ended <= begin for _, ended, name in spans if name != "tests/e2e/test_bench.py")
+    assert begin + 999 == end
 
 
 def test_the_longest_stacks_begin() -> None:
