@@ -28,6 +28,8 @@ import pytest
 from quartet_stack.errors import StackError
 from quartet_stack.layout import Layout
 from quartet_stack.ownership import folders
+from quartet_stack.processes.daemon import runs
+from quartet_stack.processes.polling import until
 from quartet_stack.processes.programs import write_scripts
 from quartet_stack.secrets_store import load_or_create
 from quartet_stack.servers import postgres as native
@@ -100,10 +102,8 @@ class Server:
             server.suspend()
             workers = server.children()
             self.signal(signal.SIGKILL)
-            end = time.monotonic() + START_SECONDS
-            while any(map(_lives, workers)):
-                assert time.monotonic() < end, f"{workers} do not end"
-                time.sleep(0.005)
+            ended = until(lambda: not any(runs(one.pid) for one in workers), START_SECONDS, 0.005)
+            assert ended, f"{workers} do not end"
         self._process.wait(10)
 
     def signal(self, number: int) -> None:
@@ -187,13 +187,6 @@ class Server:
             return subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
             )
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _in_memory() -> Path | None:

@@ -48,7 +48,7 @@ def main(environ: Mapping[str, str]) -> None:
         sys.stdout.flush()
         if environ.get("FOLLOW") == "off":
             return
-        time.sleep(INTERVAL)  # a file announces no change
+        time.sleep(INTERVAL)  # the standard library cannot wait until a file grows
 
 
 def _belongs(log: str, programs: Iterable[str]) -> bool:

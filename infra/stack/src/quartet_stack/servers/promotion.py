@@ -188,4 +188,4 @@ def _signal(pids: Iterable[int], number: int) -> None:
 def _in_time(deadline: float, name: str, left: Sequence[int]) -> None:
     if time.monotonic() > deadline:
         raise StackError(f"{name} could not be stopped (processes {left}), so nothing was promoted")
-    time.sleep(POLL_SECONDS)  # a process that is not our child does not tell of its end
+    time.sleep(POLL_SECONDS)  # while they fork, which processes there are has to be read again
