@@ -122,7 +122,9 @@ class Overload:
 
         async def client() -> None:
             while time.monotonic() < until:
-                purchases.append(await self._buyers.buy(self._order(), until))
+                purchases.append(purchase := await self._buyers.buy(self._order(), until))
+                if not purchase.sent:
+                    return  # it would come again after the end
 
         await asyncio.gather(*(client() for _ in range(number)))
         return Phase(purchases, _span(began, purchases))

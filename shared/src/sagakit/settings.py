@@ -141,8 +141,12 @@ class Settings(BaseModel):
     admission_latency: Seconds = Field(
         1.5, description="new orders get 503 where those in flight would take longer, at the measured rate"
     )
-    admission_free: int = Field(
-        400, ge=1, le=1_000_000, description="orders in flight admitted whatever they take, below half the deadline"
+    admission_free: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="orders in flight admitted whatever they take, below half the deadline; "
+        "unset: 400, over Temporal 120",
     )
     saga_nudge_after: Seconds = Field(2.0, description="an order without progress for this long is nudged")
     saga_nudge_rate: int = Field(50, ge=1, le=100_000, description="orders nudged per sweep at most")

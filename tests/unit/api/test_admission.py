@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from checkout.messages import ConfirmOrder, RecordPaymentSettled, RecordShipmentSettled, RecordStockSettled
-from order_service.admission import Admission, Overloaded
+from order_service.admission import Admission, Overloaded, limit_of
 from order_service.domain import COMPLETED
 from order_service.in_flight_limit import InFlightLimit
+from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
+from tests.keys import PUBLIC_KEY
 from tests.postgres import Server
 from tests.unit.api.served import Served, headers, order_body, problem, served
 from tests.waits import until
@@ -22,6 +24,16 @@ FREE = 3
 async def order(postgres: Server) -> AsyncIterator[Served]:
     async with served("order", postgres.database("order"), admission_free=FREE, admission_latency=0.01) as this:
         yield this
+
+
+def test_as_many_orders_are_admitted_at_first_as_the_mode_ends_before_their_deadline() -> None:
+    def first(mode: str, **given: str) -> int:
+        environ = {"TOKEN_PUBLIC_KEYS": PUBLIC_KEY, "COORDINATION_MODE": mode, **given}
+        return limit_of(Settings.from_env(environ)).limit
+
+    assert {first(mode) for mode in ("kafka", "sns-sqs-orchestration", "pubsub")} == {400}
+    assert {first(mode) for mode in ("temporal", "temporal-choreography")} == {120}
+    assert first("temporal", ADMISSION_FREE="7") == 7
 
 
 async def fill(order: Served) -> list[str]:

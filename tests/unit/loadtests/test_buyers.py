@@ -69,6 +69,12 @@ async def test_a_buyer_does_not_come_again_after_the_end() -> None:
     assert gone == Purchase(refused=1)
 
 
+async def test_a_client_who_would_come_again_after_the_end_places_no_other_order_instead() -> None:
+    async with shop(answer(503, retry_after=30)) as (buyers, keys):
+        phase = await overload.Overload(buyers, seed=1).clients(1, 10)
+    assert (list(phase.purchases), len(keys)) == ([Purchase(refused=1)], 1)
+
+
 async def test_a_lost_connection_is_no_refusal_and_an_unexpected_answer_is_an_error() -> None:
     async with shop(HANG_UP, answer(500, b"broken")) as (buyers, keys):
         failed = await buyers.buy({}, time.monotonic() + 10)

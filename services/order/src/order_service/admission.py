@@ -18,10 +18,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.messages import CancellationSettled, OrderCompleted, OrderPlaced
 from order_service.in_flight_limit import TICK, InFlightLimit
+from sagakit import modes
 from sagakit.app.host import ServiceContext
 from sagakit.app.queries import DataLoader
 from sagakit.ports import Changes, RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import connected
+from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 from sagakit.web.problems import Problem
 
@@ -76,9 +78,8 @@ class Admission:
     def of(cls, context: ServiceContext) -> Self:
         """The admission of a process; its task starts with the first order."""
         settings, engine = context.settings, context.engine
-        limit = InFlightLimit(settings.admission_free, settings.admission_latency, settings.saga_deadline)
         known = DataLoader(context.database, EXISTS, pause=GATHER).get
-        admission = cls(limit, known, unsettled_in(context.database), context.metrics)
+        admission = cls(limit_of(settings), known, unsettled_in(context.database), context.metrics)
         engine.on_commit.append(admission.committed)
         admission._start = lambda: engine.background.start("admission", admission.run)
         return admission
@@ -158,6 +159,12 @@ class Admission:
     def _end(self, order_id: str) -> None:
         if self._open.pop(order_id, None) is not None:
             self._ended += 1
+
+
+def limit_of(settings: Settings) -> InFlightLimit:
+    """The limit before anything is measured: that of the settings, or of the mode."""
+    free = settings.admission_free or modes.MODES[modes.resolve(settings.coordination_mode)].in_flight
+    return InFlightLimit(free, settings.admission_latency, settings.saga_deadline)
 
 
 def unsettled_in(database: AsyncEngine) -> Unsettled:

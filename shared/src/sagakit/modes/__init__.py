@@ -16,24 +16,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ModeSpec:
-    """One mode: `substrate` carries the messages, `style` says who turns an event into the next command."""
+    """One mode.
+
+    `substrate` carries the messages, `style` says who turns an event into the next command. `in_flight`: so many orders
+    may be admitted at once before anything is known of how fast they end; the last one still meets its deadline.
+    """
 
     name: str
     substrate: str
     style: str
+    in_flight: int = 400
 
 
 MODES: Final[dict[str, ModeSpec]] = {
     spec.name: spec
     for spec in (
-        ModeSpec("temporal-orchestration", "temporal", ORCHESTRATION),
+        ModeSpec("temporal-orchestration", "temporal", ORCHESTRATION, in_flight=120),
         ModeSpec("kafka-choreography", "kafka", CHOREOGRAPHY),
         ModeSpec("sns-sqs-choreography", "sns_sqs", CHOREOGRAPHY),
         ModeSpec("pubsub-choreography", "pubsub", CHOREOGRAPHY),
         ModeSpec("kafka-orchestration", "kafka", ORCHESTRATION),
         ModeSpec("sns-sqs-orchestration", "sns_sqs", ORCHESTRATION),
         ModeSpec("pubsub-orchestration", "pubsub", ORCHESTRATION),
-        ModeSpec("temporal-choreography", "temporal", CHOREOGRAPHY),
+        ModeSpec("temporal-choreography", "temporal", CHOREOGRAPHY, in_flight=120),
     )
 }
 ALIASES: Final[dict[str, str]] = {
