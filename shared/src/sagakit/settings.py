@@ -146,7 +146,7 @@ class Settings(BaseModel):
         ge=1,
         le=1_000_000,
         description="orders in flight admitted whatever they take, below half the deadline; "
-        "unset: 400, over Temporal 120",
+        "unset: 400, over Temporal 80",
     )
     saga_nudge_after: Seconds = Field(2.0, description="an order without progress for this long is nudged")
     saga_nudge_rate: int = Field(50, ge=1, le=100_000, description="orders nudged per sweep at most")

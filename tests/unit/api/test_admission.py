@@ -32,7 +32,7 @@ def test_as_many_orders_are_admitted_at_first_as_the_mode_ends_before_their_dead
         return limit_of(Settings.from_env(environ)).limit
 
     assert {first(mode) for mode in ("kafka", "sns-sqs-orchestration", "pubsub")} == {400}
-    assert {first(mode) for mode in ("temporal", "temporal-choreography")} == {120}
+    assert {first(mode) for mode in ("temporal", "temporal-choreography")} == {80}
     assert first("temporal", ADMISSION_FREE="7") == 7
 
 

@@ -31,14 +31,14 @@ class ModeSpec:
 MODES: Final[dict[str, ModeSpec]] = {
     spec.name: spec
     for spec in (
-        ModeSpec("temporal-orchestration", "temporal", ORCHESTRATION, in_flight=120),
+        ModeSpec("temporal-orchestration", "temporal", ORCHESTRATION, in_flight=80),
         ModeSpec("kafka-choreography", "kafka", CHOREOGRAPHY),
         ModeSpec("sns-sqs-choreography", "sns_sqs", CHOREOGRAPHY),
         ModeSpec("pubsub-choreography", "pubsub", CHOREOGRAPHY),
         ModeSpec("kafka-orchestration", "kafka", ORCHESTRATION),
         ModeSpec("sns-sqs-orchestration", "sns_sqs", ORCHESTRATION),
         ModeSpec("pubsub-orchestration", "pubsub", ORCHESTRATION),
-        ModeSpec("temporal-choreography", "temporal", CHOREOGRAPHY, in_flight=120),
+        ModeSpec("temporal-choreography", "temporal", CHOREOGRAPHY, in_flight=80),
     )
 }
 ALIASES: Final[dict[str, str]] = {

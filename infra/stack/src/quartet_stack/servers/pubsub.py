@@ -28,7 +28,7 @@ USUAL_PLACES = (
 # little memory left it would only collect garbage; so it ends when that takes 60 % of its time and frees less than half
 # of each part of its memory, is started again, and has forgotten all messages.
 GIVES_UP = ("-XX:+UseParallelGC", "-XX:ParallelGCThreads=2", "-XX:GCTimeLimit=60", "-XX:GCHeapFreeLimit=50")
-JVM = ("-Xmx1g", *GIVES_UP, "-XX:+ExitOnOutOfMemoryError", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+JVM = ("-Xmx1536m", *GIVES_UP, "-XX:+ExitOnOutOfMemoryError", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
 
 def fetch(settings: Settings, report: Report) -> tuple[Path, Path]:
