@@ -9,7 +9,7 @@ import pytest
 from checkout.messages import ConfirmOrder, RecordPaymentSettled, RecordShipmentSettled, RecordStockSettled
 from order_service.admission import Admission, Overloaded, limit_of
 from order_service.domain import COMPLETED
-from order_service.in_flight_limit import InFlightLimit
+from order_service.in_flight_limit import LEAST, TICK, InFlightLimit
 from sagakit.settings import Settings
 from sagakit.telemetry import Metrics
 from tests.keys import PUBLIC_KEY
@@ -34,6 +34,16 @@ def test_as_many_orders_are_admitted_at_first_as_the_mode_ends_before_their_dead
     assert {first(mode) for mode in ("kafka", "sns-sqs-orchestration", "pubsub")} == {400}
     assert {first(mode) for mode in ("temporal", "temporal-choreography")} == {80}
     assert first("temporal", ADMISSION_FREE="7") == 7
+
+
+def test_in_an_outage_the_mode_admits_more_and_the_setting_is_the_limit() -> None:
+    def admitted(**given: str) -> int:
+        limit = limit_of(Settings.from_env({"TOKEN_PUBLIC_KEYS": PUBLIC_KEY, "COORDINATION_MODE": "temporal", **given}))
+        for ended in (1, *(0,) * 16):
+            limit.observe(ended, TICK, 5.0)
+        return limit.limit
+
+    assert (admitted(), admitted(ADMISSION_FREE="7")) == (LEAST, 7)
 
 
 async def fill(order: Served) -> list[str]:

@@ -155,6 +155,35 @@ def test_under_ten_times_the_load_a_slow_system_admits_what_it_can_end_in_half_t
     assert max(system.took) < DEADLINE
 
 
+def few_at_first() -> InFlightLimit:
+    """The limit over Temporal."""
+    return InFlightLimit(free=80, latency=1.5, deadline=DEADLINE)
+
+
+def test_where_few_may_be_in_flight_a_crowd_that_comes_at_once_is_served_soon() -> None:
+    system = System(steady(13), few_at_first())
+    for _ in range(1000):
+        system.offer()
+    system.open_arrivals(130, 60)
+    system.drain()
+    assert system.most == 80
+    assert max(system.took) < DEADLINE / 3
+
+
+def test_where_few_may_be_in_flight_an_outage_refuses_nobody_in_a_small_shop() -> None:
+    down = False
+    system = System(lambda in_flight: 0 if down else 25, few_at_first())
+    system.open_arrivals(5, 30)
+    down = True
+    system.open_arrivals(5, 0.9 * DEADLINE)
+    assert system.refused == 0
+    assert system.most > 80
+    down = False
+    system.open_arrivals(5, 30)
+    assert system.refused < 30
+    assert len(system.in_flight) < 5
+
+
 def test_2000_clients_get_what_400_get_in_all() -> None:
     few, many = System(crowded(450, beyond=1000)), System(crowded(450, beyond=1000))
     few.closed_loop(400, 15)

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from checkout.messages import CancellationSettled, OrderCompleted, OrderPlaced
-from order_service.in_flight_limit import TICK, InFlightLimit
+from order_service.in_flight_limit import LEAST, TICK, InFlightLimit
 from sagakit import modes
 from sagakit.app.host import ServiceContext
 from sagakit.app.queries import DataLoader
@@ -164,7 +164,8 @@ class Admission:
 def limit_of(settings: Settings) -> InFlightLimit:
     """The limit before anything is measured: that of the settings, or of the mode."""
     free = settings.admission_free or modes.MODES[modes.resolve(settings.coordination_mode)].in_flight
-    return InFlightLimit(free, settings.admission_latency, settings.saga_deadline)
+    least = min(LEAST, settings.admission_free or LEAST)
+    return InFlightLimit(free, settings.admission_latency, settings.saga_deadline, least)
 
 
 def unsettled_in(database: AsyncEngine) -> Unsettled:

@@ -13,6 +13,7 @@ from typing import Final
 
 TICK: Final = 0.5  # seconds between two observations
 LEAST: Final = 200  # orders: the limit while hardly anything ends, as in an outage; 30 s at 6 orders a second
+OUTAGE: Final = 0.25  # of the highest rate lately: below it hardly anything ends
 RATE_OVER: Final = 8  # ticks over which the rate is measured
 REMEMBERED: Final = 60  # ticks for which the highest rate counts; a pause shorter than this changes no limit
 PART_OF_DEADLINE: Final = 0.5
@@ -29,6 +30,7 @@ class InFlightLimit:
         free: Orders in flight that are admitted as long as they end within a part of their deadline.
         latency: Seconds that orders may take where there are more than `free`.
         deadline: Seconds after which an undecided order is cancelled.
+        least: The limit in an outage, at least.
         limit: Orders that may be in flight now.
         rate: The highest measured rate at which orders have ended lately, in orders a second; 0 if there is none.
     """
@@ -36,6 +38,7 @@ class InFlightLimit:
     free: int
     latency: float
     deadline: float
+    least: int = LEAST
     limit: int = field(init=False)
     rate: float = field(default=0.0, init=False)
     _ended: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=RATE_OVER), init=False)
@@ -64,7 +67,8 @@ class InFlightLimit:
             self.limit = max(self.free, int(fast))  # nobody waits: how many could end is not known, only how many did
         else:
             slow = min(self.free, self.rate * self.deadline * PART_OF_DEADLINE)
-            self.limit = int(max(min(LEAST, self.free), slow, fast))
+            least = self.least if self._rates[-1] < OUTAGE * self.rate else min(self.least, self.free)
+            self.limit = int(max(least, slow, fast))
 
     def retry_after(self, now: float) -> int:
         """The number of seconds after which one more refused client should come again.
