@@ -17,7 +17,7 @@ from sagakit.app.host import folder_of
 from sagakit.app.readiness import DatabaseProbe, revisions
 from sagakit.ports import StoreUnavailable
 from sagakit.postgres.connection import connected, engine_for
-from sagakit.postgres.standby import NOT_CONFIRMED, Standby
+from sagakit.postgres.standby import GRACE, NOT_CONFIRMED, Standby
 from tests.postgres import Server, definition
 
 Database = Callable[[str], str]
@@ -62,9 +62,9 @@ async def sleep(engine: AsyncEngine) -> None:
         await connection.execute(text("SELECT pg_sleep(3)"))
 
 
-def refused(standby: Standby) -> bool:
+async def refused(standby: Standby) -> bool:
     try:
-        standby.check()
+        await standby.check()
     except StoreUnavailable:
         return True
     return False
@@ -145,16 +145,17 @@ async def test_after_a_timeout_no_write_begins_until_a_commit_is_confirmed(
         dead(True)
         with pytest.raises(StoreUnavailable):
             await write(engine, 2)
-        await until(lambda: refused(standby))
+        began = time.monotonic()
         for _ in range(20):
             with pytest.raises(StoreUnavailable, match=NOT_CONFIRMED):
-                standby.check()
+                await standby.check()
             with pytest.raises(StoreUnavailable, match=NOT_CONFIRMED):
                 await write(engine, 3)  # no session is opened for it either
+        assert time.monotonic() - began < GRACE + SECONDS  # the first one waited for GRACE, and none for a commit
         assert 1 <= waiting(postgres) <= 2  # the one that was given up, and the one that asks
         dead(False)
         await until(lambda: standby._probe is not None and standby._probe.done())
-        standby.check()
+        await standby.check()
         await write(engine, 4)
         assert await noted(engine) == [1, 2, 4]
 
@@ -188,9 +189,9 @@ async def test_a_statement_that_ends_early_for_another_reason_costs_its_session_
             await until(lambda: bool(postgres.query(url, SLEEPING)[0][0]))
             sleeping.cancel()
         await asyncio.gather(sleeping, return_exceptions=True)
-        assert not refused(standby)
+        assert not await refused(standby)
         await write(engine, 2)
-        await until(lambda: not refused(standby) and (standby._probe is None or standby._probe.done()))
+        await until(lambda: standby._probe is None or standby._probe.done())
         assert visible(postgres, url) == [1, 2]
 
 

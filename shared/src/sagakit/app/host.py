@@ -130,7 +130,7 @@ async def run_service(
         definition.rows(settings),
         lease=settings.outbox_lease,
         pause=settings.retry_max,
-        writable=standby.check if standby else lambda: None,
+        writable=standby.check if standby else None,
     )
     dead_letters = SqlDeadLetters(database)
     mode, provider = _mode(service, settings, saga, topology), _provider(definition, settings, rules)

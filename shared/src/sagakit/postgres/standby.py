@@ -59,7 +59,7 @@ class Standby:
         Raises:
             StoreUnavailable: The standby confirms no commit.
         """
-        self.check()
+        await self.check()
         connection: Abandoning = await asyncpg.connect(*arguments, **options, connection_class=Abandoning)
         try:
             await connection.execute(CONFIRM, timeout=self.seconds)
@@ -73,15 +73,18 @@ class Standby:
         connection.harmless = False
         return connection
 
-    def check(self) -> None:
-        """Return if commits are confirmed, as far as is known.
+    async def check(self) -> None:
+        """Return if commits are confirmed, as far as is known; where that is in doubt, at most GRACE after it was asked.
+
+        A write that began meanwhile would wait for the standby, and so would all that come after it.
 
         Raises:
             StoreUnavailable: A commit waits for its confirmation.
         """
         if self._probe is None or self._probe.done():
             return
-        if asyncio.get_running_loop().time() > self._probe_started + GRACE:
+        rest = self._probe_started + GRACE - asyncio.get_running_loop().time()
+        if rest <= 0 or not (await asyncio.wait([self._probe], timeout=rest))[0]:
             raise StoreUnavailable(NOT_CONFIRMED)
 
     async def close(self) -> None:

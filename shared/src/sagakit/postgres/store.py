@@ -3,7 +3,7 @@
 Guarantee: a batch costs a fixed number of statements, however many messages it holds.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -122,16 +122,20 @@ class SqlStore:
         rows: Rows,
         lease: float = 5.0,
         pause: float = 5.0,
-        writable: Callable[[], None] = lambda: None,
+        writable: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._engine, self._vocabulary, self._rows, self._lease = engine, vocabulary, rows, lease
-        self._writable = writable
+        self._standby_confirms = writable
         self._longest = max(lease, pause) + 1.0
+
+    async def _writable(self) -> None:
+        if self._standby_confirms is not None:
+            await self._standby_confirms()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
         """Open a transaction; it commits when its context is left, an exception rolls it back."""
-        self._writable()
+        await self._writable()
         async with session(self._engine, transaction=True) as opened:
             yield SqlTransaction(opened, self._vocabulary, self._rows, self._lease)
 
@@ -142,18 +146,18 @@ class SqlStore:
 
     async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
         """Lease up to `limit` due outbox rows: provider calls, or messages."""
-        self._writable()
+        await self._writable()
         async with session(self._engine, transaction=False) as opened:
             return await outbox.lease_due(opened, calls=calls, limit=limit, lease=self._lease, longest=self._longest)
 
     async def delete(self, rows: Sequence[OutboxRow]) -> None:
         """Delete the rows, each only while its lease token is still the given one."""
-        self._writable()
+        await self._writable()
         async with session(self._engine, transaction=False) as opened:
             await outbox.delete(opened, rows)
 
     async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
         """Make the rows due again after `seconds`, and count an attempt."""
-        self._writable()
+        await self._writable()
         async with session(self._engine, transaction=False) as opened:
             await outbox.postpone(opened, rows, seconds)
