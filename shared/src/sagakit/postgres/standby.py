@@ -74,7 +74,7 @@ class Standby:
         return connection
 
     async def check(self) -> None:
-        """Return if commits are confirmed, as far as is known; where that is in doubt, at most GRACE after it was asked.
+        """Return if commits are confirmed, as far as is known; while that is in doubt, wait, GRACE at most.
 
         A write that began meanwhile would wait for the standby, and so would all that come after it.
 
