@@ -91,7 +91,7 @@ class Memory:
 
     async def execute(self, _: Any, values: Mapping[str, Any] | None = None) -> Sequence[Any]:
         """The rows of these orders, or the catalogue."""
-        return PRICES if values is None else [self._rows.pop(key) for key in values["ids"]]
+        return PRICES if values is None else [self._rows.pop(key) for key in values["ids"] if key in self._rows]
 
 
 class Transport(asyncio.Transport):

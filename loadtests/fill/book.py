@@ -17,7 +17,7 @@ from inventory_service.service import SERVICE as INVENTORY
 from loadtests.fill.baskets import Baskets, products
 from loadtests.fill.endings import COMPLETED, KINDS
 from loadtests.fill.templates import Template, templates
-from order_service.placing import order_id_of
+from order_service.placing import new_order_id
 from sagakit.message import message_id
 
 Lines = dict[tuple[str, str], bytes]
@@ -79,18 +79,19 @@ class Book:
     def orders(self, first: int, count: int) -> Lines:
         """The rows of orders number `first` and following, as lines for COPY."""
         parts: dict[tuple[str, str], list[str]] = defaultdict(list)
-        begin = ""
+        begin, epoch = "", 0.0
         kinds = self._dice.choices(list(KINDS), list(KINDS.values()), k=count)
         baskets = zip(range(first, first + count), kinds, islice(self._baskets, count), strict=True)
         for number, kind, basket in baskets:
             key = f"{self._run}-{number:012d}"
             second, hundredth = divmod(number, PER_SECOND)
             if not hundredth:
-                begin = f"{self._begin + timedelta(seconds=second):%Y-%m-%d %H:%M:%S}"
+                moment = self._begin + timedelta(seconds=second)
+                begin, epoch = f"{moment:%Y-%m-%d %H:%M:%S}", moment.timestamp()
             if kind == COMPLETED:
                 self._committed.update(basket.quantities)
             gaps = {
-                "order": order_id_of(basket.customer, key),
+                "order": new_order_id(epoch + hundredth / PER_SECOND),
                 "customer": basket.customer,
                 "key": key,
                 "fingerprint": sha256(key.encode()).hexdigest(),

@@ -25,6 +25,10 @@ class RowRejected(Stated):
     """The store refused something in the batch (a constraint, a bad value) without naming the culprit."""
 
 
+class RowExists(RowRejected):
+    """Another row has a value that must be unique: somebody else was first."""
+
+
 class RowsLocked(Stated):
     """Another transaction holds rows that the batch needs: nothing has changed, and a retry may succeed soon.
 
@@ -141,8 +145,7 @@ class Delivery(msgspec.Struct, frozen=True):
 class Retry(msgspec.Struct, frozen=True):
     """A delivery that is to come again after a pause, because it could not be handled now.
 
-    `counts` tells whether the failed attempt counts. It does not where the message is not at fault (its rows are
-    locked): then the message comes again as the same attempt.
+    `counts`: whether the failed attempt counts. It does not where the message is not at fault: its rows are locked.
     """
 
     delivery: Delivery

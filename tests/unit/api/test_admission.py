@@ -109,7 +109,7 @@ async def test_overload_is_logged_now_and_then(caplog: pytest.LogCaptureFixture)
 
     now = 100.0
     limit = InFlightLimit(free=1, latency=1.5, deadline=30)
-    admission = Admission(limit, nothing, nothing, Metrics(), clock=lambda: now)
+    admission = Admission(limit, nothing, Metrics(), clock=lambda: now)
     with caplog.at_level(logging.WARNING):
         async with admission.admitted("first"):
             for _ in range(40):

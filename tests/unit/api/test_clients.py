@@ -9,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 
 from checkout.messages import PlaceOrder
-from order_service.placing import order_id_of
 from order_service.schemas import OrderIn, OrderShape, UnacceptableOrder
 from tests.postgres import Server
 from tests.service_process import basket
@@ -66,7 +65,7 @@ async def test_bounds_that_have_become_stricter_are_for_new_orders(order: Served
     once = OrderShape.model_validate(body)
     given = json.loads(once.model_dump_json())
     fingerprint = UnacceptableOrder(once, ValidationError.from_exception_data("", [])).fingerprint()
-    order_id = order_id_of("alice", "k")
+    order_id = "placed-before"
     placed = PlaceOrder(order_id, "k", fingerprint, basket(customer="alice"))
     await order.do(placed)
     answer = await order.place("k", given)

@@ -8,10 +8,7 @@ import httpx
 import jsonschema
 import pytest
 
-from order_service.placing import order_id_of
 from sagakit.app import timeline
-from sagakit.app.documents import ORDER_EXAMPLE
-from sagakit.web.documents import EXAMPLE_KEY
 from tests.contracts.http_documents import document
 from tests.postgres import Server
 from tests.unit.api.listening import FILLED
@@ -25,10 +22,6 @@ def fits(whole: Mapping[str, Any], schema: Mapping[str, Any], value: Any) -> Non
         for name, each in whole["components"]["schemas"].items()
     }
     jsonschema.validate(value, {**schema, "components": {"schemas": definitions}})
-
-
-def test_the_example_is_the_order_that_alice_places() -> None:
-    assert order_id_of("alice", EXAMPLE_KEY) == ORDER_EXAMPLE["order_id"]
 
 
 @pytest.mark.parametrize("name", ["order", "payment", "inventory", "shipping"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,11 +13,14 @@ from starlette.types import Message
 from checkout.messages import (
     CancelOrder,
     ConfirmOrder,
+    PlaceOrder,
     RecordPaymentSettled,
     RecordShipmentSettled,
     RecordStockSettled,
 )
+from order_service.schemas import OrderIn
 from tests.postgres import Server
+from tests.service_process import basket
 from tests.unit.api.served import ADMIN, Served, headers, order_body, problem, served
 from tests.waits import ENDS
 
@@ -75,6 +79,33 @@ async def test_concurrent_duplicates_join_the_first(order: Served) -> None:
     assert {answer.status_code for answer in answers} == {202}
     assert len({answer.json()["order_id"] for answer in answers}) == 1
     assert await order.service_process.count("orders") == await order.service_process.count("journal") == 1
+
+
+async def test_one_of_two_processes_places_the_order_of_a_key(order: Served, caplog: pytest.LogCaptureFixture) -> None:
+    async with served("order", order.service_process.settings.database_url) as other:
+        for number in range(10):
+            keys = [f"{number}-{key}" for key in range(5)]
+            answers = await asyncio.gather(*(process.place(key) for key in keys for process in (order, other) * 2))
+            assert {answer.status_code for answer in answers} == {202}
+            assert len({answer.json()["order_id"] for answer in answers}) == len(keys)
+        assert await order.service_process.count("orders") == await order.service_process.count("journal") == 50
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+async def test_ids_begin_with_the_time_of_the_placing(order: Served) -> None:
+    before = int(time.time() * 1000)
+    placed = [uuid.UUID((await order.place(f"k{number}")).json()["order_id"]) for number in range(3)]
+    assert {one.version for one in placed} == {7}
+    assert {one.variant for one in placed} == {uuid.RFC_4122}
+    times = [one.int >> 80 for one in placed]
+    assert [before, *times, int(time.time() * 1000)] == sorted([before, *times, int(time.time() * 1000)])
+
+
+async def test_an_order_that_is_there_stands_whatever_its_id(order: Served) -> None:
+    fingerprint = OrderIn.model_validate(order_body()).fingerprint()
+    await order.do(PlaceOrder("an-older-id", "k", fingerprint, basket(customer="alice")))
+    assert (await order.place("k")).json()["order_id"] == "an-older-id"
+    problem(await order.place("k", order_body(quantity=3)), 422, "idempotency_key_reused")
 
 
 async def test_a_wait_ends_with_the_order(order: Served) -> None:

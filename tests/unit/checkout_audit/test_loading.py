@@ -15,9 +15,10 @@ from checkout_audit.audit import AuditOptions, examine
 from checkout_audit.drain import drain
 from checkout_audit.errors import Unreachable
 from checkout_audit.ledger import Ledger
-from checkout_audit.loading import Reader, connections, load, ranges
+from checkout_audit.loading import Reader, connections, load
 from checkout_audit.report import judge
 from checkout_audit.rows import DeadLetterRow, OutboxRow
+from checkout_audit.slicing import ranges
 from checkout_audit.snapshot import Snapshot
 from checkout_audit.streaming import Stream
 from checkout_audit.target import Target
@@ -137,8 +138,9 @@ async def test_a_process_that_cannot_read_leaves_no_verdict(urls: Mapping[str, s
     async with connections(urls) as at:
         stream = Stream(Reader(at, sandbox(clean)))
         past = dict.fromkeys(SERVICES, "00000003-0000001B-1")
+        slices = ranges([str(number) for number in range(1, 10)])
         with pytest.raises(Unreachable, match="a process of the audit failed"):
-            judge_side_by_side(stream, urls, past, ranges(10, 1), 2, lambda done, total: None)
+            judge_side_by_side(stream, urls, past, slices, 2, lambda done, total: None)
 
 
 async def test_dead_letters_that_are_accounted_for_are_no_violation(urls: Mapping[str, str], clean: Snapshot) -> None:

@@ -15,7 +15,7 @@ from checkout.messages import (
     PlaceOrder,
     StockReserved,
 )
-from sagakit.ports import RowRejected, StoreUnavailable
+from sagakit.ports import RowExists, RowRejected, StoreUnavailable
 from sagakit.work import Execute, HandlerFailed
 from tests.service_process import names, place, reserve, service_process
 
@@ -106,6 +106,18 @@ async def test_rows_that_the_database_rejects_fail_alone(database: Database) -> 
         assert await inventory.count("journal") == 59
         stock = await inventory.rows("SELECT reserved FROM stock_items WHERE sku = 'milk-jug'")
         assert stock[0].reserved == 59
+
+
+async def test_a_row_that_exists_fails_alone_and_is_no_error(
+    database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with service_process("order", database("order"), started=False) as order:
+        await order.engine.dispatcher.do(replace(place("first"), idempotency_key="key-o7"))
+        answers = await order.engine.dispatcher.do_all([Execute(place(f"o{n}")) for n in range(20)])
+        assert [n for n, answer in enumerate(answers) if isinstance(answer, RowExists)] == [7]
+        assert names(answers).count("OrderPlaced") == 19
+        assert await order.count("inbox") == await order.count("orders") == 20
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize(

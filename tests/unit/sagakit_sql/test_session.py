@@ -13,7 +13,7 @@ from checkout.messages import ConfirmOrder
 from order_service import store as order
 from order_service.service import SERVICE
 from sagakit.engine.batch import apply_batch, claims
-from sagakit.ports import RowRejected, RowsLocked
+from sagakit.ports import RowExists, RowRejected, RowsLocked
 from sagakit.postgres.session import session
 from sagakit.postgres.store import SqlTransaction
 from sagakit.work import Execute, Item
@@ -86,6 +86,7 @@ async def test_both_ways_of_executing_a_batch_read_and_write_the_same(database: 
     ("sql", "error"),
     [
         ("SELECT CAST(:value AS bigint)", RowRejected),
+        ("INSERT INTO inbox (id) VALUES ('o1/PlaceOrder')", RowExists),
         ("SELECT 1 FROM orders FOR UPDATE NOWAIT", RowsLocked),
     ],
 )

@@ -9,9 +9,10 @@ from typing import Final
 
 from checkout_audit.drain import InFlight, drain
 from checkout_audit.leftovers import work_left
-from checkout_audit.loading import SLICE, Reader, connections, ranges
+from checkout_audit.loading import Reader, connections
 from checkout_audit.orders import one_order_per_key
 from checkout_audit.report import Report
+from checkout_audit.slicing import SLICE, slices_of
 from checkout_audit.snapshot import ClientObservation
 from checkout_audit.streaming import PART, Stream, judge_slices
 from checkout_audit.tables import Among, Subjects
@@ -83,7 +84,7 @@ async def _judge(target: Target, options: AuditOptions, on_slice: Callable[[int,
     async with connections(target.databases) as databases:
         reader = Reader(databases, ledger)
         if options.since is None:
-            slices: list[Among] = [*ranges(await reader.subjects(), options.slice_size)]
+            slices: list[Among] = [*await slices_of(databases, options.slice_size)]
             stream = Stream(reader)
             processes = options.processes or processes_for(len(slices))
             if processes > 1:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from math import ceil
 from typing import Final
 
 from sqlalchemy import func, make_url, select, text
@@ -20,13 +19,12 @@ from checkout_audit.conservation import StockTotals
 from checkout_audit.errors import DatabaseUnreachable, Unreachable
 from checkout_audit.ledger import Ledger
 from checkout_audit.rows import OrderRow, Records, UnreadableRow, subject_of
+from checkout_audit.slicing import SLICE
 from checkout_audit.snapshot import ClientObservation, Snapshot
 from checkout_audit.sources import Bundle, bundles, subjects_since
-from checkout_audit.tables import ALL, Among, Exactly, Range, Subjects
+from checkout_audit.tables import ALL, Among, Exactly, Subjects
 from inventory_service.domain import StockItem
 
-SLICE: Final = 1500  # orders
-_MAX_SLICES: Final = 4096
 HELD: Final = (
     "SELECT r.status, l.key, sum(CAST(l.value AS bigint)) FROM reservations AS r, "
     "json_each_text(CAST(r.lines AS json)) AS l WHERE r.lines IS NOT NULL GROUP BY r.status, l.key"
@@ -37,13 +35,6 @@ _SERVER_SETTINGS: Final = {
     "idle_in_transaction_session_timeout": "0",
     "statement_timeout": "0",
 }
-
-
-def ranges(subjects: int, size: int = SLICE) -> list[Range]:
-    """Ranges that cover all ids, each with about `size` of the `subjects`, whose hexadecimal ids are spread evenly."""
-    count = max(1, min(ceil(subjects / size), _MAX_SLICES))
-    bounds = [format(number * 0x10000 // count, "04x") for number in range(1, count)]
-    return [Range(low, high) for low, high in zip([None, *bounds], [*bounds, None], strict=True)]
 
 
 @asynccontextmanager
@@ -108,15 +99,6 @@ class Reader:
         """The moment that these connections see, for others, while these are open."""
         export = text("SELECT pg_export_snapshot()")
         return {service: str(await connection.scalar(export)) for service, connection in self.at.items()}
-
-    async def subjects(self) -> int:
-        """About how many subjects there are: the greatest number of rows of any service."""
-
-        async def count(service: str) -> int:
-            statement = select(func.count()).select_from(tables.ENTITIES[service])
-            return int(await self.at[service].scalar(statement) or 0)
-
-        return max(await asyncio.gather(*(count(service) for service in SERVICES)))
 
     async def changed(self, since: datetime) -> list[str]:
         """The subjects about which anything was recorded, claimed, placed or booked since, sorted."""

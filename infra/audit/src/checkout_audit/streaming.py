@@ -21,6 +21,8 @@ from checkout_audit.tables import Among, Subjects
 
 PART: Final = 250
 """How many orders are read as values at a time."""
+KEY_PARTS: Final = 64
+"""How many parts the keys of all orders are compared in."""
 BREATH: Final = 100
 """Orders after which the databases are attended to."""
 BY_THEMSELVES: Final = tuple(
@@ -139,7 +141,10 @@ class Stream:
 
     def keys_seen_twice(self) -> bool:
         """Whether it is likely that two orders have the same customer and key."""
-        return len(set(self.keys)) < len(self.keys)
+        parts = [array("q") for _ in range(KEY_PARTS)]  # a set of all keys would need ten times the memory of the keys
+        for key in self.keys:
+            parts[key % KEY_PARTS].append(key)
+        return any(len(set(part)) < len(part) for part in parts)
 
     def _take(self, case: _Case, unknown: dict[bytes, list[_Case]]) -> None:
         verdict = self.shapes.verdict(case.shape, case.bundle.times)

@@ -50,7 +50,8 @@ _CHUNK: Final = 2000
 class Range:
     """Ids from `low` up to, not including, `high`, compared as bytes; None is no bound.
 
-    A bound of hexadecimal digits sorts the same against `{subject}` and `{subject}/{Name}`.
+    A bound sorts the same against `{subject}` and `{subject}/{Name}`, except for the subjects that
+    `slicing.beginnings` names.
     """
 
     low: str | None = None

@@ -90,8 +90,8 @@ def judge_side_by_side(
         done = 0
         try:
             for future in as_completed(waiting):
+                done += waiting.pop(future)  # with its result, or the process would keep them all
                 stream.include(future.result())
-                done += waiting[future]
                 on_slice(done, len(slices))
         except Exception as error:
             pool.shutdown(wait=False, cancel_futures=True)

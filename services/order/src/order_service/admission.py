@@ -20,7 +20,6 @@ from checkout.messages import CancellationSettled, OrderCompleted, OrderPlaced
 from order_service.in_flight_limit import LEAST, TICK, InFlightLimit
 from sagakit import modes
 from sagakit.app.host import ServiceContext
-from sagakit.app.queries import DataLoader
 from sagakit.ports import Changes, RowsLocked, StoreUnavailable
 from sagakit.postgres.connection import connected
 from sagakit.settings import Settings
@@ -30,12 +29,7 @@ from sagakit.web.problems import Problem
 log = logging.getLogger(__name__)
 
 REMIND: Final = 10.0  # seconds between two warnings
-GATHER: Final = 0.05  # seconds in which refused clients gather for one question to the database
-EXISTS: Final = "SELECT order_id FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND customer IS NOT NULL"
 STILL_OPEN: Final = text("SELECT order_id FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND NOT settled")
-
-Known = Callable[[str], Awaitable[object]]
-"""The order of that id; None if there is none."""
 
 Unsettled = Callable[[Collection[str]], Awaitable[Collection[str]]]
 """Which of these orders are not settled."""
@@ -55,12 +49,11 @@ class Admission:
     def __init__(
         self,
         limit: InFlightLimit,
-        known: Known,
         unsettled: Unsettled,
         metrics: Metrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._limit, self._known, self._unsettled, self._clock = limit, known, unsettled, clock
+        self._limit, self._unsettled, self._clock = limit, unsettled, clock
         self._placing: dict[str, float] = {}  # admitted and not committed yet; the times are those of the admission
         self._open: dict[str, float] = {}  # placed and not settled, oldest first
         self._ended = self._refused = 0  # since the last tick
@@ -78,8 +71,7 @@ class Admission:
     def of(cls, context: ServiceContext) -> Self:
         """The admission of a process; its task starts with the first order."""
         settings, engine = context.settings, context.engine
-        known = DataLoader(context.database, EXISTS, pause=GATHER).get
-        admission = cls(limit_of(settings), known, unsettled_in(context.database), context.metrics)
+        admission = cls(limit_of(settings), unsettled_in(context.database), context.metrics)
         engine.on_commit.append(admission.committed)
         admission._start = lambda: engine.background.start("admission", admission.run)
         return admission
@@ -89,22 +81,26 @@ class Admission:
         """Orders admitted by this process and not settled."""
         return len(self._placing) + len(self._open)
 
+    @property
+    def full(self) -> bool:
+        """Whether a new order would be refused."""
+        return self.in_flight >= self._limit.limit
+
     @asynccontextmanager
     async def admitted(self, order_id: str) -> AsyncIterator[None]:
-        """Place the order in this block. An order that exists is always admitted; one that is not placed takes no room.
+        """Place the new order in this block; one that is not placed takes no room.
 
         Raises:
-            Overloaded: The order is new, and there is no room.
+            Overloaded: There is no room.
         """
         if self._start is not None:
             self._start()
             self._start = None
-        if self.in_flight >= self._limit.limit and not await self._exists(order_id):
+        if self.full:
             self._refused += 1
             self._refusals.inc()
             raise Overloaded(self._limit.retry_after(self._clock()))
-        if order_id not in self._open:
-            self._placing[order_id] = self._clock()
+        self._placing[order_id] = self._clock()
         try:
             yield
         finally:
@@ -152,9 +148,6 @@ class Admission:
                 self._limit.rate,
             )
             self._warned, self._refused = now, 0
-
-    async def _exists(self, order_id: str) -> bool:
-        return order_id in self._open or order_id in self._placing or bool(await self._known(order_id))
 
     def _end(self, order_id: str) -> None:
         if self._open.pop(order_id, None) is not None:

@@ -14,7 +14,6 @@ from order_service.admission import Admission
 from order_service.documents import (
     CANCELLED_ALREADY,
     CONFIRMED_ALREADY,
-    DISOWNED,
     FOLLOWED,
     OVERLOADED,
     PLACED,
@@ -72,7 +71,7 @@ def router(context: ServiceContext) -> ShortcutRouter:
     """All routes of the order service."""
     orders = Orders(context)
     routes = ShortcutRouter()
-    about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, DISOWNED, OVERLOADED, tag="orders")
+    about = described("place_order", PLACED, FORBIDDEN, KEY_REUSED, OVERLOADED, tag="orders")
     routes.add_api_route("/orders", orders.place, methods=["POST"], status_code=202, **about)
     routes.add_shortcut("/orders", orders.place_plain)
     about = described("list_orders", {200: OrderPage}, tag="orders")

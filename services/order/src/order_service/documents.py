@@ -72,7 +72,6 @@ PLACED: Final[dict[int, Any]] = {
 }
 FOLLOWED: Final[dict[int, Any]] = {200: _EVENTS, 204: "The order has ended, and nothing came after Last-Event-ID"}
 _STATUS_SCHEMA: Final = {"type": "string", "enum": list(STATUSES)}
-DISOWNED: Final = Code("order_disowned", 409, "Messages about this order came before it; use a new Idempotency-Key.")
 OVERLOADED: Final = Code("overloaded", 503, "Too many orders are in flight; repeat the same request after Retry-After.")
 CONFIRMED_ALREADY: Final = Code(
     "order_confirmed", 409, "The order can no longer be cancelled.", {"order_status": _STATUS_SCHEMA}

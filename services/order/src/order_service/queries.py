@@ -1,5 +1,6 @@
 """What the order service only reads: orders by id and in pages, their transitions, and prices."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -13,8 +14,14 @@ from sagakit.message import id_of
 from sagakit.postgres.connection import connected
 
 COLUMNS: Final = "order_id, customer, status, settled, cancellation_reason, checkout, fingerprint, created_at"
-PLACED: Final = "customer IS NOT NULL"  # neither a placeholder nor an order that was never placed
+PLACED: Final = "checkout IS NOT NULL"  # neither a placeholder nor an order that was never placed; of no index
 BY_ID: Final = f"SELECT {COLUMNS} FROM orders WHERE order_id = ANY(CAST(:ids AS text[])) AND {PLACED}"
+DIGEST: Final = "md5((customer || chr(10)) || idempotency_key)"  # as PostgreSQL tells the index `orders_by_key`
+FIRST_UNDER: Final = (
+    f"SELECT {DIGEST} AS digest, order_id, fingerprint, checkout, pruned FROM orders "
+    f"WHERE {DIGEST} = ANY(CAST(:ids AS text[]))"
+)
+GATHER: Final = 0.05  # seconds in which refused clients gather for one question to the database
 TRANSITIONS: Final = text(
     "SELECT seq, name, recorded_at FROM journal WHERE id >= :low AND id < :high AND seq > :seq ORDER BY seq"
 )
@@ -28,6 +35,14 @@ class OrderQueries(DataLoader):
     def __init__(self, database: AsyncEngine) -> None:
         super().__init__(database, BY_ID)
         self._prices: dict[str, Money] = {}
+        self._first_under, self._gathered = (DataLoader(database, FIRST_UNDER, pause) for pause in (0.0, GATHER))
+
+    async def first_under(self, customer: str, key: str, hurry: bool) -> Any:
+        """The row of this customer's order under this key, as in FIRST_UNDER; None if there is none.
+
+        Without `hurry` questions gather for a moment, where many are asked in vain.
+        """
+        return await (self._first_under if hurry else self._gathered).get(digest(customer, key))
 
     async def page(
         self, customer: str | None, status: str | None, after: tuple[datetime, str] | None, limit: int
@@ -77,3 +92,8 @@ async def trace_contexts(connection: AsyncConnection, order_ids: Iterable[str]) 
     """The trace contexts with which the orders were placed: what is done for them later belongs to the same traces."""
     ids = [id_of(order_id, OrderPlaced) for order_id in order_ids]
     return {row.subject: row.traceparent for row in await connection.execute(TRACES, {"ids": ids})} if ids else {}
+
+
+def digest(customer: str, key: str) -> str:
+    """What the database computes as DIGEST; both are printable, so no other two have the same text."""
+    return hashlib.md5(f"{customer}\n{key}".encode(), usedforsecurity=False).hexdigest()

@@ -143,12 +143,13 @@ def _digest(model: BaseModel) -> str:
     return hashlib.sha256(msgspec.json.encode(stated, order="deterministic")).hexdigest()
 
 
-_checkout: Final = msgspec.json.Decoder(Checkout)
+stored_checkout: Final = msgspec.json.Decoder(Checkout).decode
+"""The checkout of a row's column `checkout`."""
 
 
 def order_out(row: Any, mode: str) -> Order:
     """The order as the interface shows it, from a row with `queries.COLUMNS`."""
-    checkout = _checkout.decode(row.checkout)
+    checkout = stored_checkout(row.checkout)
     return {
         "order_id": row.order_id,
         "status": row.status,

@@ -13,7 +13,6 @@ from sqlalchemy import (
     Integer,
     MetaData,
     Table,
-    UniqueConstraint,
     func,
     text,
 )
@@ -24,6 +23,7 @@ from checkout.catalogue import CURRENCY
 from checkout.messages import PlaceOrder
 from order_service.domain import NEW, DisownOrder, Order
 from order_service.handlers import COMMANDS
+from order_service.queries import DIGEST
 from order_service.retention import RETENTION
 from sagakit.postgres.entities import EntityRows
 from sagakit.postgres.retention import FinalRows
@@ -49,7 +49,7 @@ ORDERS: Final = Table(
     Column("updated_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("nudge_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
     Column("nudges", Integer, nullable=False, server_default="0"),
-    UniqueConstraint("customer", "idempotency_key"),
+    Index("orders_by_key", text(DIGEST), unique=True),
     postgresql_with=ROOM,
 )
 Index("orders_of_customer", ORDERS.c.customer, ORDERS.c.created_at, ORDERS.c.order_id)

@@ -20,7 +20,7 @@ from sagakit.engine.lane import Answer, Lane, Request, Waiting
 from sagakit.engine.suspects import Suspects
 from sagakit.faults import failpoints
 from sagakit.message import Command, Event, message_id
-from sagakit.ports import Changes, Mode, RowRejected, RowsLocked, Store, StoreUnavailable
+from sagakit.ports import Changes, Mode, RowExists, RowRejected, RowsLocked, Store, StoreUnavailable
 from sagakit.provider import ProviderCall, ProviderOutcome
 from sagakit.service import Service
 from sagakit.tasks import Backoff, finish_then_cancel
@@ -81,6 +81,7 @@ class Dispatcher:
 
         Raises:
             HandlerFailed: A handler raised: a bug.
+            RowExists: Another row has a value of this one that must be unique; nothing has changed.
             StoreUnavailable: Nothing is known to have changed, or there was no answer within `patience`: send it again.
             RowsLocked: The rows stayed locked for `patience` seconds: send it again.
         """
@@ -192,6 +193,10 @@ class Dispatcher:
             await self._handle(rest, halve, until)
 
     def _give_up(self, waiting: Waiting, error: Exception) -> None:
+        if isinstance(error, RowExists):
+            self._metrics.commands.labels(_name(waiting.item), "exists").inc()
+            _fail([waiting], error)
+            return
         about = {"order_id": waiting.item.subject, **traced(waiting.item.traceparent)}
         log.error("%s failed: %s", _name(waiting.item), error, exc_info=error.__cause__ or error, extra=about)
         self._metrics.commands.labels(_name(waiting.item), "failed").inc()

@@ -14,11 +14,18 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError, SQLAlchemyError, Sta
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
-from sagakit.ports import RowRejected, RowsLocked, StoreUnavailable
+from sagakit.ports import RowExists, RowRejected, RowsLocked, StoreUnavailable
 from sagakit.postgres.standby import Standby
 from sagakit.wording import stated
 
-LIMITS = {"lock_timeout": "200ms", "idle_in_transaction_session_timeout": "10s"}
+# Of every session. A statement that is planned while its table is small keeps its plan until the table is analyzed, so
+# no plan reads a whole table where there is an index; such plans would look too dear to run without compiling them.
+SESSION = {
+    "lock_timeout": "200ms",
+    "idle_in_transaction_session_timeout": "10s",
+    "enable_seqscan": "off",
+    "jit": "off",
+}
 # SQLSTATEs, or their first characters. OUTAGE: connection, credentials, no such database, resources, operator
 # intervention, system error, a read-only server (after a failover). A code in no list is a defect and stays an error.
 OUTAGE = ("08", "28", "3D", "53", "57P", "58", "25006")
@@ -26,6 +33,7 @@ OUTAGE = ("08", "28", "3D", "53", "57P", "58", "25006")
 LOCKED = ("55P03", "40P01", "40001", "57014")
 # Errors that a retry cannot cure: cardinality, data, integrity, program limit.
 REJECTED = ("21", "22", "23", "54")
+UNIQUE_VIOLATION = "23505"
 # Errors after which all pooled sessions are useless: read-only (a failover), ended by an operator, a shutdown, a crash.
 STALE = ("25006", "57P")
 RECYCLE = 1800.0  # seconds after which a session is replaced
@@ -55,7 +63,7 @@ def engine_for(url: str | URL, pool: int, overflow: int = 2, standby: Standby | 
         pool_use_lifo=True,  # the session used last has its statements planned and its pages in the caches
         pool_pre_ping=False,
         hide_parameters=True,
-        connect_args={"timeout": 5, "command_timeout": longest, "server_settings": LIMITS, **waits},
+        connect_args={"timeout": 5, "command_timeout": longest, "server_settings": SESSION, **waits},
     )
     event.listen(engine.sync_engine, "checkout", _still_open)
     event.listen(engine.sync_engine, "handle_error", _stale)
@@ -86,6 +94,7 @@ async def translated() -> AsyncIterator[None]:
         StoreUnavailable: The database did not answer; it is unknown whether anything has changed.
         RowsLocked: Another transaction has locked the rows; nothing has changed.
         RowRejected: The database refused a value; a retry cannot help.
+        RowExists: The same, because another row has the value, which must be unique.
     """  # noqa: DOC501  # other errors pass unchanged
     try:
         yield
@@ -99,7 +108,7 @@ async def translated() -> AsyncIterator[None]:
         unsendable = isinstance(orig.__cause__, asyncpg.exceptions.DataError | ValueError | TypeError)
         wrong = isinstance(error, StatementError) and not isinstance(error, DBAPIError)
         if code.startswith(REJECTED) or unsendable or wrong:
-            raise RowRejected(words) from error
+            raise (RowExists if code == UNIQUE_VIOLATION else RowRejected)(words) from error
         raise
 
 
