@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Final, NoReturn
 
 from rich.console import Console
@@ -94,7 +95,12 @@ def _reported(session: Session, record: Record) -> bool:
     if session.baseline is not None:
         compared = cells(session.baseline, record)
         overlap = sum(cell.overlap for cell in compared)
-        console.print(f"the intervals of {overlap} of {len(compared)} figures overlap with those of the baseline")
+        half = median(cell.now.half_width for cell in compared)
+        console.print(
+            f"the intervals of {overlap} of {len(compared)} figures overlap with those of the baseline; "
+            f"the median of their half-widths is {half:.1%} of the figure",
+            soft_wrap=True,
+        )
     for one in found:
         console.print(f"found: {one}", markup=False, soft_wrap=True)
     console.print(

@@ -42,6 +42,11 @@ class Spread:
     low: float
     high: float
 
+    @property
+    def half_width(self) -> float:
+        """Half of the interval, as a part of the median."""
+        return (self.high - self.low) / 2 / self.median if self.median else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Service:

@@ -7,6 +7,7 @@ import pytest
 
 from loadtests.bench.checks import NotComparable, cells, comparable, findings
 from loadtests.bench.record import Discarded, Door, Record
+from loadtests.bench.summary import Spread
 from tests.unit.loadtests.benches import KAFKA, bench, mode, run
 
 SNS, PUBSUB = "sns-sqs-choreography", "pubsub-choreography"
@@ -21,6 +22,11 @@ def test_nothing_is_found_in_a_good_bench_nor_in_one_that_is_like_its_baseline()
     assert findings(GOOD) == []
     assert findings(GOOD, GOOD) == []
     assert all(cell.overlap for cell in cells(GOOD, GOOD))
+
+
+def test_half_of_an_interval_is_told_as_a_part_of_its_figure() -> None:
+    assert Spread(20.0, 18.0, 24.0).half_width == pytest.approx(0.15)
+    assert Spread(0.0, 0.0, 1.0).half_width == 0
 
 
 def test_a_stall_in_each_delivery_is_found_against_a_baseline() -> None:

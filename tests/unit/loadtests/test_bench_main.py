@@ -213,7 +213,7 @@ def test_a_stall_is_found_against_the_baseline_and_the_overlap_is_told(
     stage.plays = stalled
     assert command.main() == 1
     said = capsys.readouterr().out
-    assert "the intervals of 10 of 12 figures overlap" in said
+    assert "the intervals of 10 of 12 figures overlap with those of the baseline; the median of their" in said
     assert "found: kafka-choreography: p50 ms 220, in the baseline 20.0" in said
 
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 import uuid
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
 from checkout import limits
@@ -15,10 +15,13 @@ from order_service.queries import OrderQueries
 from order_service.schemas import ReceivedOrder, UnacceptableOrder, stored_checkout
 from sagakit import telemetry
 from sagakit.engine.dispatcher import Dispatcher
-from sagakit.ports import RowExists
+from sagakit.ports import RowExists, RowsLocked, StoreUnavailable
 from sagakit.sealing import sealer
 from sagakit.settings import Settings
 from sagakit.web.app import Invalid, Problem
+
+PAUSE: Final = 0.02
+"""Seconds before the first order under a key is asked for again, where somebody has locked the table."""
 
 
 def new_order_id(at: float) -> str:
@@ -44,6 +47,7 @@ class Placing:
     def __init__(self, queries: OrderQueries, dispatcher: Dispatcher, admission: Admission, settings: Settings) -> None:
         self._queries, self._dispatcher, self._admission = queries, dispatcher, admission
         self._sealers = sealer(settings.seal_key_payment), sealer(settings.seal_key_shipping)
+        self._patience = settings.door_timeout
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def place(self, order: ReceivedOrder, customer: str, key: str) -> Placed:
@@ -52,16 +56,20 @@ class Placing:
         Raises:
             RequestValidationError: It is new, and its body is not acceptable.
             Problem: It is new, and there is no room for it, or it cannot be priced; or the key is another order's.
+            StoreUnavailable: The database did not answer in time; send it again.
         """
-        name = (customer, key)
-        lock = self._locks.get(name) or self._locks.setdefault(name, asyncio.Lock())
-        async with lock:
-            first = await self._queries.first_under(*name, hurry=not self._admission.full)
-            if first is None:
-                try:
-                    return Placed(await self._place(order, customer, key), pruned=False)
-                except RowExists:  # another process has just placed an order under this key
-                    first = await self._queries.first_under(*name, hurry=True)
+        lock = self._locks.get((customer, key)) or self._locks.setdefault((customer, key), asyncio.Lock())
+        try:
+            async with asyncio.timeout(self._patience) as limit, lock:
+                first = await self._first_under(customer, key)
+                if first is None:
+                    limit.reschedule(None)  # the dispatcher has its own
+                    try:
+                        return Placed(await self._place(order, customer, key), pruned=False)
+                    except RowExists:  # another process has just placed an order under this key
+                        first = await self._first_under(customer, key)
+        except TimeoutError:
+            raise StoreUnavailable(f"no answer within {self._patience:g} s") from None
         if first.fingerprint != order.fingerprint():
             raise Problem(
                 422,
@@ -70,6 +78,13 @@ class Placing:
                 errors=[{"field": "Idempotency-Key", "message": "was used with another body"}],
             )
         return Placed(first.order_id, first.pruned or not await self._repeat(first, key))
+
+    async def _first_under(self, customer: str, key: str) -> Any:
+        while True:
+            try:
+                return await self._queries.first_under(customer, key, hurry=not self._admission.full)
+            except RowsLocked:
+                await asyncio.sleep(PAUSE)
 
     async def _repeat(self, first: Any, key: str) -> bool:
         """Send the command of this row once more, which changes nothing; whether its events are still there."""
