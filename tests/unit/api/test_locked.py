@@ -40,8 +40,9 @@ async def test_an_order_behind_a_frozen_database_is_503_in_time_and_so_are_its_r
         postgres.signal(signal.SIGSTOP)
         began = time.monotonic()
         answers = await asyncio.gather(*(order.place(key) for key in ("k1", "k2", "k2", "k2")))
-        assert time.monotonic() - began < 2 * PATIENCE
+        took = time.monotonic() - began
         postgres.signal(signal.SIGCONT)
+        assert took < 2 * PATIENCE
         for answer in answers:
             problem(answer, 503, "unavailable")
         assert len({(await order.place("k2")).json()["order_id"] for _ in range(3)}) == 1

@@ -4,6 +4,7 @@ import asyncio
 import os
 import time
 import uuid
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -64,10 +65,10 @@ class Placing:
                 first = await self._first_under(customer, key)
                 if first is None:
                     limit.reschedule(None)  # the dispatcher has its own
-                    try:
+                    with suppress(RowExists):  # another process has just placed an order under this key
                         return Placed(await self._place(order, customer, key), pruned=False)
-                    except RowExists:  # another process has just placed an order under this key
-                        first = await self._first_under(customer, key)
+                    limit.reschedule(asyncio.get_running_loop().time() + self._patience)
+                    first = await self._first_under(customer, key)
         except TimeoutError:
             raise StoreUnavailable(f"no answer within {self._patience:g} s") from None
         if first.fingerprint != order.fingerprint():
