@@ -29,7 +29,7 @@ from sagakit.postgres.dead_letters import SqlDeadLetters
 from sagakit.postgres.retention import FinalRows, Pruner
 from sagakit.postgres.rows import Rows
 from sagakit.postgres.standby import Standby
-from sagakit.postgres.store import SqlStore
+from sagakit.postgres.store import SqlStore, without_standby
 from sagakit.provider import InstantProvider, Opened, Provider, ProviderCall, ProviderOutcome, as_it_is
 from sagakit.saga import Saga
 from sagakit.service import Service
@@ -130,7 +130,7 @@ async def run_service(
         definition.rows(settings),
         lease=settings.outbox_lease,
         pause=settings.retry_max,
-        writable=standby.check if standby else None,
+        check_writable=standby.check if standby else without_standby,
     )
     dead_letters = SqlDeadLetters(database)
     mode, provider = _mode(service, settings, saga, topology), _provider(definition, settings, rules)

@@ -108,11 +108,15 @@ async def read_journal(session: Session, vocabulary: Vocabulary, event_ids: Sequ
     return {identity: vocabulary.decode(name, data) for identity, name, data in rows}
 
 
+async def without_standby() -> None:
+    """Without a standby there is nothing to wait for: every write is allowed."""
+
+
 class SqlStore:
     """`ports.Store` on one service's database.
 
     `lease`: seconds for which an outbox row is leased; `pause`: the longest delay of `postpone`, in seconds.
-    `writable` raises StoreUnavailable while the standby confirms no commit.
+    `check_writable` raises StoreUnavailable while the standby confirms no commit.
     """
 
     def __init__(
@@ -122,20 +126,16 @@ class SqlStore:
         rows: Rows,
         lease: float = 5.0,
         pause: float = 5.0,
-        writable: Callable[[], Awaitable[None]] | None = None,
+        check_writable: Callable[[], Awaitable[None]] = without_standby,
     ) -> None:
         self._engine, self._vocabulary, self._rows, self._lease = engine, vocabulary, rows, lease
-        self._standby_confirms = writable
+        self._check_writable = check_writable
         self._longest = max(lease, pause) + 1.0
-
-    async def _writable(self) -> None:
-        if self._standby_confirms is not None:
-            await self._standby_confirms()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
         """Open a transaction; it commits when its context is left, an exception rolls it back."""
-        await self._writable()
+        await self._check_writable()
         async with session(self._engine, transaction=True) as opened:
             yield SqlTransaction(opened, self._vocabulary, self._rows, self._lease)
 
@@ -146,18 +146,18 @@ class SqlStore:
 
     async def lease_due(self, calls: bool, limit: int) -> Sequence[OutboxRow]:
         """Lease up to `limit` due outbox rows: provider calls, or messages."""
-        await self._writable()
+        await self._check_writable()
         async with session(self._engine, transaction=False) as opened:
             return await outbox.lease_due(opened, calls=calls, limit=limit, lease=self._lease, longest=self._longest)
 
     async def delete(self, rows: Sequence[OutboxRow]) -> None:
         """Delete the rows, each only while its lease token is still the given one."""
-        await self._writable()
+        await self._check_writable()
         async with session(self._engine, transaction=False) as opened:
             await outbox.delete(opened, rows)
 
     async def postpone(self, rows: Sequence[OutboxRow], seconds: float) -> None:
         """Make the rows due again after `seconds`, and count an attempt."""
-        await self._writable()
+        await self._check_writable()
         async with session(self._engine, transaction=False) as opened:
             await outbox.postpone(opened, rows, seconds)
