@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from loadtests.bench.parts import DEAD_SERVICE, SATURATION
+from loadtests.bench.plan import LEAST_RUNS
 from loadtests.bench.questions import EMULATED, highest, of_part
-from loadtests.bench.record import Record
-from loadtests.bench.summary import Spread, Summary, spread, summarize
+from loadtests.bench.record import Record, Run
+from loadtests.bench.summary import Spread, Summary, confidence, spread, summarize
 from loadtests.bench.tables import ranged
 from sagakit.modes import MODES, SUBSTRATE_NAMES
 
@@ -134,16 +135,38 @@ def _between_styles(record: Record, substrate: str) -> str:
 
 
 def _saturation(record: Record) -> str:
-    found = of_part(record, SATURATION)
-    figures = [Figure(mode, highest(runs)) for mode, runs in found.items() if MODES[mode].substrate not in EMULATED]
+    found = {mode: runs for mode, runs in of_part(record, SATURATION).items() if MODES[mode].substrate not in EMULATED}
     unit = f" orders/s with p99 under {record.plan.objective:g} ms, only over carriers that are no emulators"
-    return _sentence("For the highest rate", figures, unit, highest_is_best=True) if len(figures) > 1 else ""
+    return _of_part("For the highest rate", found, highest, unit, highest_is_best=True)
 
 
 def _recovery(record: Record) -> str:
     found = of_part(record, DEAD_SERVICE)
-    figures = [Figure(mode, spread(runs, lambda run: run.figures["recovery_seconds"])) for mode, runs in found.items()]
-    return _sentence("For the soonest recovery from a dead service", figures, " s") if len(figures) > 1 else ""
+    return _of_part("For the soonest recovery from a dead service", found, _recovered, " s")
+
+
+def _recovered(runs: Sequence[Run]) -> Spread:
+    return spread(runs, lambda run: run.figures["recovery_seconds"])
+
+
+def _of_part(
+    what: str,
+    found: Mapping[str, Sequence[Run]],
+    value: Callable[[Sequence[Run]], Spread],
+    unit: str,
+    highest_is_best: bool = False,
+) -> str:
+    """The rule from a part of the bench, which may have fewer runs than the steady load; none from one run of each."""
+    if len(found) < 2:
+        return ""
+    figures, least = [Figure(mode, value(runs)) for mode, runs in found.items()], min(map(len, found.values()))
+    if least == 1:
+        ordered = sorted(figures, key=lambda one: one.value.median)
+        return f"{what} there is no rule: one run of each says from {ordered[0]} to {ordered[-1]}{unit}."
+    sentence = _sentence(what, figures, unit, highest_is_best)
+    if least >= LEAST_RUNS:
+        return sentence
+    return f"{sentence} With {least} runs of each, an interval holds the true median with a confidence of {confidence(least):.0%} only."
 
 
 def _verdict(belief: Belief, substrate: str, pair: dict[str, Summary]) -> str:

@@ -84,11 +84,26 @@ def test_a_rule_names_the_figures_it_rests_on_and_none_where_intervals_overlap()
     assert any(
         one.startswith("For the lowest CPU of your own services choose `temporal-orchestration`") for one in found
     )
-    assert any("choose `kafka-orchestration` 200" in one and "no emulators" in one for one in found)
     (fewest,) = [one for one in found if one.startswith("For the fewest messages (`temporal-orchestration` apart, ")]
     assert "the figures prefer none" in fewest
     assert fewest.count("`temporal-orchestration`") == 1, "its activities count as no messages"
-    assert all("pubsub" not in one for one in found if one.startswith("For the highest rate"))
+
+
+def test_a_rule_from_a_part_of_few_runs_says_how_sure_it_is_and_one_run_of_each_makes_no_rule() -> None:
+    steady = [one for one in WHOLE.runs if one.part == "steady"]
+    once = [one for one in WHOLE.runs if (one.part, one.number) == ("saturation", 1)]
+
+    def highest_rate(runs: int) -> str:
+        (found,) = [one for one in rules(replace(WHOLE, runs=(*steady, *once * runs))) if "highest rate" in one]
+        return found
+
+    assert "there is no rule: one run of each says from `kafka-choreography` 80.0 to " in highest_rate(1)
+    assert "pubsub" not in highest_rate(1)
+    assert "choose `kafka-orchestration` 200" in highest_rate(2)
+    assert "no emulators. With 2 runs of each, an interval holds the true median with a confidence of 50% only." in (
+        highest_rate(2)
+    )
+    assert highest_rate(5).endswith("no emulators.")
 
 
 def test_a_rule_says_at_which_other_rates_it_holds_and_what_is_best_where_it_does_not() -> None:
