@@ -82,8 +82,20 @@ def headline(record: Record) -> str:
             "",
             NOTE,
             "",
+            _explained(record),
+            "",
             short(record).markdown(),
         ]
+    )
+
+
+def _explained(record: Record) -> str:
+    """What the table of README.md shows, in a sentence."""
+    plan = record.plan
+    limit = f" The highest rate is the one with p99 under {plan.objective:g} ms." if questions.saturation(record).rows else ""
+    return (
+        f"At {plan.middle:g} orders/s: medians of {plan.runs} runs of each mode, in brackets their intervals; CPU and "
+        f"messages are those of one completed order.{limit}"
     )
 
 
