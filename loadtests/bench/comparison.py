@@ -90,12 +90,14 @@ def headline(record: Record) -> str:
 
 
 def _explained(record: Record) -> str:
-    """What the table of README.md shows, in a sentence."""
+    """What the picture and the table of README.md show."""
     plan = record.plan
-    limit = f" The highest rate is the one with p99 under {plan.objective:g} ms." if questions.saturation(record).rows else ""
+    searched = questions.saturation(record).rows
+    limit = f" The highest rate is the one with p99 under {plan.objective:g} ms." if searched else ""
+    pale = " Pale bars are [other ways to do the same work](docs/benchmark.md#peers)." if plan.peers else ""
     return (
         f"At {plan.middle:g} orders/s: medians of {plan.runs} runs of each mode, in brackets their intervals; CPU and "
-        f"messages are those of one completed order.{limit}"
+        f"messages are those of one completed order.{limit}{pale}"
     )
 
 

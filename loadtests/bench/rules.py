@@ -166,7 +166,8 @@ def _of_part(
     sentence = _sentence(what, figures, unit, highest_is_best)
     if least >= LEAST_RUNS:
         return sentence
-    return f"{sentence} With {least} runs of each, an interval holds the true median with a confidence of {confidence(least):.0%} only."
+    sure = f"{confidence(least):.0%}"
+    return f"{sentence} With {least} runs of each, an interval holds the true median with a confidence of {sure} only."
 
 
 def _verdict(belief: Belief, substrate: str, pair: dict[str, Summary]) -> str:
