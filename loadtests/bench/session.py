@@ -122,7 +122,7 @@ def _made(session: Session, bench: Bench, turn: Turn) -> tuple[Run, ...]:
             return attempts(measure, bench.plan, discard)
         except BROKEN as error:
             then = "it is tried again on a new stack" if tried < TRIES else "the bench goes on without it"
-            session.console.print(f"{turn} broke, {then}: {str(error).splitlines()[0]}", markup=False, soft_wrap=True)
+            session.console.print(f"{turn} broke, {then}: {error}", markup=False, soft_wrap=True)
             bench.clean()
             bench.visit.number = 0
     return ()

@@ -111,7 +111,7 @@ def test_a_run_that_breaks_is_tried_again_on_a_new_stack_and_then_left_out(
 
     def breaks(turn: Turn, target: Path) -> Run:
         if turn == broken:
-            raise StackError("the order service does not start")
+            raise StackError("the order service does not start; the end of its log:\n  no space left on device")
         return good(turn, target)
 
     stage.plays = breaks
@@ -121,6 +121,7 @@ def test_a_run_that_breaks_is_tried_again_on_a_new_stack_and_then_left_out(
     again = f"make bench MODES=kafka,sns-sqs RUNS=2 BENCH_STACK_DIR={own} REPORT={stage.folder}"
     assert f"to make the runs that are missing: {again}" in said
     assert "found: 1 of 4 planned runs are missing" in said
+    assert said.count("no space left on device") == 2, "the reason is shown whole"
     turns = read(stage.raw).plan.turns()
     first, *others = [f"{turn.name}/attempt-1" for turn in turns if turn != broken]
     assert stage.made == [first, *[f"{broken.name}/attempt-1", "clean"] * 2, *others]
